@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The arguments that several modules share, and what is made of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ansible.module_utils.common.respawn import has_respawned, respawn_module
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+
+LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
+LOCK = {"lock_timeout": {"type": "float", "default": 10}}
+HASHING = {
+    "algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"},
+    "media_roots": {"type": "list", "elements": "path"},
+    "image_timeout": {"type": "int", "default": 30},
+    "max_image_bytes": {"type": "int", "default": 1 << 30},
+    "max_image_pixels": {"type": "int", "default": 250_000_000},
+    "worker_memory": {"type": "int", "default": 2 << 30},
+    "parallel": {"type": "int"},
+    "temp_dir": {"type": "path"},
+    "python": {"type": "path"},
+}
+
+
+def library_and_state(params: dict) -> tuple[str, str]:
+    """The real path of the library, and its state folder."""
+    library = _state.resolve(params["library"])
+    return library, _state.folder(params["state_dir"], library)
+
+
+def limits(params: dict) -> _decode.Limits:
+    """The limits on one image."""
+    return _decode.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
+                          pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
+
+
+def media_roots(params: dict, library: str) -> tuple[str, ...]:
+    """The real folders that images may lie in. Raises ``DhashError`` for one that is not there."""
+    roots = params["media_roots"] or [os.path.dirname(library)]
+    for root in roots:
+        if not os.path.isdir(root):
+            raise DhashError("this media root is not there, or is no folder", root,
+                             "Mount it, or correct dhash_media_roots, then run again.")
+    return tuple(os.path.realpath(root) for root in roots)
+
+
+def parallel(params: dict) -> int:
+    """How many workers: as asked for, or one a core that this process may use."""
+    if params["parallel"]:
+        return params["parallel"]
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_in(python: str | None, check_mode: bool) -> None:
+    """Go on in that interpreter, where one is asked for: this call does not return then."""
+    if python is None or has_respawned() or os.path.abspath(python) == os.path.abspath(sys.executable):
+        return
+    if os.access(python, os.X_OK):
+        respawn_module(python)
+    elif not check_mode:
+        raise MissingRequirementError("this Python is not there", python,
+                                      "Run the prerequisites role with dhash_install: venv.")

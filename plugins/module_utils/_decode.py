@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file -> 144 upright luma pixels, within limits.
+
+The file is opened once, and everything is decided on that descriptor: where it really lies, what it is, how big it is.
+Pillow and FFmpeg read that descriptor and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from typing import BinaryIO, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _formats
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import NEXT_STEPS, ImageError, printable
+
+GIB = 1 << 30
+OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
+MAX_PATH = 1024  # macOS, sys/syslimits.h
+FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
+              stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+INSTALL_HEIF = "Install it (pip install pillow-heif) into the Python that the modules run with, then run again."
+
+
+class Limits(NamedTuple):
+    """What one image may take. 250 megapixels of RGB are 1 GB in Pillow; with the luma they fit 2 GiB."""
+
+    seconds: int = 30
+    file_bytes: int = GIB
+    pixels: int = 250_000_000
+    memory_bytes: int = 2 * GIB  # of address space, a worker
+
+
+class Pixels(NamedTuple):
+    """What is left of an image: luma, 0 black to 255 white.
+
+    ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif or
+    ffmpeg. ``size`` in bytes and ``mtime_ns`` are those of the file that was read. ``seconds``: from opening it on.
+    """
+
+    horizontal: bytes
+    vertical: bytes
+    decoder: str
+    size: int
+    mtime_ns: int
+    seconds: float
+
+
+def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: Limits) -> Pixels:
+    """Decode the image at ``path`` by ``algorithm`` (pillow or ffmpeg).
+
+    ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
+    Raises ImageError; MissingRequirementError where this Python has no Pillow.
+    """
+    started = time.monotonic()
+    descriptor = _open(path)
+    try:
+        _require_inside(descriptor, media_roots)
+        status = _require_file(descriptor, limits.file_bytes)
+        with open(descriptor, "rb", closefd=False) as file:
+            horizontal, vertical, decoder = _decode(file, algorithm, limits, started + limits.seconds)
+    except subprocess.TimeoutExpired:
+        raise timed_out(limits) from None
+    except MemoryError:
+        raise ImageError("too_large", "decoding it takes more memory than the limit allows") from None
+    except OSError as error:
+        raise _unreadable(error) from None
+    finally:
+        os.close(descriptor)
+    return Pixels(horizontal, vertical, decoder, status.st_size, status.st_mtime_ns, time.monotonic() - started)
+
+
+def missing() -> ImageError:
+    """The error of an image that has no file."""
+    return ImageError("missing", "the file does not exist", "Check the path in the library.")
+
+
+def timed_out(limits: Limits) -> ImageError:
+    """The error of an image that took longer than it may."""
+    return ImageError("timeout", f"decoding it took longer than the limit of {limits.seconds} s")
+
+
+def decoder_versions() -> dict[str, str | None]:
+    """The versions of this host's decoders, ``pillow`` and ``ffmpeg``, None for one that it lacks."""
+    from ansible_collections.mobius.dhash.plugins.module_utils import _ffmpeg
+
+    try:
+        pillow = metadata.version("pillow")
+    except metadata.PackageNotFoundError:
+        pillow = None
+    return {"pillow": pillow, "ffmpeg": _ffmpeg.version()}
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, OPEN_FLAGS)
+    except ValueError:  # a NUL character, or one that the file system's encoding lacks
+        raise ImageError("missing", "no file can have this name", NEXT_STEPS[errno.ENOENT]) from None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise missing() from None
+        if error.errno in (errno.ENXIO, errno.ENODEV):
+            raise ImageError("unreadable", "it is a socket or a device, not a file") from None
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> ImageError:
+    reason = os.strerror(error.errno) if error.errno else "the file cannot be read"
+    return ImageError("unreadable", reason, NEXT_STEPS.get(error.errno))
+
+
+def _require_inside(descriptor: int, media_roots: Sequence[str]) -> None:
+    """Raise ImageError unless what was opened really lies below one of ``media_roots``."""
+    try:
+        if sys.platform == "darwin":
+            place = os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(MAX_PATH)).rstrip(b"\0"))
+        else:
+            place = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        cause = "where it really lies cannot be found out"
+        raise ImageError("unreadable", cause, "Mount /proc, then run again.") from None
+    if not any(place == root or place.startswith(root.rstrip("/") + "/") for root in media_roots):
+        raise ImageError("outside_media_root", f"its real place, {printable(place)}, is outside the media roots",
+                         "Add that folder to dhash_media_roots if it belongs to the library.")
+
+
+def _require_file(descriptor: int, max_bytes: int) -> os.stat_result:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = FILE_TYPES.get(stat.S_IFMT(status.st_mode), "of an unknown type")
+        raise ImageError("unreadable", f"it is {kind}, not a file")
+    if status.st_size == 0:
+        raise ImageError("truncated", "the file is empty")
+    if status.st_size > max_bytes:
+        raise ImageError("too_large", f"the file is larger than the limit of {max_bytes} bytes")
+    return status
+
+
+def _decode(file: BinaryIO, algorithm: str, limits: Limits, deadline: float) -> tuple[bytes, bytes, str]:
+    """Horizontal and vertical pixels, and the decoder that made them."""
+    from ansible_collections.mobius.dhash.plugins.module_utils import _ffmpeg, _pillow
+
+    head = file.read(_formats.HEAD_BYTES)
+    format_ = _formats.identify(head)
+    if format_ is None:
+        raise ImageError("not_an_image", "it begins like no image or video that is supported")
+    if algorithm == "ffmpeg":
+        if format_ is _formats.HEIC:
+            raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC: FFmpeg may take a part for the whole",
+                             "Convert it to another format, or use dhash_algorithm: pillow.")
+        return *_ffmpeg.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
+    _pillow.require()
+    if format_ is _formats.HEIC:
+        if not _pillow.register_heif():
+            raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
+        return *_pillow.luma_pixels(file, format_, limits.pixels), "pillow_heif"
+    if _pillow.can_open(format_, head):
+        return *_pillow.luma_pixels(file, format_, limits.pixels), "pillow"
+
+    def pixels_of_frame(index: int) -> tuple[bytes, bytes]:
+        png = _ffmpeg.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
+        return _pillow.luma_pixels(io.BytesIO(png), _formats.PNG, limits.pixels)
+
+    pixels = pixels_of_frame(0)
+    if format_.moving and _ffmpeg.is_black(pixels[0]):
+        visible = _ffmpeg.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
+        pixels = pixels_of_frame(visible) if visible else pixels
+    return *pixels, "ffmpeg"

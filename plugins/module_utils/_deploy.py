@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Put a new library in the live one's place: in one step, bound to what it was made of, and on record.
+
+The phases of a run: prepared -> announced (the service is about to be stopped) -> deploying -> deployed -> verified.
+A restart is owed from *announced* on, until a verification has passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+RUN_AGAIN = "Run it again: what is hashed already is not hashed twice."
+
+
+class ChangedError(DhashError):
+    """The live library is no longer the one that the new one was made of; nothing was replaced."""
+
+
+class Plan(NamedTuple):
+    """What has to be done: ``exchange`` the library, ``finish`` an exchange that was cut short, or nothing."""
+
+    record: _state.Record | None
+    exchange: bool
+    finish: bool
+
+
+def incoming(library: str) -> str:
+    """Where the new library waits, whole, to change places with the live one; after that the old one is there."""
+    folder, name = os.path.split(library)
+    return os.path.join(folder, f".{name}.mobius-dhash.incoming")
+
+
+def pre_dhash(library: str) -> str:
+    """Where the library that a migration replaces is kept until verification has passed."""
+    return f"{library}.pre-dhash"
+
+
+def plan(library: str, state: str) -> Plan:
+    """Look at the record, the live library and the new one. Raises ``DhashError`` where they do not fit."""
+    record = _state.read(state)
+    if record is None or record.phase in (_state.DEPLOYED, _state.VERIFIED):
+        return Plan(record, False, False)
+    live = _durable.sha256_of_file(library)
+    if live == record.new_sha256:
+        return Plan(record, False, True)
+    if not _durable.exists(record.output):
+        if record.phase == _state.PREPARED:
+            return Plan(record, False, False)
+        raise DhashError("the new library has gone before it was deployed", record.output, RUN_AGAIN)
+    if _durable.sha256_of_file(record.output) != record.new_sha256:
+        raise DhashError("this is not the library that the last run wrote", record.output, RUN_AGAIN)
+    return Plan(record, True, False)
+
+
+def is_cut_short(library: str, state: str) -> bool:
+    """Whether a deploy was ended between its exchange and its last write."""
+    record = _state.read(state)
+    return (record is not None and record.phase == _state.DEPLOYING
+            and _durable.sha256_of_file(library) == record.new_sha256)
+
+
+def is_due(planned: Plan) -> bool:
+    """Whether :func:`deploy` has anything to do."""
+    return planned.exchange or planned.finish
+
+
+def announcement_is_due(planned: Plan) -> bool:
+    """Whether :func:`announce` has anything to do."""
+    return planned.exchange and not planned.record.restart_owed
+
+
+def announce(library: str, state: str) -> bool:
+    """Put on record, before its service is stopped, that a restart is owed; whether that had to be written."""
+    planned = plan(library, state)
+    if not announcement_is_due(planned):
+        return False
+    _state.write(state, planned.record._replace(phase=_state.ANNOUNCED, restart_owed=True))
+    return True
+
+
+def deploy(library: str, state: str) -> bool:
+    """Exchange the live library for the new one; whether anything had to be done. Call it with the lock held.
+
+    The live library is at every instant the old one whole or the new one whole; what it replaces is kept where the
+    record says. Raises ``ChangedError`` or another ``DhashError`` with the live library as it was.
+    """
+    planned = plan(library, state)
+    record = planned.record
+    if planned.exchange:
+        _keep_replaced(library, record)
+        try:
+            if _durable.copy(record.output, incoming(library), like=library) != record.new_sha256:
+                _durable.remove(incoming(library))
+                raise DhashError("it changed while it was read", record.output, RUN_AGAIN)
+            _state.write(state, record._replace(phase=_state.DEPLOYING, restart_owed=True))
+            if not _durable.exchange(incoming(library), library):
+                _replace_unless_changed(library, record)
+        except DhashError:
+            _withdraw(library, record)
+            raise
+    if is_due(planned):
+        if planned.exchange or record.phase == _state.DEPLOYING:
+            _keep_what_came_out(library, record)
+        else:  # put in place by hand: what waits there is of an earlier run
+            _durable.remove(incoming(library))
+        _durable.remove(record.output)
+        _state.write(state, record._replace(phase=_state.DEPLOYED, restart_owed=True))
+        return True
+    return False
+
+
+def verified(library: str, state: str, check: bool) -> bool:
+    """Clear what the last run still owes, since a verification has passed; whether anything was owed.
+
+    A deploy that was cut short is none of it: it stays on record, and so does what it replaced. With ``check``
+    nothing is written.
+    """
+    record = _state.read(state)
+    cleared = None
+    if record and record.phase == _state.ANNOUNCED:
+        cleared = record._replace(phase=_state.PREPARED, restart_owed=False)
+    elif record and record.phase == _state.DEPLOYED:
+        cleared = record._replace(phase=_state.VERIFIED, restart_owed=False)
+    elif record and record.phase != _state.DEPLOYING:
+        cleared = record._replace(restart_owed=False)
+    kept = cleared is not None and _durable.exists(pre_dhash(library))
+    if not check:
+        if cleared != record and cleared is not None:
+            _state.write(state, cleared)
+        if kept:
+            _durable.remove(pre_dhash(library))
+    return kept or (cleared is not None and cleared != record)
+
+
+def _keep_replaced(library: str, record: _state.Record) -> None:
+    # A copy, no hard link: that would change with a writer that writes in place.
+    if _durable.copy(library, record.kept, like=library) != record.old_sha256:
+        _durable.remove(record.kept)
+        raise ChangedError("it changed while it was copied, so nothing was replaced", library, RUN_AGAIN)
+
+
+def _withdraw(library: str, record: _state.Record) -> None:
+    """Remove the new library that waits, where possible; never what came out of an exchange."""
+    with contextlib.suppress(DhashError):
+        if _durable.sha256_of_file(incoming(library)) == record.new_sha256:
+            _durable.remove(incoming(library))
+
+
+def _replace_unless_changed(library: str, record: _state.Record) -> None:
+    """The best that can be done where two files cannot change places: a moment is left in which a writer loses."""
+    if _durable.sha256_of_file(library) != record.old_sha256:
+        raise ChangedError("it changed while it was deployed, so nothing was replaced", library, RUN_AGAIN)
+    _durable.move(incoming(library), library)
+
+
+def _keep_what_came_out(library: str, record: _state.Record) -> None:
+    """Keep the very file that was replaced: what a writer that has it open still writes is not lost with it."""
+    if not _durable.exists(incoming(library)):
+        return
+    if _durable.sha256_of_file(incoming(library)) != record.old_sha256:
+        _durable.exchange(incoming(library), library)  # somebody wrote in the last moment: theirs goes back
+        _durable.remove(incoming(library))
+        raise ChangedError("it changed while it was deployed, so it was put back as it was", library, RUN_AGAIN)
+    _durable.move(incoming(library), record.kept)

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one family of exceptions that the engine raises; a module turns it into ``fail_json``."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+NEXT_STEPS = {
+    errno.ENOENT: "Check the path.",
+    errno.EACCES: "Give the user that runs this access to it, or run with become.",
+    errno.EPERM: "Give the user that runs this the right to do that, or run with become.",
+    errno.ENOSPC: "Free some space on that file system, then run again.",
+    errno.EDQUOT: "Raise the quota or free some space, then run again.",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), then run again.",
+    errno.EROFS: "Mount that file system writable, then run again.",
+    errno.EIO: "Check the disk (dmesg, smartctl), then run again.",
+    errno.ELOOP: "Remove the circle of symbolic links.",
+    errno.ENOTDIR: "Check the path: a part of it that should be a folder is a file.",
+    errno.EISDIR: "Give the path of a file, not of a folder.",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
+}
+
+
+class DhashError(Exception):
+    """Something that an operator can act on: which path, what happened, what to do next."""
+
+    def __init__(self, cause: str, path: str | None = None, next_step: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.path = path
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        text = self.cause if self.path is None else f"{printable(self.path)}: {self.cause}"
+        if self.next_step:
+            text = f"{text.rstrip('.')}. {self.next_step}"
+        return text
+
+
+class LibraryError(DhashError):
+    """The library cannot be read, or is not what a library has to be."""
+
+
+class LockedError(DhashError):
+    """Another operation holds the library's lock."""
+
+
+class MissingRequirementError(DhashError):
+    """The host lacks something that this operation needs."""
+
+
+class ImageError(DhashError):
+    """No hash can be made of one image; ``kind`` is one of DESIGN's kinds, ``cause`` the same at every run."""
+
+    def __init__(self, kind: str, cause: str, next_step: str | None = None) -> None:
+        super().__init__(cause, next_step=next_step)
+        self.kind = kind
+
+
+def from_os_error(error: OSError, doing: str, path: str | None = None) -> DhashError:
+    """The ``DhashError`` for an ``OSError`` met while ``doing`` (a phrase: "write the backup").
+
+    ``path`` overrides the path that the error itself carries.
+    """
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    place = path if path is not None else error.filename
+    if isinstance(place, bytes):
+        place = os.fsdecode(place)
+    return DhashError(f"could not {doing}: {reason}", place, NEXT_STEPS.get(error.errno))
+
+
+def printable(text: str) -> str:
+    """``text`` with what cannot be encoded as UTF-8 (odd file names) and control characters escaped."""
+    escaped = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escaped)

@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host has of what a migration needs, and the command that provides what it lacks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _library
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, printable
+
+MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
+RECORD_BYTES = 160  # what one image's hash, its time and its share of the duplicates add to the library
+PROGRAM_TIMEOUT = 20
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+WINDOW = re.compile(rf"(?:(?P<first>[a-z]{{3}})(?:-(?P<last>[a-z]{{3}}))? )?(?P<start>{TIME})-(?P<end>{TIME}|24:00)", re.I)
+INSTALL = {  # os-release ID or ID_LIKE, or platform.system() in lower case: how to install, and what names things have
+    "debian": ("apt-get install -y", {"pillow": "python3-pil", "numpy": "python3-numpy", "ffmpeg": "ffmpeg",
+                                      "python": "python3", "node": "nodejs"}),
+    "fedora": ("dnf install -y", {"pillow": "python3-pillow", "numpy": "python3-numpy", "ffmpeg": "ffmpeg-free",
+                                  "python": "python3", "node": "nodejs"}),
+    "rhel": ("dnf install -y", {"pillow": "python3-pillow", "numpy": "python3-numpy",
+                                "ffmpeg": "ffmpeg  # from RPM Fusion", "python": "python3", "node": "nodejs"}),
+    "suse": ("zypper install -y", {"pillow": "python3-Pillow", "numpy": "python3-numpy", "ffmpeg": "ffmpeg",
+                                   "python": "python3", "node": "nodejs"}),
+    "arch": ("pacman -S --noconfirm", {"pillow": "python-pillow", "numpy": "python-numpy", "ffmpeg": "ffmpeg",
+                                       "python": "python", "node": "nodejs"}),
+    "alpine": ("apk add", {"pillow": "py3-pillow", "numpy": "py3-numpy", "ffmpeg": "ffmpeg", "python": "python3",
+                           "node": "nodejs"}),
+    "darwin": ("brew install", {"pillow": "pillow", "numpy": "numpy", "ffmpeg": "ffmpeg", "python": "python",
+                                "node": "node"}),
+    "windows": ("choco install -y", {"pillow": "python  # then: pip install pillow",
+                                     "numpy": "python  # then: pip install numpy", "ffmpeg": "ffmpeg",
+                                     "python": "python", "node": "nodejs"}),
+}
+
+
+class Needs(NamedTuple):
+    """What is asked of the host. Paths are absolute; ``python`` is the interpreter that will hash."""
+
+    library: str
+    python: str
+    backup_dir: str
+    temp_dir: str | None
+    media_roots: Sequence[str] | None
+    ffmpeg_required: bool
+    node_min_version: str | None
+    maintenance_window: str | None
+
+
+def examine(needs: Needs, now: datetime) -> dict[str, Any]:
+    """The versions of what is there, and ``problems``: each with what is wrong and the command or step that mends it."""
+    versions = {
+        **_python_versions(needs.python),
+        "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
+        "node": _program_version("node", "--version") if needs.node_min_version else None,
+    }
+    problems = [*_version_problems(needs, versions), *_library_problems(needs), *_window_problems(needs, now)]
+    return {"versions": versions, "problems": problems, "os_family": _install_key()}
+
+
+def _problem(what: str, found: str, fix: str) -> dict[str, str]:
+    return {"what": what, "found": found, "fix": fix}
+
+
+def _python_versions(python: str) -> dict[str, str | None]:
+    script = ("import sys, importlib\n"
+              "sys.path.remove('')\n"  # else a file of this folder could pass for a package
+              "def version(name):\n"
+              "    try: return importlib.import_module(name).__version__\n"
+              "    except Exception: return None\n"
+              "print(sys.version.split()[0]); print(version('PIL')); print(version('numpy'))\n"
+              "try:\n"
+              "    import ffmpeg; print('present' if hasattr(ffmpeg, 'input') else None)\n"
+              "except Exception: print(None)\n")
+    try:
+        shown = subprocess.run([python, "-c", script], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                               timeout=PROGRAM_TIMEOUT, check=True).stdout.split("\n")
+    except (OSError, subprocess.SubprocessError):
+        shown = ["None"] * 4
+    found = [None if version == "None" else version for version in shown[:4]]
+    return dict(zip(("python", "pillow", "numpy", "ffmpeg_python"), found))
+
+
+def _program_version(program: str, option: str) -> str | None:
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        shown = subprocess.run([path, option], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                               timeout=PROGRAM_TIMEOUT, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    number = re.search(r"\d+(\.\d+)*", shown)
+    return number and number.group()
+
+
+def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dict[str, str]]:
+    problems = []
+    names = {"python": "Python", "pillow": "Pillow", "numpy": "numpy"}
+    for key, least in MINIMUM.items():
+        if versions[key] is None or _numbers(versions[key]) < least:
+            wanted = f"{names[key]} {'.'.join(map(str, least))} or newer"
+            problems.append(_problem(wanted, f"{versions[key] or 'none'} in {needs.python}", _install_command(key)))
+    if needs.ffmpeg_required:
+        for program in ("ffmpeg", "ffprobe"):
+            if versions[program] is None:
+                problems.append(_problem(f"the program {program}", "none on the PATH", _install_command("ffmpeg")))
+        if versions["ffmpeg_python"] is None:
+            problems.append(_problem("ffmpeg-python, through which FFmpeg is used", f"none in {needs.python}",
+                                     "Set dhash_install: venv, which brings it, or install it with pip into the virtual"
+                                     " environment that Ansible's Python is of."))
+    wanted = needs.node_min_version
+    if wanted and (versions["node"] is None or _numbers(versions["node"]) < _numbers(wanted)):
+        problems.append(_problem(f"Node.js {wanted} or newer", versions["node"] or "none on the PATH",
+                                 _install_command("node")))
+    return problems
+
+
+def _library_problems(needs: Needs) -> list[dict[str, str]]:
+    problems = []
+    try:
+        images = _library.read(needs.library)[0].value["images"]
+        size = os.path.getsize(needs.library)
+    except LibraryError as error:
+        return [_problem("a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
+    folder = os.path.dirname(needs.library)
+    grown = size + RECORD_BYTES * len(images)
+    for place, purpose, needed in ((folder, "the migrated library", 2 * grown), (needs.backup_dir, "backups", size),
+                                   (needs.temp_dir, "temporary files", 0)):
+        if place is not None:
+            problems += _folder_problems(place, purpose, needed)
+    problems += _owner_problems(needs.library)
+    for root in needs.media_roots or [folder]:
+        if not os.path.isdir(root) or not os.access(root, os.R_OK | os.X_OK):
+            found = "not readable" if os.path.isdir(root) else "not there, or no folder"
+            problems.append(_problem(f"the media root {printable(root)}", found,
+                                     "Mount it, correct dhash_media_roots, or give this user access to it."))
+    if images and not any(os.path.exists(path) for path in _paths(folder, images)):
+        problems.append(_problem("the image files", f"none of the {len(images)} is there",
+                                 "Check that the media are mounted, and the paths in the library."))
+    return problems
+
+
+def _owner_problems(library: str) -> list[dict[str, str]]:
+    """Whoever replaces a file has to be able to give the new one the old one's owner and group."""
+    status = os.stat(library)
+    if os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in (os.getegid(), *os.getgroups())):
+        return []
+    return [_problem(f"the right to give a new library the owner of {printable(library)} ({status.st_uid}:{status.st_gid})",
+                     f"this user is {os.geteuid()}:{os.getegid()}", "Run with become as root or as that owner.")]
+
+
+def _paths(folder: str, images: list[dict[str, Any]]):
+    return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
+
+
+def _folder_problems(place: str, purpose: str, needed: int) -> list[dict[str, str]]:
+    present = os.path.abspath(place)
+    while not os.path.lexists(present):
+        present = os.path.dirname(present)
+    if not os.path.isdir(present):
+        return [_problem(f"a writable folder for {purpose}", f"{printable(present)} is no folder",
+                         "Move it away, or name another folder.")]
+    if not os.access(present, os.W_OK | os.X_OK):
+        return [_problem(f"a writable folder for {purpose}", f"{printable(present)} cannot be written",
+                         "Give this user write access to it, run with become, or name another folder.")]
+    free = shutil.disk_usage(present).free
+    if free < needed:
+        return [_problem(f"{_mebibytes(needed)} free for {purpose}", f"{_mebibytes(free)} in {printable(present)}",
+                         "Free some space, or name another folder.")]
+    return []
+
+
+def _window_problems(needs: Needs, now: datetime) -> list[dict[str, str]]:
+    try:
+        if needs.maintenance_window is None or window_is_open(needs.maintenance_window, now):
+            return []
+    except DhashError as error:
+        return [_problem("a maintenance window", error.cause, error.next_step)]
+    return [_problem("an open maintenance window", f"it is {now:%a %H:%M} on this host, the window is"
+                     f" {needs.maintenance_window}", "Wait for it, or set dhash_maintenance_window anew.")]
+
+
+def window_is_open(window: str, now: datetime) -> bool:
+    """Whether ``now`` (local time) lies in ``window``: ``22:00-04:00``, ``Sat 22:00-04:00``, ``Mon-Fri 01:00-05:00``.
+
+    A window past midnight belongs to the day on which it starts. Raises ``DhashError`` for any other form.
+    """
+    parts = WINDOW.fullmatch(window.strip())
+    first, last = (parts["first"], parts["last"] or parts["first"]) if parts else (None, None)
+    if not parts or any(day and day.lower() not in DAYS for day in (first, last)):
+        raise DhashError(f"{window!r} is no maintenance window",
+                         next_step="Write it as 22:00-04:00, Sat 22:00-04:00 or Mon-Fri 01:00-05:00.")
+    start, end = (60 * int(time[:2]) + int(time[3:]) for time in (parts["start"], parts["end"]))
+    minute, day = 60 * now.hour + now.minute, now.weekday()
+    if start >= end and minute < end:
+        minute, day = minute + 24 * 60, (day - 1) % 7
+    if start >= end:
+        end += 24 * 60
+    if first is not None:
+        opening, closing = DAYS.index(first.lower()), DAYS.index(last.lower())
+        if (day - opening) % 7 > (closing - opening) % 7:
+            return False
+    return start <= minute < end
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"
+
+
+def _install_key() -> str | None:
+    system = platform.system().lower()
+    if system != "linux":
+        return system if system in INSTALL else None
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            release = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+    except OSError:
+        return None
+    names = f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".replace('"', "").split()
+    return next((name for name in names if name in INSTALL), None)
+
+
+def _install_command(thing: str) -> str:
+    key = _install_key()
+    if key is None:
+        return f"Install {thing} with this system's package manager."
+    command, names = INSTALL[key]
+    return f"{command} {names[thing]}"

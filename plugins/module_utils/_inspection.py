@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at a library without changing anything: counts, agreement with its own record, missing and stale images."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _journal, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
+
+HASH = re.compile(r"[0-9A-F]{16}")
+AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
+
+
+def inspect(library: str, state: str) -> dict[str, Any]:
+    """What the library at the real path ``library`` is, and what this host has on record of it. Raises ``DhashError``."""
+    read, digest = _library.read(library)
+    counts = _library.counts(read.value)
+    record = read.value.get("dhash_migration")
+    record = record if isinstance(record, dict) else {}
+    last = _state.read(state)
+    return {
+        "real_path": library, "sha256": digest, "size": os.path.getsize(library), **counts,
+        "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
+        "inconsistencies": _inconsistencies(read.value, counts, record),
+        "run": last and {key: value for key, value in last._asdict().items() if key in _state.SHOWN},
+        "lock": _durable.lock_holder(library),
+    }
+
+
+def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
+    """How many image files are missing or have changed since they were hashed. Raises ``DhashError``."""
+    value = _library.read(library)[0].value
+    record = value.get("dhash_migration")
+    algorithm = record.get("algorithm") if isinstance(record, dict) else None
+    if not isinstance(algorithm, str):
+        algorithm = "pillow"
+    missing, stale = [], []
+    with _journal.open_for_reading(state, algorithm, limits="") as journal:
+        for image in value["images"]:
+            path = os.path.join(os.path.dirname(library), image["path"])
+            try:
+                status = os.stat(path)
+            except (OSError, ValueError):
+                missing.append(image["path"])
+                continue
+            if _library.is_hashed(image):
+                entry = journal.known(path, status.st_size, status.st_mtime_ns)
+                if journal.knows(path) and (entry is None or entry.dhash != image["dhash"]):
+                    stale.append(image["path"])
+    return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],
+            "stale": len(stale), "stale_examples": [printable(path) for path in stale[:examples]]}
+
+
+def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[str]:
+    found = [f"dhash_migration says {record[key]} {name}, there are {counts[name]}"
+             for key, name in AGREEMENTS if key in record and record[key] != counts[name]]
+    # Images that were added or removed since are no contradiction: the next migration takes them in.
+    if record.get("total_images") == counts["images"] and record.get("processed_successfully") != counts["hashed"]:
+        found.append(f"dhash_migration says {record.get('processed_successfully')} images with a hash,"
+                     f" there are {counts['hashed']}")
+    malformed = [image["path"] for image in value["images"]
+                 if "dhash" in image and not (_library.is_hashed(image) and HASH.fullmatch(image["dhash"]))]
+    if malformed:
+        found.append(f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
+                     f" that of {printable(malformed[0])} first")
+    return found

@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which 64-bit hashes lie within a Hamming distance of which: exact, on one core, with numpy alone.
+
+The search is multi-index hashing (Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index hashing",
+CVPR 2012) with the general pigeonhole principle: the 64 bits are split into chunks, chunk c with a reach t_c, such that
+the sum of (t_c + 1) is the radius + 1. Two hashes within the radius then differ in at most t_c bits of some chunk c, so
+that only hashes in near buckets of some chunk have to be compared. A single chunk without bits is brute force.
+"""
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+
+try:
+    import numpy as np
+except ImportError:
+    np = None  # checked before anything is matched; check mode does without
+
+_TILE_PAIRS = 65536  # as 8-byte words they stay in a core's second-level cache
+_TILE_COLUMNS = 4096
+_MAX_CHUNKS = 16
+_MAX_WIDTH = 20  # the buckets of a chunk are a dense array
+
+# A match as one integer: the smallest is the nearest, and of several as near the earliest.
+_INDEX_BITS = 32
+_INDEX_MASK = (1 << _INDEX_BITS) - 1
+_NO_MATCH = (1 << 63) - 1
+
+# Measured seconds. They only decide which split is taken, never what is found.
+_SORT_COST = 150e-9  # a hash, for each chunk
+_BUCKET_COST = 20e-6  # an occupied bucket
+_FLIP_COST = 10e-9  # a neighbour of a bucket
+_GATHER_COST = 10e-9  # a hash in the neighbourhood of a bucket
+_PAIR_COST = 1.5e-9 if hasattr(np, "bitwise_count") else 5e-9  # a comparison
+
+
+def nearest_earlier(hashes, threshold):
+    """Find for each image the nearest earlier image within a distance; of several as near, the earliest.
+
+    :arg hashes: (n,) uint64, in library order; n below 2**32.
+    :arg threshold: the greatest Hamming distance in bits that is still a match, an int from 0 to 64.
+    :returns: three arrays of one length, at most one element an image: the positions of the later images (int64,
+        ascending), of their originals (int64), and the distances in bits (uint8).
+    """
+    hashes = np.asarray(hashes, np.uint64)
+    _distinct, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    original = first[inverse]
+    distance = np.zeros(len(hashes), np.uint8)
+    matched = original != np.arange(len(hashes))
+
+    # Where a hash comes again, its first image is the match. What is left to match are these first images, and the
+    # earliest of several images with one hash is always the first: so each hash is searched for, and found, once.
+    first.sort()
+    best = _nearest_earlier_distinct(hashes[first], threshold)
+    found = np.flatnonzero(best != _NO_MATCH)
+    original[first[found]] = first[best[found] & _INDEX_MASK]
+    distance[first[found]] = best[found] >> _INDEX_BITS
+    matched[first[found]] = True
+
+    later = np.flatnonzero(matched)
+    return later, original[later], distance[later]
+
+
+def distances(a, b):
+    """Return the Hamming distances in bits of two uint64 arrays that broadcast, as a uint8 array of their shape."""
+    words = np.array(np.bitwise_xor(np.asarray(a, np.uint64), np.asarray(b, np.uint64)))
+    counts = np.empty(words.shape, np.uint8)
+    _count_bits(words, counts, np.empty_like(words))
+    return counts
+
+
+def _nearest_earlier_distinct(hashes, threshold):
+    best = np.full(len(hashes), _NO_MATCH, np.int64)
+    radii = np.full(len(hashes), threshold, np.uint8)
+    for one, other, distance in _pairs_within(hashes, radii, _cheapest_split(len(hashes), threshold)):
+        later = np.maximum(one, other)
+        match = distance.astype(np.int64) << _INDEX_BITS | np.minimum(one, other)
+        better = match < best[later]
+        later = later[better]
+        np.minimum.at(best, later, match[better])
+        radii[later] = best[later] >> _INDEX_BITS
+    return best
+
+
+def _pairs_within(hashes, radii, split):
+    """Yield the pairs of distinct hashes that are within the radius of either, some at a time.
+
+    :arg hashes: (n,) uint64, all different.
+    :arg radii: (n,) uint8. The caller may lower them between two yields, and so spare itself pairs it no longer needs.
+    :arg split: the (width, reach) of each chunk; it must be a split for the greatest radius.
+    :returns: an iterator of three arrays of one length: positions, other positions (int64), distances (uint8). Each
+        pair comes at least once, and at most once for each chunk.
+    """
+    radius = radii.max(initial=0)
+    words, scratch = np.empty((2, _TILE_PAIRS), np.uint64)
+    counts = np.empty(_TILE_PAIRS, np.uint8)
+    spread = _spread_bits(hashes)
+    shift = 0
+    for width, reach in split:
+        keys = (spread >> np.uint64(shift) & np.uint64((1 << width) - 1)).astype(np.int64)
+        shift += width
+        order = np.argsort(keys, kind="stable")
+        in_order = spread[order]
+        sizes = np.bincount(keys, minlength=1 << width)
+        starts = np.cumsum(sizes) - sizes
+        flips = _ball(width, reach)
+        for bucket in np.flatnonzero(sizes).tolist():
+            # Of two near buckets only the lower one meets the other; the first is the bucket itself.
+            buckets = bucket ^ flips
+            buckets = buckets[buckets >= bucket]
+            places = _ranges(starts[buckets], sizes[buckets])
+            columns = in_order[places]
+            rows = columns[:sizes[bucket]]
+            for top, bottom, left, right in _tiles(len(rows), len(columns)):
+                shape = bottom - top, right - left
+                size = shape[0] * shape[1]
+                np.bitwise_xor(rows[top:bottom, None], columns[left:right], out=words[:size].reshape(shape))
+                _count_bits(words[:size], counts[:size], scratch[:size])
+                near = counts[:size] <= radius
+                if left == top:
+                    near[::right - left + 1] = False  # the diagonal: each row with itself
+                if not near.any():
+                    continue
+                ones, others = order[places[top:bottom]], order[places[left:right]]
+                near &= counts[:size] <= np.maximum(radii[ones, None], radii[others]).ravel()
+                hits = np.flatnonzero(near)
+                row, column = np.divmod(hits, right - left)
+                once = column + left > row + top
+                yield ones[row[once]], others[column[once]], counts[hits[once]]
+
+
+def _tiles(rows, columns):
+    """Cut the part of a matrix that lies right of its diagonal into tiles: top, bottom, left, right of each."""
+    wide = min(columns, _TILE_COLUMNS)
+    high = _TILE_PAIRS // wide
+    for top in range(0, rows, high):
+        for left in range(top, columns, wide):
+            yield top, min(top + high, rows), left, min(left + wide, columns)
+
+
+def _spread_bits(hashes):
+    """Permute the bits: a dHash's neighbouring bits are correlated, and a chunk of them would fill few buckets."""
+    spread = np.zeros_like(hashes)
+    for bit in range(64):
+        spread |= (hashes >> np.uint64(bit) & np.uint64(1)) << np.uint64(11 * bit % 64)
+    return spread
+
+
+def _ball(width, reach):
+    """Return every number of that many bits of which at most `reach` are set, 0 first."""
+    bits = [1 << bit for bit in range(width)]
+    subsets = (subset for size in range(reach + 1) for subset in itertools.combinations(bits, size))
+    return np.array([sum(subset) for subset in subsets], np.int64)
+
+
+def _ranges(starts, sizes):
+    """Return the numbers of all ranges, one range after the other; there is at least one."""
+    ends = np.cumsum(sizes)
+    return np.repeat(starts - ends + sizes, sizes) + np.arange(ends[-1])
+
+
+def _cheapest_split(count, radius):
+    """Return the (width, reach) of each chunk of the split that costs least for so many evenly spread hashes."""
+    splits = [((0, radius),)]
+    for chunks in range(1, min(radius + 1, _MAX_CHUNKS) + 1):
+        slots, wider = divmod(radius + 1, chunks)
+        for bits in range(65) if wider else (0,):
+            widths = _shares(bits, wider) + _shares(64 - bits, chunks - wider)
+            if max(widths) <= _MAX_WIDTH:
+                splits.append(tuple(zip(widths, [slots] * wider + [slots - 1] * (chunks - wider))))
+    cost = functools.lru_cache(maxsize=None)(functools.partial(_chunk_cost, count))
+    return min(splits, key=lambda split: sum(cost(width, reach) for width, reach in split))
+
+
+def _shares(total, parts):
+    return [(total + part) // parts for part in range(parts)]
+
+
+def _chunk_cost(count, width, reach):
+    ball = sum(math.comb(width, size) for size in range(reach + 1))
+    buckets = min(count, 1 << width)
+    neighbourhood = count * (ball + 1) / 2 / (1 << width)  # hashes, in the half that a bucket is compared with
+    return (count * _SORT_COST + buckets * (_BUCKET_COST + ball * _FLIP_COST + neighbourhood * _GATHER_COST)
+            + count * neighbourhood * _PAIR_COST)
+
+
+def _count_bits_native(words, counts, _scratch):
+    np.bitwise_count(words, out=counts)
+
+
+def _count_bits_swar(words, counts, scratch):
+    """Count the bits of each word in place, by adding fields of 1, 2 and 4 bits and then all bytes; the words are lost.
+
+    Source: Warren, Hacker's Delight, section 5-1. On numpy 1.24 a table of 16-bit counts took a third longer.
+    """
+    np.right_shift(words, np.uint64(1), out=scratch)
+    np.bitwise_and(scratch, np.uint64(0x5555555555555555), out=scratch)
+    np.subtract(words, scratch, out=words)
+    np.right_shift(words, np.uint64(2), out=scratch)
+    np.bitwise_and(scratch, np.uint64(0x3333333333333333), out=scratch)
+    np.bitwise_and(words, np.uint64(0x3333333333333333), out=words)
+    np.add(words, scratch, out=words)
+    np.right_shift(words, np.uint64(4), out=scratch)
+    np.add(words, scratch, out=words)
+    np.bitwise_and(words, np.uint64(0x0F0F0F0F0F0F0F0F), out=words)
+    np.multiply(words, np.uint64(0x0101010101010101), out=words)
+    np.right_shift(words, np.uint64(56), out=words)
+    np.copyto(counts, words, casting="unsafe")
+
+
+_count_bits = _count_bits_native if hasattr(np, "bitwise_count") else _count_bits_swar

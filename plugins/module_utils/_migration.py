@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tie the small parts together: survey a library, hash what is not in the journal, write the migrated library.
+
+Check mode (:func:`check`) and the real run (:func:`run`) share the survey and all that follows the hashing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _report, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    DhashError, LibraryError, MissingRequirementError, printable)
+from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
+
+CHANGING_READS = 20
+MISSING = _hashing.failure("missing", str(_decode.missing()))
+
+
+class Settings(NamedTuple):
+    """One migration. Paths are absolute; ``library`` is the real file, ``media_roots`` are real folders."""
+
+    library: str
+    output: str
+    state: str
+    run: str
+    terms: _assembly.Terms
+    parallel: int
+    temp_dir: str | None
+    media_roots: tuple[str, ...]
+    limits: _decode.Limits
+    limit: int | None
+    lock_timeout: float
+    dry_run: bool
+    report: str | None
+    log_dir: str | None
+
+
+class Image(NamedTuple):
+    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed)."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    entry: Entry | None
+
+
+class Source(NamedTuple):
+    """The library that was read (only its first images where the migration is limited) and the digest of its bytes."""
+
+    path: str
+    library: _library.Library
+    sha256: str
+    images: list[Image]
+
+
+def check(settings: Settings) -> dict:
+    """What :func:`run` would do, as its result; writes nothing, takes no lock, hashes nothing. Raises ``DhashError``."""
+    limits = _limits_text(settings.limits)
+    with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits) as journal:
+        source = _survey(settings, *_read_settled(settings.library), journal)
+        pending = sum(image.entry is None for image in source.images)
+        result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
+        expected = _expect_known_failures_again(source)
+        if all(image.entry for image in expected.images):
+            try:
+                return result | _outcome(expected, _assemble(expected, settings, journal, write_note=False), settings)
+            except MissingRequirementError:
+                pass  # whether the duplicates change cannot be told without numpy: say that they may
+    kinds = Counter(image.entry.kind for image in expected.images if image.entry and image.entry.kind)
+    errors = sum(kinds.values())
+    return result | {
+        "output": settings.output, "hashed": len(source.images) - errors, "errors": errors,
+        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None,
+        "would_change": True, "leftover": False, "output_current": False}
+
+
+def run(settings: Settings, progress: Callable[[dict], None]) -> dict:
+    """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
+
+    ``progress`` is called now and then with what :class:`_report.Meter` tells.
+    """
+    _hashing.require_numpy()
+    if not os.path.exists(f"{settings.library}.lock"):
+        _read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
+    operation = "dry-run" if settings.dry_run else "migration" if settings.limit is None else "test-migration"
+    with _durable.lock(settings.library, operation, settings.run, settings.lock_timeout), \
+            _report.Log(settings.log_dir, settings.library, operation) as log:
+        log.line(f"Start of a {operation} of {printable(settings.library)}, run {settings.run}")
+        try:
+            result, migrated = _run(settings, progress, log, failed={})
+            if settings.report:
+                result["report"] = settings.report
+                _report.write(settings.report, result, migrated.library.value, settings.library)
+        except DhashError as error:
+            log.line(f"FAILED {error}")
+            raise
+        log.summary(result, migrated.library.value)
+    return result
+
+
+def bring_up_to_date(record: _state.Record, failed: dict[str, Entry]) -> None:
+    """Migrate again, from the journal, a library that has changed since it was migrated. Call it with the lock held.
+
+    Hashes until nothing is left to hash before it reads the library for the last time, so that a writer that goes on
+    has but a moment to change it again. ``failed`` is for the next attempt: what failed is not tried again in it.
+    Raises ``DhashError``.
+    """
+    settings = Settings(**{**record.settings, "terms": _assembly.Terms(*record.settings["terms"]),
+                           "limits": _decode.Limits(*record.settings["limits"])})
+    with _report.Log(None, settings.library, "migration") as log:
+        for _attempt in range(CHANGING_READS):
+            if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
+                return
+
+
+def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
+         failed: dict[str, Entry]) -> tuple[dict, _assembly.Migrated]:
+    """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
+    if not settings.dry_run and settings.limit is None and _deploy.is_cut_short(settings.library, settings.state):
+        _deploy.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
+    read = _read_settled(settings.library)
+    journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
+                                                   _limits_text(settings.limits))
+    with journal:
+        if set_aside:
+            log.line(f"WARNING The journal was damaged: it is set aside as {set_aside}, all is hashed anew")
+        source = _expect_again(_survey(settings, *read, journal), failed)
+        result = _before(source)
+        source, hashed_now = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+        failed.update((image.path, image.entry) for image in source.images
+                      if image.entry.kind and image.entry.kind not in _journal.REMEMBERED_KINDS)
+        migrated = _assemble(source, settings, journal, write_note=True)
+        result |= {"to_hash": 0, "hashed_now": hashed_now, "journal_set_aside": set_aside, "log": log.path}
+        result |= _outcome(source, migrated, settings) | _forecast(source, settings)
+        if not settings.dry_run:
+            _write_output(source, migrated, result, settings)
+    return result, migrated
+
+
+def _survey(settings: Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
+    """Look each image of the library up in the journal by the size and time of change of its file."""
+    if settings.limit is not None:
+        library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
+    folder = os.path.dirname(settings.library)
+    images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
+    return Source(settings.library, library, digest, images)
+
+
+def _read_settled(path: str) -> tuple[_library.Library, str]:
+    """Read a library that a writer may be in the middle of writing in place; what stays broken is broken."""
+    for _attempt in range(CHANGING_READS):
+        before = _time_of_change(path)
+        try:
+            return _library.read(path)
+        except LibraryError:
+            time.sleep(0.05)
+            if before is None or _time_of_change(path) == before:
+                break
+    return _library.read(path)
+
+
+def _time_of_change(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _look_up(path: str, journal: _journal.Journal) -> Image:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return Image(path, 0, 0, MISSING)
+    except OSError:
+        return Image(path, 0, 0, None)  # the worker that cannot open it says why
+    return Image(path, status.st_size, status.st_mtime_ns, journal.known(path, status.st_size, status.st_mtime_ns))
+
+
+def _expect_known_failures_again(source: Source) -> Source:
+    """Failures that are tried again at every run (unreadable, timeout, ...) as the library has them from the last one."""
+    errors = source.library.value.get("dhash_errors")
+    folder = os.path.dirname(source.path)
+    return _expect_again(source, {
+        os.path.join(folder, error["path"]): _hashing.failure(error["kind"], error["error"])
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("path", "kind", "error"))
+        and error["kind"] not in _journal.REMEMBERED_KINDS})
+
+
+def _expect_again(source: Source, failed: dict[str, Entry]) -> Source:
+    return source._replace(images=[image if image.entry else image._replace(entry=failed.get(image.path))
+                                   for image in source.images])
+
+
+def _hash_pending(source: Source, settings: Settings, journal: _journal.Journal,
+                  meter: _report.Meter) -> tuple[Source, int]:
+    """Hash the files that the journal does not know, each once, with a checkpoint after every batch."""
+    pending = {image.path: image for image in source.images if image.entry is None}
+    if not pending:
+        return source, 0
+    meter.start(len(pending))
+    fresh: dict[str, Entry] = {}
+    for batch in _hashing.hash_in_batches(
+            list(pending), settings.terms.algorithm, settings.media_roots, settings.limits, settings.parallel,
+            settings.temp_dir, settings.terms.batch_size, meter.count):
+        journal.record([
+            (path, *((pending[path].size, pending[path].mtime_ns) if entry.kind else (result.size, result.mtime_ns)),
+             entry)
+            for path, result, entry in batch if entry.kind is None or entry.kind in _journal.REMEMBERED_KINDS])
+        fresh.update((path, entry) for path, _result, entry in batch)
+    images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
+    return source._replace(images=images), len(pending)
+
+
+def _assemble(source: Source, settings: Settings, journal: _journal.Journal, write_note: bool) -> _assembly.Migrated:
+    return _assembly.assemble(source.library, [image.entry for image in source.images], settings.terms, journal,
+                              _hashing.now(), write_note)
+
+
+def _before(source: Source) -> dict:
+    counts = _library.counts(source.library.value)
+    return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
+
+
+def _outcome(source: Source, migrated: _assembly.Migrated, settings: Settings) -> dict:
+    """The counts of the migrated library, and whether the live one or the output is that already."""
+    value, record = migrated.library.value, migrated.record
+    counts = _library.counts(value)
+    kinds = Counter(error["kind"] for error in value["dhash_errors"])
+    would_change = settings.limit is not None or not _assembly.equals(migrated, source.library)
+    return {
+        "output": settings.output, "hashed": counts["hashed"], "errors": counts["errors"], "duplicates": counts["duplicates"],
+        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"],
+        "low_detail": sum(image.get("dhash_low_detail") is True for image in value["images"]),
+        "failure_rate": round(counts["errors"] / counts["images"], 4) if counts["images"] else 0.0,
+        "average_ms": round(1000 * record["average_time_per_image"], 3),
+        "p95_ms": round(1000 * record["p95_time_per_image"], 3),
+        "would_change": would_change, "leftover": not would_change and _is_left_over(source, settings),
+        "output_current": would_change and _output_is_current(migrated, settings),
+    }
+
+
+def _is_left_over(source: Source, settings: Settings) -> bool:
+    """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
+    last = _state.read(settings.state)
+    return (settings.limit is None and last is not None and last.phase not in (_state.DEPLOYED, _state.VERIFIED)
+            and last.new_sha256 != source.sha256)
+
+
+def _output_is_current(migrated: _assembly.Migrated, settings: Settings) -> bool:
+    try:
+        return _assembly.equals(migrated, _library.read(settings.output)[0])
+    except LibraryError:
+        return False
+
+
+def _forecast(source: Source, settings: Settings) -> dict:
+    """What the rest of the way needs: bytes for the backup, the copy kept beside the library and the new library."""
+    known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
+    pending = sum(image.entry is None for image in source.images)
+    size = _durable.size_of_file(settings.library)
+    grown = size + 200 * len(source.images) + 4096
+    average = sum(known) / len(known) if known else None
+    return {"forecast": {
+        "hashing_seconds": round(pending * average / settings.parallel, 3) if average is not None else None,
+        "hashing_seconds_without_journal": (
+            round(len(source.images) * average / settings.parallel, 3) if average is not None else None),
+        "disk_bytes": 2 * size + 2 * grown,
+    }}
+
+
+def _write_output(source: Source, migrated: _assembly.Migrated, result: dict, settings: Settings) -> None:
+    """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
+    last = _state.read(settings.state)
+    if not result["would_change"]:
+        result["output_sha256"] = None
+        if result["leftover"]:
+            _durable.remove(last.output)
+            _state.write(settings.state, last._replace(phase=_state.VERIFIED))
+        return
+    if result["output_current"]:
+        result["output_sha256"] = _durable.sha256_of_file(settings.output)
+    else:
+        content = _library.serialize(migrated.library)
+        result["output_sha256"] = _durable.write(settings.output, [content], like=settings.library)
+    record = _state.Record(
+        settings.run, _state.MIGRATION, _state.PREPARED, settings.library, settings.output,
+        _deploy.pre_dhash(settings.library), source.sha256, result["output_sha256"],
+        restart_owed=bool(last and last.restart_owed), settings=settings._asdict())
+    if settings.limit is None and (last is None or not _state.same_work(last, record)):
+        _state.write(settings.state, record)
+        if last and last.phase == _state.PREPARED and last.output != record.output:
+            _durable.remove(last.output)  # of a rollback that was not carried out
+
+
+def _limits_text(limits: _decode.Limits) -> str:
+    return f"{limits.file_bytes} bytes, {limits.pixels} pixels, {limits.memory_bytes} bytes of memory"

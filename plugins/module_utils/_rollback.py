@@ -1,0 +1,219 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ways back: which library takes the live one's place. It is prepared here, and deployed as a migration is.
+
+Source of the rules: DESIGN sections 4 ("Putting back after a failure") and 6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, printable
+
+LATEST = "latest"
+UNFINISHED = (_state.PREPARED, _state.ANNOUNCED, _state.DEPLOYING)
+
+
+class Wish(NamedTuple):
+    """What is asked for: a backup (its name, its path, or LATEST) or only the hashes out; ``force`` accepts losses."""
+
+    backup: str
+    remove_dhash: bool
+    force: bool
+
+
+class Way(NamedTuple):
+    """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
+
+    ``content`` is the library that the live one becomes, ``gained`` how many images the live one has that it lacks;
+    ``due`` whether the live library is anything else yet.
+    """
+
+    operation: str
+    source: str | None
+    content: _library.Library
+    sha256: str
+    gained: int
+    due: bool
+
+
+def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
+    """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose images."""
+    if wish.remove_dhash:
+        return _without_dhash(library)
+    source, expected = _choose(library, state, backup_dir, wish.backup)
+    way = _restore(library, source, expected)
+    _refuse_loss(library, way, wish.force)
+    return way
+
+
+def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str) -> Way | None:
+    """How to put back what the run that deployed ``new_sha256`` did; None where there is nothing to put back.
+
+    The old bytes, where the live library is still what that run deployed; otherwise the later edits are kept and only
+    the hashes go. Raises ``DhashError`` where another run has deployed since: then nothing is to be touched.
+    """
+    record = _state.read(state)
+    if record is None or record.operation != _state.MIGRATION or record.new_sha256 != new_sha256:
+        raise DhashError("another run has replaced it since, so it was left as it is", library,
+                         "Look at it, and roll back by hand if need be.")
+    if record.phase in (_state.PREPARED, _state.ANNOUNCED):
+        return None
+    live = _durable.sha256_of_file(library)
+    if live == record.old_sha256:
+        return None
+    if live != new_sha256:
+        return _without_dhash(library)
+    for source in (record.kept, *(backup.path for backup in _backups.find(library, backup_dir))):
+        if _durable.exists(source) and _durable.sha256_of_file(source) == record.old_sha256:
+            return _restore(library, source, record.old_sha256)
+    return _without_dhash(library)
+
+
+def is_prepared(library: str, state: str, way: Way) -> bool:
+    """Whether that way back lies prepared for the live library as it is."""
+    last = _state.read(state)
+    if last is None or last.phase != _state.PREPARED or last.operation != way.operation:
+        return False
+    return (last.new_sha256 == way.sha256 and _durable.exists(library) and _durable.exists(last.output)
+            and last.old_sha256 == _durable.sha256_of_file(library)
+            and last.new_sha256 == _durable.sha256_of_file(last.output))
+
+
+def prepare(library: str, state: str, way: Way, force: bool, run: str) -> bool:
+    """Write what the live library becomes, and the record that binds it to the live one; whether that was to be done.
+
+    Where there is no live library at all, it is put in place at once. Call it with the lock held. Raises ``DhashError``.
+    """
+    _durable.remove_leftovers(f"{library}.pre-rollback.")
+    if is_prepared(library, state, way):
+        return False
+    last = _state.read(state)
+    record = _state.Record(
+        run, way.operation, _state.PREPARED, library, f"{library}.rollback",
+        _backups.free_name(f"{library}.pre-rollback."), "", way.sha256, True,
+        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force})
+    if not _durable.exists(library):
+        _state.write(state, record._replace(phase=_state.ANNOUNCED))
+        _write_source(way, library)
+        _state.write(state, record._replace(phase=_state.DEPLOYED))
+        return True
+    record = record._replace(old_sha256=_durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed))
+    if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
+        record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
+    if way.source is None:
+        _durable.write(record.output, [_library.serialize(way.content)], like=library)
+    else:
+        _write_source(way, record.output, like=library)
+    _state.write(state, record)
+    return True
+
+
+def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
+    """Prepare the same rollback again for a live library that has changed since. Call it with the lock held."""
+    settings = record.settings
+    _durable.remove(record.kept)  # not of what will be replaced
+    if record.operation == _state.REMOVE_DHASH:
+        way = _without_dhash(record.library)
+    else:
+        way = _restore(record.library, settings["source"], settings["sha256"])
+        _refuse_loss(record.library, way, settings["force"])
+    prepare(record.library, settings["state"], way, settings["force"], record.run)
+
+
+def _refuse_loss(library: str, way: Way, force: bool) -> None:
+    if way.gained and not force:
+        raise DhashError(
+            f"it has {way.gained} images that {os.path.basename(way.source)} has not: restoring that would lose them",
+            library, "Take only the hashes out (dhash_rollback_remove_dhash), or set dhash_rollback_force to lose them.")
+
+
+def _write_source(way: Way, path: str, like: str | None = None) -> None:
+    if _durable.copy(way.source, path, like=like, mode=0o640, owner_of=way.source) != way.sha256:
+        _durable.remove(path)
+        raise DhashError("it changed while it was read", way.source, "Choose another backup, then run again.")
+
+
+def _choose(library: str, state: str, backup_dir: str, wanted: str) -> tuple[str, str]:
+    """The file to restore and the digest that it must have."""
+    found = _backups.find(library, backup_dir)
+    if wanted == LATEST:
+        return _latest(library, state, found)
+    named = [backup for backup in found if wanted in (backup.path, os.path.basename(backup.path))]
+    if not named:
+        raise DhashError(f"there is no backup {printable(wanted)} of it", library, _offer(found))
+    _require_good(named[0], found)
+    return named[0].path, named[0].expected_sha256
+
+
+def _latest(library: str, state: str, found: list[_backups.Backup]) -> tuple[str, str]:
+    """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
+    record = _state.read(state)
+    target = None
+    if record and record.operation == _state.MIGRATION and record.phase in (_state.DEPLOYING, _state.DEPLOYED,
+                                                                            _state.VERIFIED):
+        target = record.old_sha256
+    elif record and record.operation == _state.RESTORE:
+        target = record.new_sha256
+    if target is None:
+        for backup in found:
+            content = _backups.examine(backup)
+            if content.good and content.hashed == 0:
+                return backup.path, backup.expected_sha256
+        raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(found))
+    claiming = [backup for backup in found if backup.expected_sha256 == target]
+    for backup in claiming:
+        if _backups.is_good(backup):
+            return backup.path, target
+    kept = record.kept
+    if _durable.exists(kept) and _durable.sha256_of_file(kept) == target:
+        return kept, target
+    if claiming:
+        _require_good(claiming[0], found)
+    raise DhashError("there is no backup of what the last deploy replaced", library, _offer(found))
+
+
+def _require_good(backup: _backups.Backup, found: list[_backups.Backup]) -> None:
+    content = _backups.examine(backup)
+    if not content.good:
+        raise DhashError(f"it is not restored, since {content.problem}", backup.path,
+                         _offer([other for other in found if other != backup]))
+
+
+def _offer(found: list[_backups.Backup]) -> str:
+    good = next((backup for backup in found if _backups.is_good(backup)), None)
+    if good is None:
+        return "There is no good backup; only the hashes can be taken out (dhash_rollback_remove_dhash)."
+    return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
+
+
+def _restore(library: str, source: str, expected: str) -> Way:
+    content, digest = _library.read(source)
+    if digest != expected:
+        raise DhashError("its digest is not what it should be", source, "Choose another backup, then run again.")
+    try:
+        live, live_digest = _library.read(library)
+        gained = sum((_paths(live) - _paths(content)).values())
+    except LibraryError:  # a broken library is what is rolled back from
+        live_digest, gained = None, 0
+    return Way(_state.RESTORE, source, content, digest, gained, live_digest != digest)
+
+
+def _without_dhash(library: str) -> Way:
+    live, digest = _library.read(library)
+    content = live._replace(value=_library.without_our_fields(live.value))
+    text = _library.serialize(content)
+    if text == _library.serialize(live):
+        return Way(_state.REMOVE_DHASH, None, content, digest, 0, False)
+    return Way(_state.REMOVE_DHASH, None, content, hashlib.sha256(text).hexdigest(), 0, True)
+
+
+def _paths(library: _library.Library) -> Counter[Any]:
+    return Counter(image["path"] for image in library.value["images"])

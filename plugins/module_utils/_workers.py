@@ -1,0 +1,233 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many files on many cores, with a time limit, surviving a decoder that dies.
+
+``concurrent.futures`` and ``multiprocessing.Pool`` lose every task in flight, or hang, when one worker dies, and cannot
+end one task. Here each worker has a pipe and a process group of its own: which image it was at is known, and it can be
+ended together with the FFmpeg that it started. A worker is given a few images ahead, so that it does not wait while the
+caller writes a checkpoint; it works on them in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    ImageError, MissingRequirementError, from_os_error)
+from ansible_collections.mobius.dhash.plugins.module_utils._ffmpeg import end_with_parent, signal_name
+
+AHEAD = 4  # images that a worker has been given and not answered yet
+START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on a machine at rest
+END_SECONDS = 5  # for a killed process to be gone; one that waits for a dead file server stays
+START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, and mend what it says."
+CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
+
+
+class Job(NamedTuple):
+    """What is the same for every image."""
+
+    algorithm: str
+    media_roots: tuple[str, ...]
+    limits: _decode.Limits
+    temp_dir: str | None
+
+
+def hash_files(
+    paths: Iterable[tuple[Hashable, str]],
+    algorithm: str,
+    media_roots: Sequence[str],
+    limits: _decode.Limits,
+    parallel: int,
+    temp_dir: str | None = None,
+) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
+    """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) as they come.
+
+    An image that cannot be decoded, takes too long or ends its worker has its ImageError as result. ``paths`` is read
+    as workers become free. Closing the generator ends the workers. Raises MissingRequirementError where a worker
+    cannot start.
+    """
+    pool = _Pool(Job(algorithm, tuple(media_roots), limits, temp_dir), parallel)
+    try:
+        yield from pool.results(iter(paths))
+    finally:
+        for worker in pool.workers:
+            worker.end()
+
+
+class _Pool:
+    def __init__(self, job: Job, parallel: int) -> None:
+        self.job = job
+        self.parallel = parallel
+        self.workers: list[_Worker] = []
+        self.put_back: deque[tuple[Hashable, str]] = deque()  # given to a worker that ended before it came to them
+
+    def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
+        while True:
+            self._give(paths)
+            if not any(worker.images for worker in self.workers):
+                return
+            patience = min(worker.deadline for worker in self.workers) - time.monotonic()
+            ready = wait([worker.connection for worker in self.workers], max(0.0, patience))
+            for worker in [worker for worker in self.workers if worker.connection in ready]:
+                yield from self._receive(worker)
+            for worker in list(self.workers):
+                if worker.is_late():
+                    if not worker.ready:
+                        raise MissingRequirementError(f"a worker process did not start in {START_SECONDS} s",
+                                                      next_step=START_ADVICE)
+                    yield from self._drop(worker, _decode.timed_out(self.job.limits))
+
+    def _give(self, paths: Iterator[tuple[Hashable, str]]) -> None:
+        """Give images to the workers until each has AHEAD of them; a worker too few starts before one gets a second."""
+        while True:
+            least = min(self.workers, key=lambda worker: len(worker.images), default=None)
+            start = len(self.workers) < self.parallel and (least is None or least.images)
+            if not start and len(least.images) >= AHEAD:
+                return
+            image = self.put_back.popleft() if self.put_back else next(paths, None)
+            if image is None:
+                return
+            if start:
+                least = _Worker(self.job)
+                self.workers.append(least)
+            least.give(image)
+
+    def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
+        try:
+            answer = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._drop(worker, self._death(worker))
+            return
+        if worker.ready:
+            key, _path = worker.images.popleft()
+            worker.begin_image()
+            yield key, answer if isinstance(answer, _decode.Pixels) else ImageError(*answer)
+        elif answer is None:
+            worker.ready = True
+            worker.begin_image()
+        else:
+            cause, next_step = answer
+            raise MissingRequirementError(cause, next_step=next_step)
+
+    def _death(self, worker: _Worker) -> ImageError:
+        code = worker.end()
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        if not worker.ready:
+            raise MissingRequirementError(f"a worker process {how} as it started", next_step=START_ADVICE)
+        if code == -signal.SIGXCPU:
+            return _decode.timed_out(self.job.limits)
+        return ImageError("crashed", f"the decoder {how}")
+
+    def _drop(self, worker: _Worker, error: ImageError) -> Iterator[tuple[Hashable, ImageError]]:
+        """End a worker; ``error`` is that of the image it was at, the others that it was given are put back."""
+        worker.end()
+        self.workers.remove(worker)
+        if worker.images:
+            key, _path = worker.images.popleft()
+            self.put_back.extend(worker.images)
+            yield key, error
+
+
+class _Worker:
+    """The parent's side of a worker process."""
+
+    def __init__(self, job: Job) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(theirs, os.getpid(), job), daemon=True)
+        self.images: deque[tuple[Hashable, str]] = deque()  # given and not answered; it is at the first
+        self.seconds = job.limits.seconds
+        self.ready = False
+        self.deadline = time.monotonic() + START_SECONDS
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited until it can ignore it
+        try:
+            self.process.start()
+        except OSError as error:
+            raise from_os_error(error, "start a worker process") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            theirs.close()
+
+    def give(self, image: tuple[Hashable, str]) -> None:
+        self.images.append(image)
+        if self.ready and len(self.images) == 1:
+            self.begin_image()
+        with contextlib.suppress(OSError):  # it has died: what it was given is put back when that is noticed
+            self.connection.send(image[1])
+
+    def begin_image(self) -> None:
+        """Start the clock of the image that it is at now, if any."""
+        self.deadline = time.monotonic() + self.seconds if self.images else math.inf
+
+    def is_late(self) -> bool:
+        return time.monotonic() > self.deadline and not self.connection.poll()
+
+    def end(self) -> int:
+        """Kill the process and all that it started; returns its exit code, negative for a signal."""
+        if not self.connection.closed:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of a group that has ended
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()  # it may not have had a group of its own yet
+            self.process.join(END_SECONDS)
+            self.connection.close()
+        code = self.process.exitcode
+        return -signal.SIGKILL if code is None else code
+
+
+def _work(connection: Connection, parent: int, job: Job) -> None:
+    """The life of a worker: answer each path with Pixels or with an ImageError's arguments until the pipe is closed."""
+    from ansible_collections.mobius.dhash.plugins.module_utils import _pillow
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.setsid()
+    end_with_parent()
+    if os.getppid() != parent:  # it ended before that was in force
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):  # C libraries print there, and Ansible's result is on the parent's
+        os.dup2(null, standard)
+    if job.temp_dir:
+        os.environ["TMPDIR"] = job.temp_dir
+    _limit(resource.RLIMIT_CORE, 0)
+    if sys.platform == "linux":
+        _limit(resource.RLIMIT_AS, job.limits.memory_bytes)
+    try:
+        if job.algorithm == "pillow":
+            _pillow.require()
+    except MissingRequirementError as error:
+        connection.send((error.cause, error.next_step))
+        return
+    connection.send(None)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(_answer(connection.recv(), job))
+
+
+def _answer(path: str, job: Job) -> _decode.Pixels | tuple[str, str, str | None]:
+    _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(job.limits.seconds) + CPU_MARGIN_SECONDS)
+    try:
+        return _decode.read_pixels(path, job.algorithm, job.media_roots, job.limits)
+    except ImageError as error:
+        return error.kind, error.cause, error.next_step
+    except Exception as error:  # a fault of ours must not cost more than this image
+        return "crashed", f"the decoder failed with {type(error).__name__}", None
+
+
+def _limit(resource_: int, value: int) -> None:
+    hard = resource.getrlimit(resource_)[1]
+    resource.setrlimit(resource_, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

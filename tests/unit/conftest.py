@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of the engine share: small libraries, trees to compare, and processes that die when they are told to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _assembly, _decode, _deploy, _durable, _migration, _state, _workers)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+
+FORK = multiprocessing.get_context("fork")
+NOBODY = 65534
+MOUNT, UMOUNT = shutil.which("mount"), shutil.which("umount")
+# What changes a file or a folder, or makes a change last, on its way to the kernel.
+STEPS = ("open", "fsync", "rename", "unlink", "mkdir", "fchmod", "fchown", "setxattr", "ftruncate", "pwrite")
+
+
+class SmallLibrary:
+    """A library of tiny pictures, and the state folder of the host that it lies on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "srv"
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / "library.json"
+        self.output = self.folder / "library.dhash.json"
+        self.state = folder / "state"
+        self.value = {"version": 3, "images": [], "settings": {"ratio": 0.5}}
+
+    def add(self, name: str, content: bytes | None = None, seed: int | None = None, size=(48, 40), **fields) -> Path:
+        """Add an image: of ``content``, or drawn after ``seed``, or without a file where both are None."""
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if seed is not None:
+            light = Image.frombytes("L", (9, 8), random.Random(seed).randbytes(72))
+            light.resize(size, Image.Resampling.BICUBIC).save(file, quality=90)
+        elif content is not None:
+            file.write_bytes(content)
+        self.value["images"].append({"path": name, "filename": file.name, **fields})
+        return file
+
+    def write(self) -> bytes:
+        """Write ``value`` as the live library; returns its bytes."""
+        self.path.write_text(json.dumps(self.value, indent=2, ensure_ascii=False), encoding="utf-8")
+        return self.path.read_bytes()
+
+    def reload(self) -> dict:
+        """What the live library holds now, kept as ``value``."""
+        self.value = json.loads(self.path.read_text(encoding="utf-8"))
+        return self.value
+
+    def migrated(self) -> dict:
+        """What the migrated library holds."""
+        return json.loads(self.output.read_text(encoding="utf-8"))
+
+    def settings(self, threshold: int = 10, batch_size: int = 100, **changes) -> _migration.Settings:
+        settings = _migration.Settings(
+            library=str(self.path), output=str(self.output), state=str(self.state), run="20260131T120000Z-7",
+            terms=_assembly.Terms("pillow", threshold, batch_size), parallel=1, temp_dir=None,
+            media_roots=(str(self.folder),), limits=_decode.Limits(), limit=None, lock_timeout=0, dry_run=False,
+            report=None, log_dir=None)
+        return settings._replace(**changes)
+
+    def check(self, **changes) -> dict:
+        return _migration.check(self.settings(**changes))
+
+    def run(self, **changes) -> dict:
+        return _migration.run(self.settings(**changes), lambda _state: None)
+
+    def deploy(self) -> bool:
+        return _deploy.deploy(str(self.path), str(self.state))
+
+    def record(self) -> _state.Record | None:
+        return _state.read(str(self.state))
+
+
+@pytest.fixture
+def library(tmp_path):
+    """A library that has no images yet."""
+    return SmallLibrary(tmp_path)
+
+
+@pytest.fixture
+def new_library(tmp_path):
+    """Make libraries that have no images yet, each in a folder of its own."""
+    return lambda name: SmallLibrary(tmp_path / str(name))
+
+
+@pytest.fixture
+def decoded_here(monkeypatch):
+    """Have images decoded in this process, since a worker takes long to start; lists the files that were."""
+    decoded = []
+
+    def hash_files(paths, algorithm, media_roots, limits, _parallel, _temp_dir=None):
+        for key, path in paths:
+            decoded.append(path)
+            try:
+                yield key, _decode.read_pixels(path, algorithm, media_roots, limits)
+            except ImageError as error:
+                yield key, error
+
+    monkeypatch.setattr(_workers, "hash_files", hash_files)
+    return decoded
+
+
+@pytest.fixture
+def tree():
+    """Tell a folder and all that is in it: types, modes, times of change, and contents by their digests."""
+    def describe(path: Path):
+        status = path.lstat()
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else None
+        return stat.filemode(status.st_mode), status.st_mtime_ns, status.st_size, content
+
+    return lambda folder: {str(path): describe(path) for path in [folder, *sorted(folder.rglob("*"))]}
+
+
+@pytest.fixture
+def killed_at():
+    """Run an action in a process that is killed before its n-th step on disk; tells whether it came to that."""
+    def killed_at(number: int, action) -> bool:
+        def count_steps():
+            steps = iter(range(number))
+
+            def counting(function):
+                def step(*args, **kwargs):
+                    if next(steps, None) is None:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return function(*args, **kwargs)
+                return step
+
+            for name in STEPS:
+                setattr(os, name, counting(getattr(os, name)))
+            _durable.exchange = counting(_durable.exchange)
+            action()
+
+        process = FORK.Process(target=count_steps)
+        process.start()
+        process.join(60)
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode != 0
+
+    return killed_at
+
+
+@pytest.fixture
+def mount():
+    """Mount for the length of a test; skips it where this user may not."""
+    mounted = []
+
+    def mount(*arguments: str, on: Path) -> None:
+        if MOUNT is None or os.geteuid() != 0 or \
+                subprocess.run([MOUNT, *arguments, str(on)], capture_output=True, check=False).returncode:
+            pytest.skip("only where this user may mount")
+        if "remount" not in ",".join(arguments):
+            mounted.append(on)
+
+    yield mount
+    for place in reversed(mounted):
+        subprocess.run([UMOUNT, "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def as_nobody():
+    """Act as a user without rights, where the tests run as root."""
+    @contextlib.contextmanager
+    def act():
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+
+    return act

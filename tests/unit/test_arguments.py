@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _decode
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+
+
+class Respawned(Exception):
+    """In the place of a call that does not return."""
+
+
+@pytest.fixture
+def respawned(monkeypatch):
+    """Raise Respawned with the Python that is gone on in; tell ``has_respawned`` what its one element says."""
+    def respawn(python):
+        raise Respawned(python)
+
+    already = [False]
+    monkeypatch.setattr(_arguments, "respawn_module", respawn)
+    monkeypatch.setattr(_arguments, "has_respawned", lambda: already[0])
+    return already
+
+
+def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "library.json").write_bytes(b"")
+    (tmp_path / "link").symlink_to("real")
+    params = [{"library": str(tmp_path / name / "library.json"), "state_dir": str(tmp_path / "state")} for name in ("real", "link")]
+    assert _arguments.library_and_state(params[0]) == _arguments.library_and_state(params[1])
+    assert _arguments.library_and_state(params[1])[0] == str(tmp_path / "real" / "library.json")
+
+
+def test_the_limits_are_those_that_were_asked_for():
+    params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8}
+    assert _arguments.limits(params) == _decode.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8)
+
+
+def test_the_limits_are_by_default_those_of_the_engine():
+    assert _arguments.limits({name: option.get("default") for name, option in _arguments.HASHING.items()}) == _decode.Limits()
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_images_lie_in_the_librarys_folder_unless_media_roots_are_named(tmp_path, nothing):
+    assert _arguments.media_roots({"media_roots": nothing}, str(tmp_path / "library.json")) == (os.path.realpath(tmp_path),)
+
+
+def test_media_roots_are_the_real_folders_behind_the_links(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "media").symlink_to("disk")
+    roots = _arguments.media_roots({"media_roots": [str(tmp_path / "media"), "/"]}, "/srv/library.json")
+    assert roots == (os.path.realpath(tmp_path / "disk"), "/")
+
+
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_a_media_root_that_is_not_mounted_is_an_error_and_not_a_library_of_missing_images(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DhashError) as caught:
+        _arguments.media_roots({"media_roots": [str(tmp_path), str(tmp_path / name)]}, "/srv/library.json")
+    assert caught.value.path == str(tmp_path / name)
+    assert "dhash_media_roots" in caught.value.next_step
+
+
+def test_there_are_as_many_workers_as_asked_for_and_else_one_a_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 3, 5}, raising=False)
+    assert _arguments.parallel({"parallel": 7}) == 7
+    assert _arguments.parallel({"parallel": None}) == 3
+
+
+def test_where_a_system_does_not_tell_which_cores_may_be_used_all_are(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert _arguments.parallel({"parallel": None}) == 4
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert _arguments.parallel({"parallel": None}) == 1
+
+
+def test_a_module_goes_on_in_the_python_that_is_named(tmp_path, respawned):
+    python = tmp_path / "python"
+    python.touch(mode=0o755)
+    with pytest.raises(Respawned) as caught:
+        _arguments.run_in(str(python), check_mode=False)
+    assert caught.value.args == (str(python),)
+
+
+def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_has_gone_on_already(respawned):
+    _arguments.run_in(None, check_mode=False)
+    _arguments.run_in(sys.executable, check_mode=False)
+    respawned[0] = True
+    _arguments.run_in("/bin/sh", check_mode=False)
+
+
+def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path, respawned):
+    with pytest.raises(MissingRequirementError) as caught:
+        _arguments.run_in(str(tmp_path / "python"), check_mode=False)
+    assert caught.value.path == str(tmp_path / "python")
+    assert "prerequisites" in caught.value.next_step
+
+
+def test_check_mode_on_a_fresh_host_does_without_the_python_that_a_run_would_make(tmp_path, respawned):
+    _arguments.run_in(str(tmp_path / "python"), check_mode=True)

@@ -1,0 +1,365 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+UNHASHED = b'{"images": [{"path": "a.jpg", "filename": "a.jpg"}]}'
+HASHED = b'{"images": [{"path": "a.jpg", "filename": "a.jpg", "dhash": "0123456789ABCDEF"}]}'
+
+
+@pytest.fixture
+def library(tmp_path):
+    path = tmp_path / "srv" / "library.json"
+    path.parent.mkdir()
+    path.write_bytes(UNHASHED)
+    return path
+
+
+def make(library, folder=None):
+    return _backups.make(str(library), str(folder or library.parent))
+
+
+def find(library, folder=None):
+    return _backups.find(str(library), str(folder or library.parent))
+
+
+def place(library, stamp, content=UNHASHED, vouched=True):
+    """Place a backup made at the time ``stamp``; ``vouched``: whether with its digest, or a string in its place."""
+    path = library.with_name(f"{library.name}.bak.{stamp}")
+    path.write_bytes(content)
+    if vouched:
+        digest = hashlib.sha256(content).hexdigest() if vouched is True else vouched
+        Path(f"{path}.sha256").write_text(f"{digest}  {path.name}\n")
+    return path
+
+
+# Making.
+
+
+def test_a_backup_has_the_bytes_of_the_library_and_a_name_that_tells_its_time(library):
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    backup, created = make(library)
+    assert created
+    assert Path(backup.path).read_bytes() == UNHASHED
+    assert backup == find(library)[0]
+    assert (backup.size, backup.expected_sha256) == (len(UNHASHED), hashlib.sha256(UNHASHED).hexdigest())
+    assert before <= backup.time <= datetime.now(timezone.utc)
+    assert os.path.basename(backup.path) == backup.time.strftime("library.json.bak.%Y%m%dT%H%M%SZ")
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="this host has no sha256sum")
+@pytest.mark.parametrize("name", ["library.json", "my library, 2nd.json", "日本.json", os.fsdecode(b"l\xefbrary.json")])
+def test_sha256sum_accepts_a_backup_and_refuses_it_once_it_is_damaged(library, name):
+    library = library.rename(library.with_name(name))
+    backup, _created = make(library)
+    check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
+    assert subprocess.run(check, cwd=library.parent, capture_output=True, check=False).returncode == 0
+    Path(backup.path).write_bytes(HASHED)
+    assert subprocess.run(check, cwd=library.parent, capture_output=True, check=False).returncode == 1
+
+
+def test_the_same_content_is_not_backed_up_twice(library, tree):
+    first, _created = make(library)
+    before = tree(library.parent)
+    assert make(library) == (first, False)
+    assert tree(library.parent) == before
+
+
+def test_other_content_gets_a_backup_of_its_own_even_within_the_same_second(library, monkeypatch):
+    monkeypatch.setattr(time, "time", NOW.timestamp)
+    first, _created = make(library)
+    library.write_bytes(HASHED)
+    second, created = make(library)
+    assert created
+    assert Path(first.path).read_bytes() == UNHASHED
+    assert Path(second.path).read_bytes() == HASHED
+    assert find(library) == [second, first]
+
+
+def test_content_that_was_backed_up_before_the_last_change_is_not_backed_up_again(library):
+    first, _created = make(library)
+    library.write_bytes(HASHED)
+    make(library)
+    library.write_bytes(UNHASHED)
+    assert make(library) == (first, False)
+
+
+def test_a_damaged_backup_is_no_reason_not_to_make_one(library):
+    damaged, _created = make(library)
+    Path(damaged.path).write_bytes(UNHASHED[:-1])
+    backup, created = make(library)
+    assert created
+    assert backup.path != damaged.path
+    assert Path(damaged.path).read_bytes() == UNHASHED[:-1]
+
+
+def test_a_backup_without_its_digest_is_no_reason_not_to_make_one(library):
+    place(library, "20250101T000000Z", vouched=False)
+    assert make(library)[1]
+
+
+def test_a_backup_is_for_its_owner_alone(library):
+    library.chmod(0o644)
+    backup, _created = make(library)
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (backup.path, f"{backup.path}.sha256")] == [0o600, 0o600]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_backup_belongs_to_the_owner_of_the_library(library):
+    os.chown(library, 1234, 2345)
+    status = os.stat(make(library)[0].path)
+    assert (status.st_uid, status.st_gid) == (1234, 2345)
+
+
+def test_the_folder_for_backups_is_made_where_it_is_not_there(library, tmp_path):
+    backup, _created = make(library, tmp_path / "deep" / "backups")
+    assert os.path.dirname(backup.path) == str(tmp_path / "deep" / "backups")
+
+
+def test_a_library_that_changes_while_it_is_copied_is_copied_again(library, monkeypatch):
+    contents = [HASHED, UNHASHED, HASHED]
+    copy = _durable.copy
+
+    def copy_after_a_change(*args, **kwargs):
+        if contents:
+            library.write_bytes(contents.pop())
+        return copy(*args, **kwargs)
+
+    monkeypatch.setattr(_durable, "copy", copy_after_a_change)
+    backup, created = make(library)
+    assert created
+    assert Path(backup.path).read_bytes() == library.read_bytes() == HASHED
+    assert find(library) == [backup]
+
+
+def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(library, monkeypatch):
+    copy = _durable.copy
+    numbers = itertools.count()
+
+    def copy_after_a_change(*args, **kwargs):
+        library.write_bytes(b"%d" % next(numbers))
+        return copy(*args, **kwargs)
+
+    monkeypatch.setattr(_durable, "copy", copy_after_a_change)
+    with pytest.raises(DhashError) as caught:
+        make(library)
+    assert (caught.value.path, caught.value.cause) == (str(library), "it changes faster than it can be copied")
+    assert list(library.parent.iterdir()) == [library]
+
+
+def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library, tmp_path, mount):
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    mount("-t", "tmpfs", "-o", "size=16k", "tmpfs", on=backups)
+    library.write_bytes(UNHASHED + b" " * 100_000)
+    with pytest.raises(DhashError, match="No space left on device. Free some space"):
+        make(library, backups)
+    assert list(backups.iterdir()) == []
+
+
+def test_a_library_that_is_missing_is_named(library):
+    library.unlink()
+    with pytest.raises(DhashError) as caught:
+        make(library)
+    assert caught.value.path == str(library)
+    assert list(library.parent.iterdir()) == []
+
+
+def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leaves_nothing_of_it_behind(tmp_path, killed_at):
+    for number in itertools.count():
+        library = tmp_path / str(number) / "library.json"
+        library.parent.mkdir()
+        library.write_bytes(UNHASHED)
+        killed = killed_at(number, lambda: make(library))
+        assert all(_backups.is_good(backup) for backup in find(library))
+        backup, created = make(library)
+        assert _backups.is_good(backup)
+        assert {str(path): path.read_bytes() for path in library.parent.iterdir() if path.suffix != ".sha256"} == {
+            str(library): UNHASHED, backup.path: UNHASHED}
+        assert [str(path) for path in library.parent.glob("*.sha256")] == [f"{backup.path}.sha256"]
+        if not killed:
+            break
+    assert not created
+    assert number > 10
+
+
+def test_what_a_killed_backup_or_pruning_left_is_removed_by_the_next_backup_and_nothing_else(library):
+    kept = [place(library, "20240102T000000Z"), library.with_name("other.json.bak.20240101T000000Z.sha256"),
+            library.with_name("library.json.bak.sha256"), library.with_name(".library.json.mobius-dhash.tmp")]
+    for path in kept[1:]:
+        path.touch()
+    left = [library.with_name(".library.json.bak.20240101T000000Z.mobius-dhash.tmp"),
+            library.with_name(".library.json.bak.20240101T000000Z.sha256.mobius-dhash.tmp"),
+            library.with_name("library.json.bak.20240101T000000Z.sha256")]
+    for path in left:
+        path.touch()
+    make(library)
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in left)
+
+
+# Finding and examining.
+
+
+def test_backups_are_listed_from_the_newest_to_the_oldest_under_both_kinds_of_names(library):
+    place(library, "20240115T103000Z")
+    place(library, "2024-01-15T10-30-01-999Z")
+    place(library, "20251231T235959Z")
+    place(library, "2023-12-31T23-59-59-000Z", vouched=False)
+    assert [(os.path.basename(backup.path)[17:], backup.time.isoformat()) for backup in find(library)] == [
+        ("20251231T235959Z", "2025-12-31T23:59:59+00:00"),
+        ("2024-01-15T10-30-01-999Z", "2024-01-15T10:30:01+00:00"),
+        ("20240115T103000Z", "2024-01-15T10:30:00+00:00"),
+        ("2023-12-31T23-59-59-000Z", "2023-12-31T23:59:59+00:00"),
+    ]
+
+
+@pytest.mark.parametrize("name", [
+    "library.json", "library.json.bak", "library.json.bak.", "library.json.bak.20240115T103000", "library.json.bak.20240115T103000Z.sha256",
+    "library.json.bak.20240115T103000Z~", ".library.json.bak.20240115T103000Z.mobius-dhash.tmp", "library.json.bak.20241315T103000Z",
+    "other.json.bak.20240115T103000Z", "old-library.json.bak.20240115T103000Z", "library.json.bak.2024-01-15T10-30-00Z",
+    "library.json.bak.20240115T103000Z\n",
+])
+def test_what_only_resembles_a_backup_is_none(library, name):
+    library.with_name(name).write_bytes(UNHASHED)
+    assert find(library) == []
+
+
+def test_folders_and_links_under_a_backups_name_are_none(library):
+    library.with_name("library.json.bak.20240115T103000Z").mkdir()
+    library.with_name("library.json.bak.20240115T103001Z").symlink_to("library.json")
+    assert find(library) == []
+
+
+def test_a_folder_that_is_not_there_holds_no_backups(library, tmp_path):
+    assert find(library, tmp_path / "gone") == []
+
+
+def test_a_folder_that_cannot_be_listed_is_named(library):
+    with pytest.raises(DhashError) as caught:
+        find(library, library)
+    assert (caught.value.path, caught.value.cause) == (str(library), "could not list the backups: Not a directory")
+
+
+def test_a_good_backup_is_shown_with_what_it_holds(library):
+    place(library, "20240115T103000Z", HASHED)
+    assert _backups.examine(find(library)[0]) == _backups.Content(good=True, problem=None, images=1, hashed=1)
+
+
+@pytest.mark.parametrize(("content", "vouched", "problem"), [
+    (UNHASHED, False, "no .sha256 file"),
+    (UNHASHED, "0" * 64, "its digest is not the one"),
+    (UNHASHED, "not a digest", "no .sha256 file"),
+    (b"", True, "is empty"),
+    (UNHASHED[:-5], hashlib.sha256(UNHASHED).hexdigest(), "is not JSON"),
+    (b"[]", True, "not an object"),
+])
+def test_a_backup_that_cannot_be_vouched_for_is_not_good_and_says_why(library, content, vouched, problem):
+    place(library, "20240115T103000Z", content, vouched)
+    found = _backups.examine(find(library)[0])
+    assert not found.good
+    assert problem in found.problem
+
+
+def test_a_backup_whose_digest_does_not_hold_is_not_good(library):
+    good = place(library, "20240115T103000Z")
+    place(library, "20240115T103001Z", vouched="0" * 64)
+    place(library, "20240115T103002Z", vouched=False)
+    assert [_backups.is_good(backup) for backup in find(library)] == [False, False, True]
+    good.unlink()
+    assert not _backups.is_good(_backups.Backup(str(good), NOW, 1, "0" * 64))
+
+
+def test_the_newest_good_backup_of_a_content_is_found(library):
+    digest = hashlib.sha256(UNHASHED).hexdigest()
+    assert _backups.holding(str(library), str(library.parent), digest) is None
+    place(library, "20240115T103000Z")
+    newest = place(library, "20240115T103001Z")
+    place(library, "20240115T103002Z", HASHED)
+    place(library, "20240115T103003Z", HASHED, vouched=digest)
+    assert _backups.holding(str(library), str(library.parent), digest).path == str(newest)
+
+
+# Pruning.
+
+
+GOOD, UNVOUCHED, DAMAGED = "good", "unvouched", "damaged"
+
+
+@given(st.lists(st.tuples(st.integers(0, 80 * 24), st.sampled_from([GOOD, GOOD, UNVOUCHED, DAMAGED])), max_size=12,
+                unique_by=lambda backup: backup[0]),
+       st.integers(0, 6), st.integers(0, 80))
+@settings(max_examples=60, deadline=None)
+def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young_and_no_others(backups, keep, keep_days):
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "library.json"
+        kinds = {}
+        for hours, kind in backups:
+            stamp = (NOW - timedelta(hours=hours)).strftime("%Y%m%dT%H%M%SZ")
+            kinds[str(place(library, stamp, vouched={GOOD: True, UNVOUCHED: False, DAMAGED: "0" * 64}[kind]))] = (hours, kind)
+        goods = sorted((hours, path) for path, (hours, kind) in kinds.items() if kind == GOOD)
+        expected = {path for hours, path in goods[max(keep, 1):] if hours > 24 * keep_days}
+
+        gone = _backups.superfluous(find(library), keep, keep_days, NOW)
+        assert {backup.path for backup in gone} == expected
+        _backups.prune(gone)
+        left = {backup.path for backup in find(library)}
+        assert left == kinds.keys() - expected
+        assert not goods or goods[0][1] in left
+        assert {name for name in os.listdir(folder) if name.endswith(".sha256")} == {
+            f"{os.path.basename(path)}.sha256" for path in left if kinds[path][1] != UNVOUCHED}
+
+
+def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_kept(library):
+    place(library, "20200103T000000Z", vouched="0" * 64)
+    last_good = place(library, "20200102T000000Z")
+    place(library, "20200101T000000Z")
+    gone = _backups.superfluous(find(library), keep=0, keep_days=0, now=NOW)
+    assert [os.path.basename(backup.path)[17:] for backup in gone] == ["20200101T000000Z"]
+    assert str(last_good) in {backup.path for backup in find(library)}
+
+
+def test_old_backups_under_the_services_own_names_are_pruned_too(library):
+    old = place(library, "2020-01-01T00-00-00-000Z")
+    place(library, "20260101T000000Z")
+    assert [backup.path for backup in _backups.superfluous(find(library), 1, 0, NOW)] == [str(old)]
+
+
+def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_good(tmp_path, killed_at):
+    for number in itertools.count():
+        library = tmp_path / str(number) / "library.json"
+        library.parent.mkdir()
+        kept = place(library, "20260101T000000Z")
+        for day in (1, 2, 3):
+            place(library, f"2020010{day}T000000Z")
+
+        def prune():
+            _backups.prune(_backups.superfluous(find(library), 1, 30, NOW))
+
+        killed = killed_at(number, prune)
+        assert all(_backups.is_good(backup) for backup in find(library))
+        prune()
+        assert [backup.path for backup in find(library)] == [str(kept)]
+        if not killed:
+            break
+    assert number > 5

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the roles, the playbooks and the collection's own files promise one another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.mobius.dhash.plugins.module_utils import _state
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+OWN_NAME = re.compile(r"(__)?dhash_[a-z0-9_]+")
+SETTING = re.compile(r"(?<![A-Za-z0-9_])dhash_[a-z0-9_]+")
+
+
+def load(path: str | Path) -> Any:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def defaults(role: str) -> dict[str, Any]:
+    return load(f"roles/{role}/defaults/main.yml") or {}
+
+
+def options(role: str) -> dict[str, dict[str, Any]]:
+    """The options of a role, of all its entry points together."""
+    return {name: option for entry in load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"].values()
+            for name, option in entry["options"].items()}
+
+
+def defined_in(tasks: Any) -> Iterator[str]:
+    """The names of the variables that tasks define."""
+    if isinstance(tasks, list):
+        for task in tasks:
+            yield from defined_in(task)
+    elif isinstance(tasks, dict):
+        for key, value in tasks.items():
+            if key == "register":
+                yield value
+            elif key in ("vars", "set_fact", "ansible.builtin.set_fact"):
+                yield from (name for name in value if name != "cacheable")
+            elif key in ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers"):
+                yield from defined_in(value)
+
+
+@pytest.mark.parametrize("file", sorted(map(str, [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")])))
+def test_every_variable_that_a_task_defines_is_an_internal_one_of_ours(file: str) -> None:
+    names = list(defined_in(load(file)))
+    assert [name for name in names if not name.startswith("__dhash_")] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_setting_begins_with_the_prefix_of_the_collection(role: str) -> None:
+    variables = ROOT / f"roles/{role}/vars/main.yml"
+    names = [*defaults(role), *options(role), *(load(variables) if variables.exists() else {})]
+    assert [name for name in names if not OWN_NAME.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_in_the_argument_spec_and_the_same_there(role: str) -> None:
+    documented = {name: option.get("default") for name, option in options(role).items() if not option.get("required")}
+    assert documented == defaults(role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_setting_that_a_role_reads_is_in_its_argument_spec(role: str) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for folder in ("tasks", "vars") for path in ROOT.glob(f"roles/{role}/{folder}/*.yml"))
+    assert set(SETTING.findall(text)) <= options(role).keys()
+
+
+def test_what_two_roles_share_is_the_same_in_both() -> None:
+    first: dict[str, tuple[str, dict]] = {}
+    for role in ROLES:
+        for name, option in options(role).items():
+            known, known_option = first.setdefault(name, (role, option))
+            assert option == known_option, f"{name} differs between {known} and {role}"
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    assert load("galaxy.yml")["version"] == _state.VERSION
+
+
+def test_the_action_group_holds_every_module() -> None:
+    modules = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
+    assert sorted(load("meta/runtime.yml")["action_groups"]["dhash"]) == modules

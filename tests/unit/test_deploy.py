@@ -1,0 +1,453 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import stat
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+OLD, NEW, THEIRS = b"old" * 1000, b"new" * 2000, b"theirs" * 500
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+class Host:
+    """A host on which a migrated library waits to be deployed."""
+
+    def __init__(self, folder):
+        self.folder = folder / "srv"
+        self.folder.mkdir(parents=True)
+        self.live = self.folder / "library.json"
+        self.live.write_bytes(OLD)
+        self.live.chmod(0o640)
+        self.output = self.folder / "library.dhash.json"
+        self.output.write_bytes(NEW)
+        self.pre_dhash = self.folder / "library.json.pre-dhash"
+        self.incoming = folder / "srv" / os.path.basename(_deploy.incoming(str(self.live)))
+        self.state = str(folder / "state")
+        self.prepare(OLD, NEW)
+
+    def prepare(self, old, new, **changes):
+        _state.write(self.state, _state.Record(
+            run="20260131T120000Z-7", operation=_state.MIGRATION, phase=_state.PREPARED, library=str(self.live),
+            output=str(self.output), kept=str(self.pre_dhash), old_sha256=digest(old), new_sha256=digest(new),
+            restart_owed=False, settings={})._replace(**changes))
+
+    def is_now(self, **changes):
+        _state.write(self.state, self.record._replace(**changes))
+
+    @property
+    def record(self):
+        return _state.read(self.state)
+
+    def plan(self):
+        return _deploy.plan(str(self.live), self.state)
+
+    def deploy(self):
+        return _deploy.deploy(str(self.live), self.state)
+
+    def announce(self):
+        return _deploy.announce(str(self.live), self.state)
+
+    def verified(self, check=False):
+        return _deploy.verified(str(self.live), self.state, check)
+
+    def files(self):
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+@pytest.fixture(params=["with renameat2", "without renameat2"])
+def any_kernel(request, monkeypatch):
+    """Once as it is, once as on a kernel or file system on which two files cannot change places."""
+    if request.param == "without renameat2":
+        monkeypatch.setattr(_durable, "exchange", lambda _one, _other: False)
+    return request.param
+
+
+def changes_before_the_exchange(live, exchange):
+    """``exchange``, but a writer is a moment quicker the first time."""
+    written = []
+
+    def exchange_too_late(one, other):
+        if not written:
+            written.append(live.write_bytes(THEIRS))
+        return exchange(one, other)
+
+    return exchange_too_late
+
+
+# What a deploy does.
+
+
+def test_the_migrated_library_takes_the_live_ones_place_and_the_old_one_is_kept(host, any_kernel):
+    assert _deploy.is_due(host.plan())
+    assert host.deploy() is True
+    assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
+
+
+def test_what_is_deployed_is_not_deployed_again(host, tree):
+    host.deploy()
+    before = tree(host.folder.parent)
+    assert not _deploy.is_due(host.plan())
+    assert host.deploy() is False
+    assert tree(host.folder.parent) == before
+
+
+def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(host, any_kernel):
+    if os.geteuid() == 0:
+        os.chown(host.live, 1234, 2345)
+    owner = host.live.stat().st_uid
+    host.deploy()
+    for path in (host.live, host.pre_dhash):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (0o640, owner)
+
+
+def test_a_writer_that_still_has_the_old_library_open_writes_into_what_was_kept_and_not_into_the_new_one(host):
+    with open(host.live, "ab") as writer:
+        host.deploy()
+        writer.write(b"late")
+    assert host.live.read_bytes() == NEW
+    assert host.pre_dhash.read_bytes() == OLD + b"late"
+
+
+def test_a_host_that_has_migrated_nothing_has_nothing_to_deploy(tmp_path, host, tree):
+    host.state = str(tmp_path / "other state")
+    before = tree(tmp_path)
+    assert host.plan() == _deploy.Plan(None, False, False)
+    assert (host.deploy(), host.announce(), host.verified()) == (False, False, False)
+    assert tree(tmp_path) == before
+
+
+def test_planning_writes_nothing(host, tree):
+    before = tree(host.folder.parent)
+    planned = host.plan()
+    assert _deploy.is_due(planned)
+    assert _deploy.announcement_is_due(planned)
+    assert tree(host.folder.parent) == before
+
+
+# What it refuses.
+
+
+def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host):
+    host.live.write_bytes(THEIRS)
+    with pytest.raises(_deploy.ChangedError) as caught:
+        host.deploy()
+    assert caught.value.path == str(host.live)
+    assert "nothing was replaced" in caught.value.cause
+    assert host.files() == {"library.json": THEIRS, "library.dhash.json": NEW}
+    assert (host.record.phase, host.record.restart_owed) == (_state.PREPARED, False)
+
+
+def test_an_output_that_the_migration_did_not_write_is_not_deployed(host):
+    host.output.write_bytes(THEIRS)
+    with pytest.raises(DhashError) as caught:
+        host.deploy()
+    assert (caught.value.path, caught.value.cause) == (str(host.output), "this is not the library that the last run wrote")
+    assert host.files() == {"library.json": OLD, "library.dhash.json": THEIRS}
+
+
+def test_an_output_that_was_removed_before_anything_began_is_a_migration_withdrawn(host):
+    host.output.unlink()
+    assert not _deploy.is_due(host.plan())
+    assert host.deploy() is False
+    assert host.files() == {"library.json": OLD}
+
+
+@pytest.mark.parametrize("phase", [_state.ANNOUNCED, _state.DEPLOYING])
+def test_an_output_that_has_gone_in_the_middle_of_a_deploy_is_an_error(host, phase):
+    host.is_now(phase=phase, restart_owed=True)
+    host.output.unlink()
+    with pytest.raises(DhashError) as caught:
+        host.deploy()
+    assert caught.value.path == str(host.output)
+    assert "has gone before it was deployed" in caught.value.cause
+    assert host.files() == {"library.json": OLD}
+    assert host.record.restart_owed
+
+
+def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host, monkeypatch):
+    monkeypatch.setattr(_durable, "exchange", changes_before_the_exchange(host.live, _durable.exchange))
+    with pytest.raises(_deploy.ChangedError, match="it changed while it was deployed"):
+        host.deploy()
+    assert host.live.read_bytes() == THEIRS
+    assert host.output.read_bytes() == NEW
+    assert not host.incoming.exists()
+
+
+def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_files_cannot_change_places(host, monkeypatch):
+    monkeypatch.setattr(_durable, "exchange", changes_before_the_exchange(host.live, lambda _one, _other: False))
+    with pytest.raises(_deploy.ChangedError, match="nothing was replaced"):
+        host.deploy()
+    assert host.live.read_bytes() == THEIRS
+    assert host.output.read_bytes() == NEW
+    assert not host.incoming.exists()
+
+
+def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host, monkeypatch):
+    with monkeypatch.context() as late:
+        late.setattr(_durable, "exchange", changes_before_the_exchange(host.live, _durable.exchange))
+        with pytest.raises(_deploy.ChangedError):
+            host.deploy()
+    host.output.write_bytes(NEW + THEIRS)
+    host.prepare(THEIRS, NEW + THEIRS)
+    assert host.deploy() is True
+    assert host.files() == {"library.json": NEW + THEIRS, "library.json.pre-dhash": THEIRS}
+
+
+def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_and_no_half_written_file(tmp_path, mount):
+    mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", on=tmp_path)
+    for free_blocks in itertools.count():
+        host = Host(tmp_path / str(free_blocks))
+        disk = os.statvfs(tmp_path)
+        ballast = tmp_path / "ballast"
+        ballast.write_bytes(b"\0" * (disk.f_bavail - free_blocks) * disk.f_bsize)
+        try:
+            host.deploy()
+        except DhashError as error:
+            assert "No space left on device. Free some space" in str(error)
+        else:
+            break
+        assert host.live.read_bytes() == OLD
+        assert host.output.read_bytes() == NEW
+        assert set(host.files()) <= {"library.json", "library.dhash.json", "library.json.pre-dhash"}
+        ballast.unlink()
+        host.deploy()
+        assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert free_blocks > 2  # for the copy that is kept, the new library, and the record
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
+def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_or_new_and_the_next_run_mends_it(
+        tmp_path, monkeypatch, number):
+    fsync = os.fsync
+    for good in itertools.count():
+        host = Host(tmp_path / str(good))
+        calls = itertools.count()
+
+        def failing(descriptor, calls=calls, good=good):
+            if next(calls) >= good:
+                raise OSError(number, os.strerror(number))
+            fsync(descriptor)
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fsync", failing)
+            try:
+                host.deploy()
+            except DhashError as error:
+                failed = True
+                assert os.strerror(number) in str(error)
+            else:
+                failed = False
+        assert host.live.read_bytes() in (OLD, NEW)
+        host.deploy()
+        assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+        if not failed:
+            break
+    assert good > 8
+
+
+def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right_after_the_exchange(host, monkeypatch):
+    def fail(path):
+        raise DhashError("could not make its new name last", path)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(_durable, "exchange", changes_before_the_exchange(host.live, _durable.exchange))
+        disk.setattr(_durable, "_sync_names_of", fail)
+        with pytest.raises(DhashError, match="make its new name last"):
+            host.deploy()
+    assert (host.live.read_bytes(), host.incoming.read_bytes()) == (NEW, THEIRS)
+    with pytest.raises(_deploy.ChangedError):
+        host.deploy()
+    assert host.live.read_bytes() == THEIRS
+
+
+def test_a_bind_mounted_library_is_refused_and_nothing_left_behind(host, tmp_path, mount):
+    mounted = tmp_path / "mounted.json"
+    mounted.write_bytes(OLD)
+    mount("--bind", str(mounted), on=host.live)
+    with pytest.raises(DhashError, match="mount point .* Mount the folder that holds it"):
+        host.deploy()
+    assert host.live.read_bytes() == OLD
+    assert host.output.read_bytes() == NEW
+    assert not host.incoming.exists()
+
+
+# What was cut short.
+
+
+def test_an_exchange_that_was_cut_short_is_finished(host):
+    host.is_now(phase=_state.DEPLOYING, restart_owed=True)
+    host.live.write_bytes(NEW)
+    host.incoming.write_bytes(OLD)
+    planned = host.plan()
+    assert (planned.exchange, planned.finish, _deploy.is_due(planned)) == (False, True, True)
+    assert host.deploy() is True
+    assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
+
+
+def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(tmp_path, any_kernel, killed_at):
+    phases = set()
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+        killed = killed_at(number, host.deploy)
+        phases.add(host.record.phase)
+        assert host.live.read_bytes() in (OLD, NEW)
+        assert OLD in host.files().values()
+        if host.live.read_bytes() == NEW:
+            assert host.record.restart_owed
+            assert host.record.phase in (_state.DEPLOYING, _state.DEPLOYED)
+        host.deploy()
+        assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+        assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
+        if not killed:
+            break
+    assert phases == {_state.PREPARED, _state.DEPLOYING, _state.DEPLOYED}
+    assert number > 15
+
+
+def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_its_end(tmp_path, killed_at):
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+        host.announce()
+        killed = killed_at(number, host.deploy)
+        unfinished = host.record.phase == _state.DEPLOYING
+        before = host.files()
+        host.verified()
+        if unfinished:
+            assert host.files() == before
+            assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYING, True)
+        assert host.live.read_bytes() in (OLD, NEW)
+        host.deploy()
+        assert host.live.read_bytes() == NEW
+        assert host.record.restart_owed is (host.record.phase == _state.DEPLOYED)
+        if not killed:
+            break
+    assert number > 10
+
+
+def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed_at_any_step(tmp_path, killed_at):
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+
+        def deploy_while_another_writes(host=host):
+            _durable.exchange = changes_before_the_exchange(host.live, _durable.exchange)
+            try:
+                host.deploy()
+            except _deploy.ChangedError:
+                pass
+
+        killed = killed_at(number, deploy_while_another_writes)
+        assert host.live.read_bytes() in (OLD, NEW, THEIRS)
+        if OLD not in (host.live.read_bytes(),):
+            with pytest.raises(_deploy.ChangedError):
+                host.deploy()
+            assert host.live.read_bytes() == THEIRS
+            assert host.output.read_bytes() == NEW
+            with pytest.raises(_deploy.ChangedError):
+                host.deploy()
+            assert host.live.read_bytes() == THEIRS
+        if not killed:
+            break
+    assert number > 10
+
+
+@pytest.mark.parametrize("phase", [_state.PREPARED, _state.ANNOUNCED])
+def test_what_an_earlier_deploy_left_behind_never_becomes_the_live_library(host, phase):
+    host.incoming.write_bytes(b"of a deploy that was killed, of an earlier migration")
+    host.live.write_bytes(NEW)  # the operator put the migrated library in place by hand
+    host.is_now(phase=phase)
+    host.deploy()
+    assert host.live.read_bytes() == NEW
+    assert not host.incoming.exists()
+    assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
+
+
+# The restart that is owed, and the verification that clears it.
+
+
+def test_a_restart_is_owed_from_before_the_service_is_stopped(host):
+    assert host.announce() is True
+    assert (host.record.phase, host.record.restart_owed) == (_state.ANNOUNCED, True)
+    assert host.announce() is False
+    assert host.files() == {"library.json": OLD, "library.dhash.json": NEW}
+    assert host.deploy() is True
+    assert host.record.restart_owed
+
+
+def test_a_deploy_puts_it_on_record_before_the_exchange(host, monkeypatch):
+    seen = []
+    exchange = _durable.exchange
+    monkeypatch.setattr(_durable, "exchange", lambda one, other: seen.append(host.record) or exchange(one, other))
+    host.deploy()
+    assert [(record.phase, record.restart_owed) for record in seen] == [(_state.DEPLOYING, True)]
+
+
+def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host):
+    host.is_now(restart_owed=True)
+    assert not _deploy.announcement_is_due(host.plan())
+
+
+def test_where_there_is_nothing_to_deploy_no_restart_is_announced(host):
+    host.deploy()
+    host.verified()
+    assert host.announce() is False
+    assert not host.record.restart_owed
+
+
+def test_the_replaced_library_is_kept_until_a_verification_has_passed(host):
+    host.deploy()
+    assert host.pre_dhash.read_bytes() == OLD
+    assert host.verified() is True
+    assert host.files() == {"library.json": NEW}
+    assert (host.record.phase, host.record.restart_owed) == (_state.VERIFIED, False)
+    assert host.verified() is False
+
+
+@pytest.mark.parametrize(("phase", "owed", "phase_after", "owed_after", "cleared"), [
+    (_state.PREPARED, False, _state.PREPARED, False, False),
+    (_state.PREPARED, True, _state.PREPARED, False, True),
+    (_state.ANNOUNCED, True, _state.PREPARED, False, True),
+    (_state.DEPLOYING, True, _state.DEPLOYING, True, False),
+    (_state.DEPLOYED, True, _state.VERIFIED, False, True),
+    (_state.VERIFIED, True, _state.VERIFIED, False, True),
+    (_state.VERIFIED, False, _state.VERIFIED, False, False),
+])
+def test_a_verification_that_has_passed_clears_what_is_owed_but_no_unfinished_deploy(
+        host, tree, phase, owed, phase_after, owed_after, cleared):
+    host.is_now(phase=phase, restart_owed=owed)
+    before = tree(host.folder.parent)
+    assert host.verified(check=True) is cleared
+    assert tree(host.folder.parent) == before
+    assert host.verified() is cleared
+    assert (host.record.phase, host.record.restart_owed) == (phase_after, owed_after)
+    assert host.files() == {"library.json": OLD, "library.dhash.json": NEW}
+
+
+@pytest.mark.parametrize(("phase", "kept"), [(_state.DEPLOYING, True), (_state.DEPLOYED, False), (_state.VERIFIED, False)])
+def test_a_verification_removes_what_was_replaced_unless_its_deploy_is_unfinished(host, tree, phase, kept):
+    host.pre_dhash.write_bytes(OLD)
+    host.is_now(phase=phase, restart_owed=True)
+    before = tree(host.folder.parent)
+    assert host.verified(check=True) is not kept
+    assert tree(host.folder.parent) == before
+    host.verified()
+    assert host.pre_dhash.exists() is kept

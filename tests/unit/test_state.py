@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import stat
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+RECORD = _state.Record(
+    run="20260131T120000Z-7", operation=_state.MIGRATION, phase=_state.PREPARED, library="/srv/library.json",
+    output="/srv/library.dhash.json", kept="/srv/library.json.pre-dhash", old_sha256="0" * 64, new_sha256="1" * 64,
+    restart_owed=False, settings={"parallel": 2, "media_roots": ["/srv"], "limit": None})
+
+
+def refusal_to_read(state):
+    with pytest.raises(DhashError) as caught:
+        _state.read(str(state))
+    assert caught.value.path == str(state / "run.json")
+    return caught.value
+
+
+# Where the state of a library lies.
+
+
+def test_a_library_that_is_a_link_is_the_file_behind_it(tmp_path):
+    (tmp_path / "real.json").write_bytes(b"")
+    (tmp_path / "library.json").symlink_to("real.json")
+    assert _state.resolve(str(tmp_path / "library.json")) == os.path.realpath(tmp_path / "real.json")
+
+
+def test_a_library_may_be_named_from_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _state.resolve("~/library.json") == os.path.realpath(tmp_path / "library.json")
+
+
+def test_each_library_has_a_state_folder_of_its_own_that_people_can_recognise(tmp_path):
+    libraries = ["/srv/mobius/library.json", "/mnt/mobius/library.json", "/srv/mobius/other.json", "/srv/mobius /library.json"]
+    folders = [_state.folder(str(tmp_path), library) for library in libraries]
+    assert len(set(folders)) == len(libraries)
+    assert all(re.fullmatch(re.escape(str(tmp_path)) + r"/mobius-[0-9a-f]{12}", folder) for folder in folders)
+
+
+def test_a_library_has_the_same_state_folder_at_every_run(tmp_path):
+    assert _state.folder(str(tmp_path), "/srv/library.json") == _state.folder(str(tmp_path), "/srv/library.json")
+
+
+@pytest.mark.parametrize("library", ["/library.json", "/日本/library.json", "/srv/\udcff/library.json", "/a/../library.json"])
+def test_an_odd_folder_makes_no_odd_state_folder(tmp_path, library):
+    folder = _state.folder(str(tmp_path), library)
+    assert os.path.dirname(folder) == str(tmp_path)
+    assert re.fullmatch(r"[A-Za-z0-9-]+", os.path.basename(folder))
+
+
+def test_the_state_lies_below_var_lib_for_root_and_in_the_home_of_others(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/zoe")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert _state.folder(None, "/srv/library.json").startswith("/var/lib/mobius-dhash/srv-")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert _state.folder(None, "/srv/library.json").startswith("/home/zoe/.local/state/mobius-dhash/srv-")
+
+
+def test_a_state_folder_may_be_named_from_the_users_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/zoe")
+    assert _state.folder("~/state", "/srv/library.json").startswith("/home/zoe/state/srv-")
+
+
+def test_a_run_is_named_by_its_time_and_process():
+    assert re.fullmatch(rf"\d{{8}}T\d{{6}}Z-{os.getpid()}", _state.new_run())
+
+
+# The record of the last run.
+
+
+def test_a_host_that_has_run_nothing_has_no_record(tmp_path):
+    assert _state.read(str(tmp_path / "state")) is None
+
+
+@pytest.mark.parametrize("record", [RECORD, RECORD._replace(phase=_state.DEPLOYED, restart_owed=True, library="/srv/\udcff.json")])
+def test_a_record_is_read_as_it_was_written(tmp_path, record):
+    _state.write(str(tmp_path / "state"), record)
+    assert _state.read(str(tmp_path / "state")) == record
+
+
+def test_a_record_is_json_that_its_owner_alone_may_read(tmp_path):
+    _state.write(str(tmp_path), RECORD)
+    assert json.loads((tmp_path / "run.json").read_text()) == RECORD._asdict()
+    assert stat.S_IMODE((tmp_path / "run.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\0" * 100, b"{", b"null", b"[]", b'"deployed"', b"{}", b'{"phase": "deployed"}', b"\xff",
+    json.dumps({**RECORD._asdict(), "more": 1}).encode(),
+])
+def test_a_damaged_record_is_refused_with_what_to_do_about_it(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    error = refusal_to_read(tmp_path)
+    assert error.cause == "the record of the last run is damaged"
+    assert "move this file away" in error.next_step
+
+
+def test_a_record_that_may_not_be_read_is_no_record_that_is_missing(tmp_path):
+    (tmp_path / "run.json").mkdir()
+    assert refusal_to_read(tmp_path).cause == "could not read the record of the last run: Is a directory"
+
+
+def test_a_run_that_is_killed_while_it_writes_its_record_leaves_the_old_or_the_new_one(tmp_path, killed_at):
+    new = RECORD._replace(phase=_state.DEPLOYED, restart_owed=True)
+    seen = []
+    for number in itertools.count():
+        _state.write(str(tmp_path), RECORD)
+        killed = killed_at(number, lambda: _state.write(str(tmp_path), new))
+        seen.append(_state.read(str(tmp_path)))
+        assert seen[-1] in (RECORD, new)
+        if not killed:
+            break
+    assert RECORD in seen[:-1]
+    assert seen[-1] == new
+
+
+def test_two_records_are_of_the_same_work_where_the_same_library_became_the_same_library():
+    assert _state.same_work(RECORD, RECORD._replace(run="another", phase=_state.DEPLOYED, restart_owed=True))
+    for field in ("operation", "library", "output", "kept", "old_sha256", "new_sha256"):
+        assert not _state.same_work(RECORD, RECORD._replace(**{field: "another"}))
