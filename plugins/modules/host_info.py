@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: Say what a host lacks for a migration, and how to mend it
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Looks at everything that a migration needs of a host in one go, from Python and its packages to free disk space.
+  - Needs nothing but the standard library of Python itself, and never fails for what it finds.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+options:
+  library:
+    description: The C(library.json) that is to be migrated.
+    type: path
+    required: true
+  python:
+    description: The Python that will hash. By default the one that runs this module.
+    type: path
+  backup_dir:
+    description: The folder for backups. By default the folder of the library.
+    type: path
+  temp_dir:
+    description: The folder for temporary files of decoders, where one is to be used.
+    type: path
+  media_roots:
+    description: The folders that images lie in. By default the folder of the library.
+    type: list
+    elements: path
+  ffmpeg:
+    description: Whether FFmpeg has to be there.
+    type: str
+    choices: [required, optional]
+    default: optional
+  node_min_version:
+    description: The oldest Node.js that will do, where one has to be there.
+    type: str
+  maintenance_window:
+    description:
+      - When the migration may run, in the host's local time.
+      - For example V(22:00-04:00), V(Sat 22:00-04:00) or V(Mon-Fri 01:00-05:00).
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Look at a host
+  mobius.dhash.host_info:
+    library: /srv/mobius/library.json
+    ffmpeg: required
+    maintenance_window: Sat 22:00-04:00
+  register: host
+"""
+
+RETURN = r"""
+versions:
+  description: The versions of what is there; none for what is not.
+  returned: success
+  type: dict
+  sample: {python: 3.11.2, pillow: 9.4.0, numpy: 1.24.2, ffmpeg_python: null, ffmpeg: 5.1.8, ffprobe: 5.1.8, node: null}
+problems:
+  description: What is missing or wrong. Empty where the host is ready.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is needed.
+      type: str
+    found:
+      description: What was found.
+      type: str
+    fix:
+      description: The command or the step that mends it.
+      type: str
+"""
+
+import os
+import sys
+from datetime import datetime
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _host, _state
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            library=dict(type="path", required=True),
+            python=dict(type="path"),
+            backup_dir=dict(type="path"),
+            temp_dir=dict(type="path"),
+            media_roots=dict(type="list", elements="path"),
+            ffmpeg=dict(type="str", choices=["required", "optional"], default="optional"),
+            node_min_version=dict(type="str"),
+            maintenance_window=dict(type="str"),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    library = _state.resolve(params["library"])
+    needs = _host.Needs(
+        library=library,
+        python=params["python"] or sys.executable,
+        backup_dir=os.path.join(os.path.dirname(library), params["backup_dir"] or ""),
+        temp_dir=params["temp_dir"],
+        media_roots=params["media_roots"],
+        ffmpeg_required=params["ffmpeg"] == "required",
+        node_min_version=params["node_min_version"],
+        maintenance_window=params["maintenance_window"],
+    )
+    module.exit_json(changed=False, **_host.examine(needs, datetime.now()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_hash
+short_description: Hash and compare images
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Hashes the images that are named, and says how far each is from each.
+  - Or hashes a sample of a library's images again, and says which of them no longer have the hash that is on record.
+  - Changes nothing, and does not use the journal.
+requirements:
+  - Pillow >= 9.0
+  - numpy >= 1.24
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+  - mobius.dhash._options.hashing
+options:
+  images:
+    description: The images to hash.
+    type: list
+    elements: path
+  library:
+    description: A library to take a sample of hashed images from.
+    type: path
+  sample:
+    description: How many images of the library to hash again. They are drawn anew whenever the library changes.
+    type: int
+    default: 20
+"""
+
+EXAMPLES = r"""
+- name: How alike are two images?
+  mobius.dhash.image_hash:
+    images:
+      - /srv/mobius/media/cover.jpg
+      - /srv/mobius/media/cover-small.jpg
+  register: compared
+
+- name: Do twenty images of the library still have their hashes?
+  mobius.dhash.image_hash:
+    library: /srv/mobius/library.json
+    sample: 20
+  register: sampled
+"""
+
+RETURN = r"""
+images:
+  description: What became of each image.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Its path.
+      type: str
+    dhash:
+      description: Its hash; none where it has none.
+      type: str
+      sample: 0F1E2D3C4B5A6978
+    vertical:
+      description: Its vertical hash.
+      type: str
+    low_detail:
+      description: Whether it is too flat to be matched by hash.
+      type: bool
+    decoder:
+      description: What decoded it.
+      type: str
+    kind:
+      description: The kind of error, where it has no hash.
+      type: str
+    error:
+      description: Why it has no hash.
+      type: str
+distances:
+  description: The Hamming distance of each pair of O(images) that both have a hash.
+  returned: when O(images) is given
+  type: list
+  elements: dict
+  contains:
+    images:
+      description: The two paths.
+      type: list
+    distance:
+      description: In how many of the 64 bits they differ.
+      type: int
+mismatches:
+  description: Images of the sample that do not have the hash that the library has for them.
+  returned: when O(library) is given
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Its path in the library.
+      type: str
+    expected:
+      description: Its hash in the library.
+      type: str
+    found:
+      description: Its hash now, or the error.
+      type: str
+"""
+
+import itertools
+import os
+import random
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _hashing, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
+
+
+def hash_images(paths, params, roots):
+    entries = _hashing.hash_now(paths, params["algorithm"], roots, _arguments.limits(params),
+                                _arguments.parallel(params), params["temp_dir"])
+    return [{key: getattr(entry, key) for key in SHOWN} for entry in entries]
+
+
+def compare(params):
+    paths = [os.path.abspath(path) for path in params["images"]]
+    found = hash_images(paths, params, _arguments.media_roots(params, library="/"))
+    images = [{"path": path, **image} for path, image in zip(paths, found)]
+    distances = [{"images": [one["path"], other["path"]],
+                  "distance": bin(int(one["dhash"], 16) ^ int(other["dhash"], 16)).count("1")}
+                 for one, other in itertools.combinations([image for image in images if image["dhash"]], 2)]
+    return {"images": images, "distances": distances}
+
+
+def sample(params):
+    library = _state.resolve(params["library"])
+    read, digest = _library.read(library)
+    hashed = [image for image in read.value["images"] if _library.is_hashed(image)]
+    drawn = random.Random(digest).sample(hashed, min(params["sample"], len(hashed)))
+    paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]
+    found = hash_images(paths, params, _arguments.media_roots(params, library))
+    images = [{"path": on_record["path"], **image} for on_record, image in zip(drawn, found)]
+    mismatches = [{"path": on_record["path"], "expected": on_record["dhash"], "found": image["dhash"] or image["error"]}
+                  for on_record, image in zip(drawn, found) if image["dhash"] != on_record["dhash"]]
+    return {"images": images, "mismatches": mismatches}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            images=dict(type="list", elements="path"),
+            library=dict(type="path"),
+            sample=dict(type="int", default=20),
+            **_arguments.HASHING,
+        ),
+        required_one_of=[("images", "library")],
+        mutually_exclusive=[("images", "library")],
+        supports_check_mode=True,
+    )
+    try:
+        _arguments.run_in(module.params["python"], check_mode=False)
+        result = (compare if module.params["images"] else sample)(module.params)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

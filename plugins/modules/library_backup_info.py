@@ -1,0 +1,104 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: library_backup_info
+short_description: List and verify the backups of a library
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Finds the backups of a C(library.json), reads each from the disk, and says whether its digest holds and what it has.
+  - Backups with the older name pattern C(library.json.bak.2024-01-15T10-30-00-000Z) are found too.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+  - mobius.dhash._options
+options:
+  backup_dir:
+    description: The folder of the backups. By default the folder of the library.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: List the backups of a library
+  mobius.dhash.library_backup_info:
+    library: /srv/mobius/library.json
+  register: found
+
+- name: Show them
+  ansible.builtin.debug:
+    msg: "{{ found.backups }}"
+"""
+
+RETURN = r"""
+backups:
+  description: The backups, the newest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Where it is.
+      type: str
+    name:
+      description: Its file name.
+      type: str
+    time:
+      description: When it was made (UTC), by its name.
+      type: str
+      sample: "2026-01-31T12:00:00Z"
+    size:
+      description: Its size in bytes.
+      type: int
+    good:
+      description: Whether its bytes have the digest that was noted for them.
+      type: bool
+    problem:
+      description: What is wrong with it; none where nothing is.
+      type: str
+    images:
+      description: The number of images in it; none where it cannot be read.
+      type: int
+    hashed:
+      description: The number of those with a hash.
+      type: int
+good:
+  description: The number of good ones.
+  returned: success
+  type: int
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def describe(backup):
+    content = _backups.examine(backup)
+    return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size,
+            "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), **content._asdict()}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(backup_dir=dict(type="path"), **_arguments.LIBRARY),
+        supports_check_mode=True,
+    )
+    try:
+        library = _state.resolve(module.params["library"])
+        backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
+        backups = [describe(backup) for backup in _backups.find(library, backup_dir)]
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, backups=backups, good=sum(backup["good"] for backup in backups))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: library_deploy
+short_description: Put the migrated library in the live one's place, atomically
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Exchanges the live C(library.json) for what M(mobius.dhash.library_migrate) wrote, in one step. At every instant the
+    live library is either the old one whole or the new one whole.
+  - What was migrated is what is deployed. Where the live library has changed since it was read, the migration is brought
+    up to date from the journal and tried again; if it goes on changing, nothing is replaced and the task fails.
+  - What M(mobius.dhash.library_rollback) prepares is deployed in the same way.
+  - The library that is replaced stays beside it as C(library.json.pre-dhash) until a verification has passed.
+  - The host's record of the run says durably what is still owed, so that no failure in between loses a restart.
+  - A writer that keeps the old file open over the exchange writes into a file that is no longer the library. Let
+    O(state=announced) come first and stop such a service before the exchange.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+  - mobius.dhash._options
+  - mobius.dhash._options.lock
+options:
+  state:
+    description:
+      - V(deployed) makes the exchange.
+      - V(announced) only puts on record that a restart will be owed, before the service is stopped for the exchange.
+      - V(verified) clears what is owed, and removes the replaced library, since a verification has passed.
+    type: str
+    choices: [deployed, announced, verified]
+    default: deployed
+  python:
+    description:
+      - A Python that has Pillow and numpy, where the one that Ansible uses has not. It is needed where images were added
+        to the library since it was migrated.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Deploy what was migrated
+  mobius.dhash.library_deploy:
+    library: /srv/mobius/library.json
+
+- name: Say that the service was restarted and serves the new library
+  mobius.dhash.library_deploy:
+    library: /srv/mobius/library.json
+    state: verified
+"""
+
+RETURN = r"""
+library:
+  description: The real path of the library.
+  returned: success
+  type: str
+  sample: /srv/mobius/library.json
+phase:
+  description: How far the last run has come; none where there was none.
+  returned: success
+  type: str
+  sample: deployed
+restart_owed:
+  description: Whether the service has yet to be restarted and verified.
+  returned: success
+  type: bool
+due:
+  description: In check mode, whether a migrated library waits to be deployed, or a deploy that was cut short to be finished.
+  returned: success, with O(state=deployed)
+  type: bool
+old_sha256:
+  description: The digest of the library that was, or is to be, replaced.
+  returned: success, where there was a run
+  type: str
+new_sha256:
+  description: The digest of the migrated library.
+  returned: success, where there was a run
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _deploy, _deployment, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def would_change(operation, library, state):
+    if operation == "verified":
+        return _deploy.verified(library, state, check=True)
+    planned = _deploy.plan(library, state)
+    return _deploy.announcement_is_due(planned) if operation == "announced" else _deploy.is_due(planned)
+
+
+def carry_out(operation, library, state, lock_timeout):
+    if operation == "deployed":
+        return _deployment.run(library, state, lock_timeout)
+    with _durable.lock(library, f"deploy ({operation})", _state.new_run(), lock_timeout):
+        if operation == "verified":
+            return _deploy.verified(library, state, check=False)
+        return _deploy.announce(library, state)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", choices=["deployed", "announced", "verified"], default="deployed"),
+            python=dict(type="path"),
+            **_arguments.LIBRARY, **_arguments.LOCK,
+        ),
+        supports_check_mode=True,
+    )
+    operation = module.params["state"]
+    try:
+        _arguments.run_in(module.params["python"], module.check_mode)
+        library, state = _arguments.library_and_state(module.params)
+        changed = would_change(operation, library, state)
+        if changed and not module.check_mode:
+            changed = carry_out(operation, library, state, module.params["lock_timeout"])
+        record = _state.read(state)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    result = {"library": library, "phase": None, "restart_owed": False}
+    if operation == "deployed":
+        result["due"] = changed and module.check_mode
+    if record:
+        result.update((key, value) for key, value in record._asdict().items() if key in _state.SHOWN)
+    if module._diff and changed and operation == "deployed":
+        result["diff"] = {"before_header": library, "after_header": library,
+                          "before": f"sha256 {record.old_sha256}\n", "after": f"sha256 {record.new_sha256}\n"}
+    module.exit_json(changed=changed, **result)
+
+
+if __name__ == "__main__":
+    main()

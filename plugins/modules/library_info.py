@@ -1,0 +1,160 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: library_info
+short_description: Count and validate a library
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Reads a C(library.json), says whether it is what a library has to be, and counts what is in it.
+  - Tells which images are missing and which have changed since they were hashed, who holds the library's lock,
+    and what the last run on this host still owes.
+  - Fails where the library cannot be read or is not valid.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+  - mobius.dhash._options
+options:
+  check_media:
+    description: Whether to look at the image files too.
+    type: bool
+    default: true
+  examples:
+    description: How many paths to name of the images that are missing or stale.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Count and validate a library
+  mobius.dhash.library_info:
+    library: /srv/mobius/library.json
+  register: library
+
+- name: Say how many images have no file
+  ansible.builtin.debug:
+    msg: "Missing images: {{ library.missing }}, {{ library.missing_examples | join(', ') }}"
+"""
+
+RETURN = r"""
+real_path:
+  description: The file behind the library's path.
+  returned: success
+  type: str
+  sample: /srv/mobius/library.json
+sha256:
+  description: The digest of the library.
+  returned: success
+  type: str
+size:
+  description: Its size in bytes.
+  returned: success
+  type: int
+images:
+  description: The number of images.
+  returned: success
+  type: int
+  sample: 755
+hashed:
+  description: The number of images with a hash.
+  returned: success
+  type: int
+  sample: 750
+errors:
+  description: The number of records in RV(ignore:dhash_errors).
+  returned: success
+  type: int
+duplicates:
+  description: The number of records in RV(ignore:dhash_duplicates).
+  returned: success
+  type: int
+algorithm:
+  description: The algorithm of its hashes; none where it was never migrated.
+  returned: success
+  type: str
+  sample: pillow
+migration_timestamp:
+  description: When its last migration was; none where it was never migrated.
+  returned: success
+  type: str
+inconsistencies:
+  description: What in the library does not agree with the record of its migration. Empty where all agrees.
+  returned: success
+  type: list
+  elements: str
+missing:
+  description: The number of images whose file is not there.
+  returned: when O(check_media=true)
+  type: int
+missing_examples:
+  description: Some of their paths.
+  returned: when O(check_media=true)
+  type: list
+  elements: str
+stale:
+  description: The number of hashed images whose file has changed since this host hashed it.
+  returned: when O(check_media=true)
+  type: int
+stale_examples:
+  description: Some of their paths.
+  returned: when O(check_media=true)
+  type: list
+  elements: str
+run:
+  description: This host's record of the last run on the library; none where there is none.
+  returned: success
+  type: dict
+  contains:
+    run:
+      description: Its identifier.
+      type: str
+    phase:
+      description: How far it came, V(prepared), V(announced), V(deploying), V(deployed) or V(verified).
+      type: str
+    restart_owed:
+      description: Whether the service has yet to be restarted and verified.
+      type: bool
+    old_sha256:
+      description: The digest of the library that was migrated.
+      type: str
+    new_sha256:
+      description: The digest of the migrated library.
+      type: str
+lock:
+  description: Who holds the library's lock; none where nobody does.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _inspection
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            check_media=dict(type="bool", default=True),
+            examples=dict(type="int", default=5),
+            **_arguments.LIBRARY,
+        ),
+        supports_check_mode=True,
+    )
+    try:
+        library, state = _arguments.library_and_state(module.params)
+        result = _inspection.inspect(library, state)
+        if module.params["check_media"]:
+            result.update(_inspection.inspect_media(library, state, module.params["examples"]))
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: library_migrate
+short_description: Hash the images of a library and write the migrated library
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Gives every image of a C(library.json) its difference hash, finds the duplicates, and writes the migrated library
+    beside the live one, which it leaves as it is. M(mobius.dhash.library_deploy) puts it in place.
+  - What is hashed is kept in a journal, so that a killed migration goes on where it was, and a library that has not
+    changed is not hashed again.
+  - In check mode nothing is hashed and nothing is written; only the standard library of Python is needed.
+requirements:
+  - Pillow >= 9.0
+  - numpy >= 1.24
+  - ffmpeg-python and the FFmpeg program, for what Pillow cannot decode (optional)
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+  - mobius.dhash._options
+  - mobius.dhash._options.lock
+  - mobius.dhash._options.hashing
+options:
+  output:
+    description:
+      - Where the migrated library is written. A relative path counts from the folder of the library.
+      - By default beside the library, with C(.dhash.json) in place of C(.json).
+        With O(limit) it is C(test-) before that name.
+      - Not written where the live library holds the same already.
+    type: path
+  threshold:
+    description: The largest Hamming distance at which two images are called duplicates.
+    type: int
+    default: 10
+  batch_size:
+    description: How many images are hashed between two checkpoints in the journal.
+    type: int
+    default: 100
+  limit:
+    description:
+      - Take only the first so many images, to try things out.
+      - The migrated subset is written to O(output), and is never deployed.
+    type: int
+  dry_run:
+    description:
+      - Do everything but write the migrated library. The journal is filled, so that the real run is short.
+      - Neither the journal nor the report counts as a change.
+    type: bool
+    default: false
+  report:
+    description:
+      - Where to write the whole report as JSON, every error, duplicate and missing path in it.
+      - A relative path counts from the folder of the library.
+    type: path
+  log_dir:
+    description:
+      - The folder for the log of the run, C(migration-YYYYMMDD-HHMMSS.log), C(dry-run-...) with O(dry_run).
+      - A relative path counts from the folder of the library. No log is written without it.
+    type: path
+  progress_file:
+    description:
+      - A file that is replaced by the state of the hashing now and then. The action plugin sets it, to show progress.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Migrate a library
+  mobius.dhash.library_migrate:
+    library: /srv/mobius/library.json
+    media_roots:
+      - /srv/mobius/media
+    log_dir: /srv/mobius/logs
+
+- name: Say what a migration would find, and fill the journal for it
+  mobius.dhash.library_migrate:
+    library: /srv/mobius/library.json
+    dry_run: true
+    report: /srv/mobius/migrate-dryrun.json
+
+- name: Try the first hundred images
+  mobius.dhash.library_migrate:
+    library: /srv/mobius/library.json
+    limit: 100
+"""
+
+RETURN = r"""
+would_change:
+  description: Whether the live library lacks something that the migration found, so that a deploy is due.
+  returned: success
+  type: bool
+  sample: true
+leftover:
+  description: Whether a migrated library was left that need no longer be deployed. It is removed.
+  returned: success
+  type: bool
+output_current:
+  description: Whether the migrated library that is due was there already.
+  returned: success
+  type: bool
+output:
+  description: Where the migrated library is, or would be, written.
+  returned: success
+  type: str
+  sample: /srv/mobius/library.dhash.json
+output_sha256:
+  description: The digest of the migrated library; none where none was due or the run was a dry one.
+  returned: success, not in check mode
+  type: str
+source_sha256:
+  description: The digest of the live library that was read.
+  returned: success
+  type: str
+before:
+  description: The number of V(images), V(hashed), V(errors) and V(duplicates) in the live library.
+  returned: success
+  type: dict
+images:
+  description: The number of images.
+  returned: success
+  type: int
+  sample: 755
+hashed:
+  description: The number of images with a hash after the migration. In check mode the most that there can be.
+  returned: success
+  type: int
+  sample: 750
+to_hash:
+  description: The number of images that are yet to be hashed, in check mode.
+  returned: success
+  type: int
+hashed_now:
+  description: The number of files that this run opened and hashed.
+  returned: success
+  type: int
+errors:
+  description: The number of images without a hash. In check mode those that are known before hashing.
+  returned: success
+  type: int
+  sample: 5
+errors_by_kind:
+  description: The same by kind.
+  returned: success
+  type: dict
+  sample: {missing: 1, not_an_image: 2, truncated: 2}
+missing:
+  description: The number of images whose file is not there.
+  returned: success
+  type: int
+low_detail:
+  description: The number of images that are too flat to be matched by hash.
+  returned: success, where all images are hashed
+  type: int
+duplicates:
+  description: The number of duplicates found; none in check mode as long as there are images to hash.
+  returned: success
+  type: int
+  sample: 540
+failure_rate:
+  description: The share of the images that have no hash.
+  returned: success
+  type: float
+  sample: 0.0066
+average_ms:
+  description: The average time (ms) from opening a file to its pixels, of the images whose hash is new to the library.
+  returned: success, where all images are hashed
+  type: float
+p95_ms:
+  description: The 95th percentile of the same times.
+  returned: success, where all images are hashed
+  type: float
+forecast:
+  description: Seconds and bytes that the rest of the way will take.
+  returned: success
+  type: dict
+  contains:
+    hashing_seconds:
+      description: Seconds to hash what is not in the journal; none where nothing has been measured.
+      type: float
+    hashing_seconds_without_journal:
+      description: Seconds to hash all images.
+      type: float
+    disk_bytes:
+      description: Bytes for the backup, the copy that is kept until verification, and the migrated library.
+      type: int
+report:
+  description: Where the report was written.
+  returned: when O(report) is given, not in check mode
+  type: str
+log:
+  description: Where the log was written.
+  returned: when O(log_dir) is given, not in check mode
+  type: str
+summary:
+  description: The report in a few lines.
+  returned: success, not in check mode
+  type: list
+  elements: str
+"""
+
+import contextlib
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _report, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def settings_of(params):
+    library, state = _arguments.library_and_state(params)
+    folder, name = os.path.split(library)
+
+    def beside_library(path):
+        return path and os.path.join(folder, path)
+
+    stem = name[:-len(".json")] if name.endswith(".json") else name
+    prefix = "test-" if params["limit"] is not None else ""
+    return _migration.Settings(
+        library=library,
+        output=beside_library(params["output"] or f"{prefix}{stem}.dhash.json"),
+        state=state,
+        run=_state.new_run(),
+        terms=_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"]),
+        parallel=_arguments.parallel(params),
+        temp_dir=params["temp_dir"],
+        media_roots=_arguments.media_roots(params, library),
+        limits=_arguments.limits(params),
+        limit=params["limit"],
+        lock_timeout=params["lock_timeout"],
+        dry_run=params["dry_run"],
+        report=beside_library(params["report"]),
+        log_dir=beside_library(params["log_dir"]),
+    )
+
+
+@contextlib.contextmanager
+def progress_to(path):
+    def progress(state):
+        if path is not None:
+            with open(f"{path}.new", "w", encoding="utf-8") as file:
+                json.dump({"process": os.getpid(), **state}, file)
+            os.replace(f"{path}.new", path)
+    try:
+        progress({})
+        yield progress
+    finally:
+        if path is not None and os.path.exists(path):
+            os.unlink(path)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            output=dict(type="path"),
+            threshold=dict(type="int", default=10),
+            batch_size=dict(type="int", default=100),
+            limit=dict(type="int"),
+            dry_run=dict(type="bool", default=False),
+            report=dict(type="path"),
+            log_dir=dict(type="path"),
+            progress_file=dict(type="path"),
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.HASHING,
+        ),
+        supports_check_mode=True,
+    )
+    try:
+        _arguments.run_in(module.params["python"], module.check_mode)
+        settings = settings_of(module.params)
+        if module.check_mode:
+            result = _migration.check(settings)
+        else:
+            with progress_to(module.params["progress_file"]) as progress:
+                result = _migration.run(settings, progress)
+            result["summary"] = _report.summary_lines(result)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    if module._diff:
+        result["diff"] = _report.diff(settings.library, result)
+    changed = result["leftover"] or (result["would_change"] and not result["output_current"])
+    module.exit_json(changed=changed and not settings.dry_run, **result)
+
+
+if __name__ == "__main__":
+    main()

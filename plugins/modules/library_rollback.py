@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: library_rollback
+short_description: Prepare the way back to an earlier library
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Finds what a C(library.json) is to be rolled back to, verifies it, and writes it beside the live library, which it
+    leaves as it is. M(mobius.dhash.library_deploy) puts it in place, as it does with a migrated library, and keeps what
+    it replaces as C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ).
+  - A backup whose digest does not hold is refused, and the next good one named.
+  - Restoring a backup that lacks images which the live library has gained since would lose them. That is refused
+    unless O(force) is set.
+  - Where there is no live library at all, the backup is put in its place at once.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+  - mobius.dhash._options
+  - mobius.dhash._options.lock
+options:
+  to:
+    description:
+      - The backup to restore, by its file name or path.
+      - V(latest) is the newest good backup of what the last migration replaced. Where this host has no record of one,
+        it is the newest good backup without hashes.
+    type: str
+    default: latest
+  remove_dhash:
+    description:
+      - Restore no backup, but take exactly the fields that a migration adds out of the live library.
+      - Whatever else was changed in it since stays.
+    type: bool
+    default: false
+  force:
+    description: Restore the backup even where images that the library has gained since are lost by it.
+    type: bool
+    default: false
+  undo:
+    description:
+      - Put back what the run did that deployed a library with this SHA-256, and touch nothing where another has since.
+      - The replaced library comes back where the live one is still what that run deployed. Otherwise its later edits are
+        kept, and only the fields of the migration are taken out.
+      - O(to) and O(remove_dhash) do not count then.
+    type: str
+  backup_dir:
+    description: The folder of the backups. By default the folder of the library.
+    type: path
+  log_dir:
+    description:
+      - The folder for a log of what was restored from where, C(rollback-YYYYMMDD-HHMMSS.log).
+      - A relative path counts from the folder of the library. No log is written without it.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Go back to what the last migration replaced
+  mobius.dhash.library_rollback:
+    library: /srv/mobius/library.json
+
+- name: Go back to one backup, whatever came since
+  mobius.dhash.library_rollback:
+    library: /srv/mobius/library.json
+    to: library.json.bak.20260131T120000Z
+    force: true
+
+- name: Take only the hashes out
+  mobius.dhash.library_rollback:
+    library: /srv/mobius/library.json
+    remove_dhash: true
+
+- name: Put it in place
+  mobius.dhash.library_deploy:
+    library: /srv/mobius/library.json
+"""
+
+RETURN = r"""
+operation:
+  description: What the way back is, V(restore), V(remove_dhash) or V(none) where O(undo) found nothing to put back.
+  returned: success
+  type: str
+restored_from:
+  description: The file that is restored; none where only the hashes are taken out.
+  returned: success
+  type: str
+  sample: /srv/mobius/library.json.bak.20260131T120000Z
+due:
+  description: Whether the live library is anything else than what it is rolled back to.
+  returned: success
+  type: bool
+images:
+  description: The number of images in the library that comes back.
+  returned: success
+  type: int
+hashed:
+  description: The number of those with a hash.
+  returned: success
+  type: int
+lost_images:
+  description: The number of images that the live library has and the restored one lacks.
+  returned: success
+  type: int
+sha256:
+  description: The digest of the library that comes back.
+  returned: success
+  type: str
+log:
+  description: Where the log was written.
+  returned: when O(log_dir) is given, not in check mode
+  type: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _durable, _library, _report, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def find_way(params, library, state):
+    backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
+    if params["undo"]:
+        return _rollback.plan_undo(library, state, backup_dir, params["undo"])
+    return _rollback.plan(library, state, backup_dir, _rollback.Wish(params["to"], params["remove_dhash"], params["force"]))
+
+
+def describe(way):
+    if way is None:
+        return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
+                "sha256": None}
+    counts = _library.counts(way.content.value)
+    return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
+            "hashed": counts["hashed"], "lost_images": way.gained, "sha256": way.sha256}
+
+
+def carry_out(params, library, state):
+    run = _state.new_run()
+    way = find_way(params, library, state)
+    if way is None or not way.due:
+        return describe(way), False
+    with _durable.lock(library, "rollback", run, params["lock_timeout"]):
+        way = find_way(params, library, state)  # what was found without the lock may have changed
+        if way is None or not way.due:
+            return describe(way), False
+        log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
+        with _report.Log(log_dir, library, "rollback") as log:
+            changed = _rollback.prepare(library, state, way, params["force"], run)
+            for line in _report.rollback_lines(library, way):
+                log.line(line)
+            return {**describe(way), "log": log.path}, changed
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            to=dict(type="str", default=_rollback.LATEST),
+            remove_dhash=dict(type="bool", default=False),
+            force=dict(type="bool", default=False),
+            undo=dict(type="str"),
+            backup_dir=dict(type="path"),
+            log_dir=dict(type="path"),
+            **_arguments.LIBRARY, **_arguments.LOCK,
+        ),
+        supports_check_mode=True,
+    )
+    try:
+        library, state = _arguments.library_and_state(module.params)
+        if module.check_mode:
+            way = find_way(module.params, library, state)
+            result = describe(way)
+            changed = result["due"] and not _rollback.is_prepared(library, state, way)
+        else:
+            result, changed = carry_out(module.params, library, state)
+        if module._diff and result["due"]:
+            result["diff"] = _report.rollback_diff(library, result)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed, **result)
+
+
+if __name__ == "__main__":
+    main()
