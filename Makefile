@@ -1,0 +1,87 @@
+# Everything runs from .venv, which the first target that needs it sets up; nothing needs root. PYTHON names the Python to make it with.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+LINK := .ansible/collections/ansible_collections/mobius/dhash
+GATE := tests/gate.sh
+PYTEST_ARGS ?= -q -n auto --dist loadfile
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo test unit integration crash sanity lint docs-lint changelog-lint molecule build bench clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+
+demo: .venv/.demo ## Draw a library of 300 pictures into demo/, migrate it on this machine, show what happened
+	@rm -rf demo
+	@$(BIN)/python tests/support/draw_library.py demo
+	$(BIN)/ansible-playbook mobius.dhash.migrate -i inventory/demo
+	@$(BIN)/python tests/support/show_demo.py demo
+
+test: clean-results unit integration sanity lint docs-lint changelog-lint molecule ## All gates, one after the other, up to the first that fails
+	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
+
+unit: .venv/.dev ## Unit tests
+	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
+
+integration: .venv/.dev ## Integration tests: the playbooks and modules run for real, the tarball among them
+	@$(GATE) integration $(BIN)/python -m pytest tests/integration --junitxml=test-results/integration.xml $(PYTEST_ARGS)
+
+crash: .venv/.dev ## Each operation killed, and failing, at every system call; the order of writes; two writers at once
+	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS)
+
+sanity: .venv/.dev ## ansible-test sanity
+	@$(GATE) sanity tests/sanity.sh
+
+lint: .venv/.dev ## ansible-lint with the production profile
+	@$(GATE) lint $(BIN)/ansible-lint --profile production --offline
+
+docs-lint: .venv/.dev ## The documentation of modules, roles and playbooks
+	@mkdir -p .ansible/test-home # antsibull-docs leaves a log in its home
+	@HOME=$(CURDIR)/.ansible/test-home $(GATE) docs-lint $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
+
+changelog-lint: .venv/.dev ## The changelog fragments
+	@$(GATE) changelog-lint $(BIN)/antsibull-changelog lint
+
+molecule: .venv/.dev ## The migration as a Molecule scenario on this machine: check, converge, idempotence, verify
+	@$(GATE) molecule tests/molecule.sh localhost
+
+build: .venv/.demo ## The collection's tarball, in dist/
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist
+
+bench: .venv/.dev ## Speed, as ratios measured in one run
+	@for script in tests/bench/bench_*.py; do echo "== $$script"; PYTHONPATH=.ansible/collections $(BIN)/python "$$script"; done
+
+clean: ## Remove all that make has made, .venv included
+	rm -rf .venv .ansible demo dist test-results .pytest_cache .hypothesis
+
+.PHONY: clean-results
+clean-results:
+	@rm -rf test-results
+
+$(LINK):
+	@mkdir -p $(@D)
+	@ln -sfn ../../../.. $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo \
+	  "$(PYTHON) is missing or older than 3.10, which ansible-core 2.17 needs. Install a newer one and name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+	  "$(PYTHON) cannot make virtual environments here. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.demo: requirements.txt | .venv/bin/python $(LINK)
+	@echo "Installing requirements.txt into .venv"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.demo
+	@echo "Installing requirements-dev.txt into .venv"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@

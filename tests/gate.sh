@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# gate.sh NAME COMMAND [ARGUMENT...]: runs one gate of `make test`, says so, and keeps the outcome as test-results/gate-NAME.xml (JUnit).
+set -uo pipefail
+
+name=$1
+shift
+cd "$(dirname "$0")/.." || exit
+mkdir -p test-results
+[ -t 1 ] || export NO_COLOR=1 PY_COLORS=0 ANSIBLE_NOCOLOR=1 ANSIBLE_FORCE_COLOR=0
+printf '\n== %s: %s\n' "$name" "$*"
+"$@"
+status=$?
+
+if [ $status -eq 0 ]; then
+  outcome=passed failures=0 failure=
+else
+  outcome="FAILED (exit $status)" failures=1 failure="<failure message=\"exit $status\"/>"
+fi
+printf '<testsuite name="gates" tests="1" errors="0" failures="%d" skipped="0"><testcase classname="gates" name="%s" time="%d">%s</testcase></testsuite>\n' \
+  "$failures" "$name" "$SECONDS" "$failure" >"test-results/gate-$name.xml"
+printf '== %s: %s, %d s\n' "$name" "$outcome" "$SECONDS"
+exit $status

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A drawn library in a folder of its own, and the means to run playbooks and modules on it as an operator does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from draw_library import draw_library
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+COLLECTIONS = ROOT / ".ansible/collections"
+IMAGES = 40  # 5 of them broken, which is more than dhash_max_failure_rate allows by default
+FAILURE_RATE = 0.2
+RUN_SECONDS = 300
+PATIENCE = 60
+
+
+class Run(NamedTuple):
+    """A playbook that has run: its exit code, what the operator saw, each task's result, and the recap."""
+
+    code: int
+    output: str
+    results: list[dict]
+    recap: dict[str, dict]
+
+    def of(self, task: str, host: str = "localhost") -> dict:
+        """The result of the last task on ``host`` whose name ends with ``task``."""
+        found = [record for record in self.results if record["host"] == host and record["task"].endswith(task)]
+        assert found, f"no result of {task!r} in\n{self.output}"
+        return found[-1]["result"] | {"status": found[-1]["status"]}
+
+    def changed(self) -> list[str]:
+        """The names of the tasks that reported a change."""
+        return [record["task"].split(" : ")[-1] for record in self.results if record["status"] == "changed"]
+
+    def failures(self, host: str = "localhost") -> list[str]:
+        """The messages of the tasks that failed on ``host``."""
+        return [str(record["result"].get("msg")) for record in self.results
+                if record["status"] == "failed" and record["host"] == host]
+
+
+class Site:
+    """A folder with a library, its pictures, its state folder, and a home for whoever runs Ansible there."""
+
+    def __init__(self, folder: Path, truth: dict | None = None) -> None:
+        self.folder = folder
+        self.library = folder / "library/library.json"
+        self.state = folder / "state"
+        self.home = folder / "home"
+        self.truth = truth or {}
+        self.home.mkdir(parents=True)
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        return kept | {
+            "HOME": str(self.home), "LC_ALL": "C.UTF-8", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
+            # the second one too, since Ansible takes ~ there for the home in the system's list of users
+            "ANSIBLE_HOME": str(self.home / ".ansible"), "ANSIBLE_REMOTE_TEMP": str(self.home / ".ansible/tmp"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/support/callback_plugins"),
+            "TASK_RESULTS": str(self.home / "task-results.jsonl"), **extra}
+
+    def command(self, name: str, *options: str, inventory: str | Path = "localhost,", **variables: Any) -> list[str]:
+        """The command line that runs the collection's playbook ``name``; a variable that is None is left out."""
+        given = {"dhash_library": str(self.library), "dhash_state_dir": str(self.state), "dhash_max_failure_rate": FAILURE_RATE}
+        given = {variable: value for variable, value in (given | variables).items() if value is not None}
+        return [str(BIN / "ansible-playbook"), f"mobius.dhash.{name}", "-i", str(inventory), "-c", "local", "-e", json.dumps(given), *options]
+
+    def playbook(self, name: str, *options: str, environment: dict[str, str] | None = None,
+                 inventory: str | Path = "localhost,", **variables: Any) -> Run:
+        """Run a playbook to its end."""
+        shown = subprocess.run(self.command(name, *options, inventory=inventory, **variables), cwd=ROOT, check=False,
+                               env=self.environment(**environment or {}), stdin=subprocess.DEVNULL, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=RUN_SECONDS)
+        return self.read_run(shown.returncode, shown.stdout)
+
+    def read_run(self, code: int, output: str) -> Run:
+        """What the run that has just ended wrote about its tasks."""
+        file = self.home / "task-results.jsonl"
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+        file.unlink(missing_ok=True)
+        recap = next((record["recap"] for record in records if "recap" in record), {})
+        return Run(code, output, [record for record in records if "task" in record], recap)
+
+    def module(self, name: str, check: bool = False, **arguments: Any) -> dict:
+        """Run a module of the collection by itself, in the Python of the tests; returns its result."""
+        given = {"_ansible_check_mode": check, "_ansible_diff": True, **arguments}
+        shown = subprocess.run([sys.executable, "-m", f"ansible_collections.mobius.dhash.plugins.modules.{name}"],
+                               input=json.dumps({"ANSIBLE_MODULE_ARGS": given}), cwd=COLLECTIONS, env=self.environment(),
+                               capture_output=True, text=True, check=False, timeout=RUN_SECONDS)
+        assert shown.stderr == "", shown.stderr
+        return json.loads(shown.stdout)
+
+    def snapshot(self) -> dict[str, tuple]:
+        """All that is in the folder but the home."""
+        return snapshot(self.folder, without=self.home)
+
+    def read(self, name: str = "library.json") -> dict:
+        """A JSON file beside the library."""
+        return json.loads((self.library.parent / name).read_text(encoding="utf-8"))
+
+    def backups(self) -> list[Path]:
+        return sorted(self.library.parent.glob("library.json.bak.*Z"))
+
+
+def snapshot(folder: Path, without: Path | None = None) -> dict[str, tuple]:
+    """Mode, time of change and content of all in ``folder``. The times of folders tell of a file that was there for a moment."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if Path(place, name) != without]
+        for name in [*folders, *files]:
+            path = Path(place, name)
+            status = path.lstat()
+            content = None
+            if stat.S_ISLNK(status.st_mode):
+                content = os.readlink(path)
+            elif stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK):
+                content = sha256(path)
+            found[str(path.relative_to(folder))] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {what}"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A library that nothing has touched, and what is in it."""
+    folder = tmp_path_factory.mktemp("drawn") / "library"
+    return folder, draw_library(folder, IMAGES)
+
+
+@pytest.fixture(scope="session")
+def make_site(drawn: tuple[Path, dict], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Site]:
+    """Makes a site with a copy of the drawn library."""
+    source, truth = drawn
+
+    def make(name: str) -> Site:
+        site = Site(tmp_path_factory.mktemp(name), truth)
+        shutil.copytree(source, site.library.parent)
+        text = site.library.read_bytes().replace(str(source).encode(), str(site.library.parent).encode())
+        site.library.write_bytes(text)
+        return site
+
+    return make
+
+
+@pytest.fixture
+def site(make_site: Callable[[str], Site]) -> Site:
+    """A library for one test alone."""
+    return make_site("site")

@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every module by itself: in check mode, for real, in check mode again, for real again."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import IMAGES, ROOT, Site, sha256
+
+
+class Case(NamedTuple):
+    """What a module is called with, after which other calls, and whether a first call changes anything."""
+
+    arguments: dict[str, Any]
+    after: tuple[tuple[str, dict[str, Any]], ...] = ()
+    changes: bool = True
+
+
+MIGRATED = (("library_backup", {}), ("library_migrate", {}))
+DEPLOYED = (*MIGRATED, ("library_deploy", {}))
+CASES = {
+    "host_info": Case({"ffmpeg": "required", "node_min_version": "1"}, changes=False),
+    "image_hash": Case({"sample": 5}, DEPLOYED, changes=False),
+    "library_backup": Case({}),
+    "library_backup_info": Case({}, MIGRATED, changes=False),
+    "library_deploy": Case({}, MIGRATED),
+    "library_deploy announced": Case({"state": "announced"}, MIGRATED),
+    "library_deploy verified": Case({"state": "verified"}, DEPLOYED),
+    "library_info": Case({}, DEPLOYED, changes=False),
+    "library_migrate": Case({}),
+    "library_migrate dry_run": Case({"dry_run": True}, changes=False),
+    "library_migrate limit": Case({"limit": 3}),
+    "library_rollback": Case({}, DEPLOYED),
+}
+WITHOUT_STATE = ("host_info", "image_hash")
+
+
+def call(site: Site, name: str, arguments: dict[str, Any], check: bool = False) -> dict:
+    module = name.split()[0]
+    state = {} if module in WITHOUT_STATE else {"state_dir": str(site.state)}
+    result = site.module(module, check, library=str(site.library), **state, **arguments)
+    assert not result.get("failed"), result
+    return result
+
+
+def tree(site: Site) -> dict[str, tuple]:
+    """The snapshot, less what is no change: who held the lock, and what the journal knows."""
+    found = site.snapshot()
+    return {name: (mode, content) if name.endswith(".lock") else (mode, time, content)
+            for name, (mode, time, content) in found.items() if not re.fullmatch(r"state/[^/]+(/journal\.sqlite)?", name)}
+
+
+def test_no_module_is_left_out() -> None:
+    assert {name.split()[0] for name in CASES} == {file.stem for file in (ROOT / "plugins/modules").glob("[!_]*.py")}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_check_says_what_the_run_does_and_a_second_run_does_nothing(name: str, site: Site) -> None:
+    case = CASES[name]
+    for module, arguments in case.after:
+        call(site, module, arguments)
+    before = tree(site)
+
+    assert call(site, name, case.arguments, check=True)["changed"] is case.changes
+    assert tree(site) == before
+    first = call(site, name, case.arguments)
+    assert first["changed"] is case.changes
+    after = tree(site)
+    if case.changes:
+        assert after != before
+        assert "diff" in first or case.arguments.get("state")
+    elif "dry_run" not in case.arguments:
+        assert after == before
+    assert call(site, name, case.arguments, check=True)["changed"] is False
+    assert tree(site) == after
+    assert call(site, name, case.arguments)["changed"] is False
+    assert tree(site) == after
+
+
+def test_an_edit_of_the_live_library_between_migration_and_deploy_is_not_lost(site: Site) -> None:
+    call(site, "library_migrate", {})
+    edited = site.read()
+    edited["name"] = "renamed by somebody else"
+    site.library.write_text(json.dumps(edited, indent=2), encoding="utf-8")
+    call(site, "library_deploy", {})
+    live = site.read()
+    assert live["name"] == "renamed by somebody else"
+    assert sum("dhash" in image for image in live["images"]) == IMAGES - 5
+
+
+def test_what_the_migration_did_not_write_is_not_deployed(site: Site) -> None:
+    call(site, "library_migrate", {})
+    output = site.library.parent / "library.dhash.json"
+    output.write_bytes(output.read_bytes().replace(b"a drawn library", b"something else"))
+    live = sha256(site.library)
+    result = site.module("library_deploy", library=str(site.library), state_dir=str(site.state))
+    assert result["failed"]
+    assert result["msg"].startswith(f"{output}: this is not the library that the last run wrote. Run it again")
+    assert sha256(site.library) == live
+    assert not (site.library.parent / "library.json.pre-dhash").exists()
+
+
+def test_image_hash_tells_how_far_two_pictures_are_apart(site: Site) -> None:
+    original, edited = next((variant["of"], name) for name, variant in site.truth["variants"].items() if variant["near"])
+    paths = {image["filename"]: site.library.parent / image["path"] for image in site.read()["images"]}
+    result = site.module("image_hash", images=[str(paths[original]), str(paths[edited])], media_roots=[str(site.library.parent)])
+    ((pair, distance),) = ((found["images"], found["distance"]) for found in result["distances"])
+    assert pair == [str(paths[original]), str(paths[edited])]
+    assert 0 <= distance <= 10
+    one, other = (int(image["dhash"], 16) for image in result["images"])
+    assert bin(one ^ other).count("1") == distance

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ways back: to what the last migration replaced, to a named backup, or with only the hashes taken out."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from conftest import IMAGES, Site, sha256
+
+
+def edit(site: Site, images: int) -> None:
+    """What a service does to its library after a migration: a setting, and ``images`` new images."""
+    library = site.read()
+    library["edited"] = True
+    library["images"] += [{"filename": f"new-{number}.jpg", "path": f"media/new-{number}.jpg"} for number in range(images)]
+    site.library.write_text(json.dumps(library, indent=2), encoding="utf-8")
+
+
+def test_an_emergency_rollback_brings_back_the_bytes_from_before_the_migration_and_does_so_once(site: Site) -> None:
+    before = sha256(site.library)
+    assert site.playbook("migrate").code == 0
+    migrated = sha256(site.library)
+    tree = site.snapshot()
+
+    check = site.playbook("rollback", "--check", "--diff")
+    assert check.code == 0 and "-hashed: 35" in check.output and "+hashed: 0" in check.output
+    assert site.snapshot() == tree
+
+    run = site.playbook("rollback")
+    assert run.code == 0 and "Images with DHash after rollback: 0" in run.output
+    assert sha256(site.library) == before
+    (safety_copy,) = site.library.parent.glob("library.json.pre-rollback.*")
+    assert sha256(safety_copy) == migrated
+    (log,) = site.library.parent.glob("logs/rollback-*.log")
+    assert f"Restored from: {site.backups()[0]}" in log.read_text(encoding="utf-8")
+
+    tree = site.snapshot()
+    again = site.playbook("rollback")
+    assert again.code == 0 and again.changed() == []
+    assert site.snapshot() == tree
+
+
+def test_taking_the_hashes_out_keeps_what_was_edited_since(site: Site) -> None:
+    original = site.read()
+    assert site.playbook("migrate").code == 0
+    edit(site, images=2)
+    run = site.playbook("rollback", dhash_rollback_remove_dhash=True)
+    assert run.code == 0, run.output
+    library = site.read()
+    assert library.pop("edited") and len(library["images"]) == IMAGES + 2
+    library["images"] = library["images"][:-2]
+    assert library == original
+
+
+def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: Site) -> None:
+    before = sha256(site.library)
+    assert site.playbook("migrate").code == 0
+    edit(site, images=2)
+    edited = sha256(site.library)
+    refused = site.playbook("rollback")
+    assert refused.code != 0 and "it has 2 images that" in " ".join(refused.failures())
+    assert sha256(site.library) == edited
+    assert site.playbook("rollback", dhash_rollback_force=True).code == 0
+    assert sha256(site.library) == before
+
+
+def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_is_named(site: Site) -> None:
+    before = sha256(site.library)
+    assert site.playbook("migrate").code == 0
+    (good,) = site.backups()
+    bad = good.with_name("library.json.bak.20990101T000000Z")
+    bad.write_bytes(good.read_bytes().replace(b"1", b"2", 1))
+    bad.with_name(f"{bad.name}.sha256").write_text(f"{before}  {bad.name}\n", encoding="utf-8")
+    refused = site.playbook("rollback", dhash_rollback_to=bad.name)
+    message = " ".join(refused.failures())
+    assert refused.code != 0 and str(bad) in message and f"The next good one is {good.name}" in message
+    listed = site.playbook("list_backups").output
+    assert listed.index(f"{bad.name}  ") < listed.index("BAD: ") < listed.index(f"{good.name}  ") < listed.index("digest good")
+    assert site.playbook("rollback", dhash_rollback_to=good.name).code == 0
+    assert sha256(site.library) == before
+
+
+def test_a_library_that_is_gone_altogether_is_put_back(site: Site) -> None:
+    before = sha256(site.library)
+    assert site.playbook("migrate").code == 0
+    os.unlink(site.library)
+    run = site.playbook("rollback")
+    assert run.code == 0, run.output
+    assert sha256(site.library) == before

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A service that is not well after its restart: the restart stays owed until it is, or the host is put back."""
+
+from __future__ import annotations
+
+import http.server
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import IMAGES, ROOT, Site, sha256
+
+
+class Service:
+    """A service of a site: it counts how often it was stopped and restarted, and answers at a health URL as it is told to."""
+
+    def __init__(self, site: Site) -> None:
+        self.answer: Callable[[], tuple[int, str]] = lambda: (200, '{"status": "ok"}')
+        self._log = site.home / "service.log"
+        self._log.touch()
+        self.commands = {}
+        self.to_kill = site.home / "to-kill"  # the process group that ends when the service is stopped
+        for verb in ("stop", "restart"):
+            script = site.home / verb
+            script.write_text(f"#!/bin/sh\necho {verb} $(sha256sum < '{site.library}') >> '{self._log}'\n"
+                              f"[ ! -e '{self.to_kill}' ] || kill -9 -$(cat '{self.to_kill}')\n", encoding="utf-8")
+            script.chmod(0o755)
+            self.commands[f"dhash_{verb}_command"] = str(script)
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                code, body = service.answer()
+                self.send_response(code)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/health"
+        self.settings = {"dhash_service_manager": "command", **self.commands, "dhash_health_url": self.url,
+                         "dhash_health_body": '"status": *"ok"', "dhash_health_retries": 1, "dhash_health_delay": 0}
+
+    def told(self) -> list[tuple[str, str]]:
+        """What it was told since this was asked last: the verb, and the digest of the live library at that moment."""
+        lines = self._log.read_text(encoding="utf-8").splitlines()
+        self._log.write_text("", encoding="utf-8")
+        return [(verb, digest) for verb, digest, _dash in map(str.split, lines)]
+
+    def is_stopped(self) -> bool:
+        return self._log.read_text(encoding="utf-8").split("\n")[-2:][0].startswith("stop")
+
+    def restarts(self) -> int:
+        return self._log.read_text(encoding="utf-8").count("restart")
+
+
+@pytest.fixture
+def service(site: Site) -> Iterator[Service]:
+    made = Service(site)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def record(site: Site) -> dict:
+    return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
+
+
+def test_a_restart_is_owed_until_the_service_is_well(site: Site, service: Service) -> None:
+    service.answer = lambda: (500, "out of order") if service.restarts() else (200, '{"status": "ok"}')
+    failed = site.playbook("migrate", **service.settings, dhash_auto_rollback=False)
+    assert failed.code != 0
+    assert any(service.url in message for message in failed.failures()), failed.output
+    assert "Traceback" not in failed.output
+    assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
+    assert record(site)["restart_owed"] is True
+    assert [verb for verb, _digest in service.told()] == ["stop", "restart"]
+    assert site.library.with_name("library.json.pre-dhash").exists()
+
+    # somebody mends it; what it needs is the restart that it is owed, before which it is as sick as it was
+    service.answer = lambda: (200, '{"status": "ok"}') if service.restarts() else (500, "out of order")
+    again = site.playbook("migrate", **service.settings)
+    assert again.code == 0, again.output
+    assert [verb for verb, _digest in service.told()] == ["restart"]
+    assert record(site)["restart_owed"] is False
+    assert not site.library.with_name("library.json.pre-dhash").exists()
+
+
+def test_a_run_that_is_killed_with_the_service_stopped_is_finished_by_the_next_one(site: Site, service: Service) -> None:
+    before = site.library.read_bytes()
+    service.answer = lambda: (503, "stopped") if service.is_stopped() else (200, '{"status": "ok"}')
+    with subprocess.Popen(site.command("migrate", **service.settings), cwd=ROOT, env=site.environment(), start_new_session=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        service.to_kill.write_text(str(killed.pid), encoding="utf-8")
+    service.to_kill.unlink()
+    assert killed.returncode == -signal.SIGKILL
+    assert service.is_stopped() and site.library.read_bytes() == before
+    assert record(site)["restart_owed"] is True
+
+    again = site.playbook("migrate", **service.settings)
+    assert again.code == 0, again.output
+    assert [verb for verb, _digest in service.told()] == ["stop", "stop", "restart"]
+    assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
+    assert record(site)["restart_owed"] is False
+
+
+def test_a_service_that_cannot_bear_the_new_library_gets_the_old_one_back(site: Site, service: Service) -> None:
+    before = site.library.read_bytes()
+    old = sha256(site.library)
+    service.answer = lambda: (200, '{"status": "ok"}' if site.library.read_bytes() == before else '{"status": "confused"}')
+    run = site.playbook("migrate", **service.settings)
+    assert run.code != 0
+    assert site.library.read_bytes() == before
+    (last,) = run.failures()[-1:]
+    assert str(site.library) in last and service.url in last
+    told = service.told()
+    assert [verb for verb, _digest in told] == ["stop", "restart", "stop", "restart"]
+    assert [digest == old for _verb, digest in told] == [True, False, False, True]
+    assert record(site)["restart_owed"] is False
+    assert [sha256(backup) for backup in site.backups()] == [old]
+
+
+def test_an_answer_that_is_not_the_expected_one_is_told(site: Site, service: Service) -> None:
+    for step in ("library_migrate", "library_deploy"):
+        assert not site.module(step, library=str(site.library), state_dir=str(site.state)).get("failed")
+    service.answer = lambda: (200, '{"status": "starting"}')
+    before = site.snapshot()
+    run = site.playbook("verify", **service.settings)
+    assert run.code != 0
+    message = run.failures()[-1]
+    assert service.url in message and "starting" in message and "run again" in message
+    assert site.snapshot() == before
+    assert record(site)["restart_owed"] is True

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What somebody gets who installs the tarball, away from the checkout and its ansible.cfg."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from check_library import problems
+from draw_library import draw_library
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([BIN / "ansible-galaxy", "collection", "build", "--output-path", folder], cwd=ROOT, check=True)
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a program of Ansible's in a folder that has the tarball installed and nothing else; returns what it printed."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "ansible.cfg").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_HOME": str(folder / "home"),
+                    "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
+
+    def run(program: str, *arguments: str) -> str:
+        done = subprocess.run([BIN / program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("ansible-galaxy", "collection", "install", "--offline", str(tarball), "-p", str(folder / "collections"))
+    return run
+
+
+def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        names = archive.getnames()
+    assert {"README.md", "LICENSE", "CHANGELOG.rst", "meta/runtime.yml", "playbooks/migrate.yml"} <= set(names)
+    top = {name.split("/")[0] for name in names}
+    assert not top & {".ansible", ".ci", ".git", ".venv", "demo", "dist", "test-results"}
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_every_module_has_its_documentation(run: Callable[..., str]) -> None:
+    modules = {f"mobius.dhash.{file.stem}" for file in (ROOT / "plugins/modules").glob("[!_]*.py")}
+    listed = json.loads(run("ansible-doc", "-t", "module", "--json", "--list", "mobius.dhash"))
+    assert listed.keys() == modules
+    shown = json.loads(run("ansible-doc", "-t", "module", "--json", *modules))
+    assert {name for name, page in shown.items() if page["doc"]["short_description"]} == modules
+
+
+def test_its_migrate_playbook_runs_by_name(run: Callable[..., str], tmp_path: Path) -> None:
+    truth = draw_library(tmp_path / "library", count=120)  # of 60, the 5 broken ones would be more than dhash_max_failure_rate
+    library = tmp_path / "library/library.json"
+    before = tmp_path / "before.json"
+    before.write_bytes(library.read_bytes())
+    run("ansible-playbook", "mobius.dhash.migrate", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
+        "-e", f"dhash_library={library}", "-e", f"dhash_state_dir={tmp_path / 'state'}")
+    assert problems(library, before, truth) == []
