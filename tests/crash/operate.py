@@ -1,0 +1,202 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A tiny library, and the operations of the modules on it, each as the critical section that its module calls.
+
+All happens in this process: a step forked from it needs no time to start. The clock stands still where it is set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _hashing, _migration, _state
+from ansible_collections.mobius.dhash.plugins.modules import (
+    library_backup, library_deploy, library_migrate, library_rollback)
+
+START = 1_770_000_000  # the clock of all that happens before, s since the epoch
+KEEP = {"keep": 2, "keep_days": 30}
+STAMP = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+
+
+class Site:
+    """A folder with a library of tiny pictures, the folder of its backups, and the state of its host."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.library = folder / "srv" / "library.json"
+        self.backups = folder / "backups"
+        self.params = {
+            "library": str(self.library), "state_dir": str(folder / "state"), "lock_timeout": 0, "log_dir": "logs", **KEEP,
+            "to": "latest", "remove_dhash": False, "force": False, "undo": None, "backup_dir": str(self.backups),
+            "output": None, "limit": None, "report": "logs/report.json", "dry_run": False, "threshold": 10, "batch_size": 100,
+            "algorithm": "pillow", "media_roots": None, "image_timeout": 30, "max_image_bytes": 1 << 20,
+            "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "parallel": 1, "temp_dir": None}
+        self.state = _state.folder(self.params["state_dir"], str(self.library))
+
+    def draw(self, count: int) -> None:
+        """Make the library: pictures of which one is a duplicate, and metadata of its own on the file."""
+        self.library.parent.mkdir(parents=True)
+        for number in range(count):
+            light = Image.frombytes("L", (9, 8), random.Random(number or 1).randbytes(72))
+            light.resize((48, 40), Image.Resampling.BICUBIC).save(self.library.with_name(f"{number}.png"))
+        images = [{"path": f"{number}.png", "filename": f"{number}.png"} for number in range(count)]
+        self.library.write_text(json.dumps({"version": 3, "images": images}, indent=2))
+        self.library.chmod(0o640)
+        if os.geteuid() == 0:
+            os.chown(self.library, 1234, 2345)
+
+    def place_backup(self, stamp: str) -> None:
+        """A good backup of an older library, made at the time ``stamp``."""
+        self.backups.mkdir(exist_ok=True)
+        path = self.backups / f"library.json.bak.{stamp}"
+        path.write_text(json.dumps({"images": [], "made": stamp}))
+        path.with_name(f"{path.name}.sha256").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+
+    def forget_duplicates(self) -> None:
+        """Have the next migration write its journal: all is hashed, the duplicates are to be looked for."""
+        with sqlite3.connect(os.path.join(self.state, "journal.sqlite")) as journal:
+            journal.execute("DELETE FROM notes")
+        journal.close()
+
+    def edit(self) -> None:
+        """What its service may do to the live library at any time."""
+        library = json.loads(self.library.read_text())
+        library["images"].append({"path": "later.png", "filename": "later.png"})
+        self.library.write_text(json.dumps(library, indent=2))
+
+    # The operations.
+
+    def dry_run(self) -> None:
+        self.migrate(dry_run=True)
+
+    def migrate(self, **changes) -> None:
+        _migration.run(library_migrate.settings_of({**self.params, **changes}), lambda _progress: None)
+
+    def backup(self) -> None:
+        library_backup.carry_out(str(self.library), str(self.backups), self.params)
+
+    def announce(self) -> None:
+        self._deploy("announced")
+
+    def deploy(self) -> None:
+        self._deploy("deployed")
+
+    def verified(self) -> None:
+        self._deploy("verified")
+
+    def _deploy(self, wanted: str) -> None:
+        if library_deploy.would_change(wanted, str(self.library), self.state):
+            library_deploy.carry_out(wanted, str(self.library), self.state, 0)
+
+    def rollback(self, **changes) -> None:
+        library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state)
+
+    def remove_dhash(self) -> None:
+        self.rollback(remove_dhash=True)
+
+    def undo(self) -> None:
+        self.rollback(undo=_state.read(self.state).new_sha256)
+
+    # What there is.
+
+    def images(self) -> list[dict]:
+        """The images of the live library."""
+        return json.loads(self.library.read_text())["images"]
+
+    def snapshot(self) -> dict[str, list]:
+        """Every file below the folder: metadata and content, times aside; neither logs nor what was set aside. Files that
+        differ only in the time in their name come under one name."""
+        found: dict[str, list] = {}
+        for path in sorted(self.folder.rglob("*")):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name:
+                name = STAMP.sub("TIME", str(path.relative_to(self.folder)))
+                found.setdefault(name, []).append((status.st_mode, status.st_uid, status.st_gid, self._content(path)))
+        return found
+
+    def _content(self, path: Path) -> object:
+        if path.name == "journal.sqlite":
+            with sqlite3.connect(path) as journal:
+                content = list(journal.iterdump())
+            journal.close()
+            return content
+        if path.name == "run.json":
+            record = _state.read(self.state)
+            return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9]]
+        if path.suffix == ".lock":
+            return None  # who held it last
+        return STAMP.sub("TIME", path.read_bytes().decode("latin-1"))
+
+    def temporary_files(self) -> list[str]:
+        return [str(path) for path in self.folder.rglob("*.mobius-dhash.*")]
+
+
+class Operation(NamedTuple):
+    """``steps`` are what is killed; ``before`` has happened already; ``again`` is what an operator runs after that."""
+
+    before: list[Callable[[Site], None]]
+    steps: list[Callable[[Site], None]]
+    again: list[Callable[[Site], None]]
+
+
+MIGRATION = [Site.backup, Site.migrate, Site.announce, Site.deploy]
+GO_LIVE = [Site.announce, Site.deploy]
+OPERATIONS = {
+    "migrate": Operation([Site.dry_run, Site.forget_duplicates], [Site.migrate], [Site.migrate, *GO_LIVE]),
+    "backup": Operation([], [Site.backup], [Site.backup]),
+    "deploy": Operation([Site.backup, Site.migrate], GO_LIVE, [Site.migrate, *GO_LIVE]),
+    "verified": Operation(MIGRATION, [Site.verified], [Site.migrate, *GO_LIVE, Site.verified]),
+    "rollback": Operation([*MIGRATION, Site.verified], [Site.rollback, *GO_LIVE], [Site.rollback, *GO_LIVE]),
+    "remove-dhash": Operation([*MIGRATION, Site.verified, Site.edit], [Site.remove_dhash, *GO_LIVE], [Site.remove_dhash, *GO_LIVE]),
+    "undo": Operation(MIGRATION, [Site.undo, *GO_LIVE], [Site.rollback, *GO_LIVE]),
+}
+
+
+UTC, ENTRIES = time.gmtime, _hashing.entries
+
+
+def set_clock(seconds: int) -> None:
+    """Let the clock stand at ``seconds`` since the epoch, for names; an image is hashed at one moment, in a millisecond."""
+    time.time = lambda: seconds
+    time.gmtime = lambda moment=None: UTC(seconds if moment is None else moment)
+    _hashing.now = lambda: "2026-01-31T12:00:00.000Z"
+    _hashing.entries = lambda results: [entry._replace(seconds=0.001) for entry in ENTRIES(results)]
+
+
+def prepare(site: Site, operation: str) -> None:
+    """Make the site as it is before ``operation``, and keep a copy for :func:`restore`."""
+    set_clock(START)
+    site.draw(4)
+    site.place_backup("20250101T000000Z")
+    site.place_backup("20250102T000000Z")
+    for step in OPERATIONS[operation].before:
+        step(site)
+    shutil.copytree(site.folder, f"{site.folder}.prepared", copy_function=_copy)
+
+
+def restore(site: Site) -> None:
+    """The site again as it was prepared."""
+    shutil.rmtree(site.folder)
+    shutil.copytree(f"{site.folder}.prepared", site.folder, copy_function=_copy)
+
+
+def _copy(source: str, target: str) -> None:
+    shutil.copy2(source, target)
+    if os.geteuid() == 0:
+        status = os.stat(source)
+        os.chown(target, status.st_uid, status.st_gid)

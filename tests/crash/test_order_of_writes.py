@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import operate
+import ordering
+import pytest
+
+GO_LIVE = ["deploy", "rollback", "remove-dhash", "undo"]
+
+
+@pytest.fixture(scope="module", params=operate.OPERATIONS)
+def traced(request, strace, tmp_path_factory):
+    """An operation and the calls that it makes, as it is and with something left out."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return request.param, pool.submit(ordering.trace_variations, tmp_path_factory.mktemp(request.param), request.param).result()
+
+
+def test_a_loss_of_power_after_ok_loses_nothing_and_before_it_neither_library(traced):
+    _operation, variations = traced
+    ordering.check(variations["as it is"])
+
+
+def test_a_step_that_is_left_out_is_noticed(traced):
+    operation, variations = traced
+    assert ("without the copy of what is replaced" in variations) is (operation in GO_LIVE)
+    assert len(variations) > 3
+    for name, calls in variations.items():
+        if name != "as it is":
+            with pytest.raises(AssertionError):
+                ordering.check(calls)
+                pytest.fail(f"nobody notices a run {name}", pytrace=False)
