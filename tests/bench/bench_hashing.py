@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How fast photographs are hashed, beside the ImageHash package in the same run.
+
+    bench_hashing.py [PHOTOS] [--rounds N]
+
+PHOTOS is a folder of JPEG files; without it, 60 pictures of 1600 x 1200 are drawn that take as long as photographs do.
+The rounds alternate and the best of each counts, so that what else the machine does counts less. A worker's start is
+not in it, everything from the path to the hash is. Needs Pillow, numpy and ImageHash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ansible" / "collections"))
+
+import imagehash  # noqa: E402
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _dhash, _workers  # noqa: E402
+from PIL import Image, ImageChops  # noqa: E402
+
+
+def photograph(seed: int, size: tuple[int, int] = (1600, 1200)) -> Image.Image:
+    """Clouds of colour with detail of every scale down to the pixel."""
+    noise = random.Random(seed)
+    picture = Image.new("RGB", size, "grey")
+    for octave in range(3, 11):
+        width, height = min(2 ** octave, size[0]), min(2 ** octave * 3 // 4, size[1])
+        layer = Image.frombytes("RGB", (width, height), noise.randbytes(3 * width * height))
+        depth = 256 >> octave // 2
+        layer = layer.point([(value - 128) * depth // 256 + 128 for value in range(256)] * 3)
+        picture = ImageChops.add(picture, layer.resize(size, Image.Resampling.BICUBIC), offset=-128)
+    return picture
+
+
+def seconds_of_imagehash(paths: list[str]) -> float:
+    start = time.perf_counter()
+    for path in paths:
+        with Image.open(path) as im:
+            imagehash.dhash(im)
+    return time.perf_counter() - start
+
+
+def seconds_of_workers(paths: list[str], count: int) -> float:
+    """From the first result to the last one, with the images before the first result left out, and the bits at the end."""
+    warm = [(None, paths[0])] * count * _workers.AHEAD
+    roots = [str(Path(path).resolve().parent) for path in paths[:1]]
+    results = _workers.hash_files([*warm, *enumerate(paths)], "pillow", roots, _decode.Limits(), count)
+    for _image in warm:
+        next(results)
+    start = time.perf_counter()
+    _dhash.hash_pixels([pixels for _key, pixels in results])
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="?", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.photos is None:
+            for seed in range(60):
+                photograph(seed).save(Path(folder, f"{seed}.jpg"), quality=85)
+        photos = sorted(map(str, (arguments.photos or Path(folder)).glob("*.jp*g")))
+        paths = photos * max(1, 400 // len(photos))
+        measures: dict[str, Callable[[], float]] = {
+            "imagehash.dhash": lambda: seconds_of_imagehash(paths),
+            "one worker": lambda: seconds_of_workers(paths, 1),
+            "two workers": lambda: seconds_of_workers(paths, 2),
+        }
+        best = dict.fromkeys(measures, float("inf"))
+        for _round in range(arguments.rounds):
+            for name, measure in measures.items():
+                best[name] = min(best[name], measure())
+    for name, seconds in best.items():
+        print(f"{name:16} {len(paths) / seconds:8.0f} images/s")
+    print(f"one worker       {best['imagehash.dhash'] / best['one worker']:8.2f} times imagehash.dhash")
+    print(f"two workers      {best['one worker'] / best['two workers']:8.2f} times one worker")
+
+
+if __name__ == "__main__":
+    main()
