@@ -5,14 +5,16 @@
 """Many files on many cores, with a time limit, surviving a decoder that dies.
 
 ``concurrent.futures`` and ``multiprocessing.Pool`` lose every task in flight, or hang, when one worker dies, and cannot
-end one task. Here each worker has a pipe and a process group of its own: which image it was at is known, and it can be
-ended together with the FFmpeg that it started. A worker is given a few images ahead, so that it does not wait while the
-caller writes a checkpoint; it works on them in order.
+end one task. Here each worker has a pipe and a process group of its own: which image it was at is known from memory that
+it shares, and it can be ended together with the FFmpeg that it started. Images go to it, and its answers come back, in
+parcels of as many as take it PARCEL_SECONDS, since a message for each costs as much as a tenth of a small picture. It
+has one parcel ahead, so that it does not wait while the caller writes a checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import multiprocessing
 import os
@@ -22,19 +24,24 @@ import sys
 import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple
+from typing import NamedTuple, Optional, Union
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _decode
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     ImageError, MissingRequirementError, from_os_error)
 from ansible_collections.mobius.dhash.plugins.module_utils._ffmpeg import end_with_parent, signal_name
 
-AHEAD = 4  # images that a worker has been given and not answered yet
+PARCEL_SECONDS = 0.02  # slow images go one by one, so that no worker sits on what another could do
+MAX_PARCEL = 16  # images
 START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on a machine at rest
 END_SECONDS = 5  # for a killed process to be gone; one that waits for a dead file server stays
 START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, and mend what it says."
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
+
+
+_Answer = Union[_decode.Pixels, tuple[str, str, Optional[str]]]  # the pixels, or the arguments of an ImageError
 
 
 class Job(NamedTuple):
@@ -80,8 +87,9 @@ class _Pool:
             self._give(paths)
             if not any(worker.images for worker in self.workers):
                 return
-            patience = min(worker.deadline for worker in self.workers) - time.monotonic()
-            ready = wait([worker.connection for worker in self.workers], max(0.0, patience))
+            patience = min(worker.deadline() for worker in self.workers) - time.monotonic()
+            # A worker may begin an image at any moment: its deadline cannot come before a whole limit from now.
+            ready = wait([worker.connection for worker in self.workers], max(0.0, min(patience, self.job.limits.seconds)))
             for worker in [worker for worker in self.workers if worker.connection in ready]:
                 yield from self._receive(worker)
             for worker in list(self.workers):
@@ -92,19 +100,21 @@ class _Pool:
                     yield from self._drop(worker, _decode.timed_out(self.job.limits))
 
     def _give(self, paths: Iterator[tuple[Hashable, str]]) -> None:
-        """Give images to the workers until each has AHEAD of them; a worker too few starts before one gets a second."""
+        """Give images to the workers until each has a parcel ahead; a worker too few starts before one gets a second."""
         while True:
-            least = min(self.workers, key=lambda worker: len(worker.images), default=None)
+            least = min(self.workers, key=lambda worker: len(worker.images) / worker.parcel, default=None)
             start = len(self.workers) < self.parallel and (least is None or least.images)
-            if not start and len(least.images) >= AHEAD:
+            if not start and len(least.images) > least.parcel:
                 return
-            image = self.put_back.popleft() if self.put_back else next(paths, None)
-            if image is None:
+            count = 1 if start else least.parcel
+            images = [self.put_back.popleft() for _image in range(min(count, len(self.put_back)))]
+            images += islice(paths, count - len(images))
+            if not images:
                 return
             if start:
                 least = _Worker(self.job)
                 self.workers.append(least)
-            least.give(image)
+            least.give(images)
 
     def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
         try:
@@ -113,12 +123,10 @@ class _Pool:
             yield from self._drop(worker, self._death(worker))
             return
         if worker.ready:
-            key, _path = worker.images.popleft()
-            worker.begin_image()
-            yield key, answer if isinstance(answer, _decode.Pixels) else ImageError(*answer)
+            for key, result in worker.take(answer):
+                yield key, result if isinstance(result, _decode.Pixels) else ImageError(*result)
         elif answer is None:
             worker.ready = True
-            worker.begin_image()
         else:
             cause, next_step = answer
             raise MissingRequirementError(cause, next_step=next_step)
@@ -137,7 +145,8 @@ class _Pool:
         worker.end()
         self.workers.remove(worker)
         if worker.images:
-            key, _path = worker.images.popleft()
+            key, _path = worker.images[worker.at()]
+            del worker.images[worker.at()]
             self.put_back.extend(worker.images)
             yield key, error
 
@@ -148,13 +157,16 @@ class _Worker:
     def __init__(self, job: Job) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=_work, args=(theirs, os.getpid(), job), daemon=True)
-        self.images: deque[tuple[Hashable, str]] = deque()  # given and not answered; it is at the first
+        self.images: deque[tuple[Hashable, str]] = deque()  # given and not answered
+        self.answered = 0
+        self.parcel = 1
         self.seconds = job.limits.seconds
         self.ready = False
-        self.deadline = time.monotonic() + START_SECONDS
+        self.start_deadline = time.monotonic() + START_SECONDS
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited until it can ignore it
         try:
+            self.progress = spawn.RawArray("d", (0, math.inf))  # images begun; when the one that it is at was begun
+            self.process = spawn.Process(target=_work, args=(theirs, self.progress, os.getpid(), job), daemon=True)
             self.process.start()
         except OSError as error:
             raise from_os_error(error, "start a worker process") from error
@@ -162,19 +174,28 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
 
-    def give(self, image: tuple[Hashable, str]) -> None:
-        self.images.append(image)
-        if self.ready and len(self.images) == 1:
-            self.begin_image()
+    def give(self, images: list[tuple[Hashable, str]]) -> None:
+        self.images += images
         with contextlib.suppress(OSError):  # it has died: what it was given is put back when that is noticed
-            self.connection.send(image[1])
+            self.connection.send([path for _key, path in images])
 
-    def begin_image(self) -> None:
-        """Start the clock of the image that it is at now, if any."""
-        self.deadline = time.monotonic() + self.seconds if self.images else math.inf
+    def take(self, answers: list[_Answer]) -> Iterator[tuple[Hashable, _Answer]]:
+        """Its answers to the first images that it was given, each with the image's key."""
+        self.answered += len(answers)
+        keys = [self.images.popleft()[0] for _answer in answers]
+        seconds = sum(answer.seconds if isinstance(answer, _decode.Pixels) else 0.0 for answer in answers)
+        self.parcel = max(1, min(MAX_PARCEL, int(PARCEL_SECONDS * len(answers) / max(seconds, 1e-6))))
+        yield from zip(keys, answers)
+
+    def at(self) -> int:
+        """Which of ``images`` it was at when it ended."""
+        return max(0, min(int(self.progress[0]) - 1 - self.answered, len(self.images) - 1))
+
+    def deadline(self) -> float:
+        return self.progress[1] + self.seconds if self.ready else self.start_deadline
 
     def is_late(self) -> bool:
-        return time.monotonic() > self.deadline and not self.connection.poll()
+        return time.monotonic() > self.deadline() and not self.connection.poll()
 
     def end(self) -> int:
         """Kill the process and all that it started; returns its exit code, negative for a signal."""
@@ -188,7 +209,7 @@ class _Worker:
         return -signal.SIGKILL if code is None else code
 
 
-def _work(connection: Connection, parent: int, job: Job) -> None:
+def _work(connection: Connection, progress: ctypes.Array, parent: int, job: Job) -> None:
     """The life of a worker: answer each path with Pixels or with an ImageError's arguments until the pipe is closed."""
     from ansible_collections.mobius.dhash.plugins.module_utils import _pillow
 
@@ -215,10 +236,21 @@ def _work(connection: Connection, parent: int, job: Job) -> None:
     connection.send(None)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            connection.send(_answer(connection.recv(), job))
+            answers: list[_Answer] = []
+            sent = time.monotonic()
+            for path in connection.recv():
+                now = time.monotonic()
+                if answers and now > sent + PARCEL_SECONDS:
+                    connection.send(answers)
+                    answers, sent = [], now
+                progress[1] = now
+                progress[0] += 1
+                answers.append(_answer(path, job))
+            progress[1] = math.inf
+            connection.send(answers)
 
 
-def _answer(path: str, job: Job) -> _decode.Pixels | tuple[str, str, str | None]:
+def _answer(path: str, job: Job) -> _Answer:
     _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(job.limits.seconds) + CPU_MARGIN_SECONDS)
     try:
         return _decode.read_pixels(path, job.algorithm, job.media_roots, job.limits)

@@ -51,7 +51,7 @@ def seconds_of_imagehash(paths: list[str]) -> float:
 
 def seconds_of_workers(paths: list[str], count: int) -> float:
     """From the first result to the last one, with the images before the first result left out, and the bits at the end."""
-    warm = [(None, paths[0])] * count * _workers.AHEAD
+    warm = [(None, paths[0])] * count * 100
     roots = [str(Path(path).resolve().parent) for path in paths[:1]]
     results = _workers.hash_files([*warm, *enumerate(paths)], "pillow", roots, _decode.Limits(), count)
     for _image in warm:

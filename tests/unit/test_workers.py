@@ -140,7 +140,7 @@ def test_images_are_asked_for_as_results_are_taken(folder):
 
     with contextlib.closing(hash_files(paths(), folder, parallel=1)) as results:
         for taken, _result in enumerate(results, start=1):
-            assert len(asked) <= taken + _workers.AHEAD
+            assert len(asked) <= taken + 2 * _workers.MAX_PARCEL
     assert taken == 100
 
 
@@ -170,12 +170,12 @@ def test_an_error_of_the_caller_ends_the_workers(folder):
 def test_a_worker_that_is_ended_by_a_signal_costs_its_own_image_alone(folder, program):
     program("kill -SEGV $PPID; exec sleep 60")
     (folder / "a.mkv").write_bytes(MATROSKA)
-    paths = draw(folder, 12)
-    paths.insert(3, ("bad", str(folder / "a.mkv")))
+    paths = draw(folder, 60)  # enough of them for parcels of many
+    paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1))
     assert (results["bad"].kind, results["bad"].cause) == ("crashed", "the decoder was ended by signal SIGSEGV")
     assert [key for key, kind in kinds(results.items()).items() if kind != "hashed"] == ["bad"]
-    assert len(results) == 13
+    assert len(results) == 61
 
 
 def test_many_workers_may_die_one_after_the_other(folder, program):
@@ -194,7 +194,7 @@ def test_all_that_a_worker_started_is_ended_with_it(folder, program, tmp_path):
 
 
 def test_a_slow_caller_costs_no_image_its_time(folder):
-    results = hash_files(draw(folder, _workers.AHEAD), folder, parallel=1, seconds=2)
+    results = hash_files(draw(folder, 2 * _workers.MAX_PARCEL), folder, parallel=1, seconds=2)
     next(results)
     time.sleep(2.5)  # the time limit passes while the answers lie in the pipe
     assert set(kinds(results).values()) == {"hashed"}
@@ -203,11 +203,11 @@ def test_a_slow_caller_costs_no_image_its_time(folder):
 def test_a_decoder_that_hangs_costs_its_own_image_alone(folder, program):
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
-    paths = draw(folder, 6)
-    paths.insert(2, ("bad", str(folder / "a.mkv")))
+    paths = draw(folder, 60)
+    paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1, seconds=2))
     assert (results["bad"].kind, results["bad"].cause) == ("timeout", "decoding it took longer than the limit of 2 s")
-    assert list(kinds(results.items()).values()).count("hashed") == 6
+    assert list(kinds(results.items()).values()).count("hashed") == 60
     assert eventually(lambda: has_ended(pids.read_text(encoding="ascii").split()[0]))
 
 
