@@ -23,7 +23,7 @@ demo: .venv/.demo ## Draw a library of 300 pictures into demo/, migrate it on th
 	$(BIN)/ansible-playbook mobius.dhash.migrate -i inventory/demo
 	@$(BIN)/python tests/support/show_demo.py demo
 
-test: clean-results unit integration sanity lint docs-lint changelog-lint molecule ## All gates, one after the other, up to the first that fails
+test: clean-results unit integration crash sanity lint docs-lint changelog-lint molecule ## All gates, one after the other, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 unit: .venv/.dev ## Unit tests
