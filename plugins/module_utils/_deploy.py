@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 RUN_AGAIN = "Run it again: what is hashed already is not hashed twice."
@@ -117,11 +118,11 @@ def deploy(library: str, state: str) -> bool:
     return False
 
 
-def verified(library: str, state: str, check: bool) -> bool:
+def verified(library: str, state: str, check: bool, recipients: Sequence[str] = ()) -> bool:
     """Clear what the last run still owes, since a verification has passed; whether anything was owed.
 
-    A deploy that was cut short is none of it: it stays on record, and so does what it replaced. With ``check``
-    nothing is written.
+    A deploy that was cut short is none of it: it stays on record, and so does what it replaced. What rollbacks have
+    replaced is encrypted to ``recipients``, if any. With ``check`` nothing is written.
     """
     record = _state.read(state)
     cleared = None
@@ -132,12 +133,15 @@ def verified(library: str, state: str, check: bool) -> bool:
     elif record and record.phase != _state.DEPLOYING:
         cleared = record._replace(restart_owed=False)
     kept = cleared is not None and _durable.exists(pre_dhash(library))
+    clear_text = _backups.safety_copies(library) if recipients and cleared is not None else []
     if not check:
+        for path in clear_text:
+            _backups.encrypt_in_place(path, recipients)
         if cleared != record and cleared is not None:
             _state.write(state, cleared)
         if kept:
             _durable.remove(pre_dhash(library))
-    return kept or (cleared is not None and cleared != record)
+    return kept or bool(clear_text) or (cleared is not None and cleared != record)
 
 
 def _keep_replaced(library: str, record: _state.Record) -> None:

@@ -42,6 +42,11 @@ def sha256_of_file(path: str) -> str:
         raise from_os_error(error, "read it", path) from error
 
 
+def read(path: str) -> bytes:
+    """The bytes at ``path``. Raises ``DhashError``."""
+    return b"".join(_content_of(path))
+
+
 def _sha256_of_descriptor(descriptor: int) -> str:
     digest = hashlib.sha256()
     offset = 0
@@ -60,15 +65,19 @@ def sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: str, mode: int = 0o700) -> None:
-    """Make ``folder`` and the parents it lacks, durably. Raises ``DhashError``."""
+def make_folder(folder: str, mode: int = 0o700, owner_of: str | None = None) -> None:
+    """Make ``folder`` and the parents it lacks, durably; their owner is as in :func:`write`. Raises ``DhashError``."""
     try:
         if os.path.isdir(folder):
             return
         parent = os.path.dirname(os.path.abspath(folder))
-        make_folder(parent, mode)
+        make_folder(parent, mode, owner_of)
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, mode)
+            if owner_of is not None:
+                wanted = os.stat(owner_of)
+                with contextlib.suppress(PermissionError):
+                    os.chown(folder, wanted.st_uid, wanted.st_gid)
         sync_folder(parent)
     except OSError as error:
         raise from_os_error(error, "make the folder", folder) from error

@@ -22,23 +22,28 @@ UNFINISHED = (_state.PREPARED, _state.ANNOUNCED, _state.DEPLOYING)
 
 
 class Wish(NamedTuple):
-    """What is asked for: a backup (its name, its path, or LATEST) or only the hashes out; ``force`` accepts losses."""
+    """What is asked for: a backup (its name, its path, or LATEST) or only the hashes out; ``force`` accepts losses.
+
+    ``identity`` is the text of an age identity file, for backups that are encrypted.
+    """
 
     backup: str
     remove_dhash: bool
     force: bool
+    identity: str | None = None
 
 
 class Way(NamedTuple):
     """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
 
-    ``content`` is the library that the live one becomes, ``gained`` how many images the live one has that it lacks;
-    ``due`` whether the live library is anything else yet.
+    ``content`` is the library that the live one becomes, ``text`` its bytes, ``gained`` how many images the live one
+    has that it lacks; ``due`` whether the live library is anything else yet.
     """
 
     operation: str
     source: str | None
     content: _library.Library
+    text: bytes
     sha256: str
     gained: int
     due: bool
@@ -48,8 +53,9 @@ def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose images."""
     if wish.remove_dhash:
         return _without_dhash(library)
-    source, expected = _choose(library, state, backup_dir, wish.backup)
-    way = _restore(library, source, expected)
+    found = _backups.find(library, backup_dir)
+    way = (_restore_latest(library, state, found, wish.identity) if wish.backup == LATEST
+           else _restore_named(library, wish.backup, found, wish.identity))
     _refuse_loss(library, way, wish.force)
     return way
 
@@ -73,7 +79,7 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str) -> Way
         return _without_dhash(library)
     for source in (record.kept, *(backup.path for backup in _backups.find(library, backup_dir))):
         if _durable.exists(source) and _durable.sha256_of_file(source) == record.old_sha256:
-            return _restore(library, source, record.old_sha256)
+            return _restore(library, source, _durable.read(source), record.old_sha256)
     return _without_dhash(library)
 
 
@@ -102,16 +108,13 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str) -> bool:
         settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force})
     if not _durable.exists(library):
         _state.write(state, record._replace(phase=_state.ANNOUNCED))
-        _write_source(way, library)
+        _durable.write(library, [way.text], mode=0o640, owner_of=way.source)
         _state.write(state, record._replace(phase=_state.DEPLOYED))
         return True
     record = record._replace(old_sha256=_durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed))
     if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
         record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
-    if way.source is None:
-        _durable.write(record.output, [_library.serialize(way.content)], like=library)
-    else:
-        _write_source(way, record.output, like=library)
+    _durable.write(record.output, [way.text], like=library)
     _state.write(state, record)
     return True
 
@@ -123,7 +126,8 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
     if record.operation == _state.REMOVE_DHASH:
         way = _without_dhash(record.library)
     else:
-        way = _restore(record.library, settings["source"], settings["sha256"])
+        prepared = _durable.read(record.output)  # the backup itself may be encrypted, and no identity at hand
+        way = _restore(record.library, settings["source"], prepared, settings["sha256"])
         _refuse_loss(record.library, way, settings["force"])
     prepare(record.library, settings["state"], way, settings["force"], record.run)
 
@@ -135,25 +139,14 @@ def _refuse_loss(library: str, way: Way, force: bool) -> None:
             library, "Take only the hashes out (dhash_rollback_remove_dhash), or set dhash_rollback_force to lose them.")
 
 
-def _write_source(way: Way, path: str, like: str | None = None) -> None:
-    if _durable.copy(way.source, path, like=like, mode=0o640, owner_of=way.source) != way.sha256:
-        _durable.remove(path)
-        raise DhashError("it changed while it was read", way.source, "Choose another backup, then run again.")
-
-
-def _choose(library: str, state: str, backup_dir: str, wanted: str) -> tuple[str, str]:
-    """The file to restore and the digest that it must have."""
-    found = _backups.find(library, backup_dir)
-    if wanted == LATEST:
-        return _latest(library, state, found)
+def _restore_named(library: str, wanted: str, found: list[_backups.Backup], identity: str | None) -> Way:
     named = [backup for backup in found if wanted in (backup.path, os.path.basename(backup.path))]
     if not named:
         raise DhashError(f"there is no backup {printable(wanted)} of it", library, _offer(found))
-    _require_good(named[0], found)
-    return named[0].path, named[0].expected_sha256
+    return _restore_backup(library, named[0], found, identity)
 
 
-def _latest(library: str, state: str, found: list[_backups.Backup]) -> tuple[str, str]:
+def _restore_latest(library: str, state: str, found: list[_backups.Backup], identity: str | None) -> Way:
     """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
     record = _state.read(state)
     target = None
@@ -166,18 +159,22 @@ def _latest(library: str, state: str, found: list[_backups.Backup]) -> tuple[str
         for backup in found:
             content = _backups.examine(backup)
             if content.good and content.hashed == 0:
-                return backup.path, backup.expected_sha256
+                return _restore_backup(library, backup, found, identity)
         raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(found))
-    claiming = [backup for backup in found if backup.expected_sha256 == target]
+    claiming = [backup for backup in found if backup.content_sha256 == target]
     for backup in claiming:
-        if _backups.is_good(backup):
-            return backup.path, target
-    kept = record.kept
-    if _durable.exists(kept) and _durable.sha256_of_file(kept) == target:
-        return kept, target
+        if _backups.is_good(backup) and (identity or not backup.encrypted):
+            return _restore_backup(library, backup, found, identity)
+    if _durable.exists(record.kept) and _durable.sha256_of_file(record.kept) == target:
+        return _restore(library, record.kept, _durable.read(record.kept), target)
     if claiming:
-        _require_good(claiming[0], found)
+        return _restore_backup(library, claiming[0], found, identity)  # which says why it cannot be
     raise DhashError("there is no backup of what the last deploy replaced", library, _offer(found))
+
+
+def _restore_backup(library: str, backup: _backups.Backup, found: list[_backups.Backup], identity: str | None) -> Way:
+    _require_good(backup, found)
+    return _restore(library, backup.path, _backups.clear_text(backup, identity), backup.content_sha256)
 
 
 def _require_good(backup: _backups.Backup, found: list[_backups.Backup]) -> None:
@@ -194,16 +191,17 @@ def _offer(found: list[_backups.Backup]) -> str:
     return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
 
 
-def _restore(library: str, source: str, expected: str) -> Way:
-    content, digest = _library.read(source)
+def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
+    digest = hashlib.sha256(text).hexdigest()
     if digest != expected:
         raise DhashError("its digest is not what it should be", source, "Choose another backup, then run again.")
+    content = _library.parse(text, source)
     try:
         live, live_digest = _library.read(library)
         gained = sum((_paths(live) - _paths(content)).values())
     except LibraryError:  # a broken library is what is rolled back from
         live_digest, gained = None, 0
-    return Way(_state.RESTORE, source, content, digest, gained, live_digest != digest)
+    return Way(_state.RESTORE, source, content, text, digest, gained, live_digest != digest)
 
 
 def _without_dhash(library: str) -> Way:
@@ -211,8 +209,8 @@ def _without_dhash(library: str) -> Way:
     content = live._replace(value=_library.without_our_fields(live.value))
     text = _library.serialize(content)
     if text == _library.serialize(live):
-        return Way(_state.REMOVE_DHASH, None, content, digest, 0, False)
-    return Way(_state.REMOVE_DHASH, None, content, hashlib.sha256(text).hexdigest(), 0, True)
+        return Way(_state.REMOVE_DHASH, None, content, text, digest, 0, False)
+    return Way(_state.REMOVE_DHASH, None, content, text, hashlib.sha256(text).hexdigest(), 0, True)
 
 
 def _paths(library: _library.Library) -> Counter[Any]:

@@ -26,6 +26,19 @@ options:
   backup_dir:
     description: The folder for backups, made where it is not there. By default the folder of the library.
     type: path
+  encrypt_to:
+    description:
+      - The recipients that a backup is encrypted to with C(age), as C(age1…) or as ssh public keys. Each of them can decrypt it.
+      - The backup's name ends in C(.age) then. Its C(.sha256) file covers the encrypted file, and a small manifest beside it
+        (C(.age.json)) tells the digest and the counts of the clear text.
+    type: list
+    elements: str
+    default: []
+  copy_dir:
+    description:
+      - A second folder, on another disk or another machine's share, that gets a copy of the backup, read back there.
+      - It is pruned as O(backup_dir) is. Hosts that share it need a folder each.
+    type: path
   keep:
     description: How many good backups are kept whatever their age.
     type: int
@@ -41,6 +54,13 @@ EXAMPLES = r"""
   mobius.dhash.library_backup:
     library: /srv/mobius/library.json
     backup_dir: /var/backups/mobius
+
+- name: Back up a library, encrypted, and keep a copy on a share
+  mobius.dhash.library_backup:
+    library: /srv/mobius/library.json
+    copy_dir: "/mnt/backups/{{ inventory_hostname }}"
+    encrypt_to:
+      - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
 """
 
 RETURN = r"""
@@ -50,7 +70,15 @@ backup:
   type: str
   sample: /srv/mobius/library.json.bak.20260131T120000Z
 sha256:
-  description: The digest of the library and of its backup.
+  description: The digest of the library, which is that of its backup where it is not encrypted.
+  returned: success
+  type: str
+copied:
+  description: Whether a copy of it had to be made in O(copy_dir).
+  returned: success
+  type: bool
+backup_sha256:
+  description: The digest of the backup's file, as its C(.sha256) file has it; none in check mode where it is yet to be made.
   returned: success
   type: str
 created:
@@ -72,29 +100,45 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _b
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
-def plan(library, backup_dir, params):
+def too_many(library, folder, params):
+    """The backups in a folder that are to go."""
+    return _backups.superfluous(_backups.find(library, folder), params["keep"], params["keep_days"], datetime.now(timezone.utc))
+
+
+def plan(library, folders, params):
     digest = _durable.sha256_of_file(library)
-    present = _backups.holding(library, backup_dir, digest)
-    found = _backups.find(library, backup_dir)
-    superfluous = _backups.superfluous(found, params["keep"], params["keep_days"], datetime.now(timezone.utc))
-    return {"sha256": digest, "backup": present.path if present else _backups.name_of(library, backup_dir, "YYYYMMDDTHHMMSSZ"), "created": present is None,
-            "pruned": [backup.path for backup in superfluous]}
+    present = _backups.holding(library, folders[0], digest, params["encrypt_to"])
+    stamp = "YYYYMMDDTHHMMSSZ.age" if params["encrypt_to"] else "YYYYMMDDTHHMMSSZ"
+    path = present.path if present else _backups.name_of(library, folders[0], stamp)
+    return {"sha256": digest, "backup": path, "created": present is None,
+            "backup_sha256": present and present.expected_sha256,
+            "copied": any(not present or not _backups.is_copied(present, folder) for folder in folders[1:]),
+            "pruned": [backup.path for folder in folders for backup in too_many(library, folder, params)]}
 
 
-def carry_out(library, backup_dir, params):
+def carry_out(library, folders, params):
+    copied = False
+    pruned = []
     with _durable.lock(library, "backup", _state.new_run(), params["lock_timeout"]):
-        backup, created = _backups.make(library, backup_dir)
-        superfluous = _backups.superfluous(_backups.find(library, backup_dir), params["keep"], params["keep_days"],
-                                           datetime.now(timezone.utc))
-        _backups.prune(superfluous)
-    return {"sha256": backup.expected_sha256, "backup": backup.path, "created": created,
-            "pruned": [backup.path for backup in superfluous]}
+        backup, created = _backups.make(library, folders[0], params["encrypt_to"])
+        for folder in folders[1:]:
+            if not _backups.is_copied(backup, folder):
+                _backups.copy_to(backup, folder)
+                copied = True
+        for folder in folders:
+            superfluous = too_many(library, folder, params)
+            _backups.prune(superfluous)
+            pruned += [old.path for old in superfluous]
+    return {"sha256": backup.content_sha256, "backup": backup.path, "backup_sha256": backup.expected_sha256,
+            "created": created, "copied": copied, "pruned": pruned}
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
             backup_dir=dict(type="path"),
+            encrypt_to=dict(type="list", elements="str", default=[]),
+            copy_dir=dict(type="path"),
             keep=dict(type="int", default=10),
             keep_days=dict(type="int", default=30),
             **_arguments.LIBRARY, **_arguments.LOCK,
@@ -103,15 +147,18 @@ def main():
     )
     try:
         library = _state.resolve(module.params["library"])
-        backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
-        result = (plan if module.check_mode else carry_out)(library, backup_dir, module.params)
+        beside = os.path.dirname(library)
+        folders = [os.path.join(beside, module.params["backup_dir"] or "")]
+        if module.params["copy_dir"]:
+            folders.append(os.path.join(beside, module.params["copy_dir"]))
+        result = (plan if module.check_mode else carry_out)(library, folders, module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
         made = [result["backup"]] if result["created"] else []
         result["diff"] = {"before": "".join(f"{path}\n" for path in result["pruned"]),
                           "after": "".join(f"{path}\n" for path in made)}
-    module.exit_json(changed=result["created"] or bool(result["pruned"]), **result)
+    module.exit_json(changed=result["created"] or result["copied"] or bool(result["pruned"]), **result)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,9 @@ backups:
     problem:
       description: What is wrong with it; none where nothing is.
       type: str
+    encrypted:
+      description: Whether it is encrypted. What it holds is then told by its manifest.
+      type: bool
     images:
       description: The number of images in it; none where it cannot be read.
       type: int
@@ -82,7 +85,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 
 def describe(backup):
     content = _backups.examine(backup)
-    return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size,
+    return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size, "encrypted": backup.encrypted,
             "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), **content._asdict()}
 
 

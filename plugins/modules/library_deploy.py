@@ -35,6 +35,13 @@ options:
     type: str
     choices: [deployed, announced, verified]
     default: deployed
+  encrypt_to:
+    description:
+      - With O(state=verified), the recipients that what rollbacks have replaced (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)) is
+        encrypted to with C(age), so that no clear text but the live library stays.
+    type: list
+    elements: str
+    default: []
   python:
     description:
       - A Python that has Pillow and numpy, where the one that Ansible uses has not. It is needed where images were added
@@ -87,19 +94,19 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _d
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
-def would_change(operation, library, state):
+def would_change(operation, library, state, encrypt_to=()):
     if operation == "verified":
-        return _deploy.verified(library, state, check=True)
+        return _deploy.verified(library, state, check=True, recipients=encrypt_to)
     planned = _deploy.plan(library, state)
     return _deploy.announcement_is_due(planned) if operation == "announced" else _deploy.is_due(planned)
 
 
-def carry_out(operation, library, state, lock_timeout):
+def carry_out(operation, library, state, lock_timeout, encrypt_to=()):
     if operation == "deployed":
         return _deployment.run(library, state, lock_timeout)
     with _durable.lock(library, f"deploy ({operation})", _state.new_run(), lock_timeout):
         if operation == "verified":
-            return _deploy.verified(library, state, check=False)
+            return _deploy.verified(library, state, check=False, recipients=encrypt_to)
         return _deploy.announce(library, state)
 
 
@@ -108,6 +115,7 @@ def main():
         argument_spec=dict(
             state=dict(type="str", choices=["deployed", "announced", "verified"], default="deployed"),
             python=dict(type="path"),
+            encrypt_to=dict(type="list", elements="str", default=[]),
             **_arguments.LIBRARY, **_arguments.LOCK,
         ),
         supports_check_mode=True,
@@ -116,9 +124,10 @@ def main():
     try:
         _arguments.run_in(module.params["python"], module.check_mode)
         library, state = _arguments.library_and_state(module.params)
-        changed = would_change(operation, library, state)
+        encrypt_to = module.params["encrypt_to"]
+        changed = would_change(operation, library, state, encrypt_to)
         if changed and not module.check_mode:
-            changed = carry_out(operation, library, state, module.params["lock_timeout"])
+            changed = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
         record = _state.read(state)
     except DhashError as error:
         module.fail_json(msg=str(error))

@@ -49,6 +49,11 @@ options:
         kept, and only the fields of the migration are taken out.
       - O(to) and O(remove_dhash) do not count then.
     type: str
+  identity:
+    description:
+      - The content of the age identity file that opens encrypted backups.
+      - It is handed to C(age) and never written to a file.
+    type: str
   backup_dir:
     description: The folder of the backups. By default the folder of the library.
     type: path
@@ -69,6 +74,11 @@ EXAMPLES = r"""
     library: /srv/mobius/library.json
     to: library.json.bak.20260131T120000Z
     force: true
+
+- name: Go back to an encrypted backup
+  mobius.dhash.library_rollback:
+    library: /srv/mobius/library.json
+    identity: "{{ lookup('ansible.builtin.unvault', '~/mobius-backup-key.txt') }}"
 
 - name: Take only the hashes out
   mobius.dhash.library_rollback:
@@ -127,7 +137,8 @@ def find_way(params, library, state):
     backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
     if params["undo"]:
         return _rollback.plan_undo(library, state, backup_dir, params["undo"])
-    return _rollback.plan(library, state, backup_dir, _rollback.Wish(params["to"], params["remove_dhash"], params["force"]))
+    wish = _rollback.Wish(params["to"], params["remove_dhash"], params["force"], params["identity"])
+    return _rollback.plan(library, state, backup_dir, wish)
 
 
 def describe(way):
@@ -163,6 +174,7 @@ def main():
             remove_dhash=dict(type="bool", default=False),
             force=dict(type="bool", default=False),
             undo=dict(type="str"),
+            identity=dict(type="str", no_log=True),
             backup_dir=dict(type="path"),
             log_dir=dict(type="path"),
             **_arguments.LIBRARY, **_arguments.LOCK,

@@ -105,7 +105,7 @@ class Bench:
 
     def gives_a_backup_its_owner(self, call: tracing.Call) -> bool:
         """Whether that is the call that is not needed where this user has no right to it."""
-        return call.name == "fchown" and call.path.startswith(f"{self.site.backups}/")
+        return call.name == "fchown" and call.path.startswith((f"{self.site.backups}/", f"{self.site.copies}/"))
 
     def is_what_came_out(self, path: str) -> bool:
         """Whether that is the replaced library, just out of the exchange, which the next run keeps."""

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _decode, _deploy, _durable, _migration, _state, _workers)
+    _age, _assembly, _decode, _deploy, _durable, _migration, _state, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 FORK = multiprocessing.get_context("fork")
@@ -189,3 +189,11 @@ def as_nobody():
             os.seteuid(user)
 
     return act
+
+
+@pytest.fixture(scope="session")
+def age_key():
+    """The text of an age identity file, and its recipient."""
+    if shutil.which("age") is None:
+        pytest.skip("the program age is not installed (Debian: apt-get install age)")
+    return _age.new_identity()
