@@ -12,11 +12,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, printable
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _library
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    DhashError, LibraryError, MissingRequirementError, printable)
 
 MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
 RECORD_BYTES = 160  # what one image's hash, its time and its share of the duplicates add to the library
@@ -56,6 +57,10 @@ class Needs(NamedTuple):
     ffmpeg_required: bool
     node_min_version: str | None
     maintenance_window: str | None
+    copy_dir: str | None = None
+    encrypt_to: Sequence[str] = ()
+    rehearsed: datetime | None = None  # when a rehearsal passed last; local time, as ``now``
+    rehearsal_max_days: int | None = None
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
@@ -65,7 +70,8 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
         "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
         "node": _program_version("node", "--version") if needs.node_min_version else None,
     }
-    problems = [*_version_problems(needs, versions), *_library_problems(needs), *_window_problems(needs, now)]
+    problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
+                *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
     return {"versions": versions, "problems": problems, "os_family": _install_key()}
 
 
@@ -127,6 +133,26 @@ def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dic
     return problems
 
 
+def _encryption_problems(needs: Needs) -> list[dict[str, str]]:
+    if needs.encrypt_to:
+        try:
+            _age.encrypt(b"", needs.encrypt_to)
+        except MissingRequirementError:
+            return [_problem("the program age, which encrypts the backups", "none on the PATH", _install_command("age"))]
+        except DhashError as error:
+            return [_problem("recipients that age accepts (dhash_backup_encrypt_to)", error.cause, error.next_step)]
+    return []
+
+
+def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, str]]:
+    days = needs.rehearsal_max_days
+    if days is None or needs.rehearsed and needs.rehearsed > now - timedelta(days=days):
+        return []
+    return [_problem(f"a rehearsal in the last {days} days",
+                     f"the last one passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "none passed on this host",
+                     "ansible-playbook mobius.dhash.rehearse")]
+
+
 def _library_problems(needs: Needs) -> list[dict[str, str]]:
     problems = []
     try:
@@ -137,6 +163,7 @@ def _library_problems(needs: Needs) -> list[dict[str, str]]:
     folder = os.path.dirname(needs.library)
     grown = size + RECORD_BYTES * len(images)
     for place, purpose, needed in ((folder, "the migrated library", 2 * grown), (needs.backup_dir, "backups", size),
+                                   (needs.copy_dir, "copies of backups", size),
                                    (needs.temp_dir, "temporary files", 0)):
         if place is not None:
             problems += _folder_problems(place, purpose, needed)
@@ -241,4 +268,4 @@ def _install_command(thing: str) -> str:
     if key is None:
         return f"Install {thing} with this system's package manager."
     command, names = INSTALL[key]
-    return f"{command} {names[thing]}"
+    return f"{command} {names.get(thing, thing)}"

@@ -4,16 +4,19 @@
 
 """What a host keeps about one library: where its state lies, and the record of its last run.
 
-The record says what still has to happen (a restart owed, a verification) whichever run was killed in between.
+The record says what still has to happen (a restart owed, a verification) whichever run was killed in between. Beside
+it lies a note of the last rehearsal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import time
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable
@@ -22,6 +25,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 VERSION = "1.0.0"  # the collection's: galaxy.yml holds the same
 PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED = "prepared", "announced", "deploying", "deployed", "verified"
 MIGRATION, RESTORE, REMOVE_DHASH = "migration", "restore", "remove_dhash"
+REHEARSAL = "rehearsal.json"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept")  # in a module's result
 
 
@@ -91,3 +96,16 @@ def write(state: str, record: Record) -> None:
     """Replace the record in the state folder ``state``, durably. Raises ``DhashError``."""
     _durable.make_folder(state)
     _durable.write(os.path.join(state, "run.json"), [(json.dumps(record._asdict(), indent=2) + "\n").encode()])
+
+
+def note_rehearsal(state: str, result: dict[str, Any]) -> None:
+    """Note that a rehearsal passed, durably. Raises ``DhashError``."""
+    _durable.write(os.path.join(state, REHEARSAL), [(json.dumps(result, indent=2) + "\n").encode()])
+
+
+def last_rehearsal(state: str) -> datetime | None:
+    """When a rehearsal passed last; None where none did, or its note cannot be read."""
+    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError):
+        note = json.loads(_durable.read(os.path.join(state, REHEARSAL)))
+        return datetime.strptime(note["rehearsed_at"], TIME).replace(tzinfo=timezone.utc)
+    return None

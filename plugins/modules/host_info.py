@@ -28,6 +28,22 @@ options:
   backup_dir:
     description: The folder for backups. By default the folder of the library.
     type: path
+  copy_dir:
+    description: The folder for copies of backups, where there is to be one.
+    type: path
+  encrypt_to:
+    description: The recipients that backups are to be encrypted to. With one, the program C(age) has to be there and accept them.
+    type: list
+    elements: str
+    default: []
+  rehearsal_max_days:
+    description: How many days ago the last rehearsal may have passed at most, where one is demanded.
+    type: int
+  state_dir:
+    description:
+      - The folder in which this host keeps its journals and records, the note of the last rehearsal among them.
+      - By default V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for others.
+    type: path
   temp_dir:
     description: The folder for temporary files of decoders, where one is to be used.
     type: path
@@ -96,6 +112,10 @@ def main():
             library=dict(type="path", required=True),
             python=dict(type="path"),
             backup_dir=dict(type="path"),
+            copy_dir=dict(type="path"),
+            encrypt_to=dict(type="list", elements="str", default=[]),
+            rehearsal_max_days=dict(type="int"),
+            state_dir=dict(type="path"),
             temp_dir=dict(type="path"),
             media_roots=dict(type="list", elements="path"),
             ffmpeg=dict(type="str", choices=["required", "optional"], default="optional"),
@@ -106,10 +126,16 @@ def main():
     )
     params = module.params
     library = _state.resolve(params["library"])
+    beside = os.path.dirname(library)
+    rehearsed = _state.last_rehearsal(_state.folder(params["state_dir"], library))
     needs = _host.Needs(
         library=library,
         python=params["python"] or sys.executable,
-        backup_dir=os.path.join(os.path.dirname(library), params["backup_dir"] or ""),
+        backup_dir=os.path.join(beside, params["backup_dir"] or ""),
+        copy_dir=params["copy_dir"] and os.path.join(beside, params["copy_dir"]),
+        encrypt_to=params["encrypt_to"],
+        rehearsed=rehearsed and rehearsed.astimezone().replace(tzinfo=None),
+        rehearsal_max_days=params["rehearsal_max_days"],
         temp_dir=params["temp_dir"],
         media_roots=params["media_roots"],
         ffmpeg_required=params["ffmpeg"] == "required",

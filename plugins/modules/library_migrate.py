@@ -209,35 +209,8 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _report, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _migration, _report, _settings
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-
-
-def settings_of(params):
-    library, state = _arguments.library_and_state(params)
-    folder, name = os.path.split(library)
-
-    def beside_library(path):
-        return path and os.path.join(folder, path)
-
-    stem = name[:-len(".json")] if name.endswith(".json") else name
-    prefix = "test-" if params["limit"] is not None else ""
-    return _migration.Settings(
-        library=library,
-        output=beside_library(params["output"] or f"{prefix}{stem}.dhash.json"),
-        state=state,
-        run=_state.new_run(),
-        terms=_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"]),
-        parallel=_arguments.parallel(params),
-        temp_dir=params["temp_dir"],
-        media_roots=_arguments.media_roots(params, library),
-        limits=_arguments.limits(params),
-        limit=params["limit"],
-        lock_timeout=params["lock_timeout"],
-        dry_run=params["dry_run"],
-        report=beside_library(params["report"]),
-        log_dir=beside_library(params["log_dir"]),
-    )
 
 
 @contextlib.contextmanager
@@ -272,7 +245,7 @@ def main():
     )
     try:
         _arguments.run_in(module.params["python"], module.check_mode)
-        settings = settings_of(module.params)
+        settings = _settings.of(module.params)
         if module.check_mode:
             result = _migration.check(settings)
         else:

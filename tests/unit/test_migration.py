@@ -18,9 +18,8 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _deploy, _durable, _errors, _journal, _library, _migration, _state, _workers)
+    _decode, _deploy, _durable, _errors, _journal, _library, _migration, _settings, _state, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError
-from ansible_collections.mobius.dhash.plugins.modules import library_migrate
 
 # What check mode predicts of a run.
 PREDICTED = ("images", "before", "source_sha256", "hashed", "errors", "errors_by_kind", "missing", "duplicates", "would_change",
@@ -461,8 +460,8 @@ def test_the_output_of_a_limited_run_is_named_as_a_test(library):
                "algorithm": "pillow", "threshold": 10, "batch_size": 100, "parallel": 1, "temp_dir": None, "media_roots": None,
                "image_timeout": 30, "max_image_bytes": 1, "max_image_pixels": 1, "worker_memory": 1, "lock_timeout": 0,
                "dry_run": False}
-    assert library_migrate.settings_of(options).output == str(library.folder / "library.dhash.json")
-    assert library_migrate.settings_of({**options, "limit": 5}).output == str(library.folder / "test-library.dhash.json")
+    assert _settings.of(options).output == str(library.folder / "library.dhash.json")
+    assert _settings.of({**options, "limit": 5}).output == str(library.folder / "test-library.dhash.json")
 
 
 # The log and the progress.

@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The settings of a migration, of what a module was given."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _state
+
+
+def of(params: dict) -> _migration.Settings:
+    """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
+    library, state = _arguments.library_and_state(params)
+    folder, name = os.path.split(library)
+
+    def beside_library(path: str | None) -> str | None:
+        return path and os.path.join(folder, path)
+
+    stem = name[:-len(".json")] if name.endswith(".json") else name
+    prefix = "test-" if params["limit"] is not None else ""
+    return _migration.Settings(
+        library=library,
+        output=beside_library(params["output"] or f"{prefix}{stem}.dhash.json"),
+        state=state,
+        run=_state.new_run(),
+        terms=_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"]),
+        parallel=_arguments.parallel(params),
+        temp_dir=params["temp_dir"],
+        media_roots=_arguments.media_roots(params, library),
+        limits=_arguments.limits(params),
+        limit=params["limit"],
+        lock_timeout=params["lock_timeout"],
+        dry_run=params["dry_run"],
+        report=beside_library(params["report"]),
+        log_dir=beside_library(params["log_dir"]),
+    )

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A rehearsal, and a migration that demands one."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from conftest import Site, snapshot
+
+
+def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) -> None:
+    demanding = {"dhash_rehearsal_max_days": 7}
+    tree = site.snapshot()
+    refused = site.playbook("migrate", **demanding)
+    assert refused.code != 0
+    assert "a rehearsal in the last 7 days: none passed on this host" in " ".join(refused.failures())
+    assert "-> ansible-playbook mobius.dhash.rehearse" in " ".join(refused.failures())
+    check = site.playbook("rehearse", "--check", **demanding)
+    assert check.code == 0 and "A run would migrate and roll back the first 100 images" in check.of("Show what was proved")["msg"]
+    assert site.snapshot() == tree
+
+    library = snapshot(site.library.parent)
+    rehearsal = site.playbook("rehearse", dhash_rehearse_images=20, **demanding)
+    assert rehearsal.code == 0 and rehearsal.changed() == [], rehearsal.output
+    assert "each gave back the same bytes" in rehearsal.of("Show what was proved")["msg"].replace("\n", " ")
+    after = snapshot(site.library.parent)
+    assert {name for name in after if after.get(name) != library.get(name)} == {"library.json.lock"}
+    (note,) = [path for path in site.state.rglob("*") if path.is_file()]
+
+    assert site.playbook("migrate", "--check", **demanding).code == 0
+    note.write_text(json.dumps({**json.loads(note.read_text()), "rehearsed_at": "2024-01-31T12:00:00Z"}))
+    refused = site.playbook("migrate", "--check", **demanding)
+    assert refused.code != 0 and "the last one passed on 2024-01-31" in " ".join(refused.failures())
+
+
+def test_what_changes_nothing_may_run_ahead_of_the_maintenance_window(site: Site) -> None:
+    hour_ago = datetime.now() - timedelta(hours=1)
+    closed = {"dhash_maintenance_window": f"{hour_ago - timedelta(hours=1):%H:%M}-{hour_ago:%H:%M}"}
+    for playbook, *options in (("dry_run",), ("rehearse",), ("migrate", "--check")):
+        run = site.playbook(playbook, *options, **closed)
+        assert run.code == 0, run.output
+        assert "A migration is refused until then" in run.of("Say that the maintenance window is closed")["msg"]
+    refused = site.playbook("migrate", **closed)
+    assert refused.code != 0 and "an open maintenance window" in " ".join(refused.failures())
