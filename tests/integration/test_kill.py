@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import PATIENCE, ROOT, Run, Site, wait_for
+from conftest import IMAGES, PATIENCE, ROOT, Run, Site, wait_for
 from PIL import Image
 
 SLOW = 20  # pictures that take a tenth of a second or more each
@@ -84,13 +85,17 @@ def way(make_site) -> Way:
         wait_for(lambda: hashed(site) >= 2 * BATCH, "the second checkpoint")
         holder = json.loads(lock.read_text(encoding="utf-8"))
         os.kill(holder["process"], signal.SIGSTOP)  # so that it does not end before the second one has been turned away
+        shown = []
+        while not shown or " hashing: " not in shown[-1]:
+            shown.append(playbook.stdout.readline())
+            assert shown[-1], "the playbook ended and has shown no progress"
         second_one = site.module("library_backup", library=str(site.library), state_dir=str(site.state), lock_timeout=0)
         workers = children(holder["process"])
         hashed_before_kill = hashed(site)
         os.killpg(os.getpgid(holder["process"]), signal.SIGKILL)
         wait_for(lambda: not any(map(runs, workers)), "the workers to end with their parent")
         output = playbook.communicate(timeout=PATIENCE)[0]
-    killed, after_kill = site.read_run(playbook.returncode, output), site.library.read_bytes()
+    killed, after_kill = site.read_run(playbook.returncode, "".join(shown) + output), site.library.read_bytes()
 
     again = site.playbook("migrate", **options)
     uninterrupted.module("library_migrate", library=str(uninterrupted.library), state_dir=str(uninterrupted.state),
@@ -103,6 +108,10 @@ def test_a_second_operation_is_told_who_holds_the_lock(way: Way) -> None:
     assert f"{way.site.library}.lock: the library is in use by migration (process {way.holder['process']} on " in way.second_one["msg"]
     assert f"run {way.holder['run']}" in way.second_one["msg"]
     assert "Wait for it to end, or raise dhash_lock_timeout" in way.second_one["msg"]
+
+
+def test_the_operator_sees_progress_while_it_hashes(way: Way) -> None:
+    assert re.search(rf"\[localhost\] hashing: \d+ of {SLOW + IMAGES - 1} images, [\d.]+ a second, \d failed", way.killed.output)
 
 
 def test_the_playbook_whose_module_is_killed_ends_and_says_what_to_do(way: Way) -> None:

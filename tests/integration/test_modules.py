@@ -36,6 +36,7 @@ CASES = {
     "library_migrate": Case({}),
     "library_migrate dry_run": Case({"dry_run": True}, changes=False),
     "library_migrate limit": Case({"limit": 3}),
+    "library_rehearse": Case({}, (("library_rehearse", {}),), changes=False),
     "library_rollback": Case({}, DEPLOYED),
 }
 WITHOUT_STATE = ("host_info", "image_hash")
@@ -50,10 +51,10 @@ def call(site: Site, name: str, arguments: dict[str, Any], check: bool = False) 
 
 
 def tree(site: Site) -> dict[str, tuple]:
-    """The snapshot, less what is no change: who held the lock, and what the journal knows."""
+    """The snapshot, less what is no change: who held the lock, what the journal knows, when a rehearsal passed."""
     found = site.snapshot()
     return {name: (mode, content) if name.endswith(".lock") else (mode, time, content)
-            for name, (mode, time, content) in found.items() if not re.fullmatch(r"state/[^/]+(/journal\.sqlite)?", name)}
+            for name, (mode, time, content) in found.items() if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json)?", name)}
 
 
 def test_no_module_is_left_out() -> None:
