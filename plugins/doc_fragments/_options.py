@@ -33,16 +33,9 @@ options:
     default: 10
 """
 
-    HASHING = r"""
+    # Of a module that opens images.
+    DECODING = r"""
 options:
-  algorithm:
-    description:
-      - How the 64 bits are made of a picture.
-      - V(pillow) gives the same hash on every host for JPEG, PNG, GIF, WebP, BMP, TIFF and PNM.
-      - V(ffmpeg) gives what the FFmpeg program of that host gives, for services that hash with FFmpeg themselves.
-    type: str
-    choices: [pillow, ffmpeg]
-    default: pillow
   media_roots:
     description:
       - The folders that images may lie in. Nothing outside them is opened, symbolic links included.
@@ -67,7 +60,7 @@ options:
     default: 2147483648
   parallel:
     description:
-      - How many worker processes hash at the same time.
+      - How many worker processes decode images at the same time.
       - By default as many as this process may use processor cores.
     type: int
   temp_dir:
@@ -78,4 +71,17 @@ options:
       - A Python that has Pillow and numpy, where the one that Ansible uses has not; that of a virtual environment, say.
       - Left aside in check mode as long as it is not there.
     type: path
+"""
+
+    # Of a module that hashes them, besides.
+    HASHING = r"""
+options:
+  algorithm:
+    description:
+      - How the 64 bits are made of a picture.
+      - V(pillow) gives the same hash on every host for JPEG, PNG, GIF, WebP, BMP, TIFF and PNM.
+      - V(ffmpeg) gives what the FFmpeg program of that host gives, for services that hash with FFmpeg themselves.
+    type: str
+    choices: [pillow, ffmpeg]
+    default: pillow
 """

@@ -15,8 +15,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 
 LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
 LOCK = {"lock_timeout": {"type": "float", "default": 10}}
-HASHING = {
-    "algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"},
+DECODING = {
     "media_roots": {"type": "list", "elements": "path"},
     "image_timeout": {"type": "int", "default": 30},
     "max_image_bytes": {"type": "int", "default": 1 << 30},
@@ -26,6 +25,7 @@ HASHING = {
     "temp_dir": {"type": "path"},
     "python": {"type": "path"},
 }
+HASHING = {"algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"}, **DECODING}
 
 
 def library_and_state(params: dict) -> tuple[str, str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
 import json
@@ -18,6 +19,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import Missin
 # A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
 LASTING = ("total_images", "processed_successfully", "processing_errors", "duplicates_found", "dhash_threshold",
            "algorithm")
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # seconds: Prometheus' defaults
 MATCHES = "matches"  # the journal's note of the last matching: what went into it, and the digest of what came out
 
 
@@ -86,6 +88,14 @@ def equals(migrated: Migrated, present: _library.Library) -> bool:
 def percentile_95(values: list[float]) -> float:
     """The 95th percentile by nearest rank; 0 for no values."""
     return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else 0
+
+
+def histogram(values: list[float]) -> list[int]:
+    """How many of ``values`` (s) lie in each of the buckets that ``BUCKETS`` bound from above, and how many over all."""
+    counts = [0] * (len(BUCKETS) + 1)
+    for value in values:
+        counts[bisect.bisect_left(BUCKETS, value)] += 1
+    return counts
 
 
 def _with_hash(image: dict[str, Any], entry: _journal.Entry) -> dict[str, Any]:

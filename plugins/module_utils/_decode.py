@@ -10,6 +10,7 @@ Pillow and FFmpeg read that descriptor and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -18,7 +19,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import BinaryIO, NamedTuple
 
@@ -64,12 +65,23 @@ def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: L
     Raises ImageError; MissingRequirementError where this Python has no Pillow.
     """
     started = time.monotonic()
+    with opened(path, media_roots, limits) as (file, status):
+        (horizontal, vertical), decoder = _decode(file, algorithm, limits, started + limits.seconds)
+    return Pixels(horizontal, vertical, decoder, status.st_size, status.st_mtime_ns, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def opened(path: str, media_roots: Sequence[str], limits: Limits) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """The file at ``path``, which lies within ``media_roots`` and is as small as it has to be, and its status.
+
+    Whatever goes wrong with the file, while it is opened or within the context, is raised as ImageError.
+    """
     descriptor = _open(path)
     try:
         _require_inside(descriptor, media_roots)
         status = _require_file(descriptor, limits.file_bytes)
         with open(descriptor, "rb", closefd=False) as file:
-            horizontal, vertical, decoder = _decode(file, algorithm, limits, started + limits.seconds)
+            yield file, status
     except subprocess.TimeoutExpired:
         raise timed_out(limits) from None
     except MemoryError:
@@ -78,7 +90,6 @@ def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: L
         raise _unreadable(error) from None
     finally:
         os.close(descriptor)
-    return Pixels(horizontal, vertical, decoder, status.st_size, status.st_mtime_ns, time.monotonic() - started)
 
 
 def missing() -> ImageError:
@@ -147,33 +158,50 @@ def _require_file(descriptor: int, max_bytes: int) -> os.stat_result:
     return status
 
 
-def _decode(file: BinaryIO, algorithm: str, limits: Limits, deadline: float) -> tuple[bytes, bytes, str]:
+def _decode(file: BinaryIO, algorithm: str, limits: Limits, deadline: float) -> tuple[tuple[bytes, bytes], str]:
     """Horizontal and vertical pixels, and the decoder that made them."""
     from ansible_collections.mobius.dhash.plugins.module_utils import _ffmpeg, _pillow
 
     head = file.read(_formats.HEAD_BYTES)
-    format_ = _formats.identify(head)
-    if format_ is None:
-        raise ImageError("not_an_image", "it begins like no image or video that is supported")
+    format_ = identify(head)
     if algorithm == "ffmpeg":
         if format_ is _formats.HEIC:
             raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC: FFmpeg may take a part for the whole",
                              "Convert it to another format, or use dhash_algorithm: pillow.")
-        return *_ffmpeg.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
-    _pillow.require()
-    if format_ is _formats.HEIC:
-        if not _pillow.register_heif():
-            raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
-        return *_pillow.luma_pixels(file, format_, limits.pixels), "pillow_heif"
-    if _pillow.can_open(format_, head):
-        return *_pillow.luma_pixels(file, format_, limits.pixels), "pillow"
+        return _ffmpeg.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
 
     def pixels_of_frame(index: int) -> tuple[bytes, bytes]:
         png = _ffmpeg.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
         return _pillow.luma_pixels(io.BytesIO(png), _formats.PNG, limits.pixels)
 
+    decoder = pillow_decoder(format_, head)
+    if decoder:
+        return _pillow.luma_pixels(file, format_, limits.pixels), decoder
     pixels = pixels_of_frame(0)
     if format_.moving and _ffmpeg.is_black(pixels[0]):
         visible = _ffmpeg.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
         pixels = pixels_of_frame(visible) if visible else pixels
-    return *pixels, "ffmpeg"
+    return pixels, "ffmpeg"
+
+
+def identify(head: bytes) -> _formats.Format:
+    """The format of the file that begins with ``head``. Raises ImageError where it is none that is supported."""
+    format_ = _formats.identify(head)
+    if format_ is None:
+        raise ImageError("not_an_image", "it begins like no image or video that is supported")
+    return format_
+
+
+def pillow_decoder(format_: _formats.Format, head: bytes) -> str | None:
+    """Which decoder Pillow has for the file that begins with ``head``; None: FFmpeg has to decode it.
+
+    Raises ImageError where nothing on this host can, MissingRequirementError where this Python has no Pillow.
+    """
+    from ansible_collections.mobius.dhash.plugins.module_utils import _pillow
+
+    _pillow.require()
+    if format_ is _formats.HEIC:
+        if not _pillow.register_heif():
+            raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
+        return "pillow_heif"
+    return "pillow" if _pillow.can_open(format_, head) else None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _migration, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _deploy, _durable, _migration, _review_import, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 ATTEMPTS = 10
@@ -16,6 +17,8 @@ BRING_UP_TO_DATE: dict[str, Callable[[_state.Record, dict], None]] = {
     _state.MIGRATION: _migration.bring_up_to_date,
     _state.RESTORE: _rollback.bring_up_to_date,
     _state.REMOVE_DHASH: _rollback.bring_up_to_date,
+    _state.REVIEW_IMPORT: _review_import.bring_up_to_date,
+    _state.REVIEW_REVERSAL: _review_import.bring_up_to_date,
 }
 
 

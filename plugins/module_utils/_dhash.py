@@ -14,6 +14,7 @@ The second, vertical hash is the same of 8 columns and 9 rows, upper pixel again
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ except ImportError:
 if TYPE_CHECKING:
     from ansible_collections.mobius.dhash.plugins.module_utils._decode import Pixels
 
+HEX = re.compile(r"[0-9A-F]{16}")
 VISIBLE_STEP = 3
 LEAST_STEPS = 12
 
@@ -61,6 +63,11 @@ def low_detail(pixels: np.ndarray) -> np.ndarray:
 def to_hex(value: int) -> str:
     """A hash as the library holds it: 16 upper-case hexadecimal digits."""
     return f"{int(value):016X}"
+
+
+def is_hex(value: object) -> bool:
+    """Whether ``value`` is a hash as the library holds it."""
+    return isinstance(value, str) and HEX.fullmatch(value) is not None
 
 
 def from_hex(digits: str) -> int:

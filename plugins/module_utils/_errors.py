@@ -25,6 +25,9 @@ NEXT_STEPS = {
 }
 
 
+NAMED_FAULTS = 50  # in a message
+
+
 class DhashError(Exception):
     """Something that an operator can act on: which path, what happened, what to do next."""
 
@@ -43,6 +46,16 @@ class DhashError(Exception):
 
 class LibraryError(DhashError):
     """The library cannot be read, or is not what a library has to be."""
+
+
+class QueueError(DhashError):
+    """Decisions that cannot be imported; ``faults`` tells of each one the file, the match and what is wrong."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        named = "".join(f"\n- {fault}" for fault in faults[:NAMED_FAULTS])
+        more = f"\n- and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+        super().__init__(f"the review was not imported, nothing was changed; {len(faults)} faults:{named}{more}")
 
 
 class LockedError(DhashError):

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import os
-import re
+import shutil
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _journal, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _dhash, _durable, _journal, _library, _review_removal, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
-HASH = re.compile(r"[0-9A-F]{16}")
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
 
 
@@ -24,12 +24,13 @@ def inspect(library: str, state: str) -> dict[str, Any]:
     record = read.value.get("dhash_migration")
     record = record if isinstance(record, dict) else {}
     last = _state.read(state)
+    disk = shutil.disk_usage(os.path.dirname(library))
     return {
         "real_path": library, "sha256": digest, "size": os.path.getsize(library), **counts,
         "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
         "inconsistencies": _inconsistencies(read.value, counts, record),
         "run": last and {key: value for key, value in last._asdict().items() if key in _state.SHOWN},
-        "lock": _durable.lock_holder(library),
+        "lock": _durable.lock_holder(library), "disk_free": disk.free, "disk_total": disk.total,
     }
 
 
@@ -58,14 +59,18 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
 
 
 def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[str]:
+    images, hashed, duplicates = _review_removal.taken_out_since_migration(value)
+    taken_out = {"duplicates": duplicates, "errors": 0}
     found = [f"dhash_migration says {record[key]} {name}, there are {counts[name]}"
-             for key, name in AGREEMENTS if key in record and record[key] != counts[name]]
+             + (f", and reviews took {taken_out[name]} out" if taken_out[name] else "")
+             for key, name in AGREEMENTS if key in record and record[key] != counts[name] + taken_out[name]]
     # Images that were added or removed since are no contradiction: the next migration takes them in.
-    if record.get("total_images") == counts["images"] and record.get("processed_successfully") != counts["hashed"]:
+    if record.get("total_images") == counts["images"] + images and \
+            record.get("processed_successfully") != counts["hashed"] + hashed:
         found.append(f"dhash_migration says {record.get('processed_successfully')} images with a hash,"
                      f" there are {counts['hashed']}")
     malformed = [image["path"] for image in value["images"]
-                 if "dhash" in image and not (_library.is_hashed(image) and HASH.fullmatch(image["dhash"]))]
+                 if "dhash" in image and not _dhash.is_hex(image["dhash"])]
     if malformed:
         found.append(f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
                      f" that of {printable(malformed[0])} first")

@@ -21,10 +21,11 @@ import re
 import stat
 from array import array
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import accumulate, chain, islice
 from json.encoder import encode_basestring
-from typing import Any, Iterable, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _errors
 
@@ -70,20 +71,25 @@ def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
 
     Raises ``LibraryError`` where it cannot be read, is no regular file, has more than ``max_bytes``, or does not parse.
     """
+    data = read_bytes(path, max_bytes, "the library")
+    return parse(data, path), hashlib.sha256(data).hexdigest()
+
+
+def read_bytes(path: str, max_bytes: int, what: str) -> bytes:
+    """The content of the file ``path``, which is to be ``what``. Raises ``LibraryError`` as :func:`read` does."""
     try:
         with open(path, "rb", opener=_open_without_blocking) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise _errors.LibraryError("is not a regular file", path, "Give the path of the library's file.")
+                raise _errors.LibraryError("is not a regular file", path, f"Give the path of {what}'s file.")
             if status.st_size > max_bytes:
                 raise _errors.LibraryError(
                     f"has {status.st_size} bytes, more than the {max_bytes} that are read", path, _CHECK_OR_RESTORE
                 )
-            data = file.read()
+            return file.read()
     except OSError as error:
-        failure = _errors.from_os_error(error, "read the library", path)
+        failure = _errors.from_os_error(error, f"read {what}", path)
         raise _errors.LibraryError(failure.cause, path, failure.next_step or _CHECK_OR_RESTORE) from error
-    return parse(data, path), hashlib.sha256(data).hexdigest()
 
 
 def _open_without_blocking(path: str, flags: int) -> int:
@@ -99,14 +105,15 @@ def parse(data: bytes, path: str) -> Library:
     a string ``filename``.
     """
     try:
-        value = _parse_json(data)
+        value = parse_json(data)
         _check_shape(value)
     except _errors.LibraryError as error:
         raise _errors.LibraryError(error.cause, path, error.next_step or _CHECK_OR_RESTORE) from error
     return Library(value, data.endswith(b"\n"))
 
 
-def _parse_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> Any:
+    """The value that ``data`` holds, numbers as in a library. Raises ``LibraryError``, which names no path."""
     if not data or data.isspace():
         raise _errors.LibraryError("is empty")
     if data.startswith(_BYTE_ORDER_MARKS):
@@ -218,26 +225,34 @@ def serialize(library: Library) -> bytes:
     for what JSON has no form for.
     """
     out = io.BytesIO()
-    for piece in _pieces(library.value):
-        # UTF-8 cannot encode lone surrogates alone, and only strings have them: \udxxx is JSON's escape as well.
-        out.write(piece.encode("utf-8", "backslashreplace"))
+    for piece in pieces(library.value):
+        out.write(encode(piece))
     if library.ends_with_newline:
         out.write(b"\n")
     return out.getvalue()
 
 
-def _pieces(value: dict[str, Any]) -> Iterator[str]:
-    """The text of ``value``, an image at a time, so that nothing but the result is ever held whole."""
+def encode(text: str) -> bytes:
+    """``text``, which is of a JSON text, in UTF-8."""
+    # UTF-8 cannot encode lone surrogates alone, and only strings have them: \udxxx is JSON's escape as well.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def pieces(value: dict[str, Any]) -> Iterator[str]:
+    """The text of ``value``, an image at a time, so that nothing but the result is ever held whole.
+
+    A member that is an iterator is written as the array of what it yields.
+    """
     before_key = "{\n  "
     for key, member in value.items():
         yield f"{before_key}{encode_basestring(key)}: "
         before_key = ",\n  "
-        if isinstance(member, list) and member:
+        if isinstance(member, (list, Iterator)):
             before_element = "[\n    "
             for element in member:
                 yield before_element + _text(element, "\n    ")
                 before_element = ",\n    "
-            yield "\n  ]"
+            yield "[]" if before_element.startswith("[") else "\n  ]"
         else:
             yield _text(member, "\n  ")
     yield "\n}"

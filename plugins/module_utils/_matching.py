@@ -75,7 +75,7 @@ def distances(a, b):
 def _nearest_earlier_distinct(hashes, threshold):
     best = np.full(len(hashes), _NO_MATCH, np.int64)
     radii = np.full(len(hashes), threshold, np.uint8)
-    for one, other, distance in _pairs_within(hashes, radii, _cheapest_split(len(hashes), threshold)):
+    for one, other, distance in pairs_within(hashes, radii, cheapest_split(len(hashes), threshold)):
         later = np.maximum(one, other)
         match = distance.astype(np.int64) << _INDEX_BITS | np.minimum(one, other)
         better = match < best[later]
@@ -85,22 +85,25 @@ def _nearest_earlier_distinct(hashes, threshold):
     return best
 
 
-def _pairs_within(hashes, radii, split):
-    """Yield the pairs of distinct hashes that are within the radius of either, some at a time.
+def pairs_within(hashes, radii, split, minimum=0, once=False):
+    """Yield the pairs of hashes that are within the radius of either, some at a time.
 
-    :arg hashes: (n,) uint64, all different.
+    :arg hashes: (n,) uint64.
     :arg radii: (n,) uint8. The caller may lower them between two yields, and so spare itself pairs it no longer needs.
     :arg split: the (width, reach) of each chunk; it must be a split for the greatest radius.
-    :returns: an iterator of three arrays of one length: positions, other positions (int64), distances (uint8). Each
-        pair comes at least once, and at most once for each chunk.
+    :arg minimum: nearer pairs are left out.
+    :arg once: whether each pair comes once; else it comes at least once, and at most once for each chunk.
+    :returns: an iterator of three arrays of one length: positions, other positions (int64), distances (uint8).
     """
     radius = radii.max(initial=0)
     words, scratch = np.empty((2, _TILE_PAIRS), np.uint64)
     counts = np.empty(_TILE_PAIRS, np.uint8)
     spread = _spread_bits(hashes)
     shift = 0
+    earlier = []  # the bits and the reach of the chunks before
     for width, reach in split:
-        keys = (spread >> np.uint64(shift) & np.uint64((1 << width) - 1)).astype(np.int64)
+        bits = np.uint64((1 << width) - 1 << shift)
+        keys = ((spread & bits) >> np.uint64(shift)).astype(np.int64)
         shift += width
         order = np.argsort(keys, kind="stable")
         in_order = spread[order]
@@ -120,6 +123,8 @@ def _pairs_within(hashes, radii, split):
                 np.bitwise_xor(rows[top:bottom, None], columns[left:right], out=words[:size].reshape(shape))
                 _count_bits(words[:size], counts[:size], scratch[:size])
                 near = counts[:size] <= radius
+                if minimum:
+                    near &= counts[:size] >= minimum
                 if left == top:
                     near[::right - left + 1] = False  # the diagonal: each row with itself
                 if not near.any():
@@ -128,8 +133,13 @@ def _pairs_within(hashes, radii, split):
                 near &= counts[:size] <= np.maximum(radii[ones, None], radii[others]).ravel()
                 hits = np.flatnonzero(near)
                 row, column = np.divmod(hits, right - left)
-                once = column + left > row + top
-                yield ones[row[once]], others[column[once]], counts[hits[once]]
+                new = column + left > row + top
+                if once:
+                    differing = spread[ones[row]] ^ spread[others[column]]
+                    for chunk, chunk_reach in earlier:
+                        new &= distances(differing & chunk, 0) > chunk_reach
+                yield ones[row[new]], others[column[new]], counts[hits[new]]
+        earlier.append((bits, reach))
 
 
 def _tiles(rows, columns):
@@ -162,8 +172,8 @@ def _ranges(starts, sizes):
     return np.repeat(starts - ends + sizes, sizes) + np.arange(ends[-1])
 
 
-def _cheapest_split(count, radius):
-    """Return the (width, reach) of each chunk of the split that costs least for so many evenly spread hashes."""
+def cheapest_split(count, radius):
+    """Return the split, the (width, reach) of each chunk, that costs least for so many evenly spread hashes."""
     splits = [((0, radius),)]
     for chunks in range(1, min(radius + 1, _MAX_CHUNKS) + 1):
         slots, wider = divmod(radius + 1, chunks)

@@ -135,11 +135,14 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
             log.line(f"WARNING The journal was damaged: it is set aside as {set_aside}, all is hashed anew")
         source = _expect_again(_survey(settings, *read, journal), failed)
         result = _before(source)
+        started = time.monotonic()
         source, hashed_now = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+        rate = round(hashed_now / (time.monotonic() - started), 1) if hashed_now else None
         failed.update((image.path, image.entry) for image in source.images
                       if image.entry.kind and image.entry.kind not in _journal.REMEMBERED_KINDS)
         migrated = _assemble(source, settings, journal, write_note=True)
-        result |= {"to_hash": 0, "hashed_now": hashed_now, "journal_set_aside": set_aside, "log": log.path}
+        result |= {"to_hash": 0, "hashed_now": hashed_now, "images_per_second": rate, "journal_set_aside": set_aside,
+                   "log": log.path}
         result |= _outcome(source, migrated, settings) | _forecast(source, settings)
         if not settings.dry_run:
             _write_output(source, migrated, result, settings)
@@ -244,6 +247,7 @@ def _outcome(source: Source, migrated: _assembly.Migrated, settings: Settings) -
         "failure_rate": round(counts["errors"] / counts["images"], 4) if counts["images"] else 0.0,
         "average_ms": round(1000 * record["average_time_per_image"], 3),
         "p95_ms": round(1000 * record["p95_time_per_image"], 3),
+        "times": dict(zip([*map(str, _assembly.BUCKETS), "more"], _assembly.histogram(migrated.seconds))),
         "would_change": would_change, "leftover": not would_change and _is_left_over(source, settings),
         "output_current": would_change and _output_is_current(migrated, settings),
     }

@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import io
 import re
 import struct
 import warnings
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 try:
@@ -43,6 +45,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageE
 from ansible_collections.mobius.dhash.plugins.module_utils._formats import Format
 
 OLDEST = 9
+PREVIEW_QUALITY = 85
 ORIENTATION, SHORT = 0x0112, 3  # Exif 2.32, table 4 and 4.6.2
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa")
 _NUMBERS = rb"(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+"  # width and height, comments between
@@ -90,11 +93,38 @@ def luma_pixels(file: BinaryIO, format_: Format, max_pixels: int) -> tuple[bytes
 
     ``file`` is only tried as ``format_``. Raises ImageError, and OSError where the file cannot be read.
     """
+    with _opened(file, format_) as im:
+        luma = _upright_luma(im, max_pixels)
+        return _scaled(luma, 9, 8), _scaled(luma, 8, 9)
+
+
+def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tuple[bytes, int, int]:
+    """The first frame as a small upright JPEG, ``edge`` pixels wide and high at most; its full width and height.
+
+    ``file`` is only tried as ``format_``. Raises ImageError, and OSError where the file cannot be read.
+    """
+    with _opened(file, format_) as im:
+        width, height = im.size
+        turned = _orientation(im.info) >= 5
+        picture = _upright(im, max_pixels, "RGB", (edge, edge), _colours)
+        if im.format == "TIFF":
+            width, height = picture.size
+        elif turned:
+            width, height = height, width
+        picture.thumbnail((edge, edge), BICUBIC)
+        picture.info = {}  # else comments of the file would go along
+        content = io.BytesIO()
+        picture.save(content, "JPEG", quality=PREVIEW_QUALITY)
+        return content.getvalue(), width, height
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO, format_: Format) -> Iterator[Image.Image]:
+    """The picture in ``file``; what Pillow makes of a damaged one, here or within the context, is an ImageError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            luma = _upright_luma(Image.open(file, formats=[format_.pillow]), max_pixels)
-            return _scaled(luma, 9, 8), _scaled(luma, 8, 9)
+            yield Image.open(file, formats=[format_.pillow])
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything: SyntaxError, KeyError, …
@@ -110,11 +140,17 @@ def _scaled(luma: Image.Image, width: int, height: int) -> bytes:
 
 def _upright_luma(im: Image.Image, max_pixels: int) -> Image.Image:
     """Decode the first frame to luma (mode L), turned upright."""
+    # The file's own luma: its colours would be decoded, scaled up and mixed only to get at it again.
+    return _upright(im, max_pixels, "L", (72, 64), _luma)
+
+
+def _upright(im: Image.Image, max_pixels: int, mode: str, least: tuple[int, int],
+             flatten: Callable[[Image.Image, object], Image.Image]) -> Image.Image:
+    """Decode the first frame, turned upright, to what ``flatten`` makes of it; a JPEG to ``least`` pixels or more."""
     pixels = im.width * im.height
     if im.format in ("JPEG", "MPO"):
         orientation = _orientation(im.info)
-        # The file's own luma: its colours would be decoded, scaled up and mixed only to get at it again.
-        im.draft("L", (64, 72) if orientation >= 5 else (72, 64))
+        im.draft(mode, least[::-1] if orientation >= 5 else least)
         if "progressive" not in im.info:  # a progressive JPEG is held in memory in full size, whatever its scale
             pixels = im.width * im.height
     if pixels > max_pixels:
@@ -124,14 +160,23 @@ def _upright_luma(im: Image.Image, max_pixels: int) -> Image.Image:
         im.getexif()[ORIENTATION] = im.tag_v2.get(ORIENTATION, 1)
     _decoder, box, _offset, layout = im.tile[0] if im.format in ("GIF", "PNG") else (None, None, None, None)
     im.load()
-    luma = _luma(im, layout)
+    picture = flatten(im, layout)
     if im.format == "GIF":
         # Around the first frame Pillow leaves index 0, or the transparent one, as its version has it.
-        luma = _over_white(luma.crop(box), im.size, box)
+        picture = _over_white(picture.crop(box), im.size, box)
     if im.format == "TIFF":
-        return luma
+        return picture
     turn = TURNS.get(_orientation(im.info))
-    return luma if turn is None else luma.transpose(turn)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _colours(im: Image.Image, layout: object) -> Image.Image:
+    """``im`` as RGB, what is transparent over white; what has more than 8 bits, or no plain colours, as its luma."""
+    if im.mode == "LAB" or im.mode[0] in "IF":
+        return _luma(im, layout).convert("RGB")
+    if im.mode in ALPHA_MODES or im.info.get("transparency") is not None:
+        return _over_white(im.convert("RGBA"), im.size)
+    return im if im.mode == "RGB" else im.convert("RGB")
 
 
 def _luma(im: Image.Image, layout: object) -> Image.Image:
@@ -169,8 +214,8 @@ def _as_decoded(level: int, layout: object) -> int:
 
 
 def _over_white(im: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """``im`` (L, LA or RGBA) at ``box`` of a white picture (L or RGB)."""
-    white = Image.new("RGB" if im.mode == "RGBA" else "L", size, "white")
+    """``im`` (L, LA, RGB or RGBA) at ``box`` of a white picture (L or RGB)."""
+    white = Image.new("RGB" if im.mode.startswith("RGB") else "L", size, "white")
     white.paste(im.convert(white.mode), box, im.getchannel("A") if im.mode.endswith("A") else None)
     return white
 

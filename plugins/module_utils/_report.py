@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     ImageError, LibraryError, from_os_error, printable)
 
 if TYPE_CHECKING:
     from ansible_collections.mobius.dhash.plugins.module_utils import _rollback
 
+EDITED = {_state.REMOVE_DHASH: "the live library without the fields of the migration",
+          _state.REVIEW_REVERSAL: "the live library with what the last review took out of it"}
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LOG_LINES = 10
 
@@ -109,7 +111,7 @@ def diff(library: str, result: dict) -> dict:
 def rollback_lines(library: str, way: _rollback.Way) -> list[str]:
     """What a rollback restores from where, in a few lines."""
     counts = _library.counts(way.content.value)
-    source = "the live library without the fields of the migration" if way.source is None else printable(way.source)
+    source = EDITED[way.operation] if way.source is None else printable(way.source)
     return [
         "Rollback Report",
         f"Library: {printable(library)}",
@@ -126,7 +128,7 @@ def rollback_diff(library: str, result: dict) -> dict:
         before = f"images: {live['images']}\nhashed: {live['hashed']}\n"
     except LibraryError as error:
         before = f"{error.cause}\n"
-    source = result["restored_from"] or "the live library without the fields of the migration"
+    source = result["restored_from"] or EDITED[result["operation"]]
     return {"before_header": library, "after_header": printable(source), "before": before,
             "after": f"images: {result['images']}\nhashed: {result['hashed']}\n"}
 

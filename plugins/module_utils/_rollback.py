@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _backups, _durable, _library, _review_removal, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, printable
 
 LATEST = "latest"
+PUT_IN_PLACE = (_state.MIGRATION, _state.REVIEW_IMPORT, _state.REVIEW_REVERSAL)  # what the operations below put back
 UNFINISHED = (_state.PREPARED, _state.ANNOUNCED, _state.DEPLOYING)
 
 
@@ -64,10 +67,11 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str) -> Way
     """How to put back what the run that deployed ``new_sha256`` did; None where there is nothing to put back.
 
     The old bytes, where the live library is still what that run deployed; otherwise the later edits are kept and only
-    the hashes go. Raises ``DhashError`` where another run has deployed since: then nothing is to be touched.
+    the hashes go, or what a review took out comes back. Raises ``DhashError`` where another run has deployed since: then
+    nothing is to be touched.
     """
     record = _state.read(state)
-    if record is None or record.operation != _state.MIGRATION or record.new_sha256 != new_sha256:
+    if record is None or record.operation not in PUT_IN_PLACE or record.new_sha256 != new_sha256:
         raise DhashError("another run has replaced it since, so it was left as it is", library,
                          "Look at it, and roll back by hand if need be.")
     if record.phase in (_state.PREPARED, _state.ANNOUNCED):
@@ -76,11 +80,11 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str) -> Way
     if live == record.old_sha256:
         return None
     if live != new_sha256:
-        return _without_dhash(library)
+        return _keeping_later_edits(library, record)
     for source in (record.kept, *(backup.path for backup in _backups.find(library, backup_dir))):
         if _durable.exists(source) and _durable.sha256_of_file(source) == record.old_sha256:
             return _restore(library, source, _durable.read(source), record.old_sha256)
-    return _without_dhash(library)
+    return _keeping_later_edits(library, record)
 
 
 def is_prepared(library: str, state: str, way: Way) -> bool:
@@ -150,8 +154,8 @@ def _restore_latest(library: str, state: str, found: list[_backups.Backup], iden
     """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
     record = _state.read(state)
     target = None
-    if record and record.operation == _state.MIGRATION and record.phase in (_state.DEPLOYING, _state.DEPLOYED,
-                                                                            _state.VERIFIED):
+    if record and record.operation in PUT_IN_PLACE and record.phase in (_state.DEPLOYING, _state.DEPLOYED,
+                                                                        _state.VERIFIED):
         target = record.old_sha256
     elif record and record.operation == _state.RESTORE:
         target = record.new_sha256
@@ -204,13 +208,26 @@ def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
     return Way(_state.RESTORE, source, content, text, digest, gained, live_digest != digest)
 
 
+def _keeping_later_edits(library: str, record: _state.Record) -> Way:
+    if record.operation == _state.MIGRATION:
+        return _without_dhash(library)
+    if record.operation == _state.REVIEW_IMPORT:
+        return _edited(library, _state.REVIEW_REVERSAL, lambda value: _review_removal.put_back(value) or value)
+    raise DhashError("it was edited since a review was taken back, so it was left as it is", library,
+                     "Look at it, and import the review again if need be.")
+
+
 def _without_dhash(library: str) -> Way:
+    return _edited(library, _state.REMOVE_DHASH, _library.without_our_fields)
+
+
+def _edited(library: str, operation: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Way:
     live, digest = _library.read(library)
-    content = live._replace(value=_library.without_our_fields(live.value))
+    content = live._replace(value=edit(live.value))
     text = _library.serialize(content)
     if text == _library.serialize(live):
-        return Way(_state.REMOVE_DHASH, None, content, text, digest, 0, False)
-    return Way(_state.REMOVE_DHASH, None, content, text, hashlib.sha256(text).hexdigest(), 0, True)
+        return Way(operation, None, content, text, digest, 0, False)
+    return Way(operation, None, content, text, hashlib.sha256(text).hexdigest(), 0, True)
 
 
 def _paths(library: _library.Library) -> Counter[Any]:

@@ -25,6 +25,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 VERSION = "1.0.0"  # the collection's: galaxy.yml holds the same
 PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED = "prepared", "announced", "deploying", "deployed", "verified"
 MIGRATION, RESTORE, REMOVE_DHASH = "migration", "restore", "remove_dhash"
+REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
 REHEARSAL = "rehearsal.json"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept")  # in a module's result

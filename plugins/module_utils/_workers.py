@@ -28,7 +28,7 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple, Optional, Union
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _preview
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     ImageError, MissingRequirementError, from_os_error)
 from ansible_collections.mobius.dhash.plugins.module_utils._ffmpeg import end_with_parent, signal_name
@@ -41,13 +41,16 @@ START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, 
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
 
 
-_Answer = Union[_decode.Pixels, tuple[str, str, Optional[str]]]  # the pixels, or the arguments of an ImageError
+RESULTS = (_decode.Pixels, _preview.Preview)
+_Result = Union[RESULTS]
+_Answer = Union[_Result, tuple[str, str, Optional[str]]]  # what was made of the image, or the arguments of an ImageError
 
 
 class Job(NamedTuple):
-    """What is the same for every image."""
+    """What is the same for every image: to hash it by ``algorithm``, or to make a preview of ``edge`` pixels."""
 
-    algorithm: str
+    algorithm: str | None
+    edge: int | None
     media_roots: tuple[str, ...]
     limits: _decode.Limits
     temp_dir: str | None
@@ -67,7 +70,24 @@ def hash_files(
     as workers become free. Closing the generator ends the workers. Raises MissingRequirementError where a worker
     cannot start.
     """
-    pool = _Pool(Job(algorithm, tuple(media_roots), limits, temp_dir), parallel)
+    return _work_through(paths, Job(algorithm, None, tuple(media_roots), limits, temp_dir), parallel)
+
+
+def make_previews(
+    paths: Iterable[tuple[Hashable, str]],
+    edge: int,
+    media_roots: Sequence[str],
+    limits: _decode.Limits,
+    parallel: int,
+    temp_dir: str | None = None,
+) -> Iterator[tuple[Hashable, _preview.Preview | ImageError]]:
+    """Make previews of ``paths``, ``edge`` pixels wide and high at most, as :func:`hash_files` hashes them."""
+    return _work_through(paths, Job(None, edge, tuple(media_roots), limits, temp_dir), parallel)
+
+
+def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
+                  parallel: int) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+    pool = _Pool(job, parallel)
     try:
         yield from pool.results(iter(paths))
     finally:
@@ -82,7 +102,7 @@ class _Pool:
         self.workers: list[_Worker] = []
         self.put_back: deque[tuple[Hashable, str]] = deque()  # given to a worker that ended before it came to them
 
-    def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
+    def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, _Result | ImageError]]:
         while True:
             self._give(paths)
             if not any(worker.images for worker in self.workers):
@@ -116,7 +136,7 @@ class _Pool:
                 self.workers.append(least)
             least.give(images)
 
-    def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
+    def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, _Result | ImageError]]:
         try:
             answer = worker.connection.recv()
         except (EOFError, OSError):
@@ -124,7 +144,7 @@ class _Pool:
             return
         if worker.ready:
             for key, result in worker.take(answer):
-                yield key, result if isinstance(result, _decode.Pixels) else ImageError(*result)
+                yield key, result if isinstance(result, RESULTS) else ImageError(*result)
         elif answer is None:
             worker.ready = True
         else:
@@ -183,7 +203,7 @@ class _Worker:
         """Its answers to the first images that it was given, each with the image's key."""
         self.answered += len(answers)
         keys = [self.images.popleft()[0] for _answer in answers]
-        seconds = sum(answer.seconds if isinstance(answer, _decode.Pixels) else 0.0 for answer in answers)
+        seconds = sum(answer.seconds if isinstance(answer, RESULTS) else 0.0 for answer in answers)
         self.parcel = max(1, min(MAX_PARCEL, int(PARCEL_SECONDS * len(answers) / max(seconds, 1e-6))))
         yield from zip(keys, answers)
 
@@ -210,7 +230,7 @@ class _Worker:
 
 
 def _work(connection: Connection, progress: ctypes.Array, parent: int, job: Job) -> None:
-    """The life of a worker: answer each path with Pixels or with an ImageError's arguments until the pipe is closed."""
+    """The life of a worker: answer each path with a result or with an ImageError's arguments until the pipe is closed."""
     from ansible_collections.mobius.dhash.plugins.module_utils import _pillow
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -228,7 +248,7 @@ def _work(connection: Connection, progress: ctypes.Array, parent: int, job: Job)
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, job.limits.memory_bytes)
     try:
-        if job.algorithm == "pillow":
+        if job.algorithm != "ffmpeg":
             _pillow.require()
     except MissingRequirementError as error:
         connection.send((error.cause, error.next_step))
@@ -253,6 +273,8 @@ def _work(connection: Connection, progress: ctypes.Array, parent: int, job: Job)
 def _answer(path: str, job: Job) -> _Answer:
     _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(job.limits.seconds) + CPU_MARGIN_SECONDS)
     try:
+        if job.edge is not None:
+            return _preview.read_preview(path, job.edge, job.media_roots, job.limits)
         return _decode.read_pixels(path, job.algorithm, job.media_roots, job.limits)
     except ImageError as error:
         return error.kind, error.cause, error.next_step

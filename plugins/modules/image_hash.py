@@ -21,6 +21,7 @@ requirements:
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
+  - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
 options:
   images:

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
 options:
   images:

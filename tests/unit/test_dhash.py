@@ -104,3 +104,11 @@ def test_two_pictures_that_are_low_in_detail_may_lie_within_the_threshold_whatev
 
 def test_the_hashes_of_nothing_are_nothing():
     assert _dhash.hash_pixels([]) == []
+
+
+@pytest.mark.parametrize(("value", "is_one"), [
+    ("0123456789ABCDEF", True), ("0123456789abcdef", False), ("0123456789ABCDE", False), ("0123456789ABCDEF\n", False), (None, False),
+    (1234567890123456, False),
+])
+def test_a_hash_in_a_library_is_16_upper_case_hexadecimal_digits(value, is_one):
+    assert _dhash.is_hex(value) == is_one

@@ -410,6 +410,16 @@ def test_a_folder_is_made_with_the_parents_it_lacks_for_its_owner_alone(tmp_path
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)] == [0o700, 0o700]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_folder_and_the_parents_that_it_lacks_get_the_owner_that_is_asked_for(file, tmp_path):
+    os.chown(file, 1234, 2345)
+    folder = tmp_path / "a" / "b"
+    _durable.make_folder(str(folder), 0o750, owner_of=str(file))
+    assert [(path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) for path in (folder, folder.parent)] == \
+        [(1234, 2345, 0o750)] * 2
+    assert tmp_path.stat().st_uid == 0
+
+
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
     tmp_path.chmod(0o755)
     _durable.make_folder(str(tmp_path))

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _inspection
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _inspection, _review_removal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 
 
@@ -41,6 +42,7 @@ def test_a_library_that_was_never_migrated_is_described_as_it_is(library):
     library.add("a.png", seed=1)
     content = library.write()
     found = inspect(library)
+    assert 0 < found.pop("disk_free") < found.pop("disk_total") == shutil.disk_usage(library.folder).total
     assert found == {
         "real_path": str(library.path), "sha256": hashlib.sha256(content).hexdigest(), "size": len(content),
         "images": 1, "hashed": 0, "errors": 0, "duplicates": 0, "algorithm": None, "migration_timestamp": None,
@@ -164,3 +166,45 @@ def test_looking_at_a_library_that_was_never_migrated_makes_nothing(library, tmp
     inspect(library)
     assert inspect_media(library) == {"missing": 0, "missing_examples": [], "stale": 0, "stale_examples": []}
     assert tree(tmp_path) == before
+
+
+# After a review.
+
+
+@pytest.fixture
+def reviewed(migrated):
+    """The same library without the duplicate, which a review took out with the record of it."""
+    removal = _review_removal.Removal("id", "copy of a.png", migrated.value["images"][2]["dhash"], "a.png", "", "")
+    account = _review_removal.Account("2026-01-31T12:00:00.000Z", "queue.json", 1, 1)
+    migrated.value = _review_removal.take_out(migrated.value, [removal], account)
+    migrated.write()
+    return migrated
+
+
+def test_a_library_whose_images_a_review_reduced_agrees_with_its_own_record(reviewed):
+    found = inspect(reviewed)
+    assert (found["images"], found["hashed"], found["duplicates"]) == (3, 2, 0)
+    assert found["inconsistencies"] == []
+
+
+def test_what_is_missing_besides_contradicts_the_record_still(reviewed):
+    del reviewed.value["images"][0]["dhash"]
+    reviewed.value["dhash_duplicates"] = [{}]
+    reviewed.write()
+    assert inspect(reviewed)["inconsistencies"] == [
+        "dhash_migration says 1 duplicates, there are 1, and reviews took 1 out",
+        "dhash_migration says 3 images with a hash, there are 1"]
+
+
+def test_after_another_migration_the_record_counts_what_is_there(reviewed):
+    reviewed.value["dhash_migration"].update(
+        migration_timestamp="2026-02-01T12:00:00.000Z", total_images=3, processed_successfully=2, duplicates_found=0)
+    reviewed.write()
+    assert inspect(reviewed)["inconsistencies"] == []
+
+
+@pytest.mark.parametrize("record", [7, [], {"removalLog": 3}, {"migration": None, "removalLog": [{}]}])
+def test_a_record_of_a_review_that_is_none_of_ours_says_nothing(migrated, record):
+    migrated.value["lcm_import"] = record
+    migrated.write()
+    assert inspect(migrated)["inconsistencies"] == []

@@ -523,3 +523,14 @@ def test_the_counts_are_those_of_what_the_library_records():
 def test_records_that_are_missing_or_odd_count_as_none():
     value = {"images": [], "dhash_errors": "many"}
     assert _library.counts(value) == {"images": 0, "hashed": 0, "errors": 0, "duplicates": 0}
+
+
+@pytest.mark.parametrize("elements", [[], [1], [{"a": 1}, "b", []]])
+def test_an_array_may_be_written_as_its_elements_come(elements):
+    value = {"before": 1, "elements": elements, "after": {"b": 2}}
+    streamed = {**value, "elements": (element for element in elements)}
+    assert "".join(_library.pieces(streamed)) == "".join(_library.pieces(value)) == json.dumps(value, indent=2)
+
+
+def test_lone_surrogates_are_written_as_the_escapes_of_json():
+    assert _library.encode('"\udcff \u00e4"') == b'"\\udcff \xc3\xa4"'

@@ -79,7 +79,7 @@ def test_every_image_gets_its_nearest_earlier_image_and_no_other(hashes, thresho
 def test_every_split_finds_the_same(data, hashes, threshold):
     split = data.draw(splits(threshold))
     tiles = data.draw(st.sampled_from([(65536, 4096), (12, 5), (4, 4)]))
-    replaced = {"_cheapest_split": lambda *_arguments: split, "_TILE_PAIRS": tiles[0], "_TILE_COLUMNS": tiles[1]}
+    replaced = {"cheapest_split": lambda *_arguments: split, "_TILE_PAIRS": tiles[0], "_TILE_COLUMNS": tiles[1]}
     with mock.patch.multiple(_matching, **replaced):
         assert records(hashes, threshold) == expected_records(hashes, threshold)
 
@@ -87,23 +87,23 @@ def test_every_split_finds_the_same(data, hashes, threshold):
 @pytest.mark.parametrize("planned_for", [1, 10_000, 100_000, 1_000_000])
 @pytest.mark.parametrize("threshold", [0, 3, 10, 15])
 def test_the_splits_for_libraries_of_every_size_find_the_same(planned_for, threshold):
-    split = _matching._cheapest_split(planned_for, threshold)
+    split = _matching.cheapest_split(planned_for, threshold)
     hashes = near_duplicates(threshold, 300, families=10)
-    with mock.patch.object(_matching, "_cheapest_split", lambda *_arguments: split):
+    with mock.patch.object(_matching, "cheapest_split", lambda *_arguments: split):
         assert records(hashes, threshold) == expected_records(hashes, threshold)
 
 
 @pytest.mark.parametrize("count", [0, 1, 500, 100_000, 10_000_000])
 def test_a_planned_split_misses_no_pair(count):
     for radius in range(65):
-        split = _matching._cheapest_split(count, radius)
+        split = _matching.cheapest_split(count, radius)
         assert sum(reach + 1 for _width, reach in split) == radius + 1
         assert sum(width for width, _reach in split) <= 64
 
 
 def test_a_small_library_is_searched_by_brute_force_and_a_large_one_by_chunks():
-    assert _matching._cheapest_split(100, 10) == ((0, 10),)
-    assert len(_matching._cheapest_split(100_000, 10)) > 1
+    assert _matching.cheapest_split(100, 10) == ((0, 10),)
+    assert len(_matching.cheapest_split(100_000, 10)) > 1
 
 
 @settings(deadline=None)
@@ -113,7 +113,7 @@ def test_a_pair_within_the_radius_comes_at_least_once_and_at_most_once_for_each_
     distinct = np.array(list(dict.fromkeys(hashes)), np.uint64)
     radii = np.full(len(distinct), radius, np.uint8)
     found = collections.Counter()
-    for ones, others, distances in _matching._pairs_within(distinct, radii, split):
+    for ones, others, distances in _matching.pairs_within(distinct, radii, split):
         for one, other, distance in zip(ones.tolist(), others.tolist(), distances.tolist()):
             found[min(one, other), max(one, other), distance] += 1
     pairs = itertools.combinations(enumerate(distinct.tolist()), 2)

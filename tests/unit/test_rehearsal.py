@@ -17,7 +17,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 def library(library, decoded_here):
     """A library of five pictures, one of them missing, with fields of others."""
     for number in range(5):
-        library.add(f"média/{number}.png", seed=number if number != 3 else None, täg=[0.5, None])
+        library.add(f"média/{number}.png", seed=number if number != 3 else None, **{"täg": [0.5, None]})
     library.write()
     (library.folder / "library.json.lock").touch()  # it is never removed
     return library

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file -> a small upright picture of it for people to look at, within the limits that hashing has."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _ffmpeg, _formats
+
+
+class Preview(NamedTuple):
+    """``jpeg``: the file's content. ``width`` and ``height``: of the upright original. ``format``: its name for people."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    format: str
+    seconds: float
+
+
+def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: _decode.Limits) -> Preview:
+    """Make a preview, ``edge`` pixels wide and high at most, of the image at ``path``; of a video's first visible frame.
+
+    ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
+    Raises ImageError; MissingRequirementError where this Python has no Pillow.
+    """
+    from ansible_collections.mobius.dhash.plugins.module_utils import _pillow
+
+    started = time.monotonic()
+    with _decode.opened(path, media_roots, limits) as (file, _status):
+        head = file.read(_formats.HEAD_BYTES)
+        format_ = _decode.identify(head)
+        if _decode.pillow_decoder(format_, head):
+            made = _pillow.preview(file, format_, limits.pixels, edge)
+        else:
+            deadline = started + limits.seconds
+            index = 0
+            if format_.moving:
+                index = _ffmpeg.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
+            png = _ffmpeg.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
+            made = _pillow.preview(io.BytesIO(png), _formats.PNG, limits.pixels, edge)
+    return Preview(*made, format_.name, time.monotonic() - started)

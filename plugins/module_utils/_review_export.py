@@ -1,0 +1,279 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write the review queue into a folder: JSON, CSV, an HTML page, and previews of the images.
+
+Check mode (:func:`check`) and the real run (:func:`run`) share the queue and the comparison with what is there. Nothing
+is written that is there already: the time of an export changes only with what it says. A file that somebody has edited
+since is not overwritten, but set aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _backups, _decode, _durable, _hashing, _library, _review_memory, _review_previews, _review_queue)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+
+COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "decided_matches", "clusters", "previews",
+          "without_preview")
+EMPTY: dict[str, Any] = {"files": {}, "previews": {}, "counts": {}}
+LOCK = "review"
+NAMES = {"json": "queue.json", "csv": "queue.csv", "html": "review.html"}
+SIDES = ("filename", "path", "dhash", "width", "height", "bytes", "format", "modifiedAt", "preview")
+COLUMNS = ("id", "cluster", "hammingDistance", "verticalDistance", "confidence", "needsReview", "reviewStatus",
+           "reviewNotes", "isDuplicate", "keepImage", "proposedKeep", "proposedReason", "createdAt")
+# A cell that begins so is a formula for a spreadsheet. Source: OWASP, CSV Injection; the last four are full-width.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+CSV_PART = 1000  # rows that are encoded together
+
+
+class Settings(NamedTuple):
+    """One export. Paths are absolute; ``library`` is the real file, ``media_roots`` are real folders."""
+
+    library: str
+    state: str
+    review_dir: str
+    run: str
+    formats: tuple[str, ...]
+    terms: _review_queue.Terms
+    include_images: bool
+    media_roots: tuple[str, ...]
+    limits: _decode.Limits
+    parallel: int
+    temp_dir: str | None
+    lock_timeout: float
+
+
+class Export(NamedTuple):
+    """What there is to export: the queue, what is known of its images, and which of them have yet to be looked at."""
+
+    queue: _review_queue.Queue
+    algorithm: str
+    previews: _review_previews.Previews
+    last: dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """What a module returns, the counts of the export before, and whether anything was, or would be, changed."""
+
+    result: dict[str, Any]
+    before: dict[str, Any]
+    changed: bool
+
+
+def check(settings: Settings) -> Outcome:
+    """What :func:`run` would do. Raises ``DhashError``.
+
+    Writes nothing, takes no lock and opens no image.
+    """
+    try:
+        export = _plan(settings)
+    except MissingRequirementError:  # numpy: what the queue holds cannot be told, so say that it may change
+        return Outcome({**dict.fromkeys(COUNTS), **_paths(settings)}, _read_state(settings)["counts"], True)
+    result = {**_counts(export), **_paths(settings)}
+    if export.previews.pending:
+        return Outcome(result, export.last["counts"], True)
+    exported_at, _fresh = _exported_at(settings, export)
+    due = _due(_renderings(settings, export, exported_at))
+    return Outcome(result, export.last["counts"],
+                   bool(due or _superfluous(settings, export) or export.previews.superfluous()))
+
+
+def run(settings: Settings) -> Outcome:
+    """Export the queue. Raises ``DhashError``."""
+    _hashing.require_numpy()
+    if not _durable.exists(settings.state):
+        _read_migrated(settings.library)  # a library that is refused gets no state folder
+    _durable.make_folder(settings.state)
+    with _durable.lock(os.path.join(settings.state, LOCK), "review export", settings.run, settings.lock_timeout):
+        export = _plan(settings)
+        _durable.make_folder(settings.review_dir, 0o750, owner_of=settings.library)
+        changes = export.previews.make(settings.library, lambda: _write_state(settings, {
+            **export.last, "previews": {**export.last["previews"], **export.previews.index}}))
+        exported_at, fresh = _exported_at(settings, export)
+        renderings = _renderings(settings, export, exported_at)
+        due = _due(renderings)
+        set_aside = [kept for path in due for kept in _set_aside(path, export.last)]
+        # Known before they are written: what a killed run leaves is not taken for somebody's work.
+        ours = {path: [*export.last["files"].get(path, []), digest] for path, digest in due.items()}
+        _write_state(settings, {**_read_state(settings), "files": {**export.last["files"], **ours}})
+        for path in due:
+            _durable.write(path, renderings[path](), mode=0o640, owner_of=settings.library)
+        removed = [*_superfluous(settings, export), *export.previews.superfluous()]
+        for path in removed:
+            _durable.remove(path)
+        _write_state(settings, {
+            "exportedAt": exported_at, "sha256": fresh,
+            "files": {path: [_durable.sha256_of_file(path)] for path in renderings},
+            "counts": _counts(export), "previews": export.previews.index})
+        result = {**_counts(export), **_paths(settings), "written": list(map(os.path.basename, due)),
+                  "set_aside": set_aside}
+        return Outcome(result, export.last["counts"], bool(changes or due or removed))
+
+
+def difference(outcome: Outcome) -> dict[str, str]:
+    """Before and after in counts, for Ansible's diff."""
+    def text(counts: dict[str, Any]) -> str:
+        return "".join(f"{key}: {counts[key]}\n" for key in COUNTS if counts.get(key) is not None)
+
+    folder = outcome.result["review_dir"]
+    return {"before_header": folder, "after_header": folder, "before": text(outcome.before),
+            "after": text(outcome.result)}
+
+
+def _plan(settings: Settings) -> Export:
+    value = _read_migrated(settings.library)
+    images = _review_queue.survey(settings.library, value, settings.state)
+    queue = _review_queue.find(images, settings.terms, _review_memory.read(settings.library))
+    last = _read_state(settings)
+    wanted = {index: images[index] for index in sorted({*queue.one.tolist(), *queue.other.tolist()})
+              if settings.include_images and images[index].size is not None}
+    previews = _review_previews.Previews(
+        wanted, last["previews"], settings.review_dir, settings.media_roots, settings.limits, settings.parallel,
+        settings.temp_dir)
+    return Export(queue, _review_queue.algorithm_of(value), previews, last)
+
+
+def _read_migrated(library: str) -> dict[str, Any]:
+    value = _library.read(library)[0].value
+    if not isinstance(value.get("dhash_migration"), dict):
+        raise DhashError("it has no hashes yet, so that there is nothing to review", library,
+                         "Run the migrate playbook, then export again.")
+    return value
+
+
+def _exported_at(settings: Settings, export: Export) -> tuple[str, str]:
+    """The time that the export bears, the last one's where it says the same, and the digest of what it says."""
+    last = export.last
+    if isinstance(last.get("exportedAt"), str):
+        digest = _digest(map(_library.encode, _pieces(settings, export, last["exportedAt"])))
+        if digest == last.get("sha256"):
+            return last["exportedAt"], digest
+    now = _hashing.now()
+    return now, _digest(map(_library.encode, _pieces(settings, export, now)))
+
+
+def _renderings(settings: Settings, export: Export, exported_at: str) -> dict[str, Callable[[], Iterator[bytes]]]:
+    """What makes the content of each file that is asked for, by its path."""
+    def as_json() -> Iterator[bytes]:
+        yield from map(_library.encode, _pieces(settings, export, exported_at))
+        yield b"\n"
+
+    def as_csv() -> Iterator[bytes]:
+        yield from csv_lines(_document(settings, export, exported_at)["matches"])
+
+    def as_html() -> Iterator[bytes]:
+        from ansible_collections.mobius.dhash.plugins.module_utils import _review_page
+
+        # Lone surrogates, which only odd file names have, become JSON's escapes here as they do in the file.
+        texts = (_library.encode(piece).decode() for piece in _pieces(settings, export, exported_at))
+        yield from _review_page.render(texts)
+
+    renderers = {"json": as_json, "csv": as_csv, "html": as_html}
+    return {os.path.join(settings.review_dir, NAMES[format_]): renderers[format_] for format_ in settings.formats}
+
+
+def _document(settings: Settings, export: Export, exported_at: str) -> dict[str, Any]:
+    return _review_queue.document(export.queue, export.previews.details, settings.library, export.algorithm,
+                                  settings.terms, exported_at)
+
+
+def _pieces(settings: Settings, export: Export, exported_at: str) -> Iterator[str]:
+    return _library.pieces(_document(settings, export, exported_at))
+
+
+def csv_lines(matches: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
+    """``matches`` as CSV (RFC 4180) in UTF-8, with the byte order mark by which spreadsheets know it.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow([*COLUMNS[:1], *(f"image{number}.{key}" for number in (1, 2) for key in SIDES), *COLUMNS[1:]])
+    yield b"\xef\xbb\xbf"
+    for number, match in enumerate(matches, start=1):
+        sides = (match[image][key] for image in ("image1", "image2") for key in SIDES)
+        writer.writerow(map(_cell, [match["id"], *sides, *(match[key] for key in COLUMNS[1:])]))
+        if number % CSV_PART == 0:
+            yield _library.encode(buffer.getvalue())
+            buffer.seek(0)
+            buffer.truncate()
+    yield _library.encode(buffer.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _digest(chunks: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _due(renderings: Mapping[str, Callable[[], Iterator[bytes]]]) -> dict[str, str]:
+    """The files that are not there as they are to be, and the digest of what they are to hold."""
+    digests = {path: _digest(render()) for path, render in renderings.items()}
+    return {path: digest for path, digest in digests.items()
+            if not _durable.exists(path) or _durable.sha256_of_file(path) != digest}
+
+
+def _set_aside(path: str, last: dict[str, Any]) -> list[str]:
+    """Keep, under another name, a file that is not as the last export wrote it: somebody's decisions may be in it."""
+    if not _durable.exists(path) or _durable.sha256_of_file(path) in last["files"].get(path, []):
+        return []
+    kept = _backups.free_name(f"{path}.edited-")
+    _durable.move(path, kept)
+    return [kept]
+
+
+def _superfluous(settings: Settings, export: Export) -> list[str]:
+    """Files of the last export that are no longer asked for, and that nobody has edited."""
+    wanted = _paths(settings)["files"]
+    return [path for path, digests in export.last["files"].items()
+            if path not in wanted and _durable.exists(path) and _durable.sha256_of_file(path) in digests]
+
+
+def _state_path(settings: Settings) -> str:
+    """Where is kept what the last export into this folder wrote, and what is known of its previews."""
+    key = hashlib.sha256(os.fsencode(settings.review_dir)).hexdigest()[:12]
+    return os.path.join(settings.state, f"review-{key}.json")
+
+
+def _read_state(settings: Settings) -> dict[str, Any]:
+    """What the last export left; nothing where it cannot be read, since all of it can be found out again."""
+    with contextlib.suppress(DhashError, ValueError):
+        state = json.loads(_durable.read(_state_path(settings)))
+        if isinstance(state, dict) and all(isinstance(state.get(key), dict) for key in EMPTY):
+            return state
+    return EMPTY
+
+
+def _write_state(settings: Settings, state: dict[str, Any]) -> None:
+    if state != _read_state(settings):
+        _durable.write(_state_path(settings), [json.dumps(state).encode()])
+
+
+def _paths(settings: Settings) -> dict[str, Any]:
+    files = [os.path.join(settings.review_dir, NAMES[format_]) for format_ in settings.formats]
+    return {"review_dir": settings.review_dir, "files": files, "written": [], "set_aside": []}
+
+
+def _counts(export: Export) -> dict[str, int]:
+    queue, previews = export.queue, export.previews
+    return dict(zip(COUNTS, (
+        len(queue.images), queue.total, len(queue.one), queue.refuted, queue.decided, max(queue.clusters, default=0),
+        len(previews.details) + len(previews.pending), previews.without)))

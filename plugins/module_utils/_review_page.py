@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The review page: one HTML file that is opened from disk, with the previews in ``images/`` beside it, and no network.
+
+Its Content-Security-Policy lets nothing run but the page's own script, known by its digest, and nothing be loaded but
+pictures from where the page lies ('self' under file:// too, in Chromium and in Firefox). Trusted Types forbid the
+script itself to make markup of text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+from ansible_collections.mobius.dhash.plugins.module_utils._review_markup import MARKUP
+from ansible_collections.mobius.dhash.plugins.module_utils._review_script import SCRIPT
+from ansible_collections.mobius.dhash.plugins.module_utils._review_style import STYLE
+
+# Within JSON these stand in strings only, where each may be written as an escape. The first three could end the element
+# or begin another, U+2028 and U+2029 end lines in scripts, and lone surrogates (odd file names) are not UTF-8.
+ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+
+
+def render(queue_pieces: Iterable[str]) -> Iterator[bytes]:
+    """The page as pieces of UTF-8; ``queue_pieces`` is the queue's JSON, divided anywhere and never held as a whole."""
+    yield _before_queue().encode("utf-8")
+    for piece in queue_pieces:
+        yield ESCAPED.sub(_escape, piece).encode("utf-8")
+    yield f"</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n".encode("utf-8")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def _before_queue() -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>Likely duplicates</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{MARKUP}"
+        '<script type="application/json" id="queue">'
+    )
+
+
+def content_security_policy() -> str:
+    """The policy of the page: its own script and style by SHA-256, pictures from beside it, nothing else."""
+    return "; ".join([
+        "default-src 'none'", f"script-src '{_source(SCRIPT)}'", f"style-src '{_source(STYLE)}'", "img-src 'self'",
+        "connect-src 'none'", "base-uri 'none'", "form-action 'none'",
+        "require-trusted-types-for 'script'", "trusted-types 'none'",
+    ])
+
+
+def _source(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,0 +1,245 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The review queue of a migrated library: which pairs are for people to judge, in which order, and what is proposed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _hashing, _journal, _review_memory
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST_VERTICAL = 16  # DESIGN section 3: of 1,000 unrelated photographs it leaves 11 of 419 pairs
+MOST_PAIRS = 10_000_000  # in an export, whatever is asked for
+INSTRUCTIONS = (
+    "Say of each match whether the two images are the same picture, and which of them to keep: set reviewStatus to"
+    " approved, isDuplicate to true and keepImage to image1 or image2; or, where they are different, rejected, false and"
+    " both; or skipped. Images that are not kept leave the library when this queue is imported; their files stay where"
+    " they are."
+)
+# Which of two formats is kept, all else being equal: what loses nothing first, then what loses least for its bytes.
+FORMATS = ("TIFF", "Photoshop", "PNG", "PPM", "PGM", "PBM", "BMP", "JPEG XL", "JPEG 2000", "AVIF", "HEIC", "WebP",
+           "JPEG", "GIF")
+
+
+class Terms(NamedTuple):
+    """What is asked for. Distances in bits; ``confirm``: leave out what the vertical hash refutes."""
+
+    minimum: int
+    maximum: int
+    confirm: bool
+    limit: int
+
+
+class Image(NamedTuple):
+    """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
+    None where there is no file, ``vertical`` where that hash is not known."""
+
+    path: str
+    filename: str
+    dhash: str
+    vertical: str | None
+    file: str
+    size: int | None
+    mtime_ns: int | None
+
+
+class Detail(NamedTuple):
+    """What was seen in the file of an image; ``preview`` is relative to the review folder."""
+
+    width: int
+    height: int
+    format: str
+    preview: str
+
+
+class Queue(NamedTuple):
+    """The pairs to show: the positions in ``images`` of both, and the number of the cluster that they belong to."""
+
+    images: Sequence[Image]
+    one: np.ndarray
+    other: np.ndarray
+    clusters: list[int]
+    total: int
+    refuted: int
+    decided: int
+
+
+def algorithm_of(value: dict[str, Any]) -> str:
+    """The algorithm of the hashes in the library ``value``."""
+    record = value.get("dhash_migration")
+    algorithm = record.get("algorithm") if isinstance(record, dict) else None
+    return algorithm if isinstance(algorithm, str) else "pillow"
+
+
+def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
+    """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each once."""
+    found: dict[str, Image] = {}
+    with _journal.open_for_reading(state, algorithm_of(value), limits="") as journal:
+        for image in value["images"]:
+            path, dhash = image["path"], image.get("dhash")
+            if path not in found and _dhash.is_hex(dhash) and image.get("dhash_low_detail") is not True:
+                found[path] = look_up(os.path.join(os.path.dirname(library), path), image, journal)
+    return list(found.values())
+
+
+def look_up(file: str, image: dict[str, Any], journal: _journal.Journal) -> Image:
+    """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
+    try:
+        status = os.stat(file)
+    except (OSError, ValueError):
+        return Image(image["path"], image["filename"], image["dhash"], None, file, None, None)
+    entry = journal.known(file, status.st_size, status.st_mtime_ns)
+    vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
+    return Image(image["path"], image["filename"], image["dhash"], vertical, file, status.st_size, status.st_mtime_ns)
+
+
+def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.Different]) -> Queue:
+    """The pairs of ``images`` (in library order) that are to be judged, without those that ``memory`` tells.
+
+    Raises ``MissingRequirementError``.
+    """
+    _hashing.require_numpy()
+    import numpy as np
+    from ansible_collections.mobius.dhash.plugins.module_utils import _pairs
+
+    most_vertical = MOST_VERTICAL if terms.confirm else 64
+    decided, counted = _decided(images, memory, terms, most_vertical)
+    pairs = _pairs.pairs_between(
+        np.array([_dhash.from_hex(image.dhash) for image in images], np.uint64),
+        np.array([_dhash.from_hex(image.vertical or "0") for image in images], np.uint64),
+        np.array([image.vertical is not None for image in images], bool),
+        terms.minimum, terms.maximum, terms.limit + len(decided), most_vertical)
+    keep = [pair not in decided for pair in zip(pairs.one.tolist(), pairs.other.tolist())]
+    one, other = (positions[np.array(keep, bool)][:terms.limit] for positions in (pairs.one, pairs.other))
+    return Queue(images, one, other, _clusters(one.tolist(), other.tolist()), int(pairs.counts.sum()) - counted,
+                 pairs.refuted, counted)
+
+
+def _decided(images: Sequence[Image], memory: Sequence[_review_memory.Different], terms: Terms,
+             most_vertical: int) -> tuple[set[tuple[int, int]], int]:
+    """The pairs that were judged before, and how many of them would be in the queue otherwise: all of them."""
+    position = {image.path: index for index, image in enumerate(images)}
+    decided = set()
+    for record in memory:
+        one, other = (position.get(side.path) for side in (record.one, record.other))
+        if one is None or other is None or not record.fits(images[one], images[other]):
+            continue
+        distance, vertical = distances(images[one], images[other])
+        if terms.minimum <= distance <= terms.maximum and (vertical is None or vertical <= most_vertical):
+            decided.add((min(one, other), max(one, other)))
+    return decided, len(decided)
+
+
+def _clusters(one: list[int], other: list[int]) -> list[int]:
+    """The number of the connected component of each pair, from 1, in the order in which they come."""
+    parent: dict[int, int] = {}
+
+    def root(position: int) -> int:
+        while parent.setdefault(position, position) != position:
+            parent[position] = parent[parent[position]]
+            position = parent[position]
+        return position
+
+    for left, right in zip(one, other):
+        parent[root(left)] = root(right)
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(position), len(numbers) + 1) for position in one]
+
+
+def distances(one: Image, other: Image) -> tuple[int, int | None]:
+    """The horizontal and the vertical distance in bits; None for what is not known."""
+    vertical = None
+    if one.vertical is not None and other.vertical is not None:
+        vertical = _differing(one.vertical, other.vertical)
+    return _differing(one.dhash, other.dhash), vertical
+
+
+def _differing(one: str, other: str) -> int:
+    return bin(int(one, 16) ^ int(other, 16)).count("1")
+
+
+def match_id(path1: str, dhash1: str, path2: str, dhash2: str) -> str:
+    """What names a match at every export, as long as its two images stay what they are."""
+    return hashlib.sha256(json.dumps([path1, dhash1, path2, dhash2]).encode()).hexdigest()[:16]
+
+
+def document(queue: Queue, details: Mapping[int, Detail], library: str, algorithm: str, terms: Terms,
+             exported_at: str) -> dict[str, Any]:
+    """The queue as the object that the exports hold; its matches are an iterator."""
+    return {
+        "exportedAt": exported_at, "library": library, "algorithm": algorithm,
+        "minDistance": terms.minimum, "maxDistance": terms.maximum,
+        "totalMatches": queue.total, "exportedMatches": len(queue.one),
+        "refutedMatches": queue.refuted, "decidedMatches": queue.decided,
+        "reviewInstructions": INSTRUCTIONS, "matches": _matches(queue, details, exported_at),
+    }
+
+
+def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> Iterator[dict[str, Any]]:
+    for left, right, cluster in zip(queue.one, queue.other, queue.clusters):
+        one, other = queue.images[left], queue.images[right]
+        seen = details.get(int(left)), details.get(int(right))
+        distance, vertical = distances(one, other)
+        keep, reason = propose((one, seen[0]), (other, seen[1]))
+        yield {
+            "id": match_id(one.path, one.dhash, other.path, other.dhash),
+            "image1": _shown(one, seen[0]), "image2": _shown(other, seen[1]),
+            "hammingDistance": distance, "confidence": confidence(distance, vertical), "verticalDistance": vertical,
+            "cluster": cluster, "needsReview": True, "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
+            "keepImage": None, "proposedKeep": keep, "proposedReason": reason, "createdAt": exported_at,
+        }
+
+
+def confidence(distance: int, vertical: int | None) -> float:
+    """DESIGN section 2: how sure a match is, 0 to 1; without a vertical hash its distance is taken for as great."""
+    return round(max(0.0, 1 - (distance + (distance if vertical is None else vertical)) / 64), 2)
+
+
+def _shown(image: Image, detail: Detail | None) -> dict[str, Any]:
+    return {
+        "filename": image.filename, "path": image.path, "dhash": image.dhash,
+        "width": detail and detail.width, "height": detail and detail.height, "bytes": image.size,
+        "format": detail and detail.format, "modifiedAt": _moment(image.mtime_ns), "preview": detail and detail.preview,
+    }
+
+
+def _moment(mtime_ns: int | None) -> str | None:
+    try:
+        return mtime_ns and datetime.fromtimestamp(mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # a file system can hold times that no calendar has
+        return None
+
+
+def propose(one: tuple[Image, Detail | None], other: tuple[Image, Detail | None]) -> tuple[str, str]:
+    """Which of two images to keep, ``image1`` or ``image2``, and why: by resolution, bytes, format, then order.
+
+    What is not known of both does not count.
+    """
+    (image1, detail1), (image2, detail2) = one, other
+    if detail1 and detail2:
+        pixels1, pixels2 = detail1.width * detail1.height, detail2.width * detail2.height
+        if pixels1 != pixels2:
+            sizes = [f"{detail.width} x {detail.height}" for detail in (detail1, detail2)]
+            return _choice(pixels1 > pixels2, "larger: {} against {}", sizes)
+    if image1.size is not None and image2.size is not None and image1.size != image2.size:
+        return _choice(image1.size > image2.size, "more bytes: {} against {}", [image1.size, image2.size])
+    if detail1 and detail2:
+        rank1, rank2 = (FORMATS.index(detail.format) if detail.format in FORMATS else len(FORMATS)
+                        for detail in (detail1, detail2))
+        if rank1 != rank2:
+            return _choice(rank1 < rank2, "better format: {} rather than {}", [detail1.format, detail2.format])
+    return "image1", "it comes first in the library"
+
+
+def _choice(first: bool, reason: str, values: list) -> tuple[str, str]:
+    return ("image1", reason.format(*values)) if first else ("image2", reason.format(*reversed(values)))

@@ -1,0 +1,200 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: review_export
+short_description: Export the pairs of images that people have to judge
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Finds the pairs of images in a migrated C(library.json) whose hashes are near one another but not so near that they
+    are the same picture for sure, and writes them into a folder as JSON, CSV and an HTML page to work through.
+  - The library and the images stay as they are. M(mobius.dhash.review_import) takes the decisions back in.
+  - Pairs that were judged different are not asked again, unless one of the images has changed.
+  - The most likely pairs come first. Each has a proposal which image to keep, with the reason.
+  - An export that would say the same as what is there writes nothing. A file of the last export that was edited since is
+    kept under another name, with C(.edited-YYYYMMDDTHHMMSSZ) at its end.
+  - In check mode nothing is written and no image is opened.
+requirements:
+  - numpy >= 1.24
+  - Pillow >= 9.0, for previews
+  - ffmpeg-python and the FFmpeg program, for previews of what Pillow cannot decode (optional)
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+  - mobius.dhash._options
+  - mobius.dhash._options.lock
+  - mobius.dhash._options.decoding
+options:
+  review_dir:
+    description:
+      - The folder for the export. A relative path counts from the folder of the library.
+      - C(queue.json), C(queue.csv) and C(review.html) are written into it, previews into its folder C(images).
+    type: path
+    default: review
+  formats:
+    description: What to write. The page needs no other file than the previews.
+    type: list
+    elements: str
+    choices: [json, csv, html]
+    default: [json, html]
+  min_distance:
+    description: The smallest Hamming distance of a pair that is asked about, 0 to 64.
+    type: int
+    default: 8
+  max_distance:
+    description: The greatest Hamming distance of a pair that is asked about, 0 to 64.
+    type: int
+    default: 15
+  include_images:
+    description:
+      - Whether to make previews of the images, 640 pixels wide and high at most. They are removed when no pair needs them.
+      - Without them neither the resolution nor the format of an image is known, and the proposals go by size in bytes.
+    type: bool
+    default: true
+  confirm:
+    description: Whether to leave out the pairs that a second, vertical hash refutes. They are counted.
+    type: bool
+    default: true
+  limit:
+    description: How many pairs to export at most, the most likely ones. How many there are in all is told.
+    type: int
+    default: 10000
+"""
+
+EXAMPLES = r"""
+- name: Export what people have to look at
+  mobius.dhash.review_export:
+    library: /srv/mobius/library.json
+    media_roots:
+      - /srv/mobius/media
+
+- name: Export the queue for a spreadsheet, with the pairs that the vertical hash refutes
+  mobius.dhash.review_export:
+    library: /srv/mobius/library.json
+    formats: [csv]
+    include_images: false
+    confirm: false
+"""
+
+RETURN = r"""
+review_dir:
+  description: The folder of the export.
+  returned: success
+  type: str
+  sample: /srv/mobius/review
+files:
+  description: The files that were asked for.
+  returned: success
+  type: list
+  elements: str
+  sample: [/srv/mobius/review/queue.json, /srv/mobius/review/review.html]
+written:
+  description: The names of those that were written, since they were not there or said something else.
+  returned: success, empty in check mode
+  type: list
+  elements: str
+set_aside:
+  description: Where files of the last export are now that had been edited.
+  returned: success, empty in check mode
+  type: list
+  elements: str
+images:
+  description: The number of images that can be matched. None, as all counts, in check mode on a host without numpy.
+  returned: success
+  type: int
+  sample: 750
+total_matches:
+  description: The number of pairs to judge, before O(limit).
+  returned: success
+  type: int
+  sample: 34
+exported_matches:
+  description: The number of pairs in the export.
+  returned: success
+  type: int
+  sample: 34
+refuted_matches:
+  description: The number of pairs that were left out since the vertical hash refutes them.
+  returned: success
+  type: int
+decided_matches:
+  description: The number of pairs that were left out since they were judged different before.
+  returned: success
+  type: int
+clusters:
+  description: The number of groups that the exported pairs form.
+  returned: success
+  type: int
+previews:
+  description: The number of images that have a preview, or are to get one.
+  returned: success
+  type: int
+without_preview:
+  description: The number of images whose file cannot be decoded, of those in the queue that have one.
+  returned: success
+  type: int
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _review_export, _review_queue, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def settings_of(params):
+    library, state = _arguments.library_and_state(params)
+    return _review_export.Settings(
+        library=library,
+        state=state,
+        review_dir=os.path.normpath(os.path.join(os.path.dirname(library), params["review_dir"])),
+        run=_state.new_run(),
+        formats=tuple(params["formats"]),
+        terms=_review_queue.Terms(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),
+        include_images=params["include_images"],
+        media_roots=_arguments.media_roots(params, library),
+        limits=_arguments.limits(params),
+        parallel=_arguments.parallel(params),
+        temp_dir=params["temp_dir"],
+        lock_timeout=params["lock_timeout"],
+    )
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            review_dir=dict(type="path", default="review"),
+            formats=dict(type="list", elements="str", choices=["json", "csv", "html"], default=["json", "html"]),
+            min_distance=dict(type="int", default=8),
+            max_distance=dict(type="int", default=15),
+            include_images=dict(type="bool", default=True),
+            confirm=dict(type="bool", default=True),
+            limit=dict(type="int", default=10000),
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.DECODING,
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    if not 0 <= params["min_distance"] <= params["max_distance"] <= 64:
+        module.fail_json(msg="min_distance and max_distance have to be 0 to 64, and the first not above the second")
+    if not 1 <= params["limit"] <= _review_queue.MOST_PAIRS:
+        module.fail_json(msg=f"limit has to be 1 to {_review_queue.MOST_PAIRS}")
+    try:
+        _arguments.run_in(params["python"], module.check_mode)
+        settings = settings_of(params)
+        outcome = (_review_export.check if module.check_mode else _review_export.run)(settings)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    if module._diff:
+        outcome.result["diff"] = _review_export.difference(outcome)
+    module.exit_json(changed=outcome.changed, **outcome.result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: review_import
+short_description: Take the decisions of a review into a library, or out again
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Takes queues that M(mobius.dhash.review_export) wrote and people have worked through. Approved duplicates leave
+    RV(ignore:images) of the C(library.json); their files stay where they are. What was judged different is remembered in
+    C(library.json.review.json) beside the library, and not asked again.
+  - The new library is written beside the live one, which is left as it is. M(mobius.dhash.library_deploy) puts it in
+    place, as it does with a migrated library. Where no image leaves the library, there is nothing to deploy.
+  - Everything is checked before anything is changed, and all that is wrong is told at once. A decision holds only for the
+    two images as they were exported; where one has changed since, it is refused as stale.
+  - An image may be kept in one match and leave by another, as long as the images of each chain lead to one that stays.
+  - The record C(lcm_import) in the library holds all that it takes to put the images back.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+  - mobius.dhash._options
+  - mobius.dhash._options.lock
+options:
+  queues:
+    description:
+      - The queues with the decisions, as JSON, on the managed host. A relative path counts from the folder of the library.
+      - Several are those of several reviewers. Where they contradict one another, nothing is imported.
+      - Required with O(state=present).
+    type: list
+    elements: path
+  state:
+    description:
+      - V(present) imports the decisions.
+      - V(absent) takes the last import back. The images, and the records of duplicates that went with them, come back into
+        their places. What has been changed since stays. What was judged different stays remembered.
+    type: str
+    choices: [present, absent]
+    default: present
+  validate_only:
+    description: Only check the queues against the library, and change nothing.
+    type: bool
+    default: false
+  log_dir:
+    description:
+      - The folder for a log of what was decided and of all that is wrong, C(review-import-YYYYMMDD-HHMMSS.log).
+      - A relative path counts from the folder of the library. No log is written without it.
+    type: path
+  python:
+    description: The Python to run with, where it is not to be the one that Ansible uses.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Check what two people have decided
+  mobius.dhash.review_import:
+    library: /srv/mobius/library.json
+    queues:
+      - review/queue-anna.json
+      - review/queue-ben.json
+    validate_only: true
+
+- name: Import it
+  mobius.dhash.review_import:
+    library: /srv/mobius/library.json
+    queues:
+      - review/queue-anna.json
+      - review/queue-ben.json
+
+- name: Put the library without the duplicates in place
+  mobius.dhash.library_deploy:
+    library: /srv/mobius/library.json
+
+- name: Take the last import back
+  mobius.dhash.review_import:
+    library: /srv/mobius/library.json
+    state: absent
+"""
+
+RETURN = r"""
+due:
+  description: Whether the live library is to be replaced, by M(mobius.dhash.library_deploy).
+  returned: success
+  type: bool
+output:
+  description: Where the new library is, or would be, written; none where none is due.
+  returned: success
+  type: str
+  sample: /srv/mobius/library.json.review
+output_sha256:
+  description: The digest of the new library; none where none is due.
+  returned: success, not in check mode and not with O(validate_only)
+  type: str
+source_sha256:
+  description: The digest of the live library.
+  returned: success
+  type: str
+images_before:
+  description: The number of images in the live library.
+  returned: success
+  type: int
+  sample: 755
+images:
+  description: The number of images in the new library.
+  returned: success
+  type: int
+  sample: 749
+images_removed:
+  description: The number of images that leave the library.
+  returned: success
+  type: int
+  sample: 6
+images_restored:
+  description: The number of images that come back into the library.
+  returned: success
+  type: int
+reviewed:
+  description: The number of matches that were decided.
+  returned: with O(state=present)
+  type: int
+  sample: 31
+approved:
+  description: The number of those that were approved as duplicates.
+  returned: with O(state=present)
+  type: int
+different:
+  description: The number of those that were judged different.
+  returned: with O(state=present)
+  type: int
+skipped:
+  description: The number of matches that were skipped.
+  returned: with O(state=present)
+  type: int
+pending:
+  description: The number of matches that nobody has looked at.
+  returned: with O(state=present)
+  type: int
+already_removed:
+  description: The number of images that the decisions remove and that had left the library before.
+  returned: with O(state=present)
+  type: int
+remembered:
+  description: The number of pairs judged different that were not remembered yet.
+  returned: with O(state=present)
+  type: int
+faults:
+  description: All that is wrong with the queues, each with the file and the match's id. The message names the first 50.
+  returned: where the queues cannot be imported
+  type: list
+  elements: str
+log:
+  description: Where the log was written.
+  returned: when O(log_dir) is given, not in check mode
+  type: str
+"""
+
+import contextlib
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _deploy, _durable, _report, _review_import, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
+
+MOST_FAULTS = 1000  # in a result; the log has them all
+
+
+def plan(params, library, state):
+    if params["state"] == "absent":
+        return _review_import.plan_reversal(library, state)
+    folder = os.path.dirname(library)
+    return _review_import.plan(library, state, [os.path.join(folder, queue) for queue in params["queues"]])
+
+
+def describe(planned, library):
+    due = _review_import.is_due(planned)
+    return {"due": due, "output": _review_import.output_of(library) if due else None, "source_sha256": planned.live_sha256,
+            **planned.counts}
+
+
+def carry_out(params, library, state):
+    run = _state.new_run()
+    operation = "review-import" if params["state"] == "present" else "review-reversal"
+    with contextlib.ExitStack() as stack:
+        if not params["validate_only"]:
+            stack.enter_context(_durable.lock(library, operation, run, params["lock_timeout"]))
+            if _deploy.is_cut_short(library, state):
+                _deploy.deploy(library, state)  # an exchange that was cut short comes to its end first
+        log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
+        log = stack.enter_context(_report.Log(log_dir, library, operation))
+        try:
+            planned = plan(params, library, state)
+            changed = not params["validate_only"] and _review_import.carry_out(library, state, planned, run)
+        except DhashError as error:
+            for line in getattr(error, "faults", [error]):
+                log.line(f"FAILED {line}")
+            raise
+        for line in [*planned.lines, *(f"{key}: {count}" for key, count in planned.counts.items())]:
+            log.line(line)
+        sha256 = {} if params["validate_only"] else {"output_sha256": planned.sha256}
+        return planned, {**describe(planned, library), **sha256, "log": log.path}, changed
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            queues=dict(type="list", elements="path"),
+            state=dict(type="str", choices=["present", "absent"], default="present"),
+            validate_only=dict(type="bool", default=False),
+            log_dir=dict(type="path"),
+            python=dict(type="path"),
+            **_arguments.LIBRARY, **_arguments.LOCK,
+        ),
+        required_if=[("state", "present", ("queues",))],
+        supports_check_mode=True,
+    )
+    try:
+        _arguments.run_in(module.params["python"], module.check_mode)
+        library, state = _arguments.library_and_state(module.params)
+        if module.check_mode:
+            planned = plan(module.params, library, state)
+            changed = not module.params["validate_only"] and _review_import.would_change(library, state, planned)
+            result = describe(planned, library)
+        else:
+            planned, result, changed = carry_out(module.params, library, state)
+    except QueueError as error:
+        module.fail_json(msg=str(error), faults=error.faults[:MOST_FAULTS])
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    if module._diff:
+        result["diff"] = _review_import.difference(library, planned)
+    module.exit_json(changed=changed, **result)
+
+
+if __name__ == "__main__":
+    main()

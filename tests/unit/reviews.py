@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Migrated libraries whose hashes are chosen, and people who work through their review queues."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _decode, _deployment, _journal, _preview, _review_export, _review_import, _review_queue, _workers)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+
+RUN = "20260131T120000Z-7"
+MIGRATION = {"migration_timestamp": "2026-01-31T12:00:00.000Z", "algorithm": "pillow"}
+KEEP_ONE = {"reviewStatus": "approved", "isDuplicate": True, "keepImage": "image1", "needsReview": False}
+KEEP_OTHER = {**KEEP_ONE, "keepImage": "image2"}
+BOTH = {"reviewStatus": "rejected", "isDuplicate": False, "keepImage": "both", "needsReview": False}
+SKIP = {"reviewStatus": "skipped", "needsReview": False}
+
+
+def bits(*numbers: int) -> int:
+    return sum(1 << number for number in numbers)
+
+
+def picture(size=(48, 32), colour=(200, 40, 40), format_="PNG") -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", size, colour).save(content, format_)
+    return content.getvalue()
+
+
+class Host:
+    """A host with a migrated library. Hashes are whole numbers, so that distances can be told from them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder) / "srv"
+        self.folder.mkdir(parents=True)
+        self.live = self.folder / "library.json"
+        self.state = str(Path(folder) / "state")
+        self.review = self.folder / "review"
+        self.value = {"version": 3, "images": [], "dhash_migration": dict(MIGRATION), "dhash_duplicates": [], "dhash_errors": []}
+        self.entries = []
+
+    def add(self, name, dhash, vertical=None, content=None, **fields):
+        """An image; ``vertical`` None: the journal does not know it. ``content`` None: it has no file."""
+        self.value["images"].append({"path": name, "filename": os.path.basename(name), "dhash": f"{dhash:016X}", **fields})
+        if content is not None:
+            (self.folder / name).write_bytes(content)
+            self.know(name, dhash, vertical)
+        return self
+
+    def know(self, name, dhash, vertical):
+        if vertical is not None:
+            status = (self.folder / name).stat()
+            entry = _journal.Entry(f"{dhash:016X}", f"{vertical:016X}", False, "pillow", None, None, 0.01, "")
+            with _journal.open_for_writing(self.state, "pillow", "")[0] as journal:
+                journal.record([(str(self.folder / name), status.st_size, status.st_mtime_ns, entry)])
+
+    def write(self):
+        migration = self.value["dhash_migration"]
+        migration.update(total_images=len(self.value["images"]), processed_successfully=len(self.value["images"]),
+                         processing_errors=0, duplicates_found=len(self.value["dhash_duplicates"]))
+        self.live.write_text(json.dumps(self.value, indent=2, ensure_ascii=False), encoding="utf-8")
+        return self.live.read_bytes()
+
+    def library(self):
+        return json.loads(self.live.read_text(encoding="utf-8"))
+
+    def paths(self):
+        return [image["path"] for image in self.library()["images"]]
+
+    # The export.
+
+    def settings(self, minimum=8, maximum=15, confirm=True, limit=10000, **changes):
+        settings = _review_export.Settings(
+            str(self.live), self.state, str(self.review), RUN, ("json", "csv", "html"),
+            _review_queue.Terms(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), _decode.Limits(),
+            1, None, 0)
+        return settings._replace(**changes)
+
+    def check(self, **changes):
+        return _review_export.check(self.settings(**changes))
+
+    def export(self, **changes):
+        return _review_export.run(self.settings(**changes))
+
+    def queue(self):
+        return json.loads((self.review / "queue.json").read_text(encoding="utf-8"))
+
+    def pairs(self):
+        return [(match["image1"]["path"], match["image2"]["path"]) for match in self.queue()["matches"]]
+
+    def decide(self, decisions, name="decided.json", **changes):
+        """What a reviewer hands back: ``decisions`` tells for some pairs of paths what was decided."""
+        self.export(**{"formats": ("json",), "include_images": False, **changes})
+        queue = self.queue()
+        for match in queue["matches"]:
+            match.update(decisions.get((match["image1"]["path"], match["image2"]["path"]), {}))
+        path = self.folder / name
+        path.write_text(json.dumps(queue), encoding="utf-8")
+        return str(path)
+
+    # The import.
+
+    def plan(self, *queues):
+        return _review_import.plan(str(self.live), self.state, queues)
+
+    def plan_reversal(self):
+        return _review_import.plan_reversal(str(self.live), self.state)
+
+    def prepare(self, planned):
+        expected = _review_import.would_change(str(self.live), self.state, planned)
+        changed = _review_import.carry_out(str(self.live), self.state, planned, RUN)
+        assert changed == expected, "check mode and the real run do not agree"
+        return changed
+
+    def deploy(self):
+        return _deployment.run(str(self.live), self.state, 0)
+
+    def take_in(self, *queues):
+        """Import and deploy, as the playbook does; whether anything changed."""
+        changed = self.prepare(self.plan(*queues))
+        self.deploy()
+        return changed
+
+    def take_back(self):
+        changed = self.prepare(self.plan_reversal())
+        self.deploy()
+        return changed
+
+
+def make_previews_here(monkeypatch):
+    """Have previews made in this process, since a worker takes long to start; lists the files that were looked at."""
+    looked_at = []
+
+    def make_previews(paths, edge, media_roots, limits, _parallel, _temp_dir=None):
+        for key, path in paths:
+            looked_at.append(os.path.basename(path))
+            try:
+                yield key, _preview.read_preview(path, edge, media_roots, limits)
+            except ImageError as error:
+                yield key, error
+
+    monkeypatch.setattr(_workers, "make_previews", make_previews)
+    return looked_at
+
+
+def digests(folder):
+    """The content and the time of change of each file in ``folder``, locks left aside: who holds one writes into it."""
+    return {str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+            for path in sorted(Path(folder).rglob("*")) if path.is_file() and path.suffix != ".lock"}
