@@ -37,6 +37,8 @@ CASES = {
     "library_migrate dry_run": Case({"dry_run": True}, changes=False),
     "library_migrate limit": Case({"limit": 3}),
     "library_rehearse": Case({}, (("library_rehearse", {}),), changes=False),
+    "review_export": Case({"min_distance": 0, "include_images": False}, DEPLOYED),
+    "review_import": Case({"state": "absent"}, DEPLOYED, changes=False),
     "library_rollback": Case({}, DEPLOYED),
 }
 WITHOUT_STATE = ("host_info", "image_hash")

@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The review queue: out, decided, in, and taken back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import IMAGES, Run, Site, sha256, snapshot
+
+QUEUE = {"dhash_review_min_distance": 0, "dhash_review_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
+
+
+class Way(NamedTuple):
+    site: Site
+    fetched: Path
+    check_export: Run
+    untouched: bool  # by that check
+    export: Run
+    second_export: Run
+    decisions: Path
+    before: str  # the digest of the library
+    check_import: Run
+    untouched_by_import: bool
+    imported: Run
+    library: dict  # after it
+    second_import: Run
+    export_after: Run
+    last_export: Run
+
+
+def decide(queue: dict) -> dict:
+    """Approve the first two pairs, call the third and fourth different."""
+    for match in queue["matches"][:2]:
+        match.update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+    for match in queue["matches"][2:4]:
+        match.update(reviewStatus="rejected", isDuplicate=False, keepImage="both", needsReview=False)
+    return queue
+
+
+@pytest.fixture(scope="module")
+def way(make_site) -> Way:
+    site = make_site("review")
+    assert site.playbook("migrate").code == 0
+    fetched = site.home / "reviews"
+    options = {**QUEUE, "dhash_review_fetch": str(fetched)}
+    tree = site.snapshot()
+    check_export = site.playbook("review_export", "--check", **options)
+    untouched = site.snapshot() == tree
+    export, second_export = (site.playbook("review_export", **options) for _time in range(2))
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(decide(json.loads((fetched / "localhost/queue.json").read_text()))))
+    before = sha256(site.library)
+    tree = site.snapshot()
+    given = {"dhash_review_queues": [str(decisions)]}
+    check_import = site.playbook("review_import", "--check", "--diff", **given)
+    untouched_by_import = site.snapshot() == tree
+    imported = site.playbook("review_import", **given)
+    library = site.read()
+    second_import = site.playbook("review_import", **given)
+    export_after, last_export = (site.playbook("review_export", **options) for _time in range(2))
+    return Way(site, fetched, check_export, untouched, export, second_export, decisions, before, check_import,
+               untouched_by_import, imported, library, second_import, export_after, last_export)
+
+
+def test_checks_tell_and_write_nothing(way: Way) -> None:
+    assert way.check_export.code == way.check_import.code == 0, way.check_import.output
+    assert way.untouched and way.untouched_by_import
+    assert way.check_export.of("Export the queue")["exported_matches"] == way.export.of("Export the queue")["exported_matches"] > 4
+    assert f"-images: {IMAGES}" in way.check_import.output and f"+images: {IMAGES - 2}" in way.check_import.output
+
+
+def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothing(way: Way) -> None:
+    assert way.export.code == way.second_export.code == 0, way.export.output
+    assert way.second_export.changed() == []
+    review = way.site.library.parent / "review"
+    assert {"queue.json", "queue.csv", "review.html", "images"} <= {path.name for path in (way.fetched / "localhost").iterdir()}
+    queue = json.loads((way.fetched / "localhost/queue.json").read_text())
+    previews = {image["preview"] for match in queue["matches"] for image in (match["image1"], match["image2"])}
+    assert None not in previews and all((way.fetched / "localhost" / preview).exists() for preview in previews)
+    assert review.stat().st_mode & 0o777 == 0o750
+
+
+def test_what_was_approved_leaves_the_library_and_stays_on_disk(way: Way) -> None:
+    assert way.imported.code == 0, way.imported.output
+    gone = [match["image2"]["path"] for match in json.loads(way.decisions.read_text())["matches"][:2]]
+    assert not set(gone) & {image["path"] for image in way.library["images"]}
+    assert all((way.site.library.parent / path).exists() for path in gone)
+    record = way.library["lcm_import"]
+    assert (record["reviewedMatches"], record["approvedDuplicates"], record["imagesRemoved"]) == (4, 2, 2)
+    assert [sha256(backup) for backup in way.site.backups()][-1] == way.before
+
+
+def test_the_same_decisions_again_change_nothing_and_what_was_judged_different_is_not_asked_again(way: Way) -> None:
+    assert way.second_import.code == 0 and way.second_import.changed() == []
+    assert way.export_after.of("Export the queue")["decided_matches"] == 2
+    assert way.last_export.changed() == []
+
+
+def test_an_import_that_is_taken_back_gives_back_the_same_bytes(way: Way) -> None:
+    back = way.site.playbook("review_import", dhash_review_state="absent")
+    assert back.code == 0, back.output
+    assert sha256(way.site.library) == way.before
+    again = way.site.playbook("review_import", dhash_review_state="absent")
+    assert again.code == 0 and again.changed() == []
+
+
+def test_all_that_is_wrong_with_decisions_is_said_at_once_and_nothing_is_changed(way: Way) -> None:
+    queue = json.loads(way.decisions.read_text())
+    queue["matches"][0]["image1"]["dhash"] = "0" * 16
+    queue["matches"][1]["reviewStatus"] = "maybe"
+    wrong = way.site.home / "wrong.json"
+    wrong.write_text(json.dumps(queue))
+    tree = snapshot(way.site.library.parent / "media"), sha256(way.site.library)
+    run = way.site.playbook("review_import", dhash_review_queues=[str(wrong)])
+    told = " ".join(run.failures())
+    assert run.code != 0 and all(match["id"] in told for match in queue["matches"][:2]), told
+    assert (snapshot(way.site.library.parent / "media"), sha256(way.site.library)) == tree
+
+
+def test_a_library_that_was_never_migrated_has_nothing_to_review(site: Site) -> None:
+    tree = site.snapshot()
+    run = site.playbook("review_export")
+    assert run.code != 0 and "Run the migrate playbook, then export again" in " ".join(run.failures())
+    assert site.snapshot() == tree
+
+
+def test_a_migration_that_was_refused_is_not_deployed_by_another_playbook(site: Site) -> None:
+    before = sha256(site.library)
+    assert site.playbook("migrate", dhash_max_failure_rate=0.01).code != 0
+    assert (site.library.parent / "library.dhash.json").exists()
+    assert site.playbook("rollback").code == 0
+    assert sha256(site.library) == before
+
+
+def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
+    site = make_site("rescued")
+    assert site.playbook("migrate").code == 0
+    assert site.playbook("review_export", **QUEUE).code == 0
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(decide(site.read("review/queue.json"))))
+    before = sha256(site.library)
+    run = site.playbook("review_import", dhash_review_queues=str(decisions), dhash_service_manager="command", dhash_restart_command="false")
+    assert run.code != 0 and "the import of the review of" in " ".join(run.failures())
+    assert sha256(site.library) == before
