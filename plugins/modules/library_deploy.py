@@ -16,7 +16,7 @@ description:
     live library is either the old one whole or the new one whole.
   - What was migrated is what is deployed. Where the live library has changed since it was read, the migration is brought
     up to date from the journal and tried again; if it goes on changing, nothing is replaced and the task fails.
-  - What M(mobius.dhash.library_rollback) prepares is deployed in the same way.
+  - What M(mobius.dhash.library_rollback) and M(mobius.dhash.review_import) prepare is deployed in the same way.
   - The library that is replaced stays beside it as C(library.json.pre-dhash) until a verification has passed.
   - The host's record of the run says durably what is still owed, so that no failure in between loses a restart.
   - A writer that keeps the old file open over the exchange writes into a file that is no longer the library. Let

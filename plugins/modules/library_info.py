@@ -130,6 +130,14 @@ lock:
   description: Who holds the library's lock; none where nobody does.
   returned: success
   type: dict
+disk_free:
+  description: The bytes that are free beside the library.
+  returned: success
+  type: int
+disk_total:
+  description: The bytes of that file system.
+  returned: success
+  type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
 options:
   output:
@@ -174,6 +175,15 @@ average_ms:
 p95_ms:
   description: The 95th percentile of the same times.
   returned: success, where all images are hashed
+  type: float
+times:
+  description: How many of the same times were at most so many seconds, and more than the bound before, by that bound.
+  returned: success, where all images are hashed
+  type: dict
+  sample: {"0.005": 120, "0.01": 431, "0.025": 198, "0.05": 4, "0.1": 2, "0.25": 0, "0.5": 0, "1": 0, "2.5": 0, "5": 0, "10": 0, "more": 0}
+images_per_second:
+  description: How many images were hashed in a second; none where none had to be.
+  returned: success, not in check mode
   type: float
 forecast:
   description: Seconds and bytes that the rest of the way will take.

@@ -46,7 +46,7 @@ options:
     description:
       - Put back what the run did that deployed a library with this SHA-256, and touch nothing where another has since.
       - The replaced library comes back where the live one is still what that run deployed. Otherwise its later edits are
-        kept, and only the fields of the migration are taken out.
+        kept, and only the fields of the migration are taken out, or what a review took out is put back.
       - O(to) and O(remove_dhash) do not count then.
     type: str
   identity:
@@ -92,7 +92,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operation:
-  description: What the way back is, V(restore), V(remove_dhash) or V(none) where O(undo) found nothing to put back.
+  description:
+    - What the way back is, V(restore), V(remove_dhash), V(review_reversal) where O(undo) takes an imported review back, or
+      V(none) where O(undo) found nothing to put back.
   returned: success
   type: str
 restored_from:

@@ -23,6 +23,7 @@ class CallbackModule(CallbackBase):
 
     def _result(self, status: str, result) -> None:
         self._write({"host": result._host.get_name(), "task": result._task.get_name(), "status": status,
+                     "action": result._task.resolved_action, "delegated": bool(result._task.delegate_to),
                      "result": result._result})
 
     def v2_runner_on_ok(self, result):

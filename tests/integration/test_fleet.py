@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Several hosts in batches: where a run stops, what it says of each host, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import NamedTuple
+
+import pytest
+from conftest import IMAGES, Run, Site, sha256, snapshot
+
+HOSTS = ("canary", "second", "third")
+ON_THE_CONTROLLER = {f"ansible.builtin.{name}" for name in (
+    "assert", "debug", "fail", "include_role", "include_tasks", "set_fact", "validate_argument_spec")}
+
+
+class Fleet:
+    """Three hosts, all of them this machine, each with a library of its own."""
+
+    def __init__(self, make_site) -> None:
+        self.sites = {host: make_site(host) for host in HOSTS}
+        self.site = self.sites["canary"]
+        self.reports = self.site.home / "reports"
+        self.variables = {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state)}
+                          for host, site in self.sites.items()}
+
+    def run(self, playbook: str, *options: str, hosts: dict | None = None, everywhere: dict | None = None, **variables) -> Run:
+        """Run a playbook; ``hosts`` are variables of single hosts, ``everywhere`` of the inventory's group all."""
+        inventory = self.site.home / "hosts.yml"
+        inventory.write_text(json.dumps({"all": {
+            "hosts": {host: {**self.variables.get(host, {}), **(hosts or {}).get(host, {})} for host in [*HOSTS, *(set(hosts or {}) - set(HOSTS))]},
+            "vars": everywhere or {}}}))
+        return self.site.playbook(playbook, *options, inventory=inventory, dhash_library=None, dhash_state_dir=None,
+                                  dhash_fleet_report_dir=str(self.reports), **variables)
+
+    def report(self) -> dict:
+        """The newest report: what it says of each host."""
+        data = json.loads((max(self.reports.iterdir()) / "fleet.json").read_text(encoding="utf-8"))
+        return {host["host"]: host for host in data["hosts"]}
+
+    def page(self) -> str:
+        return (max(self.reports.iterdir()) / "index.html").read_text(encoding="utf-8")
+
+
+class Stopped(NamedTuple):
+    fleet: Fleet
+    before: dict
+    run: Run
+
+
+@pytest.fixture(scope="module")
+def stopped(make_site) -> Stopped:
+    """A run in which the second host's service does not start again."""
+    fleet = Fleet(make_site)
+    before = {host: (sha256(site.library), snapshot(site.folder, without=site.home)) for host, site in fleet.sites.items()}
+    broken = {"dhash_service_manager": "command", "dhash_restart_command": "sh -c 'echo <b>broken</b> >&2; exit 1'"}
+    return Stopped(fleet, before, fleet.run("migrate", hosts={"second": broken}))
+
+
+def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) -> None:
+    assert stopped.run.code != 0
+    assert stopped.run.recap["canary"]["failures"] == 0 and stopped.run.recap["second"]["failures"] == 1
+    assert "third" not in stopped.run.recap
+    site = stopped.fleet.sites["third"]
+    assert snapshot(site.folder, without=site.home) == stopped.before["third"][1]
+
+
+def test_the_host_that_failed_is_put_back_and_the_one_before_it_keeps_its_hashes(stopped: Stopped) -> None:
+    assert sha256(stopped.fleet.sites["second"].library) == stopped.before["second"][0]
+    assert sum("dhash" in image for image in stopped.fleet.sites["canary"].read()["images"]) == IMAGES - 5
+
+
+def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> None:
+    report = stopped.fleet.report()
+    assert {host: entry["phase"] for host, entry in report.items()} == {
+        "canary": "verified", "second": "put back", "third": "not begun"}
+    assert "Restart | Run the restart command" in report["second"]["cause"]
+    assert report["second"]["put_back"] == f"{stopped.fleet.sites['second'].library}.pre-dhash"
+    assert (report["canary"]["images"], report["canary"]["hashed"], report["canary"]["errors"]) == (IMAGES, IMAGES - 5, 5)
+    assert sum(report["canary"]["times"].values()) == IMAGES - 5
+    folder = max(stopped.fleet.reports.iterdir())
+    assert [name.startswith("migration-") and (folder / "canary" / name).exists() for name in report["canary"]["logs"]] == [True]
+    assert len(report["second"]["logs"]) == 2
+
+
+def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_text(stopped: Stopped) -> None:
+    page = stopped.fleet.page()
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
+    parser.feed(page)
+    assert not {tag for tag, _attributes in tags} & {"script", "img", "link", "iframe", "b"}
+    assert "default-src 'none'" in page and "1 of 3 hosts is done, 1 failed" in page
+    links = [attributes["href"] for tag, attributes in tags if tag == "a"]
+    assert links and not any(":" in link or link.startswith("/") for link in links)
+
+
+def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing_in_few_round_trips(stopped: Stopped) -> None:
+    again = stopped.fleet.run("migrate", dhash_serial=2)
+    assert again.code == 0, again.output
+    assert {host: entry["phase"] for host, entry in stopped.fleet.report().items()} == dict.fromkeys(HOSTS, "verified")
+    assert [entry["changed"] for entry in stopped.fleet.report().values()] == [False, True, True]
+    third = stopped.fleet.run("migrate")
+    assert third.code == 0 and third.changed() == []
+    for host in HOSTS:
+        over_the_wire = [record["task"] for record in third.results if record["host"] == host and record["status"] != "skipped"
+                         and not record["delegated"] and record["action"] not in ON_THE_CONTROLLER]
+        assert 5 < len(over_the_wire) <= 20, over_the_wire
+
+
+def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_site) -> None:
+    fleet = Fleet(make_site)
+    gone = {"gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "dhash_library": "/srv/library.json"}}
+    hosts = {**gone, "canary": {}, "second": {}}
+    run = fleet.run("migrate", "-e", '{"dhash_serial": [1, 4]}', hosts=hosts, everywhere={"ansible_ssh_timeout": 2})
+    assert run.code == 4, run.output
+    assert run.recap["gone"]["unreachable"] == 1 and run.recap["gone"]["failures"] == 0
+    report = fleet.report()
+    assert report["canary"]["phase"] == "verified"
+    assert report["gone"]["phase"].startswith("no answer")
+    assert report["second"]["phase"] == "stopped, since another host failed"
+
+    status = fleet.run("fleet_status", hosts=gone, everywhere={"ansible_ssh_timeout": 2}, dhash_fleet_status_file=str(fleet.site.home / "status.json"))
+    assert status.code == 0, status.output
+    found = {entry["host"]: entry for entry in json.loads((fleet.site.home / "status.json").read_text(encoding="utf-8"))}
+    assert (found["canary"]["hashed"], found["canary"]["good_backups"], found["canary"]["problem"]) == (IMAGES - 5, 1, "")
+    assert found["gone"]["problem"] == "unreachable"
+    lines = status.of("Show all hosts", "canary")["msg"]
+    assert len(lines) == 6 and lines[-1].endswith("! unreachable")
+
+
+def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(make_site) -> None:
+    fleet = Fleet(make_site)
+    before = snapshot(fleet.site.folder, without=fleet.site.home)
+    run = fleet.run("migrate", everywhere={"dhash_serial": 2})
+    assert run.code != 0 and "dhash_serial is set in the inventory" in run.output
+    assert snapshot(fleet.site.folder, without=fleet.site.home) == before
+
+
+def test_a_check_writes_no_report(make_site) -> None:
+    fleet = Fleet(make_site)
+    assert fleet.run("migrate", "--check").code == 0
+    assert not fleet.reports.exists()
+
+
+def test_a_report_lands_where_ansible_was_called_unless_another_folder_is_named(site: Site) -> None:
+    run = site.playbook("migrate", dhash_fleet_report_dir="reports-here", environment={"PWD": str(site.home)})
+    assert run.code == 0
+    assert [path.name for path in (site.home / "reports-here").iterdir()]
+    assert site.playbook("migrate", dhash_fleet_report_dir="").code == 0
+    assert len(list((site.home / "reports-here").iterdir())) == 1
