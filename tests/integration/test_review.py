@@ -110,6 +110,31 @@ def test_an_import_that_is_taken_back_gives_back_the_same_bytes(way: Way) -> Non
     assert again.code == 0 and again.changed() == []
 
 
+def test_what_a_person_decides_in_the_page_with_keys_is_what_is_imported(way: Way, tmp_path: Path) -> None:
+    chromium = pytest.importorskip("chromium", reason="needs selenium (requirements-dev.txt)")
+    if not chromium.CHROMIUM or not chromium.CHROMEDRIVER:
+        pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
+    (tmp_path / "downloads").mkdir()
+    browser = chromium.Browser(tmp_path / "profile", tmp_path / "downloads")
+    try:
+        page = way.fetched / "localhost/review.html"
+        browser.open(page)
+        browser.press("1", "u", "2", "3")  # keep left, no, right; and the next ones are different
+        browser.reopen(page)
+        exported = browser.exported()
+    finally:
+        browser.quit()
+    first, second = json.loads(exported)["matches"][:2]
+    assert (first["keepImage"], second["keepImage"]) == ("image2", "both")
+    decisions = tmp_path / "decisions.json"
+    decisions.write_text(exported, encoding="utf-8")
+    run = way.site.playbook("review_import", dhash_review_queues=str(decisions))
+    assert run.code == 0, run.output
+    paths = {image["path"] for image in way.site.read()["images"]}
+    assert first["image1"]["path"] not in paths and {second["image1"]["path"], second["image2"]["path"]} <= paths
+    assert way.site.playbook("review_import", dhash_review_state="absent").code == 0
+
+
 def test_all_that_is_wrong_with_decisions_is_said_at_once_and_nothing_is_changed(way: Way) -> None:
     queue = json.loads(way.decisions.read_text())
     queue["matches"][0]["image1"]["dhash"] = "0" * 16
