@@ -84,7 +84,8 @@ class Hosts:
     def run(self, *options: str) -> Run:
         inventory = self.site.home / "hosts.json"
         inventory.write_text(json.dumps({"all": {"hosts": self.variables}}), encoding="utf-8")
-        return self.site.playbook("migrate", *options, inventory=inventory, dhash_library=None, dhash_state_dir=None)
+        return self.site.playbook("migrate", *options, inventory=inventory, dhash_library=None, dhash_state_dir=None,
+                                  dhash_serial="100%")
 
 
 @pytest.fixture(scope="module")
