@@ -15,7 +15,6 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-MODULE = "mobius.dhash.library_migrate"
 LONGEST_RUN = 30 * 24 * 3600  # async_wrapper kills after that many seconds
 FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
@@ -31,6 +30,9 @@ display = Display()
 class ActionModule(ActionBase):
     """Poll the module's progress file, which costs a ``cat``, and its job, which costs a module, less often."""
 
+    MODULE = "mobius.dhash.library_migrate"
+    WORK = "migration"
+
     _supports_check_mode = True
     _supports_async = False
 
@@ -38,13 +40,13 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self._task_vars = task_vars
         if self._task.check_mode:
-            return self._execute_module(MODULE, dict(self._task.args), task_vars=task_vars)
+            return self._execute_module(self.MODULE, dict(self._task.args), task_vars=task_vars)
         async_dir = self.get_shell_option("async_dir", default="~/.ansible_async")
         progress_name = f"mobius-dhash-{secrets.token_hex(8)}.progress"
         arguments = {**self._task.args, "progress_file": self._connection._shell.join_path(async_dir, progress_name)}
         self._task.async_val = LONGEST_RUN
         try:
-            job = self._execute_module(MODULE, arguments, task_vars=task_vars, wrap_async=True)
+            job = self._execute_module(self.MODULE, arguments, task_vars=task_vars, wrap_async=True)
         finally:
             self._task.async_val = 0
         if job.get("failed") or "ansible_job_id" not in job:
@@ -78,10 +80,10 @@ class ActionModule(ActionBase):
             if result.get("msg") == "could not find job" and time.monotonic() - started < SECONDS_TO_START:
                 continue
             if result.get("failed") and "ansible_job_id" not in result:
-                raise AnsibleActionFail(f"The migration runs on, but its state cannot be read: {result.get('msg')}")
+                raise AnsibleActionFail(f"The {self.WORK} runs on, but its state cannot be read: {result.get('msg')}")
             if gone > POLLS_AFTER_DEATH or "data" in result:  # what async_wrapper tells of a module that has told nothing
                 self._job(job_id, async_dir, "cleanup")
-                raise AnsibleActionFail(f"{self._task.args.get('library')}: the migration was ended before its time (killed, out of"
+                raise AnsibleActionFail(f"{self._task.args.get('library')}: the {self.WORK} was ended before its time (killed, out of"
                                         " memory, or the host went down). What it has hashed is kept: run again.")
             if result.get("finished"):
                 self._job(job_id, async_dir, "cleanup")

@@ -64,9 +64,9 @@ class Source(NamedTuple):
 
 def check(settings: Settings) -> dict:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, hashes nothing. Raises ``DhashError``."""
-    limits = _limits_text(settings.limits)
+    limits = limits_text(settings.limits)
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits) as journal:
-        source = _survey(settings, *_read_settled(settings.library), journal)
+        source = _survey(settings, *read_settled(settings.library), journal)
         pending = sum(image.entry is None for image in source.images)
         result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
         expected = _expect_known_failures_again(source)
@@ -90,7 +90,7 @@ def run(settings: Settings, progress: Callable[[dict], None]) -> dict:
     """
     _hashing.require_numpy()
     if not os.path.exists(f"{settings.library}.lock"):
-        _read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
+        read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
     operation = "dry-run" if settings.dry_run else "migration" if settings.limit is None else "test-migration"
     with _durable.lock(settings.library, operation, settings.run, settings.lock_timeout), \
             _report.Log(settings.log_dir, settings.library, operation) as log:
@@ -127,9 +127,9 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
     """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
     if not settings.dry_run and settings.limit is None and _deploy.is_cut_short(settings.library, settings.state):
         _deploy.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
-    read = _read_settled(settings.library)
+    read = read_settled(settings.library)
     journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                   _limits_text(settings.limits))
+                                                   limits_text(settings.limits))
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged: it is set aside as {set_aside}, all is hashed anew")
@@ -150,16 +150,23 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
 
 
 def _survey(settings: Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
-    """Look each image of the library up in the journal by the size and time of change of its file."""
     if settings.limit is not None:
         library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
-    folder = os.path.dirname(settings.library)
+    return survey(settings.library, library, digest, journal)
+
+
+def survey(path: str, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
+    """Look each image of the library at ``path`` up in the journal by the size and time of change of its file."""
+    folder = os.path.dirname(path)
     images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
-    return Source(settings.library, library, digest, images)
+    return Source(path, library, digest, images)
 
 
-def _read_settled(path: str) -> tuple[_library.Library, str]:
-    """Read a library that a writer may be in the middle of writing in place; what stays broken is broken."""
+def read_settled(path: str) -> tuple[_library.Library, str]:
+    """Read a library that a writer may be in the middle of writing in place; with its digest. Raises ``LibraryError``.
+
+    What stays broken is broken.
+    """
     for _attempt in range(CHANGING_READS):
         before = _time_of_change(path)
         try:
@@ -206,10 +213,21 @@ def _expect_again(source: Source, failed: dict[str, Entry]) -> Source:
 
 def _hash_pending(source: Source, settings: Settings, journal: _journal.Journal,
                   meter: _report.Meter) -> tuple[Source, int]:
-    """Hash the files that the journal does not know, each once, with a checkpoint after every batch."""
+    """Hash the files that the journal does not know, each once."""
     pending = {image.path: image for image in source.images if image.entry is None}
+    fresh = hash_images(pending, settings, journal, meter)
+    images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
+    return source._replace(images=images), len(pending)
+
+
+def hash_images(pending: dict[str, Image], settings: Settings, journal: _journal.Journal,
+                meter: _report.Meter) -> dict[str, Entry]:
+    """Hash the files ``pending``, by path, into the journal, with a checkpoint after every batch; what became of each.
+
+    Raises ``DhashError``.
+    """
     if not pending:
-        return source, 0
+        return {}
     meter.start(len(pending))
     fresh: dict[str, Entry] = {}
     for batch in _hashing.hash_in_batches(
@@ -220,8 +238,7 @@ def _hash_pending(source: Source, settings: Settings, journal: _journal.Journal,
              entry)
             for path, result, entry in batch if entry.kind is None or entry.kind in _journal.REMEMBERED_KINDS])
         fresh.update((path, entry) for path, _result, entry in batch)
-    images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
-    return source._replace(images=images), len(pending)
+    return fresh
 
 
 def _assemble(source: Source, settings: Settings, journal: _journal.Journal, write_note: bool) -> _assembly.Migrated:
@@ -306,5 +323,6 @@ def _write_output(source: Source, migrated: _assembly.Migrated, result: dict, se
             _durable.remove(last.output)  # of a rollback that was not carried out
 
 
-def _limits_text(limits: _decode.Limits) -> str:
+def limits_text(limits: _decode.Limits) -> str:
+    """The limits in force as the journal knows them."""
     return f"{limits.file_bytes} bytes, {limits.pixels} pixels, {limits.memory_bytes} bytes of memory"

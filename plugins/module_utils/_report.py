@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library, _state
@@ -146,6 +146,22 @@ def write(path: str, result: dict, value: dict[str, Any], library: str) -> None:
     text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
     _durable.make_folder(os.path.dirname(path), 0o750)
     _durable.write(path, [text.encode("utf-8", "backslashreplace")], mode=0o640, owner_of=library)
+
+
+@contextlib.contextmanager
+def progress_to(path: str | None) -> Iterator[Callable[[dict], None]]:
+    """What replaces the file ``path`` by the state of the work, for the action plugin to read; None: nothing does."""
+    def progress(state: dict) -> None:
+        if path is not None:
+            with open(f"{path}.new", "w", encoding="utf-8") as file:
+                json.dump({"process": os.getpid(), **state}, file)
+            os.replace(f"{path}.new", path)
+    try:
+        progress({})
+        yield progress
+    finally:
+        if path is not None and os.path.exists(path):
+            os.unlink(path)
 
 
 class Meter:

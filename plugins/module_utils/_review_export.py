@@ -12,16 +12,14 @@ since is not overwritten, but set aside.
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _decode, _durable, _hashing, _library, _review_memory, _review_previews, _review_queue)
+    _backups, _csv, _decode, _durable, _hashing, _library, _review_memory, _review_previews, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "decided_matches", "clusters", "previews",
@@ -32,9 +30,6 @@ NAMES = {"json": "queue.json", "csv": "queue.csv", "html": "review.html"}
 SIDES = ("filename", "path", "dhash", "width", "height", "bytes", "format", "modifiedAt", "preview")
 COLUMNS = ("id", "cluster", "hammingDistance", "verticalDistance", "confidence", "needsReview", "reviewStatus",
            "reviewNotes", "isDuplicate", "keepImage", "proposedKeep", "proposedReason", "createdAt")
-# A cell that begins so is a formula for a spreadsheet. Source: OWASP, CSV Injection; the last four are full-width.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-CSV_PART = 1000  # rows that are encoded together
 
 
 class Settings(NamedTuple):
@@ -193,28 +188,10 @@ def _pieces(settings: Settings, export: Export, exported_at: str) -> Iterator[st
 
 
 def csv_lines(matches: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
-    """``matches`` as CSV (RFC 4180) in UTF-8, with the byte order mark by which spreadsheets know it.
-
-    A cell that a spreadsheet would take for a formula begins with an apostrophe.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow([*COLUMNS[:1], *(f"image{number}.{key}" for number in (1, 2) for key in SIDES), *COLUMNS[1:]])
-    yield b"\xef\xbb\xbf"
-    for number, match in enumerate(matches, start=1):
-        sides = (match[image][key] for image in ("image1", "image2") for key in SIDES)
-        writer.writerow(map(_cell, [match["id"], *sides, *(match[key] for key in COLUMNS[1:])]))
-        if number % CSV_PART == 0:
-            yield _library.encode(buffer.getvalue())
-            buffer.seek(0)
-            buffer.truncate()
-    yield _library.encode(buffer.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    """``matches`` as CSV."""
+    head = [*COLUMNS[:1], *(f"image{number}.{key}" for number in (1, 2) for key in SIDES), *COLUMNS[1:]]
+    return _csv.lines(head, ([match["id"], *(match[image][key] for image in ("image1", "image2") for key in SIDES),
+                              *(match[key] for key in COLUMNS[1:])] for match in matches))
 
 
 def _digest(chunks: Iterator[bytes]) -> str:

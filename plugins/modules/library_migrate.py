@@ -214,28 +214,9 @@ summary:
   elements: str
 """
 
-import contextlib
-import json
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _migration, _report, _settings
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-
-
-@contextlib.contextmanager
-def progress_to(path):
-    def progress(state):
-        if path is not None:
-            with open(f"{path}.new", "w", encoding="utf-8") as file:
-                json.dump({"process": os.getpid(), **state}, file)
-            os.replace(f"{path}.new", path)
-    try:
-        progress({})
-        yield progress
-    finally:
-        if path is not None and os.path.exists(path):
-            os.unlink(path)
 
 
 def main():
@@ -259,7 +240,7 @@ def main():
         if module.check_mode:
             result = _migration.check(settings)
         else:
-            with progress_to(module.params["progress_file"]) as progress:
+            with _report.progress_to(module.params["progress_file"]) as progress:
                 result = _migration.run(settings, progress)
             result["summary"] = _report.summary_lines(result)
     except DhashError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,21 +18,33 @@ from conftest import IMAGES, ROOT, Site, sha256
 class Case(NamedTuple):
     """What a module is called with, after which other calls, and whether a first call changes anything."""
 
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | Callable[[Site], dict[str, Any]]
     after: tuple[tuple[str, dict[str, Any]], ...] = ()
     changes: bool = True
 
 
 MIGRATED = (("library_backup", {}), ("library_migrate", {}))
 DEPLOYED = (*MIGRATED, ("library_deploy", {}))
+
+
+def of_two_hosts(site: Site) -> dict[str, Any]:
+    """The hashes of the site, as those of two hosts."""
+    (exported,) = site.state.glob("*/exchange/hashes.jsonl.gz")
+    return {"hashes": {"one": str(exported), "two": str(exported)}, "dest": str(site.folder / "duplicates")}
+
+
 CASES = {
+    "fleet_duplicates": Case(of_two_hosts, (*DEPLOYED, ("hash_export", {}))),
+    "hash_export": Case({}, (*DEPLOYED, ("hash_export", {})), changes=False),
     "host_info": Case({"ffmpeg": "required", "node_min_version": "1"}, changes=False),
     "image_hash": Case({"sample": 5}, DEPLOYED, changes=False),
+    "journal_merge": Case({}, (("journal_merge", {}),), changes=False),
     "library_backup": Case({}),
     "library_backup_info": Case({}, MIGRATED, changes=False),
     "library_deploy": Case({}, MIGRATED),
     "library_deploy announced": Case({"state": "announced"}, MIGRATED),
     "library_deploy verified": Case({"state": "verified"}, DEPLOYED),
+    "library_hash": Case({"share": 0}, (("journal_merge", {}),), changes=False),
     "library_info": Case({}, DEPLOYED, changes=False),
     "library_migrate": Case({}),
     "library_migrate dry_run": Case({"dry_run": True}, changes=False),
@@ -41,22 +54,25 @@ CASES = {
     "review_import": Case({"state": "absent"}, DEPLOYED, changes=False),
     "library_rollback": Case({}, DEPLOYED),
 }
-WITHOUT_STATE = ("host_info", "image_hash")
+WITHOUT_STATE = ("host_info", "image_hash", "fleet_duplicates")
+WITHOUT_DIFF = ("library_deploy announced", "library_deploy verified")
+WITHOUT_LIBRARY = ("fleet_duplicates",)
 
 
-def call(site: Site, name: str, arguments: dict[str, Any], check: bool = False) -> dict:
+def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict:
     module = name.split()[0]
     state = {} if module in WITHOUT_STATE else {"state_dir": str(site.state)}
-    result = site.module(module, check, library=str(site.library), **state, **arguments)
+    library = {} if module in WITHOUT_LIBRARY else {"library": str(site.library)}
+    result = site.module(module, check, **library, **state, **(arguments(site) if callable(arguments) else arguments))
     assert not result.get("failed"), result
     return result
 
 
 def tree(site: Site) -> dict[str, tuple]:
-    """The snapshot, less what is no change: who held the lock, what the journal knows, when a rehearsal passed."""
+    """The snapshot, less what is no change: who held a lock, what the journal knows and hands over, when a rehearsal passed."""
     found = site.snapshot()
     return {name: (mode, content) if name.endswith(".lock") else (mode, time, content)
-            for name, (mode, time, content) in found.items() if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json)?", name)}
+            for name, (mode, time, content) in found.items() if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json|/exchange(\.lock|/.*)?)?", name)}
 
 
 def test_no_module_is_left_out() -> None:
@@ -77,8 +93,8 @@ def test_check_says_what_the_run_does_and_a_second_run_does_nothing(name: str, s
     after = tree(site)
     if case.changes:
         assert after != before
-        assert "diff" in first or case.arguments.get("state")
-    elif "dry_run" not in case.arguments:
+        assert "diff" in first or name in WITHOUT_DIFF
+    elif name != "library_migrate dry_run":
         assert after == before
     assert call(site, name, case.arguments, check=True)["changed"] is False
     assert tree(site) == after

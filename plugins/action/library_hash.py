@@ -1,0 +1,16 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the module in the background of the host, and show how far it is while it hashes: as a migration does."""
+
+from __future__ import annotations
+
+from ansible_collections.mobius.dhash.plugins.action import library_migrate
+
+
+class ActionModule(library_migrate.ActionModule):
+    """The same for a share of a library."""
+
+    MODULE = "mobius.dhash.library_hash"
+    WORK = "hashing of a share"

@@ -1,0 +1,253 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One library that several hosts see: each hashes a share into its own journal, one of them, the leader, merges.
+
+The leader lists what its journal does not know (:func:`merge`); each host takes every n-th of that list and hands over
+what it has hashed (:func:`hash_share`); the leader merges, and an ordinary migration on it hashes what is left. An
+entry counts only for a file that has the same size and time of change where the leader sees it.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _decode, _dhash, _exchange, _formats, _hashing, _journal, _migration, _report)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
+
+DECODERS = ("pillow", "pillow_heif", "ffmpeg")
+# DESIGN section 3: what has the same hash on every host, whatever the version of its Pillow.
+SAME_EVERYWHERE = ("JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF", "PBM", "PGM", "PPM")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+LONGEST_ERROR = 4096
+BATCH = 1000  # entries in one commit of a merge
+
+
+class Listed(NamedTuple):
+    """An image that is to be hashed: its path as the library has it, and its file as the leader sees it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+class Merge(NamedTuple):
+    """What a merge works with. ``library`` is the real file; ``files`` were handed over by other hosts."""
+
+    library: str
+    state: str
+    run: str
+    algorithm: str
+    limits: _decode.Limits
+    files: Sequence[str]
+    lock_timeout: float
+
+
+def check_merge(settings: Merge) -> dict[str, Any]:
+    """What :func:`merge` would do, as its result; writes nothing and takes no lock. Raises ``DhashError``."""
+    with _journal.open_for_reading(settings.state, settings.algorithm,
+                                   _migration.limits_text(settings.limits)) as journal:
+        return _merge(settings, journal, lambda _taken: None)[0]
+
+
+def merge(settings: Merge) -> dict[str, Any]:
+    """Take what other hosts have hashed into this host's journal, and list what is still to be hashed.
+
+    A file that is damaged, or of another algorithm, is refused as a whole and named in ``refused``. Of an image whose
+    file has changed since nothing is taken. Raises ``DhashError``.
+    """
+    _migration.read_settled(settings.library)  # a library that is refused gets no state folder
+    with _exchange.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
+        journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
+                                                       _migration.limits_text(settings.limits))
+        with journal:
+            result, left = _merge(settings, journal, journal.record)
+        listed = _exchange.path_in(settings.state, _exchange.PENDING)
+        _exchange.write(listed, _exchange.PENDING, {"algorithm": settings.algorithm, "decoders": _decoders()},
+                        map(list, left))
+    return {**result, "list": listed, "journal_set_aside": set_aside}
+
+
+def _merge(settings: Merge, journal: _journal.Journal,
+           record: Callable[[list[tuple[str, int, int, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
+    limits = _migration.limits_text(settings.limits)
+    source = _migration.survey(settings.library, *_migration.read_settled(settings.library), journal)
+    pending = {image["path"]: found for image, found in zip(source.library.value["images"], source.images)
+               if found.entry is None}
+    counts: Counter[str] = Counter(dict.fromkeys(("taken", "outdated", "not_pending"), 0))
+    refused = []
+    for file in settings.files:
+        try:
+            header = _exchange.require_sound(file, _exchange.ENTRIES, _to_entry)
+            if header.get("algorithm") != settings.algorithm:
+                raise DhashError(f"its hashes are not of algorithm {settings.algorithm}", file,
+                                 "Set dhash_algorithm the same for all hosts.")
+        except DhashError as error:
+            refused.append(str(error))
+            continue
+        fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits)
+        while batch := list(itertools.islice(fitting, BATCH)):
+            record(batch)
+    # What the leader cannot look at has neither size nor time: others have nothing to hold it against.
+    left = sorted(Listed(path, image.size, image.mtime_ns) for path, image in pending.items()
+                  if (image.size, image.mtime_ns) != (0, 0))
+    result = {"images": len(source.images), "to_hash": len(pending), "pending": len(left), **counts, "refused": refused}
+    return result, left
+
+
+def _fitting(file: str, pending: dict[str, _migration.Image], counts: Counter[str],
+             too_large: bool) -> Iterator[tuple[str, int, int, Entry]]:
+    """What the journal can take from ``file``, which is no longer pending then."""
+    for listed, entry in _exchange.read(file, _exchange.ENTRIES, _to_entry):
+        image = pending.get(listed.path)
+        if image is None or (entry.kind == "too_large" and not too_large):
+            counts["not_pending"] += 1
+        elif (image.size, image.mtime_ns) != (listed.size, listed.mtime_ns):
+            counts["outdated"] += 1
+        else:
+            counts["taken"] += 1
+            del pending[listed.path]
+            yield image.path, image.size, image.mtime_ns, entry
+
+
+def check_share(settings: _migration.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
+    """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
+    with _journal.open_for_reading(settings.state, settings.terms.algorithm,
+                                   _migration.limits_text(settings.limits)) as journal:
+        return _Share(settings, file, share, shares, journal).result
+
+
+def hash_share(settings: _migration.Settings, file: str, share: int | None, shares: int,
+               progress: Callable[[dict], None]) -> dict[str, Any]:
+    """Hash every ``shares``-th image of the list ``file``, from number ``share`` on, into this host's journal.
+
+    Without a ``share`` nothing is hashed. What the journal then knows of these images, or without a share of the whole
+    list, is written to a file for the leader. ``progress`` is called as by a migration. Raises ``DhashError``.
+    """
+    if share is not None:
+        _hashing.require_numpy()
+    _exchange.header_of(file, _exchange.PENDING)
+    with _exchange.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
+        journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
+                                                       _migration.limits_text(settings.limits))
+        with journal, _report.Log(None, settings.library, "share") as log:
+            work = _Share(settings, file, share, shares, journal)
+            fresh = {}
+            if share is not None:
+                fresh = _migration.hash_images(work.pending, settings, journal, _report.Meter(progress, log))
+            kinds = Counter(entry.kind for entry in fresh.values() if entry.kind)
+            handed_over = _exchange.path_in(settings.state, _exchange.ENTRIES)
+            count = _exchange.write(
+                handed_over, _exchange.ENTRIES,
+                {"algorithm": settings.terms.algorithm, "limits": _migration.limits_text(settings.limits)},
+                work.known_now())
+    return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if share is not None else work.result["to_hash"],
+            "errors": sum(kinds.values()), "errors_by_kind": dict(sorted(kinds.items())),
+            "handed_over": count, "entries": handed_over, "journal_set_aside": set_aside}
+
+
+class _Share:
+    """The images of a share as this host sees them, and which of them it has to hash."""
+
+    def __init__(self, settings: _migration.Settings, file: str, share: int | None, shares: int,
+                 journal: _journal.Journal) -> None:
+        self._folder = os.path.dirname(settings.library)
+        self._settings = settings
+        self._journal = journal
+        header = _exchange.require_sound(file, _exchange.PENDING, _to_listed)
+        if header.get("algorithm") != settings.terms.algorithm:
+            raise DhashError(f"this list is not of algorithm {settings.terms.algorithm}", file,
+                             "Set dhash_algorithm the same for all hosts.")
+        self._same_decoders = header.get("decoders") == _decoders()
+        self._mine: list[Listed] = []
+        self.pending: dict[str, _migration.Image] = {}
+        counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
+        listed = _exchange.read(file, _exchange.PENDING, _to_listed)
+        images = 0
+        for image in listed if share is None else itertools.islice(listed, share, None, shares):
+            images += 1
+            path = os.path.join(self._folder, image.path)
+            what = self._look_at(path, image)
+            if what is None:
+                self._mine.append(image)
+                self.pending[path] = _migration.Image(path, image.size, image.mtime_ns, None)
+            else:
+                counts[what] += 1
+                if what == "known":
+                    self._mine.append(image)
+        self.result = {"images": images, "to_hash": len(self.pending), **counts}
+
+    def known_now(self) -> Iterator[list]:
+        """The rows that are handed over: what the journal knows of the files as the leader sees them."""
+        for image in self._mine:
+            entry = self._journal.known(os.path.join(self._folder, image.path), image.size, image.mtime_ns)
+            if entry and (self._same_decoders or entry.kind is None):
+                yield [*image, *entry]
+
+    def _look_at(self, path: str, image: Listed) -> str | None:
+        """What there is to say of the image; None where it is to be hashed."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return "missing"
+        if (status.st_size, status.st_mtime_ns) != (image.size, image.mtime_ns):
+            return "differing"
+        if not (self._same_decoders or self._settings.terms.algorithm == "pillow" and _is_same_everywhere(
+                path, self._settings.media_roots, self._settings.limits)):
+            return "left_to_leader"
+        return "known" if self._journal.known(path, image.size, image.mtime_ns) else None
+
+
+def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: _decode.Limits) -> bool:
+    """Whether the hash of the file at ``path`` depends on no decoder's version."""
+    try:
+        with _decode.opened(path, media_roots, limits) as (file, _status):
+            return _decode.identify(file.read(_formats.HEAD_BYTES)).name in SAME_EVERYWHERE
+    except ImageError:
+        return False
+
+
+@functools.lru_cache(maxsize=None)
+def _decoders() -> dict[str, str | None]:
+    """The versions of all decoders that a hash may depend on."""
+    try:
+        heif = metadata.version("pillow-heif")
+    except metadata.PackageNotFoundError:
+        heif = None
+    return {**_decode.decoder_versions(), "pillow_heif": heif}
+
+
+def _to_listed(row: list) -> Listed:
+    path, size, mtime_ns = row
+    return Listed(_exchange.text(path), _exchange.whole(size), _exchange.whole(mtime_ns, -(1 << 63)))
+
+
+def _to_entry(row: list) -> tuple[Listed, Entry]:
+    """A row of journal entries. Raises ValueError unless it is as this collection writes them."""
+    entry = Entry(*row[3:])
+    if type(entry.low_detail) is not bool:
+        raise ValueError("low_detail is wrong")
+    if not isinstance(entry.hashed_at, str) or not TIME.fullmatch(entry.hashed_at):
+        raise ValueError("hashed_at is wrong")
+    if type(entry.seconds) not in (int, float) or not 0 <= entry.seconds < math.inf:
+        raise ValueError("seconds is wrong")
+    if entry.kind is None:
+        sound = (_dhash.is_hex(entry.dhash) and _dhash.is_hex(entry.vertical) and entry.decoder in DECODERS
+                 and entry.error is None)
+    else:
+        sound = entry.kind in _journal.REMEMBERED_KINDS and entry.dhash is entry.vertical is entry.decoder is None
+        _exchange.text(entry.error, LONGEST_ERROR)
+    if not sound:
+        raise ValueError("a hash or an error is wrong")
+    return _to_listed(row[:3]), entry

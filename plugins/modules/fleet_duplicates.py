@@ -1,0 +1,141 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fleet_duplicates
+short_description: Report the images that several hosts hold
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Compares the hashes that M(mobius.dhash.hash_export) has written on several hosts, and writes which images more than one of them
+    holds, as JSON and as CSV. It runs where these files were fetched to, on the controller.
+  - The search is exact. Images that match directly or by way of others make a group; two images of one host are no match.
+  - A host whose file is damaged, or whose hashes are of another algorithm than the first host's, is left out with a warning.
+  - A report that is there already is not written again.
+requirements:
+  - numpy >= 1.24
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+options:
+  hashes:
+    description: The file of each host, by the host's name.
+    type: dict
+    required: true
+  threshold:
+    description: The largest Hamming distance at which two images are called duplicates.
+    type: int
+    default: 10
+  confirm:
+    description: Whether pairs that the vertical hash refutes are left out.
+    type: bool
+    default: true
+  dest:
+    description: The folder for C(duplicates.json) and C(duplicates.csv). It is made where it is not there.
+    type: path
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Compare two hosts
+  mobius.dhash.fleet_duplicates:
+    hashes:
+      host1: hashes/host1.jsonl.gz
+      host2: hashes/host2.jsonl.gz
+    dest: reports
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+hosts:
+  description: The number of hosts that were compared.
+  returned: success
+  type: int
+images:
+  description: The number of their images.
+  returned: success
+  type: int
+threshold:
+  description: The largest distance.
+  returned: success
+  type: int
+pairs:
+  description: The number of pairs of images of different hosts within that distance.
+  returned: success
+  type: int
+refuted:
+  description: How many more the vertical hash refutes.
+  returned: success
+  type: int
+groups:
+  description: The number of groups.
+  returned: success
+  type: int
+grouped_images:
+  description: The number of images in them.
+  returned: success
+  type: int
+host_pairs:
+  description: The number of pairs of any two hosts that have some.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{hosts: [host1, host2], pairs: 12}]
+left_out:
+  description: The hosts that were left out, and why.
+  returned: success
+  type: dict
+files:
+  description: The files of the report.
+  returned: success
+  type: list
+  elements: str
+written:
+  description: Those of them that were, or in check mode would be, written.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _fleet_duplicates
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            hashes=dict(type="dict", required=True),
+            threshold=dict(type="int", default=10),
+            confirm=dict(type="bool", default=True),
+            dest=dict(type="path", required=True),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    if not 0 <= params["threshold"] <= 64:
+        module.fail_json(msg=f"threshold is {params['threshold']}: it has to be from 0 to 64")
+    try:
+        files = {str(host): str(file) for host, file in params["hashes"].items()}
+        result = _fleet_duplicates.find(files, params["threshold"], params["confirm"], os.path.abspath(params["dest"]),
+                                        module.check_mode)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    if module._diff:
+        folder = params["dest"]
+        result["diff"] = {"before_header": folder, "after_header": folder, "before": "",
+                          "after": "".join(f"{os.path.basename(path)}: {result['groups']} groups\n" for path in result["written"])}
+    for host, reason in result["left_out"].items():
+        module.warn(f"{host} is left out: {reason}")
+    module.exit_json(changed=bool(result["written"]), **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: hash_export
+short_description: Write the hashes of a library to a file, for other libraries to be compared with
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Writes, for each hashed image of a migrated C(library.json), its path, both its hashes and its size. No picture is opened.
+  - Images that are too flat to be matched by hash are left out.
+  - The file lies in the state folder, and is no change. In check mode it is not written.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.changing
+  - mobius.dhash._options
+  - mobius.dhash._options.lock
+"""
+
+EXAMPLES = r"""
+- name: Write the hashes
+  mobius.dhash.hash_export:
+    library: /srv/mobius/library.json
+  register: exported
+
+- name: Fetch them
+  ansible.builtin.fetch:
+    src: "{{ exported.hashes }}"
+    dest: "hashes/{{ inventory_hostname }}.jsonl.gz"
+    flat: true
+"""
+
+RETURN = r"""
+images:
+  description: The number of images in the library.
+  returned: success
+  type: int
+hashed:
+  description: The number of images with a hash.
+  returned: success
+  type: int
+algorithm:
+  description: The algorithm of the hashes.
+  returned: success
+  type: str
+  sample: pillow
+exported:
+  description: The number of images whose hashes were written.
+  returned: success, not in check mode
+  type: int
+hashes:
+  description: The file.
+  returned: success, not in check mode
+  type: str
+  sample: /var/lib/mobius-dhash/mobius-0123456789ab/exchange/hashes.jsonl.gz
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def main():
+    module = AnsibleModule(argument_spec=dict(**_arguments.LIBRARY, **_arguments.LOCK), supports_check_mode=True)
+    try:
+        library, state = _arguments.library_and_state(module.params)
+        if module.check_mode:
+            result = _fleet_duplicates.check_export(library)
+        else:
+            result = _fleet_duplicates.export(library, state, _state.new_run(), module.params["lock_timeout"])
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
