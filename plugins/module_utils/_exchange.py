@@ -90,7 +90,7 @@ def read(path: str, kind: str, parse: Callable[[list], Row]) -> Iterator[Row]:
     """
     header_of(path, kind)
     with contextlib.closing(_lines(path)) as lines:
-        next(lines)
+        next(lines, None)  # the header
         count, end = 0, None
         for value in lines:
             if end is not None or not isinstance(value, (dict, list)):
@@ -119,7 +119,7 @@ def require_sound(path: str, kind: str, parse: Callable[[list], Any]) -> dict[st
 
 def whole(value: Any, least: int = 0) -> int:
     """``value``, if it is an integer that SQLite can hold. Raises ValueError."""
-    if type(value) is not int or not least <= value < 1 << 63:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 63:
         raise ValueError("a number is out of bounds")
     return value
 

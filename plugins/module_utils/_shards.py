@@ -236,11 +236,11 @@ def _to_listed(row: list) -> Listed:
 def _to_entry(row: list) -> tuple[Listed, Entry]:
     """A row of journal entries. Raises ValueError unless it is as this collection writes them."""
     entry = Entry(*row[3:])
-    if type(entry.low_detail) is not bool:
+    if not isinstance(entry.low_detail, bool):
         raise ValueError("low_detail is wrong")
     if not isinstance(entry.hashed_at, str) or not TIME.fullmatch(entry.hashed_at):
         raise ValueError("hashed_at is wrong")
-    if type(entry.seconds) not in (int, float) or not 0 <= entry.seconds < math.inf:
+    if not isinstance(entry.seconds, (int, float)) or isinstance(entry.seconds, bool) or not 0 <= entry.seconds < math.inf:
         raise ValueError("seconds is wrong")
     if entry.kind is None:
         sound = (_dhash.is_hex(entry.dhash) and _dhash.is_hex(entry.vertical) and entry.decoder in DECODERS

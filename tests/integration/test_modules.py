@@ -72,7 +72,8 @@ def tree(site: Site) -> dict[str, tuple]:
     """The snapshot, less what is no change: who held a lock, what the journal knows and hands over, when a rehearsal passed."""
     found = site.snapshot()
     return {name: (mode, content) if name.endswith(".lock") else (mode, time, content)
-            for name, (mode, time, content) in found.items() if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json|/exchange(\.lock|/.*)?)?", name)}
+            for name, (mode, time, content) in found.items()
+            if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json|/exchange(\.lock|/.*)?)?", name)}
 
 
 def test_no_module_is_left_out() -> None:
