@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test unit integration review crash sanity lint docs-lint changelog-lint molecule build bench clean
+.PHONY: help demo test unit integration review crash sanity lint docs-lint changelog-lint molecule-localhost molecule build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -23,7 +23,7 @@ demo: .venv/.demo ## Draw a library of 300 pictures into demo/, migrate it on th
 	$(BIN)/ansible-playbook mobius.dhash.migrate -i inventory/demo
 	@$(BIN)/python tests/support/show_demo.py demo
 
-test: clean-results unit integration review crash sanity lint docs-lint changelog-lint molecule ## All gates, one after the other, up to the first that fails
+test: clean-results unit integration review crash sanity lint docs-lint changelog-lint molecule-localhost ## All gates, one after the other, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 unit: .venv/.dev ## Unit tests
@@ -51,8 +51,11 @@ docs-lint: .venv/.dev ## The documentation of modules, roles and playbooks
 changelog-lint: .venv/.dev ## The changelog fragments
 	@$(GATE) changelog-lint $(BIN)/antsibull-changelog lint
 
-molecule: .venv/.dev ## The migration as a Molecule scenario on this machine: check, converge, idempotence, verify
+molecule-localhost: .venv/.dev ## The migration as a Molecule scenario on this machine: check, converge, idempotence, verify
 	@$(GATE) molecule tests/molecule.sh localhost
+
+molecule: .venv/.dev ## The scenarios on hosts that are containers, which need root or Docker; one alone: make molecule SCENARIO=rollback
+	@tests/molecule.sh $(SCENARIO)
 
 build: .venv/.demo ## The collection's tarball, in dist/
 	@$(BIN)/ansible-galaxy collection build --force --output-path dist

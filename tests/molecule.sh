@@ -1,10 +1,108 @@
 #!/usr/bin/env bash
-# molecule.sh SCENARIO [ARGUMENT...]: runs `molecule test` with a home of its own, so that two runs share neither inventory nor cache.
+# molecule.sh [SCENARIO...]: runs Molecule's scenarios on hosts that are containers, all of them where none is named, three at a time.
+# Each scenario has an ANSIBLE_HOME of its own, so that no two share inventory or cache; its outcome is kept in test-results (JUnit).
+# MOLECULE_ENGINE is podman (default) or docker, MOLECULE_JOBS how many scenarios run at once. Nothing is left behind but the image.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-ANSIBLE_HOME=$(mktemp -d)
-export ANSIBLE_HOME
 export ANSIBLE_COLLECTIONS_PATH=$PWD/.ansible/collections
-trap 'rm -rf "$ANSIBLE_HOME"' EXIT
-.venv/bin/molecule test --scenario-name "$@"
+export MOBIUS_FLEET MOBIUS_FLEET_IMAGE MOBIUS_FLEET_PREFIX MOLECULE_ENGINE=${MOLECULE_ENGINE:-podman}
+export PATH=$PWD/.venv/bin:$PATH
+MOBIUS_FLEET=$(mktemp -d)
+
+if [ "$*" = localhost ]; then # needs no hosts
+  trap 'rm -rf "$MOBIUS_FLEET"' EXIT
+  ANSIBLE_HOME=$MOBIUS_FLEET molecule test --no-shared-state --scenario-name localhost
+  exit
+fi
+
+scenarios=("$@")
+if [ ${#scenarios[@]} -eq 0 ]; then
+  scenarios=(host_dies link_cut default) # the longest first
+  for file in extensions/molecule/*/molecule.yml; do
+    name=$(basename "$(dirname "$file")")
+    [[ " localhost ${scenarios[*]} " == *" $name "* ]] || scenarios+=("$name")
+  done
+fi
+
+MOBIUS_FLEET_PREFIX=mobius-$(basename "$MOBIUS_FLEET" | tr -dc '[:alnum:]' | tr '[:upper:]' '[:lower:]')-
+
+# shellcheck disable=SC2329 # called by trap
+clean_up() {
+  for connection in "$MOBIUS_FLEET"/home/*/cp/*; do # ssh keeps them open
+    if [ -S "$connection" ]; then ssh -o ControlPath="$connection" -O exit none 2>/dev/null || true; fi
+  done
+  "$MOLECULE_ENGINE" ps --all --format '{{.Names}}' | while read -r host; do # one by one: several at once have left some behind
+    if [[ $host == "$MOBIUS_FLEET_PREFIX"* ]]; then "$MOLECULE_ENGINE" rm --force --volumes "$host" >/dev/null; fi
+  done
+  rm -rf "$MOBIUS_FLEET"
+}
+
+# What the hosts need of this machine.
+declare -A packages=([podman]=podman [runc]=runc [iptables]=iptables [mmdebstrap]=mmdebstrap [ssh]=openssh-client [ip]=iproute2 [npm]=npm)
+missing=()
+for command in "${!packages[@]}"; do
+  [ "$MOLECULE_ENGINE" = docker ] && [[ $command =~ ^(podman|runc|iptables|mmdebstrap)$ ]] && continue
+  command -v "$command" >/dev/null || missing+=("${packages[$command]}")
+done
+if [ "$MOLECULE_ENGINE" = podman ] && [ -e /etc/debian_version ] && [ ! -e /usr/lib/podman/netavark ]; then missing+=(netavark); fi
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ "$(id -u)" -eq 0 ] && [ -e /etc/debian_version ]; then
+    echo "Installing: ${missing[*]}"
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "Missing: ${missing[*]}. On Debian and Ubuntu: sudo apt-get install ${missing[*]}" >&2
+    echo "With a Docker engine instead of podman: MOLECULE_ENGINE=docker make molecule" >&2
+    exit 1
+  fi
+fi
+if [ "$MOLECULE_ENGINE" = podman ] && [ "$(id -u)" -eq 0 ]; then
+  export CONTAINERS_CONF=${CONTAINERS_CONF:-$PWD/extensions/molecule/image/containers.conf}
+fi
+
+trap clean_up EXIT
+started=$SECONDS
+MOBIUS_FLEET_IMAGE=$(extensions/molecule/image/build.sh)
+echo "The image is $MOBIUS_FLEET_IMAGE, after $((SECONDS - started)) s"
+
+# What the hosts see as /srv/fleet.
+mkdir -p "$MOBIUS_FLEET"/{srv,home}
+ssh-keygen -q -t ed25519 -N '' -f "$MOBIUS_FLEET/key"
+cp "$MOBIUS_FLEET/key.pub" extensions/molecule/shared/{service,sites}.py tests/support/check_library.py "$MOBIUS_FLEET/srv"
+python extensions/molecule/shared/draw.py "$MOBIUS_FLEET/srv"
+# The wheels for the Python of the hosts, which is Debian 12's.
+wheels=${XDG_CACHE_HOME:-$HOME/.cache}/mobius-dhash/wheels
+if ! compgen -G "$wheels/numpy-*.whl" >/dev/null; then
+  python -m pip download --quiet --disable-pip-version-check --dest "$wheels" --only-binary=:all: --python-version 3.11 \
+    --platform "manylinux_2_28_$(uname -m)" --platform "manylinux2014_$(uname -m)" Pillow numpy ffmpeg-python
+fi
+cp -r "$wheels" "$MOBIUS_FLEET/srv"
+chmod -R a+rX "$MOBIUS_FLEET/srv"
+
+scenario() { # NAME: one scenario on the hosts that are there
+  ANSIBLE_HOME=$MOBIUS_FLEET/home/$1 tests/gate.sh "molecule-$1" molecule test --no-shared-state --destroy never --scenario-name "$1"
+}
+
+# shellcheck disable=SC2329 # called by xargs
+quietly() { # NAME: the same, its output shown at its end and only where it failed
+  local log=$MOBIUS_FLEET/home/$1.log
+  if scenario "$1" >"$log" 2>&1; then tail -n 1 "$log"; else flock "$MOBIUS_FLEET/key" cat "$log"; exit 1; fi
+}
+export -f scenario quietly
+
+started=$SECONDS
+ANSIBLE_HOME=$MOBIUS_FLEET/home/create molecule create --scenario-name default >"$MOBIUS_FLEET/create.log" 2>&1 || {
+  cat "$MOBIUS_FLEET/create.log"
+  exit 1
+}
+echo "The hosts are there, after $((SECONDS - started)) s"
+started=$SECONDS
+status=0
+if [ ${#scenarios[@]} -eq 1 ]; then
+  scenario "${scenarios[0]}" || status=1
+else
+  printf '%s\n' "${scenarios[@]}" | xargs -P "${MOLECULE_JOBS:-3}" -I {} bash -c 'quietly {}' || status=1
+fi
+echo "${#scenarios[@]} scenario(s), $((SECONDS - started)) s"
+exit $status
