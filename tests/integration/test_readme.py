@@ -26,7 +26,7 @@ BLOCK_SECONDS = 600
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("roles/*/README.md")),
              *sorted(ROOT.glob("inventory/**/*.yml"))]
 FIELDS_OF_A_LIBRARY = {"dhash_generated_at", "dhash_low_detail", "dhash_migration", "dhash_duplicates", "dhash_errors"}
-VARIABLES_OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_serial", "dhash_hosts"}
+VARIABLES_OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_shards", "dhash_serial", "dhash_hosts"}
 
 
 class Block(NamedTuple):
