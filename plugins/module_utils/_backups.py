@@ -80,8 +80,7 @@ def find(library: str, backup_dir: str) -> list[Backup]:
             stamp = STAMP_PATTERN.fullmatch(entry.name[len(prefix):]) if entry.name.startswith(prefix) else None
             moment = stamp and _time_of(stamp.group(1))
             if moment and entry.is_file(follow_symlinks=False):
-                manifest = _read_manifest(entry.path) if stamp.group(2) else None
-                found.append(Backup(entry.path, moment, entry.stat().st_size, _noted_digest(entry.path), manifest))
+                found.append(_with_its_companions(Backup(entry.path, moment, entry.stat().st_size, None)))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -188,10 +187,7 @@ def clear_text(backup: Backup, identity: str | None) -> bytes:
 def is_copied(backup: Backup, folder: str) -> bool:
     """Whether ``folder`` holds a good copy of ``backup``."""
     target = os.path.join(folder, os.path.basename(backup.path))
-    if not all(_durable.exists(f"{target}{suffix}") for suffix in ("", *_companions(backup))):
-        return False
-    manifest = _read_manifest(target) if backup.encrypted else None
-    return is_good(Backup(target, backup.time, backup.size, _noted_digest(target), manifest))
+    return is_good(_with_its_companions(backup._replace(path=target)))
 
 
 def copy_to(backup: Backup, folder: str) -> None:
@@ -266,6 +262,12 @@ def _time_of(stamp: str) -> datetime | None:
                   else datetime.strptime(stamp[:19], "%Y-%m-%dT%H-%M-%S"))
         return moment.replace(tzinfo=timezone.utc)
     return None
+
+
+def _with_its_companions(backup: Backup) -> Backup:
+    """``backup`` with what the files beside it say of it."""
+    manifest = _read_manifest(backup.path) if backup.encrypted else None
+    return backup._replace(expected_sha256=_noted_digest(backup.path), manifest=manifest)
 
 
 def _companions(backup: Backup) -> tuple[str, ...]:

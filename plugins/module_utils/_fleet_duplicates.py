@@ -75,8 +75,7 @@ def _read_migrated(library: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DhashError("it has no hashes yet, so that there is nothing to compare", library,
                          "Run the migrate playbook on this host first.")
     counts = _library.counts(value)
-    algorithm = _review_queue.algorithm_of(value)
-    return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": algorithm}, value
+    return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": _library.algorithm(value)}, value
 
 
 def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, check: bool) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 
 MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
-RECORD_BYTES = 160  # what one image's hash, its time and its share of the duplicates add to the library
 PROGRAM_TIMEOUT = 20
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -161,7 +160,7 @@ def _library_problems(needs: Needs) -> list[dict[str, str]]:
     except LibraryError as error:
         return [_problem("a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
-    grown = size + RECORD_BYTES * len(images)
+    grown = size + _library.ADDED_BYTES * len(images)
     for place, purpose, needed in ((folder, "the migrated library", 2 * grown), (needs.backup_dir, "backups", size),
                                    (needs.copy_dir, "copies of backups", size),
                                    (needs.temp_dir, "temporary files", 0)):

@@ -37,12 +37,8 @@ def inspect(library: str, state: str) -> dict[str, Any]:
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
     """How many image files are missing or have changed since they were hashed. Raises ``DhashError``."""
     value = _library.read(library)[0].value
-    record = value.get("dhash_migration")
-    algorithm = record.get("algorithm") if isinstance(record, dict) else None
-    if not isinstance(algorithm, str):
-        algorithm = "pillow"
     missing, stale = [], []
-    with _journal.open_for_reading(state, algorithm, limits="") as journal:
+    with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
         for image in value["images"]:
             path = os.path.join(os.path.dirname(library), image["path"])
             try:

@@ -31,6 +31,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _errors
 
 OUR_IMAGE_FIELDS = ("dhash", "dhash_generated_at", "dhash_low_detail")
 OUR_FIELDS = ("dhash_migration", "dhash_duplicates", "dhash_errors")
+ADDED_BYTES = 200  # at most, about: what one image's hash, its time and its share of the duplicates add to the file
 
 MAX_BYTES = 2 << 30
 MAX_DEPTH = 128  # parsing and writing recurse: this leaves most of Python's default limit of 1,000 to the caller
@@ -299,6 +300,13 @@ def _float_text(value: float) -> str:
 def is_hashed(image: dict[str, Any]) -> bool:
     """Whether ``image`` has a hash."""
     return isinstance(image.get("dhash"), str)
+
+
+def algorithm(value: dict[str, Any]) -> str:
+    """The algorithm of the hashes in the library ``value``, as its record tells; ``pillow`` where it tells none."""
+    record = value.get("dhash_migration")
+    name = record.get("algorithm") if isinstance(record, dict) else None
+    return name if isinstance(name, str) else "pillow"
 
 
 def counts(value: dict[str, Any]) -> dict[str, int]:

@@ -289,7 +289,7 @@ def _forecast(source: Source, settings: Settings) -> dict:
     known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
     pending = sum(image.entry is None for image in source.images)
     size = _durable.size_of_file(settings.library)
-    grown = size + 200 * len(source.images) + 4096
+    grown = size + _library.ADDED_BYTES * len(source.images) + 4096
     average = sum(known) / len(known) if known else None
     return {"forecast": {
         "hashing_seconds": round(pending * average / settings.parallel, 3) if average is not None else None,

@@ -136,7 +136,7 @@ def _plan(settings: Settings) -> Export:
     previews = _review_previews.Previews(
         wanted, last["previews"], settings.review_dir, settings.media_roots, settings.limits, settings.parallel,
         settings.temp_dir)
-    return Export(queue, _review_queue.algorithm_of(value), previews, last)
+    return Export(queue, _library.algorithm(value), previews, last)
 
 
 def _read_migrated(library: str) -> dict[str, Any]:

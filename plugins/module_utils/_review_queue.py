@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _hashing, _journal, _review_memory
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _hashing, _journal, _library, _review_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,17 +74,10 @@ class Queue(NamedTuple):
     decided: int
 
 
-def algorithm_of(value: dict[str, Any]) -> str:
-    """The algorithm of the hashes in the library ``value``."""
-    record = value.get("dhash_migration")
-    algorithm = record.get("algorithm") if isinstance(record, dict) else None
-    return algorithm if isinstance(algorithm, str) else "pillow"
-
-
 def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
     """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each once."""
     found: dict[str, Image] = {}
-    with _journal.open_for_reading(state, algorithm_of(value), limits="") as journal:
+    with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
         for image in value["images"]:
             path, dhash = image["path"], image.get("dhash")
             if path not in found and _dhash.is_hex(dhash) and image.get("dhash_low_detail") is not True:

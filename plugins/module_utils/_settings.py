@@ -11,8 +11,13 @@ import os
 from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _state
 
 
+# What only a migration is asked for; a rehearsal and a share of one go without.
+NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None}
+
+
 def of(params: dict) -> _migration.Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
+    params = {**NOT_ASKED, **params}
     library, state = _arguments.library_and_state(params)
     folder, name = os.path.split(library)
 

@@ -145,8 +145,7 @@ def main():
         module.fail_json(msg=f"share {params['share']} of {params['shares']}: it has to be from 0 to {params['shares'] - 1}")
     try:
         _arguments.run_in(params["python"], module.check_mode)
-        of_a_migration = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None}
-        settings = _settings.of({**params, **of_a_migration})
+        settings = _settings.of(params)
         pending = params["pending"] or _exchange.path_in(settings.state, _exchange.PENDING)
         if module.check_mode:
             result = _shards.check_share(settings, pending, params["share"], params["shares"])

@@ -98,8 +98,7 @@ def main():
         module.exit_json(changed=False)
     try:
         _arguments.run_in(module.params["python"], module.check_mode)
-        of_a_migration = {"output": None, "limit": None, "dry_run": False, "report": None, "log_dir": None}
-        settings = _settings.of({**module.params, **of_a_migration})
+        settings = _settings.of(module.params)
         result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"])
     except DhashError as error:
         module.fail_json(msg=str(error))
