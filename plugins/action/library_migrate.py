@@ -20,8 +20,8 @@ FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 POLLS_WITHOUT_STATUS = 5
 SECONDS_BETWEEN_LINES = 5
-LOST_CONNECTIONS = 30
-SECONDS_TO_START = 60  # async_wrapper answers after 2.5 s even if the job has not written its file yet
+SECONDS_WITHOUT_CONNECTION = 60
+SECONDS_WITHOUT_SIGN = 60  # a module that has neither a result nor its progress file for so long starts no more, or has died
 POLLS_AFTER_DEATH = 2  # a module that has ended is gone a moment before its result is there
 
 display = Display()
@@ -58,26 +58,29 @@ class ActionModule(ActionBase):
     def _follow(self, job_id, async_dir, progress_file):
         line = ProgressLine(self._task_vars["inventory_hostname"])
         started = time.monotonic()
-        pause, polls, lost, gone = FIRST_POLL, 0, 0, 0
+        pause, polls, gone, heard, seen = FIRST_POLL, 0, 0, started, started
         while True:
             time.sleep(pause)
             pause = min(pause * 1.3, LONGEST_POLL)
             polls += 1
             try:
                 progress = self._read(progress_file)
+                heard = time.monotonic()
+                if progress is not None:
+                    seen = heard
                 hashing = line.show(progress)
                 if hashing and not gone and polls % POLLS_WITHOUT_STATUS:
                     continue
                 result = self._job(job_id, async_dir, "status")
-                gone = gone + 1 if not result.get("finished") and self._has_gone(progress) else 0
-                lost = 0
+                silent = heard - seen > SECONDS_WITHOUT_SIGN
+                gone = gone + 1 if not result.get("finished") and (silent or self._has_gone(progress)) else 0
             except AnsibleConnectionFailure:
-                lost += 1
-                if lost > LOST_CONNECTIONS:
+                if time.monotonic() - heard > SECONDS_WITHOUT_CONNECTION:
                     raise
                 self._connection.reset()
                 continue
-            if result.get("msg") == "could not find job" and time.monotonic() - started < SECONDS_TO_START:
+            # async_wrapper answers after 2.5 s even if the job has not written its file yet.
+            if result.get("msg") == "could not find job" and time.monotonic() - started < SECONDS_WITHOUT_SIGN:
                 continue
             if result.get("failed") and "ansible_job_id" not in result:
                 raise AnsibleActionFail(f"The {self.WORK} runs on, but its state cannot be read: {result.get('msg')}")

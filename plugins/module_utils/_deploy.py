@@ -78,13 +78,15 @@ def announcement_is_due(planned: Plan) -> bool:
     return planned.exchange and not planned.record.restart_owed
 
 
-def announce(library: str, state: str) -> bool:
-    """Put on record, before its service is stopped, that a restart is owed; whether that had to be written."""
+def announce(library: str, state: str) -> Plan:
+    """Put on record, before its service is stopped, that a restart is owed; what is left to do. Call it with the lock held.
+
+    Another run may have made the exchange since it was planned: then nothing is, and the service need not be stopped.
+    """
     planned = plan(library, state)
-    if not announcement_is_due(planned):
-        return False
-    _state.write(state, planned.record._replace(phase=_state.ANNOUNCED, restart_owed=True))
-    return True
+    if announcement_is_due(planned):
+        _state.write(state, planned.record._replace(phase=_state.ANNOUNCED, restart_owed=True))
+    return planned
 
 
 def deploy(library: str, state: str) -> bool:

@@ -30,7 +30,8 @@ options:
   state:
     description:
       - V(deployed) makes the exchange.
-      - V(announced) only puts on record that a restart will be owed, before the service is stopped for the exchange.
+      - V(announced) only puts on record that a restart will be owed, before the service is stopped for the exchange, and tells
+        whether it is still RV(due): another run may have made it since it was planned.
       - V(verified) clears what is owed, and removes the replaced library, since a verification has passed.
     type: str
     choices: [deployed, announced, verified]
@@ -76,8 +77,10 @@ restart_owed:
   returned: success
   type: bool
 due:
-  description: In check mode, whether a migrated library waits to be deployed, or a deploy that was cut short to be finished.
-  returned: success, with O(state=deployed)
+  description:
+    - Whether a migrated library waits to be deployed, or a deploy that was cut short to be finished. With O(state=announced) the
+      answer is that of the moment in which no other operation was at work.
+  returned: success
   type: bool
 old_sha256:
   description: The digest of the library that was, or is to be, replaced.
@@ -94,20 +97,24 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _d
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
-def would_change(operation, library, state, encrypt_to=()):
+def foresee(operation, library, state, encrypt_to):
+    """Whether the operation would change anything, and whether the exchange is due."""
     if operation == "verified":
-        return _deploy.verified(library, state, check=True, recipients=encrypt_to)
+        return _deploy.verified(library, state, check=True, recipients=encrypt_to), False
     planned = _deploy.plan(library, state)
-    return _deploy.announcement_is_due(planned) if operation == "announced" else _deploy.is_due(planned)
+    due = _deploy.is_due(planned)
+    return _deploy.announcement_is_due(planned) if operation == "announced" else due, due
 
 
-def carry_out(operation, library, state, lock_timeout, encrypt_to=()):
+def carry_out(operation, library, state, lock_timeout, encrypt_to):
+    """Whether the operation has changed anything, and whether the exchange is due after it."""
     if operation == "deployed":
-        return _deployment.run(library, state, lock_timeout)
+        return _deployment.run(library, state, lock_timeout), False
     with _durable.lock(library, f"deploy ({operation})", _state.new_run(), lock_timeout):
         if operation == "verified":
-            return _deploy.verified(library, state, check=False, recipients=encrypt_to)
-        return _deploy.announce(library, state)
+            return _deploy.verified(library, state, check=False, recipients=encrypt_to), False
+        planned = _deploy.announce(library, state)
+        return _deploy.announcement_is_due(planned), _deploy.is_due(planned)
 
 
 def main():
@@ -125,15 +132,13 @@ def main():
         _arguments.run_in(module.params["python"], module.check_mode)
         library, state = _arguments.library_and_state(module.params)
         encrypt_to = module.params["encrypt_to"]
-        changed = would_change(operation, library, state, encrypt_to)
-        if changed and not module.check_mode:
-            changed = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
+        changed, due = foresee(operation, library, state, encrypt_to)
+        if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
+            changed, due = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
         record = _state.read(state)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    result = {"library": library, "phase": None, "restart_owed": False}
-    if operation == "deployed":
-        result["due"] = changed and module.check_mode
+    result = {"library": library, "phase": None, "restart_owed": False, "due": due}
     if record:
         result.update((key, value) for key, value in record._asdict().items() if key in _state.SHOWN)
     if module._diff and changed and operation == "deployed":

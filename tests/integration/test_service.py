@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import http.server
+import shlex
 import signal
 import subprocess
 import threading
@@ -25,10 +26,13 @@ class Service:
         self._log.touch()
         self.commands = {}
         self.to_kill = site.home / "to-kill"  # the process group that ends when the service is stopped
+        self.meanwhile = site.home / "meanwhile"  # a command that runs, once, as soon as the service is stopped
         for verb in ("stop", "restart"):
             script = site.home / verb
             script.write_text(f"#!/bin/sh\necho {verb} $(sha256sum < '{site.library}') >> '{self._log}'\n"
-                              f"[ ! -e '{self.to_kill}' ] || kill -9 -$(cat '{self.to_kill}')\n", encoding="utf-8")
+                              f"[ ! -e '{self.to_kill}' ] || kill -9 -$(cat '{self.to_kill}')\n"
+                              f"if mv '{self.meanwhile}' '{self.meanwhile}.sh'; then sh '{self.meanwhile}.sh'; fi 2>/dev/null\n",
+                              encoding="utf-8")
             script.chmod(0o755)
             self.commands[f"dhash_{verb}_command"] = str(script)
         service = self
@@ -110,6 +114,17 @@ def test_a_run_that_is_killed_with_the_service_stopped_is_finished_by_the_next_o
     assert [verb for verb, _digest in service.told()] == ["stop", "stop", "restart"]
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
     assert record(site)["restart_owed"] is False
+
+
+def test_a_service_is_not_left_stopped_where_another_run_comes_in_between(site: Site, service: Service) -> None:
+    other = shlex.join(site.command("migrate", **service.settings))
+    service.meanwhile.write_text(f"cd {shlex.quote(str(ROOT))} && {other} >'{site.home}/other.log'\n", encoding="utf-8")
+    run = site.playbook("migrate", **service.settings)
+    assert run.code == 0, run.output
+    assert "failed=0" in (site.home / "other.log").read_text(encoding="utf-8")
+    assert [verb for verb, _digest in service.told()] == ["stop", "stop", "restart", "restart"]
+    assert record(site)["restart_owed"] is False
+    assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
 
 
 def test_a_service_that_cannot_bear_the_new_library_gets_the_old_one_back(site: Site, service: Service) -> None:

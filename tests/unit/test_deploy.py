@@ -58,7 +58,7 @@ class Host:
         return _deploy.deploy(str(self.live), self.state)
 
     def announce(self):
-        return _deploy.announce(str(self.live), self.state)
+        return _deploy.announcement_is_due(_deploy.announce(str(self.live), self.state))
 
     def verified(self, check=False):
         return _deploy.verified(str(self.live), self.state, check)
@@ -411,6 +411,13 @@ def test_where_there_is_nothing_to_deploy_no_restart_is_announced(host):
     host.verified()
     assert host.announce() is False
     assert not host.record.restart_owed
+
+
+def test_a_run_that_comes_second_is_told_that_the_exchange_is_made(host):
+    assert _deploy.is_due(host.plan())
+    host.deploy()
+    host.verified()
+    assert not _deploy.is_due(_deploy.announce(str(host.live), host.state))
 
 
 def test_the_replaced_library_is_kept_until_a_verification_has_passed(host):
