@@ -26,12 +26,13 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.metrics
 options:
   state:
     description:
       - V(deployed) makes the exchange.
       - V(announced) only puts on record that a restart will be owed, before the service is stopped for the exchange, and tells
-        whether it is still RV(due): another run may have made it since it was planned.
+        whether it is still RV(due), since another run may have made it after it was planned.
       - V(verified) clears what is owed, and removes the replaced library, since a verification has passed.
     type: str
     choices: [deployed, announced, verified]
@@ -93,7 +94,8 @@ new_sha256:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _deploy, _deployment, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _deploy, _deployment, _durable, _metrics, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -123,7 +125,7 @@ def main():
             state=dict(type="str", choices=["deployed", "announced", "verified"], default="deployed"),
             python=dict(type="path"),
             encrypt_to=dict(type="list", elements="str", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.METRICS,
         ),
         supports_check_mode=True,
     )
@@ -136,6 +138,9 @@ def main():
         if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
             changed, due = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
         record = _state.read(state)
+        if not module.check_mode:
+            metrics = _metrics.of(module.params, library, state, module.warn)
+            metrics.settled(record, changed, is_verified=operation == "verified")
     except DhashError as error:
         module.fail_json(msg=str(error))
     result = {"library": library, "phase": None, "restart_owed": False, "due": due}
