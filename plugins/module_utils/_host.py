@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _library, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 
@@ -60,6 +61,7 @@ class Needs(NamedTuple):
     encrypt_to: Sequence[str] = ()
     rehearsed: datetime | None = None  # when a rehearsal passed last; local time, as ``now``
     rehearsal_max_days: int | None = None
+    parallel: int = 1  # worker processes
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
         "node": _program_version("node", "--version") if needs.node_min_version else None,
     }
     problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
-                *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
+                *_open_file_problems(needs), *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
     return {"versions": versions, "problems": problems, "os_family": _install_key()}
 
 
@@ -141,6 +143,15 @@ def _encryption_problems(needs: Needs) -> list[dict[str, str]]:
         except DhashError as error:
             return [_problem("recipients that age accepts (dhash_backup_encrypt_to)", error.cause, error.next_step)]
     return []
+
+
+def _open_file_problems(needs: Needs) -> list[dict[str, str]]:
+    """The workers raise the soft limit themselves; the hard one is the host's."""
+    needed, hard = _workers.files_needed(needs.parallel), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY or hard >= needed:
+        return []
+    return [_problem(f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",
+                     "Raise it for this user (nofile in /etc/security/limits.conf), or set dhash_parallel to less.")]
 
 
 def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, str]]:

@@ -38,6 +38,8 @@ MAX_PARCEL = 16  # images
 START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on a machine at rest
 END_SECONDS = 5  # for a killed process to be gone; one that waits for a dead file server stays
 START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, and mend what it says."
+FILES_OF_A_WORKER = 3  # that its parent has open
+OTHER_FILES = 64  # of Python, Ansible, the journal, the log, a worker that starts
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
 
 
@@ -85,8 +87,15 @@ def make_previews(
     return _work_through(paths, Job(None, edge, tuple(media_roots), limits, temp_dir), parallel)
 
 
+def files_needed(parallel: int) -> int:
+    """How many files a process has open, at most, that has ``parallel`` workers."""
+    return OTHER_FILES + FILES_OF_A_WORKER * parallel
+
+
 def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
                   parallel: int) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+    if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < files_needed(parallel):
+        _limit(resource.RLIMIT_NOFILE, files_needed(parallel))
     pool = _Pool(job, parallel)
     try:
         yield from pool.results(iter(paths))

@@ -47,6 +47,9 @@ options:
   temp_dir:
     description: The folder for temporary files of decoders, where one is to be used.
     type: path
+  parallel:
+    description: How many worker processes are to hash. By default one a core. Each needs some open files.
+    type: int
   media_roots:
     description: The folders that images lie in. By default the folder of the library.
     type: list
@@ -103,7 +106,7 @@ import sys
 from datetime import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _host, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _host, _state
 
 
 def main():
@@ -117,6 +120,7 @@ def main():
             rehearsal_max_days=dict(type="int"),
             state_dir=dict(type="path"),
             temp_dir=dict(type="path"),
+            parallel=dict(type="int"),
             media_roots=dict(type="list", elements="path"),
             ffmpeg=dict(type="str", choices=["required", "optional"], default="optional"),
             node_min_version=dict(type="str"),
@@ -137,6 +141,7 @@ def main():
         rehearsed=rehearsed and rehearsed.astimezone().replace(tzinfo=None),
         rehearsal_max_days=params["rehearsal_max_days"],
         temp_dir=params["temp_dir"],
+        parallel=_arguments.parallel(params),
         media_roots=params["media_roots"],
         ffmpeg_required=params["ffmpeg"] == "required",
         node_min_version=params["node_min_version"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -77,6 +78,12 @@ def needs(library, programs, python_that_has):
 
 
 # What it finds.
+
+
+def test_more_workers_than_the_host_lets_open_files_for_are_refused(needs):
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    (problem,) = _host.examine(needs._replace(parallel=hard), NOW)["problems"]
+    assert str(hard) in problem["found"] and "dhash_parallel" in problem["fix"]
 
 
 def test_a_host_that_has_everything_has_no_problems(needs):

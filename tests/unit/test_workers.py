@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -338,6 +339,14 @@ def test_an_interrupt_shows_the_traceback_of_the_parent_alone(folder, program, s
     _output, errors = main.communicate(timeout=PATIENCE)
     assert errors.count("Traceback") == 1 and "spawn_main" not in errors
     assert eventually(lambda: all(has_ended(pid) for pid in pids.read_text(encoding="ascii").split()))
+
+
+def test_a_limit_on_open_files_that_is_too_low_for_the_workers_is_raised(folder, script):
+    paths = [path for _key, path in draw(folder, 5)]
+    main = run_main(script, COLLECTIONS, *paths,
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, _workers.files_needed(2))))
+    output, errors = main.communicate(timeout=PATIENCE)
+    assert output.count("hashed") == 5, errors
 
 
 def test_workers_do_not_import_numpy(folder, script, tmp_path):
