@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # molecule.sh [SCENARIO...]: runs Molecule's scenarios on hosts that are containers, all of them where none is named, three at a time.
+# molecule.sh --prepare: only installs and makes what outlasts a run: packages, the image of the hosts, the wheels that they install.
 # Each scenario has an ANSIBLE_HOME of its own, so that no two share inventory or cache; its outcome is kept in test-results (JUnit).
 # MOLECULE_ENGINE is podman (default) or docker, MOLECULE_JOBS how many scenarios run at once. Nothing is left behind but the image.
 set -euo pipefail
@@ -14,15 +15,6 @@ if [ "$*" = localhost ]; then # needs no hosts
   trap 'rm -rf "$MOBIUS_FLEET"' EXIT
   ANSIBLE_HOME=$MOBIUS_FLEET molecule test --no-shared-state --scenario-name localhost
   exit
-fi
-
-scenarios=("$@")
-if [ ${#scenarios[@]} -eq 0 ]; then
-  scenarios=(host_dies link_cut default) # the longest first
-  for file in extensions/molecule/*/molecule.yml; do
-    name=$(basename "$(dirname "$file")")
-    [[ " localhost ${scenarios[*]} " == *" $name "* ]] || scenarios+=("$name")
-  done
 fi
 
 MOBIUS_FLEET_PREFIX=mobius-$(basename "$MOBIUS_FLEET" | tr -dc '[:alnum:]' | tr '[:upper:]' '[:lower:]')-
@@ -66,17 +58,28 @@ started=$SECONDS
 MOBIUS_FLEET_IMAGE=$(extensions/molecule/image/build.sh)
 echo "The image is $MOBIUS_FLEET_IMAGE, after $((SECONDS - started)) s"
 
-# What the hosts see as /srv/fleet.
-mkdir -p "$MOBIUS_FLEET"/{srv,home}
-ssh-keygen -q -t ed25519 -N '' -f "$MOBIUS_FLEET/key"
-cp "$MOBIUS_FLEET/key.pub" extensions/molecule/shared/{service,sites}.py tests/support/check_library.py "$MOBIUS_FLEET/srv"
-python extensions/molecule/shared/draw.py "$MOBIUS_FLEET/srv"
 # The wheels for the Python of the hosts, which is Debian 12's.
 wheels=${XDG_CACHE_HOME:-$HOME/.cache}/mobius-dhash/wheels
 if ! compgen -G "$wheels/numpy-*.whl" >/dev/null; then
   python -m pip download --quiet --disable-pip-version-check --dest "$wheels" --only-binary=:all: --python-version 3.11 \
     --platform "manylinux_2_28_$(uname -m)" --platform "manylinux2014_$(uname -m)" Pillow numpy ffmpeg-python
 fi
+[ "$*" != --prepare ] || exit 0
+
+scenarios=("$@")
+if [ ${#scenarios[@]} -eq 0 ]; then
+  scenarios=(host_dies link_cut default) # the longest first
+  for file in extensions/molecule/*/molecule.yml; do
+    name=$(basename "$(dirname "$file")")
+    [[ " localhost ${scenarios[*]} " == *" $name "* ]] || scenarios+=("$name")
+  done
+fi
+
+# What the hosts see as /srv/fleet.
+mkdir -p "$MOBIUS_FLEET"/{srv,home}
+ssh-keygen -q -t ed25519 -N '' -f "$MOBIUS_FLEET/key"
+cp "$MOBIUS_FLEET/key.pub" extensions/molecule/shared/{service,sites}.py tests/support/check_library.py "$MOBIUS_FLEET/srv"
+python extensions/molecule/shared/draw.py "$MOBIUS_FLEET/srv"
 cp -r "$wheels" "$MOBIUS_FLEET/srv"
 chmod -R a+rX "$MOBIUS_FLEET/srv"
 
