@@ -9,7 +9,7 @@
 Starts the command, waits until ``--when`` has ended (it waits for the right moment and exits with 0), then runs each ``--do``, or
 kills the command with all that it has started. Prints ``{"code": exit code, "output": what was printed, "meanwhile": what each --do
 printed}``.
-Fails where the command is over before the moment has come.
+Fails where the command is over before the moment has come, or what is done meanwhile takes too long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-PATIENCE = 120
+PATIENCE = 120  # seconds for a moment to come, and for what is done then
+LONGEST_RUN = 300  # seconds
 
 
 def descendants(pid: int) -> list[int]:
@@ -36,16 +37,22 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def kill(running: subprocess.Popen) -> None:
+    """End the process and all that it has started."""
+    for pid in descendants(running.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def happen(running: subprocess.Popen, when: str, do: list[str]) -> list[str]:
     """Wait for the moment, then do it; returns what each command printed. Without any, all is killed."""
     subprocess.run(shlex.split(when), check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
     if running.poll() is not None:
         raise RuntimeError("the command was over before the moment had come")
-    for pid in [] if do else descendants(running.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if not do:
+        kill(running)
     return [subprocess.run(shlex.split(command), check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           text=True).stdout for command in do]
+                           text=True, timeout=PATIENCE).stdout for command in do]
 
 
 def main() -> int:
@@ -61,8 +68,10 @@ def main() -> int:
             try:
                 if args.when:
                     meanwhile = happen(running, args.when, args.do)
+                running.wait(timeout=LONGEST_RUN)
             except (RuntimeError, subprocess.SubprocessError) as error:
                 problem = str(error)
+                kill(running)
         output.seek(0)
         print(json.dumps({"code": running.returncode, "output": output.read(), "meanwhile": meanwhile, "problem": problem}))
     return 1 if problem else 0
