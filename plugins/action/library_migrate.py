@@ -32,6 +32,7 @@ class ActionModule(ActionBase):
 
     MODULE = "mobius.dhash.library_migrate"
     WORK = "migration"
+    KEPT = "What it has hashed is kept: run again."
 
     _supports_check_mode = True
     _supports_async = False
@@ -56,7 +57,7 @@ class ActionModule(ActionBase):
         return self._follow(job["ansible_job_id"], async_dir, posixpath.join(async_dir, progress_name))
 
     def _follow(self, job_id, async_dir, progress_file):
-        line = ProgressLine(self._task_vars["inventory_hostname"])
+        line = self._line()
         started = time.monotonic()
         pause, polls, gone, heard, seen = FIRST_POLL, 0, 0, started, started
         while True:
@@ -87,7 +88,7 @@ class ActionModule(ActionBase):
             if gone > POLLS_AFTER_DEATH or "data" in result:  # what async_wrapper tells of a module that has told nothing
                 self._job(job_id, async_dir, "cleanup")
                 raise AnsibleActionFail(f"{self._task.args.get('library')}: the {self.WORK} was ended before its time (killed, out of"
-                                        " memory, or the host went down). What it has hashed is kept: run again.")
+                                        f" memory, or the host went down). {self.KEPT}")
             if result.get("finished"):
                 self._job(job_id, async_dir, "cleanup")
                 line.end(result)
@@ -95,6 +96,9 @@ class ActionModule(ActionBase):
                             "stdout_lines", "stderr_lines"):
                     result.pop(key, None)
                 return result
+
+    def _line(self):
+        return ProgressLine(self._task_vars["inventory_hostname"])
 
     def _job(self, job_id, async_dir, mode):
         return self._execute_module("ansible.legacy.async_status", {"jid": job_id, "mode": mode, "_async_dir": async_dir},

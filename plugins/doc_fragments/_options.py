@@ -33,6 +33,32 @@ options:
     default: 10
 """
 
+    # Of a module that finds out what monitoring is told.
+    METRICS = r"""
+options:
+  metrics_dir:
+    description:
+      - The folder that the textfile collector of Prometheus' node_exporter reads. The metrics of the library are written into it.
+      - A relative path counts from the folder of the library. Without it no metrics are kept.
+      - Where they cannot be written, the task warns of it and does not fail. They do not count as a change.
+    type: path
+"""
+
+    # Of a module that changes a library, or what belongs to it.
+    LOG = r"""
+options:
+  log_dir:
+    description:
+      - The folder for the log of operations, C(operations-YYYYMM.jsonl), a JSON line for each operation that changes something or fails.
+      - A relative path counts from the folder of the library. No log is written without it, but the line to journald or syslog.
+    type: path
+  origin:
+    description:
+      - Who runs this from where, for the log of operations.
+      - The playbooks of this collection give V(user) and V(host) of the controller, V(playbook), and V(run), which names the run there.
+    type: dict
+"""
+
     # Of a module that opens images.
     DECODING = r"""
 options:
@@ -84,4 +110,144 @@ options:
     type: str
     choices: [pillow, ffmpeg]
     default: pillow
+"""
+
+    # Of a watch.
+    GATES = r"""
+options:
+  gates:
+    description:
+      - How much of what is borne, and what happens otherwise. What is not given is as by default.
+      - The actions are V(ignore), V(warn), which lets the watch go on, V(fail) and V(rollback), which end it.
+    type: dict
+    suboptions:
+      health:
+        description: The health URL, so many times in a row not well.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 3
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: rollback
+      service:
+        description: The service, so many times in a row not running.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 2
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: rollback
+      library:
+        description: The library, so many times in a row not readable.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 2
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: fail
+      error_log:
+        description: More new lines than this in the error log.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 0
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
+      failure_rate:
+        description: A larger share of the images than this has no hash.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 0.05
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
+      average:
+        description: More milliseconds an image on average in the last migration.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 100
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
+      p95:
+        description: More milliseconds an image at the 95th percentile in the last migration.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 200
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
+      queue:
+        description: More pairs than this in the last review export.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 100
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
+      memory:
+        description: More bytes of memory than this held by the service.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit. Without one nothing is too much.
+            type: float
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
+      disk:
+        description: Fewer bytes than this free beside the library.
+        type: dict
+        suboptions:
+          limit:
+            description: The limit.
+            type: float
+            default: 1073741824
+          action:
+            description: What happens.
+            type: str
+            choices: [ignore, warn, fail, rollback]
+            default: warn
 """

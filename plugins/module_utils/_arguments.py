@@ -14,7 +14,9 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _stat
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
+METRICS = {"metrics_dir": {"type": "path"}}
 LOCK = {"lock_timeout": {"type": "float", "default": 10}}
+LOG = {"log_dir": {"type": "path"}, "origin": {"type": "dict"}}
 DECODING = {
     "media_roots": {"type": "list", "elements": "path"},
     "image_timeout": {"type": "int", "default": 30},

@@ -19,7 +19,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import Missin
 # A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
 LASTING = ("total_images", "processed_successfully", "processing_errors", "duplicates_found", "dhash_threshold",
            "algorithm")
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # seconds: Prometheus' defaults
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # s: borders at all targets
 MATCHES = "matches"  # the journal's note of the last matching: what went into it, and the digest of what came out
 
 

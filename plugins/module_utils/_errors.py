@@ -44,11 +44,15 @@ class DhashError(Exception):
         return text
 
 
-class LibraryError(DhashError):
+class RefusedError(DhashError):
+    """The operation was declined before it began; nothing was changed."""
+
+
+class LibraryError(RefusedError):
     """The library cannot be read, or is not what a library has to be."""
 
 
-class QueueError(DhashError):
+class QueueError(RefusedError):
     """Decisions that cannot be imported; ``faults`` tells of each one the file, the match and what is wrong."""
 
     def __init__(self, faults: list[str]) -> None:
@@ -58,11 +62,11 @@ class QueueError(DhashError):
         super().__init__(f"the review was not imported, nothing was changed; {len(faults)} faults:{named}{more}")
 
 
-class LockedError(DhashError):
+class LockedError(RefusedError):
     """Another operation holds the library's lock."""
 
 
-class MissingRequirementError(DhashError):
+class MissingRequirementError(RefusedError):
     """The host lacks something that this operation needs."""
 
 

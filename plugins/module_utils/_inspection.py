@@ -11,7 +11,7 @@ import shutil
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _dhash, _durable, _journal, _library, _review_removal, _state)
+    _dhash, _durable, _journal, _library, _review_removal, _state, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
@@ -30,7 +30,7 @@ def inspect(library: str, state: str) -> dict[str, Any]:
         "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
         "inconsistencies": _inconsistencies(read.value, counts, record),
         "run": last and {key: value for key, value in last._asdict().items() if key in _state.SHOWN},
-        "lock": _durable.lock_holder(library), "disk_free": disk.free, "disk_total": disk.total,
+        "watch": _watch.summary(state), "lock": _durable.lock_holder(library), "disk_free": disk.free, "disk_total": disk.total,
     }
 
 

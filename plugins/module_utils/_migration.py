@@ -16,13 +16,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _report, _state)
+    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _report,
+    _state, _survey, _usage)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
-
-CHANGING_READS = 20
-MISSING = _hashing.failure("missing", str(_decode.missing()))
 
 
 class Settings(NamedTuple):
@@ -44,32 +42,14 @@ class Settings(NamedTuple):
     log_dir: str | None
 
 
-class Image(NamedTuple):
-    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed)."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    entry: Entry | None
-
-
-class Source(NamedTuple):
-    """The library that was read (only its first images where the migration is limited) and the digest of its bytes."""
-
-    path: str
-    library: _library.Library
-    sha256: str
-    images: list[Image]
-
-
 def check(settings: Settings) -> dict:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, hashes nothing. Raises ``DhashError``."""
     limits = limits_text(settings.limits)
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits) as journal:
-        source = _survey(settings, *read_settled(settings.library), journal)
+        source = _look(settings, *_survey.read_settled(settings.library), journal)
         pending = sum(image.entry is None for image in source.images)
         result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
-        expected = _expect_known_failures_again(source)
+        expected = _survey.expect_known_failures_again(source)
         if all(image.entry for image in expected.images):
             try:
                 return result | _outcome(expected, _assemble(expected, settings, journal, write_note=False), settings)
@@ -83,26 +63,46 @@ def check(settings: Settings) -> dict:
         "would_change": True, "leftover": False, "output_current": False}
 
 
-def run(settings: Settings, progress: Callable[[dict], None]) -> dict:
+def operation(dry_run: bool, limit: int | None) -> str:
+    """What a migration is called in logs and in its lock."""
+    return "dry-run" if dry_run else "migration" if limit is None else "test-migration"
+
+
+def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.Metrics = _metrics.OFF,
+        log_retention: int = 0) -> dict:
     """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
 
-    ``progress`` is called now and then with what :class:`_report.Meter` tells.
+    ``progress`` is called now and then with what :class:`_report.Meter` tells. A trial (a limit, a dry run) has no
+    metrics.
+    Logs older than ``log_retention`` days are removed; 0 keeps all.
     """
     _hashing.require_numpy()
     if not os.path.exists(f"{settings.library}.lock"):
-        read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
-    operation = "dry-run" if settings.dry_run else "migration" if settings.limit is None else "test-migration"
-    with _durable.lock(settings.library, operation, settings.run, settings.lock_timeout), \
-            _report.Log(settings.log_dir, settings.library, operation) as log:
-        log.line(f"Start of a {operation} of {printable(settings.library)}, run {settings.run}")
+        _survey.read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
+    metrics = metrics if settings.limit is None and not settings.dry_run else _metrics.OFF
+
+    def tell(state: dict) -> None:
+        progress(state)
+        metrics.progress(state["done"], state["total"])
+
+    name = operation(settings.dry_run, settings.limit)
+    with _durable.lock(settings.library, name, settings.run, settings.lock_timeout), \
+            _report.Log(settings.log_dir, settings.library, name) as log:
+        log.line(f"Start of a {name} of {printable(settings.library)}, run {settings.run}")
+        metrics.started()
         try:
-            result, migrated = _run(settings, progress, log, failed={})
+            result, migrated, images = _run(settings, tell, log, failed={})
             if settings.report:
                 result["report"] = settings.report
-                _report.write(settings.report, result, migrated.library.value, settings.library)
+                _report.write(settings.report, result, migrated.library.value, settings.library,
+                              _metrics.queue_length(settings.state))
         except DhashError as error:
             log.line(f"FAILED {error}")
+            metrics.failed()
             raise
+        metrics.ended(result, migrated.record, {image.path: image.entry for image in images})
+        for old in _operations.prune(settings.log_dir, 0 if settings.dry_run else log_retention):
+            log.line(f"Removed {old}, not written to for more than {log_retention} days")
         log.summary(result, migrated.library.value)
     return result
 
@@ -117,110 +117,57 @@ def bring_up_to_date(record: _state.Record, failed: dict[str, Entry]) -> None:
     settings = Settings(**{**record.settings, "terms": _assembly.Terms(*record.settings["terms"]),
                            "limits": _decode.Limits(*record.settings["limits"])})
     with _report.Log(None, settings.library, "migration") as log:
-        for _attempt in range(CHANGING_READS):
+        for _attempt in range(_survey.CHANGING_READS):
             if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
                 return
 
 
 def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
-         failed: dict[str, Entry]) -> tuple[dict, _assembly.Migrated]:
+         failed: dict[str, Entry]) -> tuple[dict, _assembly.Migrated, list[_survey.Image]]:
     """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
+    usage = _usage.now()
     if not settings.dry_run and settings.limit is None and _deploy.is_cut_short(settings.library, settings.state):
         _deploy.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
-    read = read_settled(settings.library)
+    read = _survey.read_settled(settings.library)
     journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                    limits_text(settings.limits))
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged: it is set aside as {set_aside}, all is hashed anew")
-        source = _expect_again(_survey(settings, *read, journal), failed)
+        source = _survey.expect_again(_look(settings, *read, journal), failed)
         result = _before(source)
         started = time.monotonic()
-        source, hashed_now = _hash_pending(source, settings, journal, _report.Meter(progress, log))
-        rate = round(hashed_now / (time.monotonic() - started), 1) if hashed_now else None
+        source, pending = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+        rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
         failed.update((image.path, image.entry) for image in source.images
                       if image.entry.kind and image.entry.kind not in _journal.REMEMBERED_KINDS)
         migrated = _assemble(source, settings, journal, write_note=True)
-        result |= {"to_hash": 0, "hashed_now": hashed_now, "images_per_second": rate, "journal_set_aside": set_aside,
+        result |= {"to_hash": 0, "hashed_now": len(pending), "images_per_second": rate, "journal_set_aside": set_aside,
                    "log": log.path}
         result |= _outcome(source, migrated, settings) | _forecast(source, settings)
         if not settings.dry_run:
             _write_output(source, migrated, result, settings)
-    return result, migrated
+    result["resources"] = _usage.since(usage, sum(image.size for image in pending.values()))
+    return result, migrated, source.images
 
 
-def _survey(settings: Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
+def _look(settings: Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> _survey.Source:
+    """Survey what is to be migrated: all of the library, or its first images."""
     if settings.limit is not None:
         library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
-    return survey(settings.library, library, digest, journal)
+    return _survey.survey(settings.library, library, digest, journal)
 
 
-def survey(path: str, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
-    """Look each image of the library at ``path`` up in the journal by the size and time of change of its file."""
-    folder = os.path.dirname(path)
-    images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
-    return Source(path, library, digest, images)
-
-
-def read_settled(path: str) -> tuple[_library.Library, str]:
-    """Read a library that a writer may be in the middle of writing in place; with its digest. Raises ``LibraryError``.
-
-    What stays broken is broken.
-    """
-    for _attempt in range(CHANGING_READS):
-        before = _time_of_change(path)
-        try:
-            return _library.read(path)
-        except LibraryError:
-            time.sleep(0.05)
-            if before is None or _time_of_change(path) == before:
-                break
-    return _library.read(path)
-
-
-def _time_of_change(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return None
-
-
-def _look_up(path: str, journal: _journal.Journal) -> Image:
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return Image(path, 0, 0, MISSING)
-    except OSError:
-        return Image(path, 0, 0, None)  # the worker that cannot open it says why
-    return Image(path, status.st_size, status.st_mtime_ns, journal.known(path, status.st_size, status.st_mtime_ns))
-
-
-def _expect_known_failures_again(source: Source) -> Source:
-    """Failures that are tried again at every run (unreadable, timeout, ...) as the library has them from the last one."""
-    errors = source.library.value.get("dhash_errors")
-    folder = os.path.dirname(source.path)
-    return _expect_again(source, {
-        os.path.join(folder, error["path"]): _hashing.failure(error["kind"], error["error"])
-        for error in (errors if isinstance(errors, list) else [])
-        if isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("path", "kind", "error"))
-        and error["kind"] not in _journal.REMEMBERED_KINDS})
-
-
-def _expect_again(source: Source, failed: dict[str, Entry]) -> Source:
-    return source._replace(images=[image if image.entry else image._replace(entry=failed.get(image.path))
-                                   for image in source.images])
-
-
-def _hash_pending(source: Source, settings: Settings, journal: _journal.Journal,
-                  meter: _report.Meter) -> tuple[Source, int]:
-    """Hash the files that the journal does not know, each once."""
+def _hash_pending(source: _survey.Source, settings: Settings, journal: _journal.Journal,
+                  meter: _report.Meter) -> tuple[_survey.Source, dict[str, _survey.Image]]:
+    """Hash the files that the journal does not know, each once; these as well, by path."""
     pending = {image.path: image for image in source.images if image.entry is None}
     fresh = hash_images(pending, settings, journal, meter)
     images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
-    return source._replace(images=images), len(pending)
+    return source._replace(images=images), pending
 
 
-def hash_images(pending: dict[str, Image], settings: Settings, journal: _journal.Journal,
+def hash_images(pending: dict[str, _survey.Image], settings: Settings, journal: _journal.Journal,
                 meter: _report.Meter) -> dict[str, Entry]:
     """Hash the files ``pending``, by path, into the journal, with a checkpoint after every batch; what became of each.
 
@@ -241,17 +188,18 @@ def hash_images(pending: dict[str, Image], settings: Settings, journal: _journal
     return fresh
 
 
-def _assemble(source: Source, settings: Settings, journal: _journal.Journal, write_note: bool) -> _assembly.Migrated:
+def _assemble(source: _survey.Source, settings: Settings, journal: _journal.Journal,
+              write_note: bool) -> _assembly.Migrated:
     return _assembly.assemble(source.library, [image.entry for image in source.images], settings.terms, journal,
                               _hashing.now(), write_note)
 
 
-def _before(source: Source) -> dict:
+def _before(source: _survey.Source) -> dict:
     counts = _library.counts(source.library.value)
     return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
 
 
-def _outcome(source: Source, migrated: _assembly.Migrated, settings: Settings) -> dict:
+def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: Settings) -> dict:
     """The counts of the migrated library, and whether the live one or the output is that already."""
     value, record = migrated.library.value, migrated.record
     counts = _library.counts(value)
@@ -270,7 +218,7 @@ def _outcome(source: Source, migrated: _assembly.Migrated, settings: Settings) -
     }
 
 
-def _is_left_over(source: Source, settings: Settings) -> bool:
+def _is_left_over(source: _survey.Source, settings: Settings) -> bool:
     """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
     last = _state.read(settings.state)
     return (settings.limit is None and last is not None and last.phase not in (_state.DEPLOYED, _state.VERIFIED)
@@ -284,7 +232,7 @@ def _output_is_current(migrated: _assembly.Migrated, settings: Settings) -> bool
         return False
 
 
-def _forecast(source: Source, settings: Settings) -> dict:
+def _forecast(source: _survey.Source, settings: Settings) -> dict:
     """What the rest of the way needs: bytes for the backup, the copy kept beside the library and the new library."""
     known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
     pending = sum(image.entry is None for image in source.images)
@@ -299,7 +247,7 @@ def _forecast(source: Source, settings: Settings) -> dict:
     }}
 
 
-def _write_output(source: Source, migrated: _assembly.Migrated, result: dict, settings: Settings) -> None:
+def _write_output(source: _survey.Source, migrated: _assembly.Migrated, result: dict, settings: Settings) -> None:
     """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
     last = _state.read(settings.state)
     if not result["would_change"]:

@@ -133,11 +133,28 @@ def rollback_diff(library: str, result: dict) -> dict:
             "after": f"images: {result['images']}\nhashed: {result['hashed']}\n"}
 
 
-def write(path: str, result: dict, value: dict[str, Any], library: str) -> None:
-    """Write the whole report as JSON to ``path``, durably. Raises ``DhashError``."""
+def runbook_metrics(result: dict, queue: int | None) -> dict[str, float | None]:
+    """The runbook's key metrics by its names: times in milliseconds, rates as a share of the images, and counts.
+
+    ``queue`` is how many pairs wait for a person's judgement, None where nobody has asked yet.
+    """
+    images = result["images"]
+    return {
+        "avg_hash_time": result["average_ms"],
+        "p95_hash_time": result["p95_ms"],
+        "extraction_failures_rate": result["failure_rate"],
+        "image_processing_errors": result["errors"],
+        "low_confidence_queue_length": queue,
+        "duplicate_detection_rate": round(result["duplicates"] / images, 4) if images else 0.0,
+    }
+
+
+def write(path: str, result: dict, value: dict[str, Any], library: str, queue: int | None) -> None:
+    """Write the whole report as JSON to ``path``, durably; ``queue`` is as above. Raises ``DhashError``."""
     missing = [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"]
     report = {
         "library": library, **result,
+        "metrics": runbook_metrics(result, queue),
         "missing_paths": missing,
         "dhash_migration": value["dhash_migration"],
         "dhash_duplicates": value["dhash_duplicates"],

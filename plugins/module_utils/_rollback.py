@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _backups, _durable, _library, _review_removal, _state)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, printable
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    DhashError, LibraryError, RefusedError, printable)
 
 LATEST = "latest"
 PUT_IN_PLACE = (_state.MIGRATION, _state.REVIEW_IMPORT, _state.REVIEW_REVERSAL)  # what the operations below put back
@@ -40,7 +41,8 @@ class Way(NamedTuple):
     """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
 
     ``content`` is the library that the live one becomes, ``text`` its bytes, ``gained`` how many images the live one
-    has that it lacks; ``due`` whether the live library is anything else yet.
+    has that it lacks; ``due`` whether the live library is anything else yet; ``locked`` whether what should have been
+    restored is there in encrypted backups alone, which nothing was given to open.
     """
 
     operation: str
@@ -50,6 +52,7 @@ class Way(NamedTuple):
     sha256: str
     gained: int
     due: bool
+    locked: bool = False
 
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
@@ -63,17 +66,18 @@ def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     return way
 
 
-def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str) -> Way | None:
+def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identity: str | None = None) -> Way | None:
     """How to put back what the run that deployed ``new_sha256`` did; None where there is nothing to put back.
 
     The old bytes, where the live library is still what that run deployed; otherwise the later edits are kept and only
-    the hashes go, or what a review took out comes back. Raises ``DhashError`` where another run has deployed since: then
-    nothing is to be touched.
+    the hashes go, or what a review took out comes back; the same where the old bytes are encrypted, and ``identity``
+    (as in ``Wish``) does not open them. Raises ``DhashError`` where another run has deployed since: then nothing is to be
+    touched.
     """
     record = _state.read(state)
     if record is None or record.operation not in PUT_IN_PLACE or record.new_sha256 != new_sha256:
-        raise DhashError("another run has replaced it since, so it was left as it is", library,
-                         "Look at it, and roll back by hand if need be.")
+        raise RefusedError("another run has replaced it since, so it was left as it is", library,
+                           "Look at it, and roll back by hand if need be.")
     if record.phase in (_state.PREPARED, _state.ANNOUNCED):
         return None
     live = _durable.sha256_of_file(library)
@@ -81,10 +85,15 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str) -> Way
         return None
     if live != new_sha256:
         return _keeping_later_edits(library, record)
-    for source in (record.kept, *(backup.path for backup in _backups.find(library, backup_dir))):
+    found = _backups.find(library, backup_dir)
+    for source in (record.kept, *(backup.path for backup in found)):
         if _durable.exists(source) and _durable.sha256_of_file(source) == record.old_sha256:
             return _restore(library, source, _durable.read(source), record.old_sha256)
-    return _keeping_later_edits(library, record)
+    encrypted = [backup for backup in found
+                 if backup.encrypted and backup.content_sha256 == record.old_sha256 and _backups.is_good(backup)]
+    if encrypted and identity:
+        return _restore_backup(library, encrypted[0], found, identity)
+    return _keeping_later_edits(library, record)._replace(locked=bool(encrypted))
 
 
 def is_prepared(library: str, state: str, way: Way) -> bool:
@@ -138,7 +147,7 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
 
 def _refuse_loss(library: str, way: Way, force: bool) -> None:
     if way.gained and not force:
-        raise DhashError(
+        raise RefusedError(
             f"it has {way.gained} images that {os.path.basename(way.source)} has not: restoring that would lose them",
             library, "Take only the hashes out (dhash_rollback_remove_dhash), or set dhash_rollback_force to lose them.")
 

@@ -22,7 +22,7 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _dhash, _exchange, _formats, _hashing, _journal, _migration, _report)
+    _decode, _dhash, _exchange, _formats, _hashing, _journal, _migration, _report, _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -67,7 +67,7 @@ def merge(settings: Merge) -> dict[str, Any]:
     A file that is damaged, or of another algorithm, is refused as a whole and named in ``refused``. Of an image whose
     file has changed since nothing is taken. Raises ``DhashError``.
     """
-    _migration.read_settled(settings.library)  # a library that is refused gets no state folder
+    _survey.read_settled(settings.library)  # a library that is refused gets no state folder
     with _exchange.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
                                                        _migration.limits_text(settings.limits))
@@ -82,7 +82,7 @@ def merge(settings: Merge) -> dict[str, Any]:
 def _merge(settings: Merge, journal: _journal.Journal,
            record: Callable[[list[tuple[str, int, int, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
     limits = _migration.limits_text(settings.limits)
-    source = _migration.survey(settings.library, *_migration.read_settled(settings.library), journal)
+    source = _survey.survey(settings.library, *_survey.read_settled(settings.library), journal)
     pending = {image["path"]: found for image, found in zip(source.library.value["images"], source.images)
                if found.entry is None}
     counts: Counter[str] = Counter(dict.fromkeys(("taken", "outdated", "not_pending"), 0))
@@ -106,7 +106,7 @@ def _merge(settings: Merge, journal: _journal.Journal,
     return result, left
 
 
-def _fitting(file: str, pending: dict[str, _migration.Image], counts: Counter[str],
+def _fitting(file: str, pending: dict[str, _survey.Image], counts: Counter[str],
              too_large: bool) -> Iterator[tuple[str, int, int, Entry]]:
     """What the journal can take from ``file``, which is no longer pending then."""
     for listed, entry in _exchange.read(file, _exchange.ENTRIES, _to_entry):
@@ -171,7 +171,7 @@ class _Share:
                              "Set dhash_algorithm the same for all hosts.")
         self._same_decoders = header.get("decoders") == _decoders()
         self._mine: list[Listed] = []
-        self.pending: dict[str, _migration.Image] = {}
+        self.pending: dict[str, _survey.Image] = {}
         counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
         listed = _exchange.read(file, _exchange.PENDING, _to_listed)
         images = 0
@@ -181,7 +181,7 @@ class _Share:
             what = self._look_at(path, image)
             if what is None:
                 self._mine.append(image)
-                self.pending[path] = _migration.Image(path, image.size, image.mtime_ns, None)
+                self.pending[path] = _survey.Image(path, image.size, image.mtime_ns, None)
             else:
                 counts[what] += 1
                 if what == "known":

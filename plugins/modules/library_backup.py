@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.log
 options:
   backup_dir:
     description: The folder for backups, made where it is not there. By default the folder of the library.
@@ -96,7 +97,7 @@ import os
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _operations, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -116,10 +117,10 @@ def plan(library, folders, params):
             "pruned": [backup.path for folder in folders for backup in too_many(library, folder, params)]}
 
 
-def carry_out(library, folders, params):
+def carry_out(library, folders, params, run):
     copied = False
     pruned = []
-    with _durable.lock(library, "backup", _state.new_run(), params["lock_timeout"]):
+    with _durable.lock(library, "backup", run, params["lock_timeout"]):
         backup, created = _backups.make(library, folders[0], params["encrypt_to"])
         for folder in folders[1:]:
             if not _backups.is_copied(backup, folder):
@@ -141,7 +142,7 @@ def main():
             copy_dir=dict(type="path"),
             keep=dict(type="int", default=10),
             keep_days=dict(type="int", default=30),
-            **_arguments.LIBRARY, **_arguments.LOCK,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG,
         ),
         supports_check_mode=True,
     )
@@ -151,14 +152,23 @@ def main():
         folders = [os.path.join(beside, module.params["backup_dir"] or "")]
         if module.params["copy_dir"]:
             folders.append(os.path.join(beside, module.params["copy_dir"]))
-        result = (plan if module.check_mode else carry_out)(library, folders, module.params)
+        with _operations.recorded(module, "backup") as done:
+            if module.check_mode:
+                result = plan(library, folders, module.params)
+            else:
+                done.run = _state.new_run()
+                result = carry_out(library, folders, module.params, done.run)
+            done.changed = result["created"] or result["copied"] or bool(result["pruned"])
+            done.before = done.after = result["sha256"]
+            done.details = {"backup": result["backup"], "created": result["created"], "copied": result["copied"],
+                            "pruned": [os.path.basename(path) for path in result["pruned"]]}
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
         made = [result["backup"]] if result["created"] else []
         result["diff"] = {"before": "".join(f"{path}\n" for path in result["pruned"]),
                           "after": "".join(f"{path}\n" for path in made)}
-    module.exit_json(changed=result["created"] or result["copied"] or bool(result["pruned"]), **result)
+    module.exit_json(changed=done.changed, **result)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.log
   - mobius.dhash._options.metrics
 options:
   state:
@@ -95,8 +96,10 @@ new_sha256:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _deployment, _durable, _metrics, _state)
+    _arguments, _deploy, _deployment, _durable, _metrics, _operations, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+OPERATIONS = {"deployed": "deploy", "announced": "announce", "verified": "verify"}  # in the log
 
 
 def foresee(operation, library, state, encrypt_to):
@@ -125,19 +128,24 @@ def main():
             state=dict(type="str", choices=["deployed", "announced", "verified"], default="deployed"),
             python=dict(type="path"),
             encrypt_to=dict(type="list", elements="str", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.METRICS,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
         ),
         supports_check_mode=True,
     )
     operation = module.params["state"]
     try:
-        _arguments.run_in(module.params["python"], module.check_mode)
-        library, state = _arguments.library_and_state(module.params)
-        encrypt_to = module.params["encrypt_to"]
-        changed, due = foresee(operation, library, state, encrypt_to)
-        if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
-            changed, due = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
-        record = _state.read(state)
+        with _operations.recorded(module, OPERATIONS[operation]) as done:
+            _arguments.run_in(module.params["python"], module.check_mode)
+            library, state = _arguments.library_and_state(module.params)
+            encrypt_to = module.params["encrypt_to"]
+            changed, due = foresee(operation, library, state, encrypt_to)
+            if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
+                changed, due = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
+            record = _state.read(state)
+            done.changed = changed
+            if record:
+                done.run, done.before, done.after = record.run, record.old_sha256, record.new_sha256
+                done.details = {"operation": record.operation, "phase": record.phase}
         if not module.check_mode:
             metrics = _metrics.of(module.params, library, state, module.warn)
             metrics.settled(record, changed, is_verified=operation == "verified")

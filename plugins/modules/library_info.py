@@ -126,6 +126,34 @@ run:
     new_sha256:
       description: The digest of the migrated library.
       type: str
+watch:
+  description: The last watch over a deploy (M(mobius.dhash.library_monitor)); none where there was none.
+  returned: success
+  type: dict
+  contains:
+    run:
+      description: The run that deployed what was watched.
+      type: str
+    verdict:
+      description: V(passed), V(failed), V(rollback) or V(replaced); none as long as there is no verdict.
+      type: str
+    reason:
+      description: Why.
+      type: str
+    broken:
+      description: The gates that broke.
+      type: list
+      elements: dict
+    pending:
+      description: Whether that deploy is in place, and the watch has yet to be finished or its verdict to be acted upon.
+      type: bool
+    waits:
+      description: Whether that verdict is one that the next run has to act upon before it does anything else.
+      type: bool
+    evidence:
+      description: The files that tell of it.
+      type: list
+      elements: str
 lock:
   description: Who holds the library's lock; none where nobody does.
   returned: success

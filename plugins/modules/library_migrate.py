@@ -26,6 +26,8 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.log
+  - mobius.dhash._options.metrics
   - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
 options:
@@ -62,9 +64,16 @@ options:
     type: path
   log_dir:
     description:
-      - The folder for the log of the run, C(migration-YYYYMMDD-HHMMSS.log), C(dry-run-...) with O(dry_run).
+      - The folder for the log of the run, C(migration-YYYYMMDD-HHMMSS.log), C(dry-run-...) with O(dry_run), and for the log of
+        operations, C(operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
+  log_retention:
+    description:
+      - How many days logs and reports stay in O(log_dir) after they were last written to. V(0) keeps all.
+      - Only files that are named as this collection names them are removed.
+    type: int
+    default: 365
   progress_file:
     description:
       - A file that is replaced by the state of the hashing now and then. The action plugin sets it, to show progress.
@@ -97,6 +106,10 @@ would_change:
   returned: success
   type: bool
   sample: true
+watch:
+  description: The last watch over a deploy, as RV(mobius.dhash.library_info#module:watch) tells of it; none where there was none.
+  returned: success, in check mode
+  type: dict
 leftover:
   description: Whether a migrated library was left that need no longer be deployed. It is removed.
   returned: success
@@ -180,11 +193,32 @@ times:
   description: How many of the same times were at most so many seconds, and more than the bound before, by that bound.
   returned: success, where all images are hashed
   type: dict
-  sample: {"0.005": 120, "0.01": 431, "0.025": 198, "0.05": 4, "0.1": 2, "0.25": 0, "0.5": 0, "1": 0, "2.5": 0, "5": 0, "10": 0, "more": 0}
+  sample: {"0.001": 0, "0.002": 4, "0.005": 120, "0.01": 431, "0.02": 198, "0.05": 2, "0.1": 0, "0.2": 0, "0.5": 0, "1": 0, "2": 0, "5": 0,
+    "10": 0, "20": 0, "50": 0, "more": 0}
 images_per_second:
   description: How many images were hashed in a second; none where none had to be.
   returned: success, not in check mode
   type: float
+resources:
+  description: What the run took of the host.
+  returned: success, not in check mode
+  type: dict
+  contains:
+    seconds:
+      description: Seconds from its start to its end.
+      type: float
+    parent_cpu_seconds:
+      description: Seconds of CPU time, user and system, of the module itself.
+      type: float
+    workers_cpu_seconds:
+      description: The same of the processes that it started.
+      type: float
+    peak_memory_bytes:
+      description: The most resident memory that the largest of these processes had.
+      type: int
+    read_bytes:
+      description: The size of all files that it opened to hash them.
+      type: int
 forecast:
   description: Seconds and bytes that the rest of the way will take.
   returned: success
@@ -215,7 +249,8 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _migration, _report, _settings
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _metrics, _migration, _operations, _report, _settings, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -228,27 +263,33 @@ def main():
             limit=dict(type="int"),
             dry_run=dict(type="bool", default=False),
             report=dict(type="path"),
-            log_dir=dict(type="path"),
+            log_retention=dict(type="int", default=365),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.HASHING,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS, **_arguments.HASHING,
         ),
         supports_check_mode=True,
     )
+    params = module.params
     try:
-        _arguments.run_in(module.params["python"], module.check_mode)
-        settings = _settings.of(module.params)
-        if module.check_mode:
-            result = _migration.check(settings)
-        else:
-            with _report.progress_to(module.params["progress_file"]) as progress:
-                result = _migration.run(settings, progress)
-            result["summary"] = _report.summary_lines(result)
+        with _operations.recorded(module, _migration.operation(params["dry_run"], params["limit"])) as done:
+            _arguments.run_in(params["python"], module.check_mode)
+            settings = _settings.of(params)
+            if module.check_mode:
+                result = {**_migration.check(settings), "watch": _watch.summary(settings.state)}
+            else:
+                with _report.progress_to(params["progress_file"]) as progress:
+                    metrics = _metrics.of(params, settings.library, settings.state, module.warn)
+                    result = _migration.run(settings, progress, metrics, params["log_retention"])
+                result["summary"] = _report.summary_lines(result)
+            done.changed = not settings.dry_run and (
+                result["leftover"] or (result["would_change"] and not result["output_current"]))
+            done.run, done.before, done.after = settings.run, result["source_sha256"], result.get("output_sha256")
+            done.details = {key: result[key] for key in ("images", "hashed", "hashed_now", "errors", "duplicates", "output")}
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
         result["diff"] = _report.diff(settings.library, result)
-    changed = result["leftover"] or (result["would_change"] and not result["output_current"])
-    module.exit_json(changed=changed and not settings.dry_run, **result)
+    module.exit_json(changed=done.changed, **result)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.log
+  - mobius.dhash._options.metrics
 options:
   to:
     description:
@@ -59,7 +61,8 @@ options:
     type: path
   log_dir:
     description:
-      - The folder for a log of what was restored from where, C(rollback-YYYYMMDD-HHMMSS.log).
+      - The folder for a log of what was restored from where, C(rollback-YYYYMMDD-HHMMSS.log), and for the log of operations,
+        C(operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
 """
@@ -118,6 +121,10 @@ lost_images:
   description: The number of images that the live library has and the restored one lacks.
   returned: success
   type: int
+locked:
+  description: Whether O(undo) would have restored what is there in encrypted backups alone, without an O(identity) that opens them.
+  returned: success
+  type: bool
 sha256:
   description: The digest of the library that comes back.
   returned: success
@@ -131,14 +138,15 @@ log:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _durable, _library, _report, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _durable, _library, _metrics, _operations, _report, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
 def find_way(params, library, state):
     backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
-    if params["undo"]:
-        return _rollback.plan_undo(library, state, backup_dir, params["undo"])
+    if params["undo"] is not None:
+        return _rollback.plan_undo(library, state, backup_dir, params["undo"], params["identity"])
     wish = _rollback.Wish(params["to"], params["remove_dhash"], params["force"], params["identity"])
     return _rollback.plan(library, state, backup_dir, wish)
 
@@ -146,14 +154,14 @@ def find_way(params, library, state):
 def describe(way):
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
-                "sha256": None}
+                "sha256": None, "locked": False}
     counts = _library.counts(way.content.value)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
-            "hashed": counts["hashed"], "lost_images": way.gained, "sha256": way.sha256}
+            "hashed": counts["hashed"], "lost_images": way.gained, "sha256": way.sha256,
+            "locked": way.locked}
 
 
-def carry_out(params, library, state):
-    run = _state.new_run()
+def carry_out(params, library, state, run):
     way = find_way(params, library, state)
     if way is None or not way.due:
         return describe(way), False
@@ -178,24 +186,30 @@ def main():
             undo=dict(type="str"),
             identity=dict(type="str", no_log=True),
             backup_dir=dict(type="path"),
-            log_dir=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
         ),
         supports_check_mode=True,
     )
     try:
         library, state = _arguments.library_and_state(module.params)
-        if module.check_mode:
-            way = find_way(module.params, library, state)
-            result = describe(way)
-            changed = result["due"] and not _rollback.is_prepared(library, state, way)
-        else:
-            result, changed = carry_out(module.params, library, state)
+        with _operations.recorded(module, "rollback") as done:
+            if module.check_mode:
+                way = find_way(module.params, library, state)
+                result = describe(way)
+                done.changed = result["due"] and not _rollback.is_prepared(library, state, way)
+            else:
+                done.run = _state.new_run()
+                result, done.changed = carry_out(module.params, library, state, done.run)
+                record = _state.read(state)
+                done.before, done.after = record and record.old_sha256, result["sha256"]
+                done.details = {key: result[key] for key in ("operation", "restored_from", "images", "lost_images")}
+        if not module.check_mode:
+            _metrics.of(module.params, library, state, module.warn).settled(record, done.changed)
         if module._diff and result["due"]:
             result["diff"] = _report.rollback_diff(library, result)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=changed, **result)
+    module.exit_json(changed=done.changed, **result)
 
 
 if __name__ == "__main__":

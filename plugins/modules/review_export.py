@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.metrics
   - mobius.dhash._options.decoding
 options:
   review_dir:
@@ -144,7 +145,7 @@ without_preview:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _review_export, _review_queue, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _metrics, _review_export, _review_queue, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -176,7 +177,7 @@ def main():
             include_images=dict(type="bool", default=True),
             confirm=dict(type="bool", default=True),
             limit=dict(type="int", default=10000),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.DECODING,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.METRICS, **_arguments.DECODING,
         ),
         supports_check_mode=True,
     )
@@ -189,6 +190,9 @@ def main():
         _arguments.run_in(params["python"], module.check_mode)
         settings = settings_of(params)
         outcome = (_review_export.check if module.check_mode else _review_export.run)(settings)
+        if not module.check_mode:
+            metrics = _metrics.of(params, settings.library, settings.state, module.warn)
+            metrics.queued(outcome.result["total_matches"])
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:

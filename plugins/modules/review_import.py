@@ -26,6 +26,8 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.lock
+  - mobius.dhash._options.log
+  - mobius.dhash._options.metrics
 options:
   queues:
     description:
@@ -48,7 +50,8 @@ options:
     default: false
   log_dir:
     description:
-      - The folder for a log of what was decided and of all that is wrong, C(review-import-YYYYMMDD-HHMMSS.log).
+      - The folder for a log of what was decided and of all that is wrong, C(review-import-YYYYMMDD-HHMMSS.log), and for the log
+        of operations, C(operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
   python:
@@ -164,7 +167,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _durable, _report, _review_import, _state)
+    _arguments, _deploy, _durable, _metrics, _operations, _report, _review_import, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
 
 MOST_FAULTS = 1000  # in a result; the log has them all
@@ -183,9 +186,7 @@ def describe(planned, library):
             **planned.counts}
 
 
-def carry_out(params, library, state):
-    run = _state.new_run()
-    operation = "review-import" if params["state"] == "present" else "review-reversal"
+def carry_out(params, library, state, operation, run):
     with contextlib.ExitStack() as stack:
         if not params["validate_only"]:
             stack.enter_context(_durable.lock(library, operation, run, params["lock_timeout"]))
@@ -206,35 +207,48 @@ def carry_out(params, library, state):
         return planned, {**describe(planned, library), **sha256, "log": log.path}, changed
 
 
+def publish(metrics, record, result, changed):
+    if changed:
+        metrics.settled(record, changed)
+        if "reviewed" in result:
+            metrics.judged(result["reviewed"], result["skipped"] + result["pending"])
+
+
 def main():
     module = AnsibleModule(
         argument_spec=dict(
             queues=dict(type="list", elements="path"),
             state=dict(type="str", choices=["present", "absent"], default="present"),
             validate_only=dict(type="bool", default=False),
-            log_dir=dict(type="path"),
             python=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
         ),
         required_if=[("state", "present", ("queues",))],
         supports_check_mode=True,
     )
+    params = module.params
+    operation = "review-import" if params["state"] == "present" else "review-reversal"
     try:
-        _arguments.run_in(module.params["python"], module.check_mode)
-        library, state = _arguments.library_and_state(module.params)
-        if module.check_mode:
-            planned = plan(module.params, library, state)
-            changed = not module.params["validate_only"] and _review_import.would_change(library, state, planned)
-            result = describe(planned, library)
-        else:
-            planned, result, changed = carry_out(module.params, library, state)
+        with _operations.recorded(module, operation, log=not params["validate_only"]) as done:
+            _arguments.run_in(params["python"], module.check_mode)
+            library, state = _arguments.library_and_state(params)
+            if module.check_mode:
+                planned = plan(params, library, state)
+                done.changed = not params["validate_only"] and _review_import.would_change(library, state, planned)
+                result = describe(planned, library)
+            else:
+                done.run = _state.new_run()
+                planned, result, done.changed = carry_out(params, library, state, operation, done.run)
+            done.before, done.after, done.details = planned.live_sha256, planned.sha256, planned.counts
+        if not module.check_mode:
+            publish(_metrics.of(params, library, state, module.warn), _state.read(state), result, done.changed)
     except QueueError as error:
         module.fail_json(msg=str(error), faults=error.faults[:MOST_FAULTS])
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
         result["diff"] = _review_import.difference(library, planned)
-    module.exit_json(changed=changed, **result)
+    module.exit_json(changed=done.changed, **result)
 
 
 if __name__ == "__main__":

@@ -88,12 +88,12 @@ class Site:
         _migration.run(_settings.of({**self.params, **changes}), lambda _progress: None)
 
     def backup(self) -> None:
-        library_backup.carry_out(str(self.library), [str(self.backups)], self.params)
+        library_backup.carry_out(str(self.library), [str(self.backups)], self.params, _state.new_run())
 
     def backup_encrypted(self) -> None:
         """A backup that is encrypted, and copied to another folder."""
         params = {**self.params, "encrypt_to": ["age1recipient"]}
-        library_backup.carry_out(str(self.library), [str(self.backups), str(self.copies)], params)
+        library_backup.carry_out(str(self.library), [str(self.backups), str(self.copies)], params, _state.new_run())
 
     def announce(self) -> None:
         self._deploy("announced")
@@ -105,11 +105,12 @@ class Site:
         self._deploy("verified")
 
     def _deploy(self, wanted: str) -> None:
-        if library_deploy.would_change(wanted, str(self.library), self.state):
-            library_deploy.carry_out(wanted, str(self.library), self.state, 0)
+        changed, _due = library_deploy.foresee(wanted, str(self.library), self.state, [])
+        if changed:
+            library_deploy.carry_out(wanted, str(self.library), self.state, 0, [])
 
     def rollback(self, **changes) -> None:
-        library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state)
+        library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state, _state.new_run())
 
     def remove_dhash(self) -> None:
         self.rollback(remove_dhash=True)

@@ -19,7 +19,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 
 RESULT = {
     "images": 5, "before": {"images": 5, "hashed": 0, "errors": 0, "duplicates": 0}, "hashed": 3, "errors": 2, "duplicates": 1,
-    "errors_by_kind": {"missing": 1, "truncated": 1}, "hashed_now": 4, "to_hash": 0, "average_ms": 12.5, "p95_ms": 20.0,
+    "errors_by_kind": {"missing": 1, "truncated": 1}, "hashed_now": 4, "to_hash": 0, "failure_rate": 0.4, "average_ms": 12.5, "p95_ms": 20.0,
     "would_change": True, "output": "/srv/library.dhash.json", "output_sha256": "0" * 64,
 }
 VALUE = {
@@ -193,12 +193,15 @@ def test_the_diff_of_a_run_that_changes_nothing_is_empty():
 
 def test_the_report_holds_the_result_every_missing_path_and_all_records(library):
     path = library.parent / "reports" / "report.json"
-    _report.write(str(path), RESULT, VALUE, str(library))
+    _report.write(str(path), RESULT, VALUE, str(library), 7)
     report = json.loads(path.read_text(encoding="utf-8"))
     assert RESULT.items() <= report.items()
     assert (report["library"], report["missing_paths"]) == (str(library), ["b.jpg"])
     assert [report[field] for field in ("dhash_migration", "dhash_duplicates", "dhash_errors")] == [
         VALUE[field] for field in ("dhash_migration", "dhash_duplicates", "dhash_errors")]
+    assert report["metrics"] == {
+        "avg_hash_time": 12.5, "p95_hash_time": 20.0, "extraction_failures_rate": 0.4, "image_processing_errors": 2,
+        "low_confidence_queue_length": 7, "duplicate_detection_rate": 0.2}
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
@@ -206,7 +209,7 @@ def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library
     path = library.parent / "report.json"
     path.write_bytes(b"the last one")
     with full_disk(), pytest.raises(DhashError) as caught:
-        _report.write(str(path), RESULT, VALUE, str(library))
+        _report.write(str(path), RESULT, VALUE, str(library), None)
     assert caught.value.path == str(path)
     assert path.read_bytes() == b"the last one"
 

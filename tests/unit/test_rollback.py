@@ -542,6 +542,17 @@ def test_the_old_bytes_come_from_a_backup_where_nothing_is_kept_beside_the_libra
     assert host.plan_undo().source == str(backup)
 
 
+def test_the_old_bytes_come_from_an_encrypted_backup_where_its_key_is_given_and_only_the_hashes_go_without(host, age_key):
+    identity, recipient = age_key
+    _backups.make(str(host.live), str(host.folder), [recipient])
+    host.migrate()
+    host.verified()
+    without = host.plan_undo()
+    assert (without.operation, without.locked, without.text) == (_state.REMOVE_DHASH, True, OLD)
+    way = _rollback.plan_undo(str(host.live), host.state, str(host.folder), digest(NEW), identity)
+    assert (way.operation, way.locked, way.text) == (_state.RESTORE, False, OLD)
+
+
 def test_only_the_hashes_go_where_the_library_was_edited_since(host):
     host.backup()
     host.migrate()

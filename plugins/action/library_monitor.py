@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the module in the background of the host, and show a line for each of its polls: as a migration does.
+
+A task with ``async`` and ``poll: 0`` only starts it: so that the watches of many hosts run at the same time, however few
+of them Ansible follows at once.
+"""
+
+from __future__ import annotations
+
+from ansible.utils.display import Display
+from ansible_collections.mobius.dhash.plugins.action import library_migrate
+
+display = Display()
+
+
+class ActionModule(library_migrate.ActionModule):
+    """The same for a watch."""
+
+    MODULE = "mobius.dhash.library_monitor"
+    WORK = "watch"
+    KEPT = "What it has found is kept: the next run goes on with it."
+
+    _supports_async = True
+
+    def run(self, tmp=None, task_vars=None):
+        started_only = self._task.async_val
+        if started_only or self._task.args.get("state") == "acknowledged":
+            super(library_migrate.ActionModule, self).run(tmp, task_vars)
+            return self._execute_module(self.MODULE, dict(self._task.args), task_vars=task_vars, wrap_async=started_only)
+        return super().run(tmp, task_vars)
+
+    def _line(self):
+        return PollLines(self._task_vars["inventory_hostname"])
+
+
+class PollLines:
+    """What an operator sees of a watch: each poll once."""
+
+    def __init__(self, host):
+        self._host = host
+        self._shown = 0
+
+    def show(self, progress):
+        """Show the polls that are new in ``progress``; whether the watch goes on."""
+        if progress is None or "lines" not in progress:
+            return False
+        for number, line in progress["lines"]:
+            if number > self._shown:
+                self._shown = number
+                display.display(f"[{self._host}] {line}")
+        return True
+
+    def end(self, result):
+        """Show the polls that were not seen while it went on. The role shows the summary."""
+        self.show(result)

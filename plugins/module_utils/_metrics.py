@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Publish what is known of one library for node_exporter's textfile collector, one file a library.
+
+What is known is kept as ``metrics.json`` in the state folder of the library, since a counter must not fall when a run
+begins, and what one operation finds out must not be lost with the next. The file for the exporter is made of it.
+Metrics are a by-product: what goes wrong with them is a warning, and never costs a run anything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _assembly, _durable, _exposition, _hashing, _library, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
+
+NAME = "metrics.json"
+QUEUE = "dhash_review_queue_pairs"
+PROGRESS = "dhash_last_progress_timestamp_seconds"
+LOCK_SECONDS = 5
+SECONDS_BETWEEN_SIGNS = 30
+WAYS_BACK = (_state.RESTORE, _state.REMOVE_DHASH)
+
+
+class Metrics:
+    """The metrics of one library, a file in ``folder``; None there: nothing is kept or published.
+
+    ``warn`` is told, once, why they could not be published.
+    """
+
+    def __init__(self, folder: str | None, library: str, state: str, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._library = library
+        self._state = state
+        self._warn = warn
+        self._warned = False
+        self._start = ""
+        self._told = 0.0
+
+    def started(self) -> None:
+        """A migration begins. Call it, as all that tells of a migration, with the library's lock held."""
+        self._start = _hashing.now()
+        self._told = time.monotonic()
+        self._publish({"dhash_last_start_timestamp_seconds": _time(), **_phase(_exposition.HASHING)})
+
+    def progress(self, done: int, total: int) -> None:
+        """So many of the files are hashed; published now and then."""
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_SIGNS:
+            self._told = time.monotonic()
+            self._publish({"dhash_run_pending_images": total - done, **_phase(_exposition.HASHING)})
+
+    def failed(self) -> None:
+        """The migration has failed."""
+        self._publish({"dhash_last_end_timestamp_seconds": _time(), "dhash_run_pending_images": 0,
+                       **_phase(_exposition.FAILED)})
+
+    def ended(self, result: dict[str, Any], record: dict[str, Any], entries: dict[str, Entry]) -> None:
+        """The migration has ended with ``result``; ``record`` is its ``dhash_migration``, ``entries`` are by file."""
+        if self._folder is None:
+            return
+        hashed = sum(entry.dhash is not None and entry.hashed_at >= self._start for entry in entries.values())
+        usage = result["resources"]
+        with self._by_product():
+            last = _state.read(self._state)
+            self._publish({
+                "dhash_last_end_timestamp_seconds": _time(),
+                **_of_record(last), **_counts(result["before"]),
+                "dhash_run_images": {"hashed": hashed, "known": result["images"] - result["errors"] - hashed,
+                                     "failed": result["errors"]},
+                "dhash_run_pending_images": 0,
+                "dhash_errors": {kind: result["errors_by_kind"].get(kind, 0) for kind in _exposition.KINDS},
+                "dhash_run_hash_duration_p95_seconds": record["p95_time_per_image"],
+                "dhash_run_hash_duration_average_seconds": record["average_time_per_image"],
+                "dhash_run_timed_images": sum(result["times"].values()),
+                "dhash_run_duration_seconds": usage["seconds"],
+                "dhash_run_cpu_seconds": {"parent": usage["parent_cpu_seconds"], "workers": usage["workers_cpu_seconds"]},
+                "dhash_run_peak_memory_bytes": usage["peak_memory_bytes"],
+                "dhash_run_read_bytes": usage["read_bytes"],
+            }, entries.values(), _build(record))
+
+    def settled(self, record: _state.Record | None, changed: bool, is_verified: bool = False) -> None:
+        """The library's record was, if ``changed``, just written, or a verification of the library has passed.
+
+        That a migration failed or never ended stays told until the next one, or until a library is verified that lacks
+        none of its hashes.
+        """
+        if self._folder is None:
+            return
+        success = is_verified and (
+            record is None or (record.phase == _state.VERIFIED and record.operation not in WAYS_BACK))
+        series: dict[str, Any] = {"dhash_last_success_timestamp_seconds": _time()} if success else {}
+        with self._by_product():
+            counts = _library.counts(_library.read(self._library)[0].value)
+            series.update(_counts(counts))
+            if changed or (success and counts["hashed"] + counts["errors"] == counts["images"]):
+                series.update(_of_record(record))
+            self._publish(series, otherwise=_of_record(record))
+
+    def queued(self, pairs: int) -> None:
+        """So many pairs wait for a person's judgement."""
+        self._publish({QUEUE: pairs})
+
+    def judged(self, pairs: int, left: int) -> None:
+        """So many of them were judged; of what was shown to people so many are left, and there may be more."""
+        self._publish({QUEUE: max(left, (queue_length(self._state) or 0) - pairs)})
+
+    def _publish(self, series: dict[str, Any], entries: Iterable[Entry] = (), build: dict[str, str] | None = None,
+                 otherwise: dict[str, Any] | None = None) -> None:
+        """Add to what is known: what ``series`` says, what of ``entries`` is not counted yet, and ``otherwise`` unless
+        something is known already."""
+        if self._folder is None:
+            return
+        path = os.path.join(self._state, NAME)
+        with self._by_product():
+            _durable.make_folder(self._state)
+            with _durable.lock(path, "metrics", _state.new_run(), LOCK_SECONDS):
+                known = self._read(path)
+                known["series"] = {**(otherwise or {}), **known["series"], **series}
+                known["build"] = build or known["build"]
+                _count(known["durations"], entries)
+                _durable.write(path, [(json.dumps(known, indent=2) + "\n").encode()])
+                if not os.path.isdir(self._folder):
+                    raise DhashError("there is no such folder for metrics", self._folder,
+                                     "Make it, or correct dhash_metrics_dir.")
+                _durable.write(self.path, [_exposition.render(known).encode()], mode=0o644)
+
+    @property
+    def path(self) -> str:
+        """The file for the exporter, named as the library's state folder is: no two libraries have the same."""
+        return os.path.join(self._folder, f"mobius-dhash-{os.path.basename(_state.folder('', self._library))}.prom")
+
+    @contextlib.contextmanager
+    def _by_product(self):
+        try:
+            yield
+        except DhashError as error:
+            if not self._warned:
+                self._warn(f"The metrics were not published: {error}")
+            self._warned = True
+
+    def _read(self, path: str) -> dict[str, Any]:
+        """What is known so far. What cannot be understood is begun anew, as a counter may."""
+        if _durable.exists(path):
+            try:
+                known = json.loads(_durable.read(path))
+                _exposition.render(known)
+                if known["durations"]["bounds"] == list(_assembly.BUCKETS):
+                    return {**known, "library": self._library}
+            except (ValueError, TypeError, KeyError, AttributeError):
+                self._warn(f"{path}: it is damaged, so that the metrics begin anew.")
+        bounds = list(_assembly.BUCKETS)
+        durations = {"bounds": bounds, "counts": [0] * (len(bounds) + 1), "sum": 0.0, "until": ""}
+        return {"library": self._library, "series": {}, "build": {}, "durations": durations}
+
+
+OFF = Metrics(None, "", "", lambda _text: None)
+
+
+def of(params: dict, library: str, state: str, warn: Callable[[str], None]) -> Metrics:
+    """The metrics as a module is asked for them. A relative folder counts from the library's."""
+    folder = params["metrics_dir"]
+    return Metrics(folder and os.path.join(os.path.dirname(library), folder), library, state, warn)
+
+
+def queue_length(state: str) -> int | None:
+    """How many pairs wait for a person's judgement, as far as the state folder ``state`` knows; None: it does not."""
+    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError):
+        return int(json.loads(_durable.read(os.path.join(state, NAME)))["series"][QUEUE])
+    with contextlib.suppress(OSError, DhashError, ValueError, TypeError, KeyError):
+        last = max(glob.glob(os.path.join(glob.escape(state), "review-*.json")), key=os.path.getmtime)
+        return int(json.loads(_durable.read(last))["counts"]["total_matches"])
+    return None
+
+
+def _count(durations: dict[str, Any], entries: Iterable[Entry]) -> None:
+    """Add the images hashed since the last that were counted, whichever run hashed them: a killed one, or a dry one."""
+    new = [entry for entry in entries if entry.dhash is not None and entry.hashed_at > durations["until"]]
+    if new:
+        counts = _assembly.histogram([entry.seconds for entry in new])
+        durations["counts"] = [old + count for old, count in zip(durations["counts"], counts)]
+        durations["sum"] = round(durations["sum"] + sum(entry.seconds for entry in new), 6)
+        durations["until"] = max(entry.hashed_at for entry in new)
+
+
+def _phase(phase: str) -> dict[str, Any]:
+    return {"dhash_run_phase": {name: int(name == phase) for name in _exposition.PHASES}, PROGRESS: _time()}
+
+
+def _of_record(record: _state.Record | None) -> dict[str, Any]:
+    phase, owed = (record.phase, record.restart_owed) if record else (_exposition.NO_PHASE, False)
+    return {**_phase(phase), "dhash_restart_owed": int(owed)}
+
+
+def _counts(counts: dict[str, int]) -> dict[str, int]:
+    return {"dhash_images": counts["images"], "dhash_hashed_images": counts["hashed"],
+            "dhash_duplicates": counts["duplicates"]}
+
+
+def _build(record: dict[str, Any]) -> dict[str, str]:
+    versions = {name: version or "" for name, version in record["versions"].items()}
+    return {"version": versions.pop("collection"), "algorithm": record["algorithm"], **versions}
+
+
+def _time() -> float:
+    return round(time.time(), 3)

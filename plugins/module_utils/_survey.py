@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at a library before anything is hashed: its file, the files of its images, what the journal knows of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _hashing, _journal, _library
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
+from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
+
+CHANGING_READS = 20
+MISSING = _hashing.failure("missing", str(_decode.missing()))
+
+
+class Image(NamedTuple):
+    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed)."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    entry: Entry | None
+
+
+class Source(NamedTuple):
+    """The library that was read (only its first images where the migration is limited) and the digest of its bytes."""
+
+    path: str
+    library: _library.Library
+    sha256: str
+    images: list[Image]
+
+
+def survey(path: str, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
+    """Look each image of the library at ``path`` up in the journal by the size and time of change of its file."""
+    folder = os.path.dirname(path)
+    images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
+    return Source(path, library, digest, images)
+
+
+def read_settled(path: str) -> tuple[_library.Library, str]:
+    """Read a library that a writer may be in the middle of writing in place; with its digest. Raises ``LibraryError``.
+
+    What stays broken is broken.
+    """
+    for _attempt in range(CHANGING_READS):
+        before = _time_of_change(path)
+        try:
+            return _library.read(path)
+        except LibraryError:
+            time.sleep(0.05)
+            if before is None or _time_of_change(path) == before:
+                break
+    return _library.read(path)
+
+
+def _time_of_change(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _look_up(path: str, journal: _journal.Journal) -> Image:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return Image(path, 0, 0, MISSING)
+    except OSError:
+        return Image(path, 0, 0, None)  # the worker that cannot open it says why
+    return Image(path, status.st_size, status.st_mtime_ns, journal.known(path, status.st_size, status.st_mtime_ns))
+
+
+def expect_known_failures_again(source: Source) -> Source:
+    """Failures that are tried again at every run (unreadable, timeout, ...) as the library has them from the last one."""
+    errors = source.library.value.get("dhash_errors")
+    folder = os.path.dirname(source.path)
+    return expect_again(source, {
+        os.path.join(folder, error["path"]): _hashing.failure(error["kind"], error["error"])
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("path", "kind", "error"))
+        and error["kind"] not in _journal.REMEMBERED_KINDS})
+
+
+def expect_again(source: Source, failed: dict[str, Entry]) -> Source:
+    """``source`` with the failures ``failed``, by path, of the files that nothing is known of."""
+    return source._replace(images=[image if image.entry else image._replace(entry=failed.get(image.path))
+                                   for image in source.images])

@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run took of the machine, as the kernel counts it for this process and the children that have ended."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import NamedTuple
+
+KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: getrusage(2)
+
+
+class Moment(NamedTuple):
+    """Seconds: of a clock that only goes forward, and of CPU time, of this process and of its children."""
+
+    clock: float
+    own: float
+    children: float
+
+
+def now() -> Moment:
+    """What was taken so far."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return Moment(time.monotonic(), own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime)
+
+
+def since(start: Moment, read_bytes: int) -> dict[str, float]:
+    """Seconds of time and of CPU since ``start``, the peak memory of the largest process (bytes), and ``read_bytes``.
+
+    The peak is that of the process's whole life, since the kernel keeps no other.
+    """
+    end = now()
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {
+        "seconds": round(end.clock - start.clock, 3),
+        "parent_cpu_seconds": round(end.own - start.own, 3),
+        "workers_cpu_seconds": round(end.children - start.children, 3),
+        "peak_memory_bytes": peak * KIBIBYTE,
+        "read_bytes": read_bytes,
+    }

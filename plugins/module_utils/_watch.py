@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record of the last watch over a deploy: how far it came, what it found, and whether anybody knows of it.
+
+It is bound to the deploy that it watches. A watch without a verdict is continued by the next run, a verdict that no
+run has acted upon is acted upon by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
+
+FILE = "monitor.json"
+MAX_BYTES = 4 << 20
+SECONDS_TO_ACKNOWLEDGE = 10
+PASSED, FAILED, ROLLBACK, REPLACED = "passed", "failed", "rollback", "replaced"
+
+
+class Watch(NamedTuple):
+    """One watch. ``run``, ``operation`` and ``new_sha256`` are those of the deploy; times are seconds of the epoch.
+
+    ``in_a_row`` counts, for each gate that minds it, how often in a row something was not well. ``broken`` holds what
+    :func:`_gates.broken` found, each gate once. ``log_place`` is where the error log is read on. ``evidence``: the last
+    ``poll`` with all its facts, the last ``lines`` of the error log, and what was shown of the last ``polls``.
+    """
+
+    run: str
+    operation: str
+    new_sha256: str
+    started: float
+    minutes: float
+    polled: float
+    polls: int
+    in_a_row: dict[str, int]
+    broken: list[dict[str, Any]]
+    log_place: dict[str, Any]
+    verdict: str | None
+    reason: str
+    acknowledged: bool
+    log: str | None
+    evidence: dict[str, Any]
+
+    @property
+    def until(self) -> float:
+        """When it ends, if all stays well."""
+        return self.started + 60 * self.minutes
+
+
+def path(state: str) -> str:
+    """Where the record is kept. The lock of a watch is that of this path, so that the library's stays free."""
+    return os.path.join(state, FILE)
+
+
+def begin(record: _state.Record, now: float, minutes: float) -> Watch:
+    """The watch over what the run of ``record`` has deployed, before its first poll."""
+    return Watch(record.run, record.operation, record.new_sha256, now, minutes, now, 0, {}, [], {}, None, "", False,
+                 None, {"poll": {}, "lines": [], "polls": []})
+
+
+def read(state: str) -> Watch | None:
+    """The last watch, None where there was none. Raises ``DhashError`` where its record is damaged."""
+    try:
+        with open(path(state), "rb") as file:
+            watch = Watch(**json.loads(file.read(MAX_BYTES)))
+        if isinstance(watch.evidence, dict) and isinstance(watch.broken, list):
+            return watch
+        raise ValueError("a part of it is of another kind")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, "read the record of the last watch", path(state)) from error
+    except (ValueError, TypeError) as error:
+        raise DhashError("the record of the last watch is damaged", path(state),
+                         "Look at the service, move this file away, then run again.") from error
+
+
+def write(state: str, watch: Watch) -> None:
+    """Replace the record, durably. Raises ``DhashError``."""
+    _durable.write(path(state), [(json.dumps(watch._asdict(), indent=2) + "\n").encode()])
+
+
+def is_of(watch: Watch | None, record: _state.Record | None) -> bool:
+    """Whether ``watch`` is over what the run of ``record`` has deployed."""
+    return (watch is not None and record is not None and record.phase in (_state.DEPLOYED, _state.VERIFIED)
+            and (watch.run, watch.new_sha256) == (record.run, record.new_sha256))
+
+
+def acknowledge(state: str, run: str) -> None:
+    """Note that the verdict over the deploy ``run`` was acted upon. Raises ``DhashError``."""
+    if read(state) is None:
+        return
+    with _durable.lock(path(state), "watch", run, SECONDS_TO_ACKNOWLEDGE):
+        watch = read(state)
+        if watch is not None and watch.run == run and watch.verdict is not None and not watch.acknowledged:
+            write(state, watch._replace(acknowledged=True))
+
+
+def summary(state: str) -> dict[str, Any] | None:
+    """The last watch for people and for roles; None where there was none. Raises ``DhashError``."""
+    watch = read(state)
+    if watch is None:
+        return None
+    current = is_of(watch, _state.read(state))
+    return {
+        "run": watch.run, "operation": watch.operation, "new_sha256": watch.new_sha256, "polls": watch.polls,
+        "minutes": watch.minutes, "started_at": at(watch.started), "until": at(watch.until),
+        "polled_at": at(watch.polled),
+        "broken": watch.broken, "verdict": watch.verdict, "reason": watch.reason, "acknowledged": watch.acknowledged,
+        # What the next run goes on with, and what it acts upon before it does anything else.
+        "pending": current and not watch.acknowledged,
+        "waits": current and not watch.acknowledged and watch.verdict in (FAILED, ROLLBACK),
+        "evidence": evidence(state, watch),
+    }
+
+
+def evidence(state: str, watch: Watch) -> list[str]:
+    """The files that tell of it."""
+    return [place for place in (path(state), watch.log) if place]
+
+
+def at(seconds: float) -> str:
+    """A time of the epoch as people read it (UTC)."""
+    return time.strftime(_state.TIME, time.gmtime(seconds))
