@@ -78,7 +78,7 @@ class Site:
     def command(self, name: str, *options: str, inventory: str | Path = "localhost,", **variables: Any) -> list[str]:
         """The command line that runs the collection's playbook ``name``; a variable that is None is left out."""
         given = {"dhash_library": str(self.library), "dhash_state_dir": str(self.state), "dhash_max_failure_rate": FAILURE_RATE,
-                 "dhash_fleet_report_dir": ""}
+                 "dhash_fleet_report_dir": "", "dhash_monitor_minutes": 0}
         given = {variable: value for variable, value in (given | variables).items() if value is not None}
         return [str(BIN / "ansible-playbook"), f"mobius.dhash.{name}", "-i", str(inventory), "-c", "local", "-e", json.dumps(given), *options]
 

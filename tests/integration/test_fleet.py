@@ -133,6 +133,16 @@ def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_s
     assert len(lines) == 6 and lines[-1].endswith("! unreachable")
 
 
+def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(make_site) -> None:
+    fleet = Fleet(make_site)
+    before = {host: snapshot(site.folder, without=site.home) for host, site in fleet.sites.items()}
+    run = fleet.run("migrate", hosts={"canary": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}},
+                    everywhere={"ansible_ssh_timeout": 2})
+    assert run.code != 0 and "No answer from canary. The run stops here" in " ".join(run.output.split())
+    assert {host: snapshot(site.folder, without=site.home) for host, site in fleet.sites.items()} == before
+    assert [entry["phase"][:9] for entry in fleet.report().values()] == ["no answer", "not begun", "not begun"]
+
+
 def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(make_site) -> None:
     fleet = Fleet(make_site)
     before = snapshot(fleet.site.folder, without=fleet.site.home)

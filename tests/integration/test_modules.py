@@ -49,14 +49,16 @@ CASES = {
     "library_migrate": Case({}),
     "library_migrate dry_run": Case({"dry_run": True}, changes=False),
     "library_migrate limit": Case({"limit": 3}),
+    "library_monitor": Case({"minutes": 0.01}, DEPLOYED, changes=False),
     "library_rehearse": Case({}, (("library_rehearse", {}),), changes=False),
+    "notify": Case({"notification": {"event": "start", "text": "it begins"}, "targets": []}, changes=False),
     "review_export": Case({"min_distance": 0, "include_images": False}, DEPLOYED),
     "review_import": Case({"state": "absent"}, DEPLOYED, changes=False),
     "library_rollback": Case({}, DEPLOYED),
 }
-WITHOUT_STATE = ("host_info", "image_hash", "fleet_duplicates")
+WITHOUT_STATE = ("host_info", "image_hash", "fleet_duplicates", "notify")
 WITHOUT_DIFF = ("library_deploy announced", "library_deploy verified")
-WITHOUT_LIBRARY = ("fleet_duplicates",)
+WITHOUT_LIBRARY = ("fleet_duplicates", "notify")
 
 
 def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict:
@@ -69,11 +71,12 @@ def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dic
 
 
 def tree(site: Site) -> dict[str, tuple]:
-    """The snapshot, less what is no change: who held a lock, what the journal knows and hands over, when a rehearsal passed."""
+    """The snapshot, less what is no change: who held a lock, what the journal knows and hands over, when a rehearsal passed,
+    what a watch has seen."""
     found = site.snapshot()
     return {name: (mode, content) if name.endswith(".lock") else (mode, time, content)
             for name, (mode, time, content) in found.items()
-            if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json|/exchange(\.lock|/.*)?)?", name)}
+            if not re.fullmatch(r"state/[^/]+(/journal\.sqlite|/rehearsal\.json|/monitor\.json(\.lock)?|/exchange(\.lock|/.*)?)?", name)}
 
 
 def test_no_module_is_left_out() -> None:
@@ -101,6 +104,28 @@ def test_check_says_what_the_run_does_and_a_second_run_does_nothing(name: str, s
     assert tree(site) == after
     assert call(site, name, case.arguments)["changed"] is False
     assert tree(site) == after
+
+
+def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(site: Site) -> None:
+    log = {"log_dir": "logs", "origin": {"user": "ada"}}
+    steps = [("library_backup", {}), ("library_migrate", {}), ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
+             ("library_rollback", {"remove_dhash": True}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})]
+    for module, arguments in steps:
+        call(site, module, {**arguments, **log}, check=True)
+        call(site, module, {**arguments, **log})
+        if arguments != {"remove_dhash": True}:
+            call(site, module, {**arguments, **log})
+    assert site.module("library_migrate", library=str(site.library), state_dir=str(site.state), media_roots=["/none"], **log)["failed"]
+    (file,) = (site.library.parent / "logs").glob("operations-*.jsonl")
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert [(line["operation"], line["result"]) for line in lines] == [(operation, "ok") for operation in (
+        "backup", "migration", "deploy", "verify", "rollback", "deploy", "verify")] + [("migration", "failed")]
+    backup, migration, deploy, verify, rollback = lines[:5]
+    assert backup["before"] == migration["before"] == deploy["before"] and migration["after"] == deploy["after"] == rollback["before"]
+    assert migration["run"] == deploy["run"] == verify["run"] != rollback["run"]
+    assert migration["details"]["hashed_now"] == IMAGES - 1 and rollback["details"]["operation"] == "remove_dhash"
+    assert all(line["controller"] == {"user": "ada"} and line["library"] == str(site.library) for line in lines)
+    assert lines[-1]["error"].startswith("/none: this media root is not there") and lines[-1]["before"] == sha256(site.library)
 
 
 def test_an_edit_of_the_live_library_between_migration_and_deploy_is_not_lost(site: Site) -> None:

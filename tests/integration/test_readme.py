@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils import _exposition
 from readme_tables import documentation_of_modules, specs_of_roles, stale_files
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,8 @@ BLOCK_SECONDS = 600
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("roles/*/README.md")),
              *sorted(ROOT.glob("inventory/**/*.yml"))]
 FIELDS_OF_A_LIBRARY = {"dhash_generated_at", "dhash_low_detail", "dhash_migration", "dhash_duplicates", "dhash_errors"}
+METRICS = {metric.name for metric in _exposition.METRICS} | {f"{_exposition.DURATIONS}_bucket"}
+GIVEN_TO_TEMPLATES = {"dhash_notification"}
 VARIABLES_OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_shards", "dhash_serial", "dhash_hosts"}
 
 
@@ -89,7 +92,7 @@ def test_it_names_nothing_that_does_not_exist(document: Path) -> None:
     names = {*roles, *documentation_of_modules(ROOT), *(file.stem for file in ROOT.glob("playbooks/*.yml"))}
     assert set(re.findall(r"mobius\.dhash\.([a-z]\w+)", text)) - names == set()
     variables = {name for spec in roles.values() for name in spec["options"]}
-    known = variables | FIELDS_OF_A_LIBRARY | VARIABLES_OF_PLAYBOOKS
+    known = variables | FIELDS_OF_A_LIBRARY | VARIABLES_OF_PLAYBOOKS | GIVEN_TO_TEMPLATES | METRICS
     assert set(re.findall(r"\bdhash_[a-z0-9_]+", text)) - known == set()
     for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
         target = document.parent / link if link else document

@@ -26,9 +26,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def specs_of_roles(root: Path) -> dict[str, dict]:
-    """role -> its argument specification, in alphabetical order."""
-    return {file.parts[-3]: yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"]["main"]
-            for file in sorted(root.glob("roles/*/meta/argument_specs.yml"))}
+    """role -> the argument specification of its main entry point, with the options of all of them, in alphabetical order."""
+    found = {}
+    for file in sorted(root.glob("roles/*/meta/argument_specs.yml")):
+        entries = yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"]
+        options = {name: option for entry in entries.values() for name, option in entry["options"].items()}
+        found[file.parts[-3]] = entries["main"] | {"options": options}
+    return found
 
 
 def documentation_of_modules(root: Path) -> dict[str, dict]:

@@ -6,8 +6,9 @@
 
     service.py SITE [PORT]
 
-SITE/control tells it how to be: ``fail`` is never well, ``fail hashed`` is not well with a library that has hashes, ``write`` changes
-the library, once, as a service does that was told of a new setting. Each start leaves the library's digest in SITE/starts.log.
+SITE/control tells it how to be: ``fail`` is never well, ``fail hashed`` is not well with a library that has hashes, ``fail hashed after
+N`` not from its N-th answer on, ``write`` changes the library, once, as a service does that was told of a new setting. Each start leaves
+the library's digest in SITE/starts.log.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ class Service:
         library = json.loads(content)
         self._told = {"images": len(library["images"]), "hashed": sum("dhash" in image for image in library["images"]),
                       "sha256": hashlib.sha256(content).hexdigest()}
+        self._asked = 0
         with (site / "starts.log").open("a", encoding="utf-8") as log:
             log.write(self._told["sha256"] + "\n")
 
     def health(self) -> tuple[int, dict]:
         wish = self._control.read_text(encoding="utf-8").strip() if self._control.exists() else ""
+        self._asked += 1
         if wish == "write":
             self._write()
-        if wish == "fail" or (wish == "fail hashed" and self._told["hashed"]):
+        hashed, _after, patience = wish.partition(" after ")
+        if wish == "fail" or (hashed == "fail hashed" and self._told["hashed"] and self._asked > int(patience or 0)):
             return 503, {"status": "confused", **self._told}
         return 200, {"status": "ok", **self._told}
 
