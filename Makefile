@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test unit integration review crash crash-deploy sanity lint docs-lint changelog-lint molecule-localhost molecule build bench clean
+.PHONY: help demo test unit integration review monitoring crash crash-deploy sanity lint docs-lint changelog-lint molecule-localhost molecule build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -23,7 +23,7 @@ demo: .venv/.demo ## Draw a library of 300 pictures into demo/, migrate it on th
 	$(BIN)/ansible-playbook mobius.dhash.migrate -i inventory/demo
 	@$(BIN)/python tests/support/show_demo.py demo
 
-test: clean-results unit integration review crash-deploy sanity lint docs-lint changelog-lint molecule-localhost ## All gates, one after the other, up to the first that fails
+test: clean-results unit integration review monitoring crash-deploy sanity lint docs-lint changelog-lint molecule-localhost ## All gates, one after the other, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 unit: .venv/.dev ## Unit tests
@@ -34,6 +34,9 @@ integration: .venv/.dev ## Integration tests: the playbooks and modules run for 
 
 review: .venv/.dev ## The review page in a real browser, with keys alone
 	@$(GATE) review $(BIN)/python -m pytest tests/review --junitxml=test-results/review.xml $(PYTEST_ARGS)
+
+monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with a real Prometheus and node_exporter
+	@$(GATE) monitoring $(BIN)/python -m pytest tests/monitoring --junitxml=test-results/monitoring.xml $(PYTEST_ARGS)
 
 crash: .venv/.dev ## Each operation killed, and failing, at every system call; the order of writes; two writers at once
 	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS)
