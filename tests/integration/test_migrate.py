@@ -21,7 +21,7 @@ from conftest import IMAGES, Run, Site, sha256
 RUNBOOK_GREP = 'grep -E "(Migration Report|Total images|Successfully processed|Errors|Duplicates found)" logs/migration-*.log'
 WRITTEN = {  # by the first run, beside the library and in the state folder
     "library/library.json", "library/library.json.bak.TIME", "library/library.json.bak.TIME.sha256", "library/library.json.lock",
-    "library/logs", "library/logs/migration-TIME.log", "library/logs/migration-report.json",
+    "library/logs", "library/logs/migration-TIME.log", "library/logs/migration-report.json", "library/logs/operations-TIME.jsonl",
     "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/run.json"}
 
 
@@ -67,7 +67,7 @@ def way(make_site) -> Way:
 
 def names(tree: dict[str, tuple]) -> set[str]:
     """The names in a snapshot, times and keys taken out of them."""
-    plain = {re.sub(r"\d{8}T\d{6}Z|\d{8}-\d{6}", "TIME", name) for name in tree}
+    plain = {re.sub(r"\d{8}T\d{6}Z|\d{8}-\d{6}|(?<=operations-)\d{6}", "TIME", name) for name in tree}
     return {re.sub(r"^state/[^/]+", "state/KEY", name) for name in plain}
 
 
