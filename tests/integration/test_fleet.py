@@ -13,13 +13,13 @@ from typing import NamedTuple
 import pytest
 from conftest import IMAGES, Run, Site, sha256, snapshot
 
-HOSTS = ("canary", "second", "third")
+HOSTS = ("canary", "second", "mate", "third")
 ON_THE_CONTROLLER = {f"ansible.builtin.{name}" for name in (
     "assert", "debug", "fail", "include_role", "include_tasks", "set_fact", "validate_argument_spec")}
 
 
 class Fleet:
-    """Three hosts, all of them this machine, each with a library of its own."""
+    """Four hosts, all of them this machine, each with a library of its own."""
 
     def __init__(self, make_site) -> None:
         self.sites = {host: make_site(host) for host in HOSTS}
@@ -54,11 +54,13 @@ class Stopped(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stopped(make_site) -> Stopped:
-    """A run in which the second host's service does not start again."""
+    """A run in which the second host's service does not start again. Another host, which is well, is of the same batch."""
     fleet = Fleet(make_site)
     before = {host: (sha256(site.library), snapshot(site.folder, without=site.home)) for host, site in fleet.sites.items()}
     broken = {"dhash_service_manager": "command", "dhash_restart_command": "sh -c 'echo <b>broken</b> >&2; exit 1'"}
-    return Stopped(fleet, before, fleet.run("migrate", hosts={"second": broken}))
+    log = fleet.sites["mate"].home / "service.log"
+    well = {"dhash_service_manager": "command", **{f"dhash_{verb}_command": f"sh -c 'echo {verb} >> {log}'" for verb in ("stop", "restart")}}
+    return Stopped(fleet, before, fleet.run("migrate", hosts={"second": broken, "mate": well}, dhash_serial=[1, 2, "100%"]))
 
 
 def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) -> None:
@@ -74,10 +76,20 @@ def test_the_host_that_failed_is_put_back_and_the_one_before_it_keeps_its_hashes
     assert sum("dhash" in image for image in stopped.fleet.sites["canary"].read()["images"]) == IMAGES - 5
 
 
+def test_a_healthy_host_of_the_same_batch_is_finished_and_its_service_started(stopped: Stopped) -> None:
+    mate = stopped.fleet.sites["mate"]
+    assert "another host of this batch failed; this one is migrated and verified" in stopped.run.output
+    told = (mate.home / "service.log").read_text(encoding="utf-8").split()
+    assert (told[0], told[-1]) == ("stop", "restart")
+    assert sum("dhash" in image for image in mate.read()["images"]) == IMAGES - 5
+    record = mate.module("library_info", library=str(mate.library), state_dir=str(mate.state), check_media=False)["run"]
+    assert (record["phase"], record["restart_owed"]) == ("verified", False)
+
+
 def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> None:
     report = stopped.fleet.report()
     assert {host: entry["phase"] for host, entry in report.items()} == {
-        "canary": "verified", "second": "put back", "third": "not begun"}
+        "canary": "verified", "second": "put back", "mate": "verified", "third": "not begun"}
     assert "Restart | Run the restart command" in report["second"]["cause"]
     assert report["second"]["put_back"] == f"{stopped.fleet.sites['second'].library}.pre-dhash"
     assert (report["canary"]["images"], report["canary"]["hashed"], report["canary"]["errors"]) == (IMAGES, IMAGES - 5, 5)
@@ -94,7 +106,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_tex
     parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
     parser.feed(page)
     assert not {tag for tag, _attributes in tags} & {"script", "img", "link", "iframe", "b"}
-    assert "default-src 'none'" in page and "1 of 3 hosts is done, 1 failed" in page
+    assert "default-src 'none'" in page and "2 of 4 hosts are done, 1 failed" in page
     links = [attributes["href"] for tag, attributes in tags if tag == "a"]
     assert links and not any(":" in link or link.startswith("/") for link in links)
 
@@ -103,7 +115,7 @@ def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing
     again = stopped.fleet.run("migrate", dhash_serial=2)
     assert again.code == 0, again.output
     assert {host: entry["phase"] for host, entry in stopped.fleet.report().items()} == dict.fromkeys(HOSTS, "verified")
-    assert [entry["changed"] for entry in stopped.fleet.report().values()] == [False, True, True]
+    assert [entry["changed"] for entry in stopped.fleet.report().values()] == [False, True, False, True]
     third = stopped.fleet.run("migrate")
     assert third.code == 0 and third.changed() == []
     for host in HOSTS:
