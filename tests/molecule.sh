@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# molecule.sh [SCENARIO...]: runs Molecule's scenarios on hosts that are containers, all of them where none is named, three at a time.
+# molecule.sh [SCENARIO...]: runs Molecule's scenarios on hosts that are containers, all of them where none is named, four at a time.
 # molecule.sh --prepare: only installs and makes what outlasts a run: packages, the image of the hosts, the wheels that they install.
 # Each scenario has an ANSIBLE_HOME of its own, so that no two share inventory or cache; its outcome is kept in test-results (JUnit).
 # MOLECULE_ENGINE is podman (default) or docker, MOLECULE_JOBS how many scenarios run at once. Nothing is left behind but the image.
@@ -68,7 +68,7 @@ fi
 
 scenarios=("$@")
 if [ ${#scenarios[@]} -eq 0 ]; then
-  scenarios=(host_dies link_cut default) # the longest first
+  scenarios=(host_dies default monitor_rolls_back drifted canary_stops link_cut) # the longest first
   for file in extensions/molecule/*/molecule.yml; do
     name=$(basename "$(dirname "$file")")
     [[ " localhost ${scenarios[*]} " == *" $name "* ]] || scenarios+=("$name")
@@ -105,7 +105,7 @@ status=0
 if [ ${#scenarios[@]} -eq 1 ]; then
   scenario "${scenarios[0]}" || status=1
 else
-  printf '%s\n' "${scenarios[@]}" | xargs -P "${MOLECULE_JOBS:-3}" -I {} bash -c 'quietly {}' || status=1
+  printf '%s\n' "${scenarios[@]}" | xargs -P "${MOLECULE_JOBS:-4}" -I {} bash -c 'quietly {}' || status=1
 fi
 echo "${#scenarios[@]} scenario(s), $((SECONDS - started)) s"
 exit $status
