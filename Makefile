@@ -9,7 +9,6 @@ BIN := .venv/bin
 LINK := .ansible/collections/ansible_collections/mobius/dhash
 GATE := tests/gate.sh
 PYTEST_ARGS ?= -q -n auto --dist loadfile
-WAITING ?= -n $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))) # what waits for services and watches most of its time
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -31,7 +30,7 @@ unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
 
 integration: .venv/.dev ## Integration tests: the playbooks and modules run for real, the tarball among them
-	@$(GATE) integration $(BIN)/python -m pytest tests/integration --junitxml=test-results/integration.xml $(PYTEST_ARGS) $(WAITING)
+	@$(GATE) integration $(BIN)/python -m pytest tests/integration --junitxml=test-results/integration.xml $(PYTEST_ARGS)
 
 review: .venv/.dev ## The review page in a real browser, with keys alone
 	@$(GATE) review $(BIN)/python -m pytest tests/review --junitxml=test-results/review.xml $(PYTEST_ARGS)

@@ -57,7 +57,8 @@ def way(make_site) -> Way:
 
     def step(*options: str) -> Step:
         # as an operator runs it who has not turned on pipelining
-        run = site.playbook("migrate", *options, environment={"ANSIBLE_PIPELINING": "0"}, dhash_service_manager="command", **commands)
+        run = site.playbook("migrate", *options, environment={"ANSIBLE_PIPELINING": "0"}, dhash_service_manager="command",
+                            dhash_sample_images=None, dhash_parallel=None, **commands)
         told = service_log.read_text(encoding="utf-8").splitlines() if service_log.exists() else []
         service_log.unlink(missing_ok=True)
         return Step(run, site.snapshot(), told)
