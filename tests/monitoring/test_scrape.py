@@ -96,7 +96,7 @@ def test_every_metric_is_scraped_from_every_host(fleet: dict[str, Library], prom
 
 def test_every_metric_is_in_the_documentation_and_no_other(fleet: dict[str, Library]) -> None:
     text = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
-    table = re.findall(r"^\| `(dhash_\w+)", text, re.MULTILINE)
+    table = re.findall(r"^\| `(dhash_\w+)`", text, re.MULTILINE)
     assert table == [metric.name for metric in _exposition.METRICS]
 
 
