@@ -112,6 +112,18 @@ options:
     default: pillow
 """
 
+    # Of a module that hashes all of a library or of a part of it, besides.
+    BATCHES = r"""
+requirements:
+  - Pillow >= 9.0
+  - numpy >= 1.24
+options:
+  batch_size:
+    description: How many images are hashed between two checkpoints in the journal.
+    type: int
+    default: 100
+"""
+
     # Of a watch.
     GATES = r"""
 options:

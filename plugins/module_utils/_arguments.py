@@ -28,6 +28,7 @@ DECODING = {
     "python": {"type": "path"},
 }
 HASHING = {"algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"}, **DECODING}
+BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
 def library_and_state(params: dict) -> tuple[str, str]:

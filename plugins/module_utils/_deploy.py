@@ -47,7 +47,7 @@ def pre_dhash(library: str) -> str:
 def plan(library: str, state: str) -> Plan:
     """Look at the record, the live library and the new one. Raises ``DhashError`` where they do not fit."""
     record = _state.read(state)
-    if record is None or record.phase in (_state.DEPLOYED, _state.VERIFIED):
+    if record is None or _state.is_in_place(record):
         return Plan(record, False, False)
     live = _durable.sha256_of_file(library)
     if live == record.new_sha256:

@@ -221,7 +221,7 @@ def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: Set
 def _is_left_over(source: _survey.Source, settings: Settings) -> bool:
     """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
     last = _state.read(settings.state)
-    return (settings.limit is None and last is not None and last.phase not in (_state.DEPLOYED, _state.VERIFIED)
+    return (settings.limit is None and last is not None and not _state.is_in_place(last)
             and last.new_sha256 != source.sha256)
 
 

@@ -65,7 +65,7 @@ def watch(settings: Settings, tell: Callable[[dict], None], sleep: Callable[[flo
     progress = Progress(tell)
     while True:
         record = _state.read(settings.state)
-        if not _is_deployed(record):
+        if not _state.is_in_place(record):
             return outcome(None, settings.state)
         last = _unacknowledged(settings.state, record)
         if last is not None:
@@ -111,10 +111,6 @@ def _unacknowledged(state: str, record: _state.Record) -> _watch.Watch | None:
     """The watch over that deploy, which goes on or whose verdict nobody has acted upon; None where there is none."""
     last = _watch.read(state)
     return last if _watch.is_of(last, record) and not last.acknowledged else None
-
-
-def _is_deployed(record: _state.Record | None) -> bool:
-    return record is not None and record.phase in (_state.DEPLOYED, _state.VERIFIED)
 
 
 class _Watcher:

@@ -50,6 +50,11 @@ class Record(NamedTuple):
     settings: dict[str, Any]
 
 
+def is_in_place(record: Record | None) -> bool:
+    """Whether what that run made is the live library, as far as the record knows."""
+    return record is not None and record.phase in (DEPLOYED, VERIFIED)
+
+
 def same_work(one: Record, other: Record) -> bool:
     """Whether both records are of the same new library, made of the same live one."""
     return (one.operation, *one[3:8]) == (other.operation, *other[3:8])

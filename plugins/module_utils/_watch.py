@@ -89,7 +89,7 @@ def write(state: str, watch: Watch) -> None:
 
 def is_of(watch: Watch | None, record: _state.Record | None) -> bool:
     """Whether ``watch`` is over what the run of ``record`` has deployed."""
-    return (watch is not None and record is not None and record.phase in (_state.DEPLOYED, _state.VERIFIED)
+    return (watch is not None and _state.is_in_place(record)
             and (watch.run, watch.new_sha256) == (record.run, record.new_sha256))
 
 

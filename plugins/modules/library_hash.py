@@ -19,8 +19,6 @@ description:
     and images that fail, are left to that host, so that the result is the one that it would have come to alone.
   - Neither the library nor its lock is touched, and what is kept in the journal is no change.
 requirements:
-  - Pillow >= 9.0
-  - numpy >= 1.24
   - ffmpeg-python and the FFmpeg program, for what Pillow cannot decode (optional)
 extends_documentation_fragment:
   - mobius.dhash._attributes
@@ -29,6 +27,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.lock
   - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
+  - mobius.dhash._options.batches
 options:
   pending:
     description:
@@ -44,10 +43,6 @@ options:
     description: How many shares there are.
     type: int
     default: 1
-  batch_size:
-    description: How many images are hashed between two checkpoints in the journal.
-    type: int
-    default: 100
   progress_file:
     description:
       - A file that is replaced by the state of the hashing now and then. The action plugin sets it, to show progress.
@@ -134,9 +129,8 @@ def main():
             pending=dict(type="path"),
             share=dict(type="int"),
             shares=dict(type="int", default=1),
-            batch_size=dict(type="int", default=100),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.HASHING,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.BATCHES,
         ),
         supports_check_mode=True,
     )

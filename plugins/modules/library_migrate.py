@@ -18,8 +18,6 @@ description:
     changed is not hashed again.
   - In check mode nothing is hashed and nothing is written; only the standard library of Python is needed.
 requirements:
-  - Pillow >= 9.0
-  - numpy >= 1.24
   - ffmpeg-python and the FFmpeg program, for what Pillow cannot decode (optional)
 extends_documentation_fragment:
   - mobius.dhash._attributes
@@ -30,6 +28,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.metrics
   - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
+  - mobius.dhash._options.batches
 options:
   output:
     description:
@@ -42,10 +41,6 @@ options:
     description: The largest Hamming distance at which two images are called duplicates.
     type: int
     default: 10
-  batch_size:
-    description: How many images are hashed between two checkpoints in the journal.
-    type: int
-    default: 100
   limit:
     description:
       - Take only the first so many images, to try things out.
@@ -259,13 +254,12 @@ def main():
         argument_spec=dict(
             output=dict(type="path"),
             threshold=dict(type="int", default=10),
-            batch_size=dict(type="int", default=100),
             limit=dict(type="int"),
             dry_run=dict(type="bool", default=False),
             report=dict(type="path"),
             log_retention=dict(type="int", default=365),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS, **_arguments.HASHING,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS, **_arguments.BATCHES,
         ),
         supports_check_mode=True,
     )

@@ -18,8 +18,6 @@ description:
     does not count as a change.
   - In check mode nothing is done.
 requirements:
-  - Pillow >= 9.0
-  - numpy >= 1.24
   - the programs age and age-keygen, where O(encrypt_to) is given
 extends_documentation_fragment:
   - mobius.dhash._attributes
@@ -28,6 +26,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.lock
   - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
+  - mobius.dhash._options.batches
 options:
   images:
     description: How many images, from the first on.
@@ -37,10 +36,6 @@ options:
     description: The largest Hamming distance at which two images are called duplicates.
     type: int
     default: 10
-  batch_size:
-    description: How many images are hashed between two checkpoints in the journal.
-    type: int
-    default: 100
   encrypt_to:
     description: The recipients that backups will be encrypted to. The rehearsal encrypts to them as well, and decrypts with an identity of its own.
     type: list
@@ -88,9 +83,8 @@ def main():
         argument_spec=dict(
             images=dict(type="int", default=100),
             threshold=dict(type="int", default=10),
-            batch_size=dict(type="int", default=100),
             encrypt_to=dict(type="list", elements="str", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.HASHING,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.BATCHES,
         ),
         supports_check_mode=True,
     )
