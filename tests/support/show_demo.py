@@ -18,6 +18,7 @@ PLACES = [  # glob, below the folder
     ("the report as JSON", "logs/*report*.json"),
     ("what this machine has hashed: a second run takes it from here", "state/*/journal.sqlite"),
     ("which run deployed what", "state/*/run.json"),
+    ("who did what when, a line an operation", "logs/operations-*.jsonl"),
     ("what was drawn, to compare", "truth.json"),
 ]
 
@@ -48,9 +49,10 @@ def main(folder: Path) -> None:
     for record in duplicates[:3]:
         print(f"  {record['duplicate']!r} of {record['original']!r}, distance {record['hammingDistance']}, confidence {record['confidence']}")
     print("\nWhere to look")
-    for what, pattern in PLACES:
-        for file in sorted(folder.glob(pattern)):
-            print(f"  {str(file):48} {what}")
+    found = [(file, what) for what, pattern in PLACES for file in sorted(folder.glob(pattern))]
+    found += [(file, "the report of the last run: open it in a browser") for file in sorted(Path().glob("mobius-dhash-reports/*/index.html"))[-1:]]
+    for file, what in found:
+        print(f"  {str(file):48} {what}")
     print("\nTo try next")
     for what, command in COMMANDS:
         print(f"  .venv/bin/ansible-playbook {command:72} # {what}")
