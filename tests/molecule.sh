@@ -21,6 +21,7 @@ MOBIUS_FLEET_PREFIX=mobius-$(basename "$MOBIUS_FLEET" | tr -dc '[:alnum:]' | tr 
 
 # shellcheck disable=SC2329 # called by trap
 clean_up() {
+  trap '' INT TERM # a second signal, as make sends it, is not to end this
   for connection in "$MOBIUS_FLEET"/home/*/cp/*; do # ssh keeps them open
     if [ -S "$connection" ]; then ssh -o ControlPath="$connection" -O exit none 2>/dev/null || true; fi
   done
@@ -54,6 +55,7 @@ if [ "$MOLECULE_ENGINE" = podman ] && [ "$(id -u)" -eq 0 ]; then
 fi
 
 trap clean_up EXIT
+trap 'exit 143' INT TERM
 started=$SECONDS
 MOBIUS_FLEET_IMAGE=$(extensions/molecule/image/build.sh)
 echo "The image is $MOBIUS_FLEET_IMAGE, after $((SECONDS - started)) s"
