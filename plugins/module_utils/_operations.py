@@ -13,6 +13,7 @@ loss of power may cost the last lines, never the library.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -38,7 +39,7 @@ MOST_CHARACTERS = 2000  # of one text, so that a line stays a line
 MOST_DETAILS = 50
 NO_LOGIN = 2**32 - 1  # what the kernel says of a process that no login began: linux/audit.h, AUDIT_UID_UNSET
 MOST_ANCESTORS = 32
-SECONDS_TO_WRITE_A_LINE = 0.02
+SECONDS_FOR_OTHER_WRITERS = 1
 OURS = re.compile(r"(?:migration|test-migration|dry-run|rollback|monitor|review-import|review-reversal)-\d{8}-\d{6}\.log"
                   r"|operations-\d{6}\.jsonl|(?:test-)?migration-report\.json")
 
@@ -107,14 +108,15 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
         # Without O_NONBLOCK a pipe of that name would hold the operation up.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DhashError("it is no file", path, "Move it away.")
-            if status.st_size == 0:
+            _wait_for_other_writers(descriptor)
+            size = os.fstat(descriptor).st_size
+            if size == 0:
                 with contextlib.suppress(OSError):
                     owner = os.stat(library)
                     os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            elif _is_cut_short(descriptor):
+            elif os.pread(descriptor, 1, size - 1) != b"\n":
                 line = b"\n" + line  # what a full disk has cut short stays a line of its own
             if os.write(descriptor, line) != len(line):
                 raise DhashError("the disk is full", path, "Free some space.")
@@ -124,15 +126,17 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
         raise from_os_error(error, "write the log of operations", path) from error
 
 
-def _is_cut_short(descriptor: int) -> bool:
-    """Whether the last line has no end, and nobody is about to write it."""
-    sizes = []
-    for _look in range(2):
-        sizes.append(os.fstat(descriptor).st_size)
-        if os.pread(descriptor, 1, sizes[-1] - 1) == b"\n":
-            return False
-        time.sleep(SECONDS_TO_WRITE_A_LINE)
-    return sizes[0] == sizes[1]
+def _wait_for_other_writers(descriptor: int) -> None:
+    """Hold the file's lock up to its close. Without it, where one stands still or the file system knows none, a line is added all the same."""
+    deadline = time.monotonic() + SECONDS_FOR_OTHER_WRITERS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.005)
+        except OSError:
+            return
 
 
 def _record(module: AnsibleModule, operation: str, done: Done, started: float, result: str, error: str | None) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import json
 import os
@@ -129,6 +130,15 @@ def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
     (file,) = tmp_path.glob("operations-*.jsonl")
     found = [json.loads(line) for line in file.read_text().splitlines()]
     assert sorted((int(entry["process"]), entry["number"]) for entry in found) == [(p, n) for p in range(APPENDERS) for n in range(LINES)]
+
+
+def test_a_writer_that_stands_still_keeps_no_line_of_others_back(tmp_path: Path) -> None:
+    _operations.append(str(tmp_path), str(tmp_path), {"number": 1})
+    (file,) = tmp_path.glob("*")
+    with file.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        _operations.append(str(tmp_path), str(tmp_path), {"number": 2})
+    assert file.read_text() == '{"number": 1}\n{"number": 2}\n'
 
 
 def test_a_line_that_a_full_disk_has_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
