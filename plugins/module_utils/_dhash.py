@@ -18,12 +18,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-try:
-    import numpy as np
-except ImportError:
-    pass  # checked before anything is hashed; check mode does without
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from ansible_collections.mobius.dhash.plugins.module_utils._decode import Pixels
 
 HEX = re.compile(r"[0-9A-F]{16}")
@@ -44,6 +41,8 @@ def vertical(pixels: np.ndarray) -> np.ndarray:
 
 
 def _pack(darker: np.ndarray) -> np.ndarray:
+    import numpy as np  # not above: most modules that come here only read and write hashes, and are faster without
+
     bits = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64))
     return np.where(darker.reshape(len(darker), 64), bits, np.uint64(0)).sum(axis=1, dtype=np.uint64)
 
@@ -56,6 +55,8 @@ def low_detail(pixels: np.ndarray) -> np.ndarray:
     lie within the threshold of 10. Measured: 160 photographs and 18 edits of each have 14 steps or more; one colour 0,
     with JPEG noise on it up to 7, a page with one small mark up to 11.
     """
+    import numpy as np
+
     steps = np.abs(np.diff(pixels.reshape(len(pixels), 8, 9).astype(np.int16), axis=2)) >= VISIBLE_STEP
     return steps.sum(axis=(1, 2)) < LEAST_STEPS
 
@@ -87,4 +88,6 @@ def hash_pixels(images: Sequence[Pixels]) -> list[tuple[str, str, bool]]:
 
 def as_array(pixels: Sequence[bytes]) -> np.ndarray:
     """n times the 72 bytes of an image as (n, 72) uint8."""
+    import numpy as np
+
     return np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), 72)

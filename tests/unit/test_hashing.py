@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from datetime import datetime, timezone
 
@@ -106,3 +108,11 @@ def test_without_numpy_nothing_is_begun_and_the_package_is_named(monkeypatch):
             call()
         assert "numpy" in caught.value.cause
         assert "python3-numpy" in caught.value.next_step
+
+
+@pytest.mark.parametrize("module", ["library_info", "library_backup", "library_deploy", "library_rollback", "host_info"])
+def test_a_module_that_hashes_nothing_does_not_load_numpy(module: str) -> None:
+    loads = f"import sys, ansible_collections.mobius.dhash.plugins.modules.{module}; print('numpy' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    shown = subprocess.run([sys.executable, "-c", loads], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"
