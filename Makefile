@@ -1,7 +1,6 @@
 # Everything runs from .venv, which the first target that needs it sets up; nothing needs root. PYTHON names the Python to make it with.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -12,7 +11,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test unit integration review monitoring crash crash-deploy sanity lint docs-lint changelog-lint molecule-localhost molecule build bench clean
+.PHONY: help demo test gates unit integration review monitoring crash crash-deploy sanity lint docs-lint changelog-lint molecule-localhost molecule build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -23,8 +22,13 @@ demo: .venv/.demo ## Draw a library of 300 pictures into demo/, migrate it on th
 	$(BIN)/ansible-playbook mobius.dhash.migrate -i inventory/demo
 	@$(BIN)/python tests/support/show_demo.py demo
 
-test: clean-results unit integration review monitoring crash-deploy sanity lint docs-lint changelog-lint molecule-localhost ## All gates, one after the other, up to the first that fails
+test: clean-results .venv/.dev ## All gates, two at a time, up to the first that fails
+	@echo "Two gates run at a time. Each says how it ended, and all that it has to say where it failed."
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target GATE='$(GATE) --quiet' gates
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
+
+# The longest first, and beside it what needs one core.
+gates: integration unit sanity lint docs-lint changelog-lint crash-deploy molecule-localhost monitoring review
 
 unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)

@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
-# gate.sh NAME COMMAND [ARGUMENT...]: runs one gate of `make test`, says so, and keeps the outcome as test-results/gate-NAME.xml (JUnit).
+# gate.sh [--quiet] NAME COMMAND [ARGUMENT...]: runs one gate, says so, and keeps its outcome as test-results/gate-NAME.xml (JUnit).
+# With --quiet what the command says is kept in test-results/NAME.log, and shown if it failed.
 set -uo pipefail
 
+quiet=
+if [ "$1" = --quiet ]; then
+  quiet=yes
+  shift
+fi
 name=$1
 shift
 cd "$(dirname "$0")/.." || exit
 mkdir -p test-results
 [ -t 1 ] || export NO_COLOR=1 PY_COLORS=0 ANSIBLE_NOCOLOR=1 ANSIBLE_FORCE_COLOR=0
-printf '\n== %s: %s\n' "$name" "$*"
-"$@"
-status=$?
+unset MAKEFLAGS MAKELEVEL # a make that the command runs has jobs of its own
+if [ -n "$quiet" ]; then
+  "$@" >"test-results/$name.log" 2>&1
+  status=$?
+  [ $status -eq 0 ] || { printf '\n== %s: %s\n' "$name" "$*" && cat "test-results/$name.log"; }
+else
+  printf '\n== %s: %s\n' "$name" "$*"
+  "$@"
+  status=$?
+fi
 
 if [ $status -eq 0 ]; then
   outcome=passed failures=0 failure=
