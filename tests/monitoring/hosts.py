@@ -118,12 +118,14 @@ class Prometheus:
         return {(sample["metric"]["alertname"], sample["metric"].get("library", sample["metric"]["instance"]))
                 for sample in self.query('ALERTS{alertstate="firing"}')}
 
-    def is_up_to_date(self, since: float) -> bool:
-        """Whether every host has been scraped, and every rule evaluated, since that moment."""
+    def has_scraped(self, since: float) -> bool:
+        """Whether every host has been scraped since that moment."""
         scraped = self.query("min(timestamp(up))")
-        groups = self.get("/api/v1/rules")["groups"]
-        evaluated = min(seconds_of(group["lastEvaluation"]) for group in groups)
-        return bool(scraped) and float(scraped[0]["value"][1]) > since and evaluated > since
+        return bool(scraped) and float(scraped[0]["value"][1]) > since
+
+    def has_evaluated(self, since: float) -> bool:
+        """Whether every rule has been evaluated since that moment."""
+        return min(seconds_of(group["lastEvaluation"]) for group in self.get("/api/v1/rules")["groups"]) > since
 
 
 def seconds_of(moment: str) -> float:

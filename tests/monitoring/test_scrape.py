@@ -83,7 +83,9 @@ def fleet(prometheus: Prometheus, drawn: Path, textfiles: dict[str, Path], tmp_p
 
 def scraped(prometheus: Prometheus) -> None:
     now = time.time()
-    wait_for(lambda: prometheus.is_up_to_date(now), "every host to be scraped and every rule to be evaluated")
+    wait_for(lambda: prometheus.has_scraped(now), "every host to be scraped")
+    then = time.time()
+    wait_for(lambda: prometheus.has_evaluated(then), "every rule to be evaluated on that")
 
 
 def test_every_metric_is_scraped_from_every_host(fleet: dict[str, Library], prometheus: Prometheus) -> None:
