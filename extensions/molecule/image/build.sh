@@ -18,6 +18,6 @@ if ! "$engine" image inspect "$image" >/dev/null 2>&1; then
   trap 'rm -rf "$context"' EXIT
   (cd / && npm install --global --prefix "$context/pm2" pm2@7 --no-audit --no-fund --omit=optional --loglevel=error >&2)
   cp Containerfile "$context"
-  "$engine" build --quiet --network host --build-arg "BASE=$base" --tag "$image" "$context" >&2
+  "$engine" build --quiet --network host --build-arg "BASE=$base" --tag "$image" --file "$context/Containerfile" "$context" >&2
 fi
 echo "$image"
