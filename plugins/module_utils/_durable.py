@@ -275,22 +275,32 @@ def lock_holder(path: str) -> dict | None:
     return None
 
 
-def _acquire(descriptor: int, lock_path: str, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
+def flock_within(descriptor: int, seconds: float) -> bool:
+    """Whether the exclusive lock (``flock``) was to be had within so many seconds. Raises ``OSError`` where there is none at all."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise from_os_error(error, "lock it", lock_path) from error
+                raise
         if time.monotonic() >= deadline:
-            holder = _read_holder(descriptor)
-            who = ("{operation} (process {process} on {host}, run {run}, since {since})".format(**holder)
-                   if holder else "another process")
-            raise LockedError(f"the library is in use by {who}", lock_path,
-                              "Wait for it to end, or raise dhash_lock_timeout, then run again.")
-        time.sleep(0.1)
+            return False
+        time.sleep(0.01)
+
+
+def _acquire(descriptor: int, lock_path: str, timeout: float) -> None:
+    try:
+        if flock_within(descriptor, timeout):
+            return
+    except OSError as error:
+        raise from_os_error(error, "lock it", lock_path) from error
+    holder = _read_holder(descriptor)
+    who = ("{operation} (process {process} on {host}, run {run}, since {since})".format(**holder)
+           if holder else "another process")
+    raise LockedError(f"the library is in use by {who}", lock_path,
+                      "Wait for it to end, or raise dhash_lock_timeout, then run again.")
 
 
 def _write_holder(descriptor: int, content: bytes) -> None:

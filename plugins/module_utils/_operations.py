@@ -13,7 +13,6 @@ loss of power may cost the last lines, never the library.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pwd
@@ -110,7 +109,8 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DhashError("it is no file", path, "Move it away.")
-            _wait_for_other_writers(descriptor)
+            with contextlib.suppress(OSError):  # without it, where a writer stands still or the file system knows none
+                _durable.flock_within(descriptor, SECONDS_FOR_OTHER_WRITERS)
             size = os.fstat(descriptor).st_size
             if size == 0:
                 with contextlib.suppress(OSError):
@@ -124,19 +124,6 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise from_os_error(error, "write the log of operations", path) from error
-
-
-def _wait_for_other_writers(descriptor: int) -> None:
-    """Hold the file's lock up to its close. Without it, where one stands still or the file system knows none, a line is added all the same."""
-    deadline = time.monotonic() + SECONDS_FOR_OTHER_WRITERS
-    while time.monotonic() < deadline:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            time.sleep(0.005)
-        except OSError:
-            return
 
 
 def _record(module: AnsibleModule, operation: str, done: Done, started: float, result: str, error: str | None) -> None:
