@@ -14,14 +14,19 @@ cd "$(dirname "$0")/.." || exit
 mkdir -p test-results
 [ -t 1 ] || export NO_COLOR=1 PY_COLORS=0 ANSIBLE_NOCOLOR=1 ANSIBLE_FORCE_COLOR=0
 unset MAKEFLAGS MAKELEVEL # a make that the command runs has jobs of its own
-if [ -n "$quiet" ]; then
-  "$@" >"test-results/$name.log" 2>&1
-  status=$?
-  [ $status -eq 0 ] || { printf '\n== %s: %s\n' "$name" "$*" && cat "test-results/$name.log"; }
-else
+
+gate() {
   printf '\n== %s: %s\n' "$name" "$*"
   "$@"
+}
+
+if [ -z "$quiet" ]; then
+  gate "$@"
   status=$?
+else
+  gate "$@" >"test-results/$name.log" 2>&1
+  status=$?
+  [ $status -eq 0 ] || cat "test-results/$name.log"
 fi
 
 if [ $status -eq 0 ]; then

@@ -85,16 +85,10 @@ python extensions/molecule/shared/draw.py "$MOBIUS_FLEET/srv"
 cp -r "$wheels" "$MOBIUS_FLEET/srv"
 chmod -R a+rX "$MOBIUS_FLEET/srv"
 
-scenario() { # NAME: one scenario on the hosts that are there
-  ANSIBLE_HOME=$MOBIUS_FLEET/home/$1 tests/gate.sh "molecule-$1" molecule test --no-shared-state --destroy never --scenario-name "$1"
+scenario() { # NAME [--quiet]: one scenario on the hosts that are there
+  ANSIBLE_HOME=$MOBIUS_FLEET/home/$1 tests/gate.sh "${@:2}" "molecule-$1" molecule test --no-shared-state --destroy never --scenario-name "$1"
 }
-
-# shellcheck disable=SC2329 # called by xargs
-quietly() { # NAME: the same, its output shown at its end and only where it failed
-  local log=$MOBIUS_FLEET/home/$1.log
-  if scenario "$1" >"$log" 2>&1; then tail -n 1 "$log"; else flock "$MOBIUS_FLEET/key" cat "$log"; exit 1; fi
-}
-export -f scenario quietly
+export -f scenario
 
 started=$SECONDS
 ANSIBLE_HOME=$MOBIUS_FLEET/home/create molecule create --scenario-name default >"$MOBIUS_FLEET/create.log" 2>&1 || {
@@ -107,7 +101,7 @@ status=0
 if [ ${#scenarios[@]} -eq 1 ]; then
   scenario "${scenarios[0]}" || status=1
 else
-  printf '%s\n' "${scenarios[@]}" | xargs -P "${MOLECULE_JOBS:-4}" -I {} bash -c 'quietly {}' || status=1
+  printf '%s\n' "${scenarios[@]}" | xargs -P "${MOLECULE_JOBS:-4}" -I {} bash -c 'scenario {} --quiet' || status=1
 fi
 echo "${#scenarios[@]} scenario(s), $((SECONDS - started)) s"
 exit $status
