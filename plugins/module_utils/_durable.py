@@ -30,6 +30,8 @@ CHUNK = 1 << 20
 TEMPORARY = ".mobius-dhash.tmp"
 RENAME_EXCHANGE = 2  # linux/fs.h
 AT_FDCWD = -100  # linux/fcntl.h
+WAIT = "Wait for it to end, then run again."
+WAIT_LONGER = "Wait for it to end, or raise dhash_lock_timeout, then run again."
 NO_METADATA_OF_THAT_KIND = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODATA, errno.ENOSYS)
 
 
@@ -231,11 +233,12 @@ def _remove_where_possible(path: str) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: str, operation: str, run: str, timeout: float) -> Iterator[None]:
-    """Hold the one lock on the library at ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
+def lock(path: str, operation: str, run: str, timeout: float, what: str = "the library",
+         next_step: str = WAIT_LONGER) -> Iterator[None]:
+    """Hold the one lock on ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
 
-    Waits ``timeout`` seconds at most for another holder, then raises ``LockedError`` that says who holds it. A dead
-    holder's lock is free by itself.
+    Waits ``timeout`` seconds at most for another holder, then raises ``LockedError`` that says who holds ``what``, as
+    messages call it. A dead holder's lock is free by itself.
     """
     lock_path = f"{path}.lock"
     try:
@@ -247,7 +250,7 @@ def lock(path: str, operation: str, run: str, timeout: float) -> Iterator[None]:
         with contextlib.suppress(OSError):
             _give_owner_where_allowed(path, descriptor)
             os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o666 | 0o600)
-        _acquire(descriptor, lock_path, timeout)
+        _acquire(descriptor, lock_path, timeout, what, next_step)
         holder = {"operation": operation, "run": run, "process": os.getpid(), "host": socket.gethostname(),
                   "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}
         _write_holder(descriptor, json.dumps(holder).encode())
@@ -290,7 +293,7 @@ def flock_within(descriptor: int, seconds: float) -> bool:
         time.sleep(0.01)
 
 
-def _acquire(descriptor: int, lock_path: str, timeout: float) -> None:
+def _acquire(descriptor: int, lock_path: str, timeout: float, what: str, next_step: str) -> None:
     try:
         if flock_within(descriptor, timeout):
             return
@@ -299,8 +302,7 @@ def _acquire(descriptor: int, lock_path: str, timeout: float) -> None:
     holder = _read_holder(descriptor)
     who = ("{operation} (process {process} on {host}, run {run}, since {since})".format(**holder)
            if holder else "another process")
-    raise LockedError(f"the library is in use by {who}", lock_path,
-                      "Wait for it to end, or raise dhash_lock_timeout, then run again.")
+    raise LockedError(f"{what} is in use by {who}", lock_path, next_step)
 
 
 def _write_holder(descriptor: int, content: bytes) -> None:

@@ -71,7 +71,7 @@ class MissingRequirementError(RefusedError):
 
 
 class ImageError(DhashError):
-    """No hash can be made of one image; ``kind`` is one of DESIGN's kinds, ``cause`` the same at every run."""
+    """No hash can be made of one image; ``kind`` is one of those in docs/operations.md, ``cause`` the same at every run."""
 
     def __init__(self, kind: str, cause: str, next_step: str | None = None) -> None:
         super().__init__(cause, next_step=next_step)

@@ -49,7 +49,7 @@ def lock(state: str, operation: str, run: str, timeout: float) -> Iterator[None]
     It is not the library's: several hosts work on a library that they share.
     """
     _durable.make_folder(folder(state))
-    with _durable.lock(folder(state), operation, run, timeout):
+    with _durable.lock(folder(state), operation, run, timeout, "the exchange directory"):
         yield
 
 

@@ -82,7 +82,7 @@ def _problem(what: str, found: str, fix: str) -> dict[str, str]:
 
 def _python_versions(python: str) -> dict[str, str | None]:
     script = ("import sys, importlib\n"
-              "sys.path.remove('')\n"  # else a file of this folder could pass for a package
+              "sys.path[:] = filter(None, sys.path)\n"  # else a file of this folder could pass for a package
               "def version(name):\n"
               "    try: return importlib.import_module(name).__version__\n"
               "    except Exception: return None\n"

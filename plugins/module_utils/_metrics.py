@@ -123,7 +123,8 @@ class Metrics:
         path = os.path.join(self._state, NAME)
         with self._by_product():
             _durable.make_folder(self._state)
-            with _durable.lock(path, "metrics", _state.new_run(), LOCK_SECONDS):
+            with _durable.lock(path, "metrics", _state.new_run(), LOCK_SECONDS, "the metrics file",
+                               _durable.WAIT):
                 known = self._read(path)
                 known["series"] = {**(otherwise or {}), **known["series"], **series}
                 known["build"] = build or known["build"]

@@ -73,7 +73,7 @@ def watch(settings: Settings, tell: Callable[[dict], None], sleep: Callable[[flo
             if last.verdict is not None:
                 return outcome(last, settings.state)
         try:
-            with _durable.lock(_watch.path(settings.state), "watch", settings.run, 0):
+            with _durable.lock(_watch.path(settings.state), "watch", settings.run, 0, _watch.LOCKED, _durable.WAIT):
                 last = _unacknowledged(settings.state, record)
                 if last is None or last.verdict is None:
                     last = _Watcher(settings, record, last, progress, sleep, now).run()

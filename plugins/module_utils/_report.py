@@ -160,7 +160,7 @@ def write(path: str, result: dict, value: dict[str, Any], library: str, queue: i
         "dhash_duplicates": value["dhash_duplicates"],
         "dhash_errors": value["dhash_errors"],
     }
-    text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     _durable.make_folder(os.path.dirname(path), 0o750)
     _durable.write(path, [text.encode("utf-8", "backslashreplace")], mode=0o640, owner_of=library)
 

@@ -18,7 +18,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _hashi
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_VERTICAL = 16  # DESIGN section 3: of 1,000 unrelated photographs it leaves 11 of 419 pairs
+MOST_VERTICAL = 16  # docs/algorithm.md: of 1,000 unrelated photographs it leaves 11 of 419 pairs
 MOST_PAIRS = 10_000_000  # in an export, whatever is asked for
 INSTRUCTIONS = (
     "Say of each match whether the two images are the same picture, and which of them to keep: set reviewStatus to"
@@ -194,7 +194,7 @@ def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> I
 
 
 def confidence(distance: int, vertical: int | None) -> float:
-    """DESIGN section 2: how sure a match is, 0 to 1; without a vertical hash its distance is taken for as great."""
+    """How sure a match is, 0 to 1; without a vertical hash its distance is taken for as great."""
     return round(max(0.0, 1 - (distance + (distance if vertical is None else vertical)) / 64), 2)
 
 

@@ -4,7 +4,7 @@
 
 """The ways back: which library takes the live one's place. It is prepared here, and deployed as a migration is.
 
-Source of the rules: DESIGN sections 4 ("Putting back after a failure") and 6.
+docs/operations.md states the rules.
 """
 
 from __future__ import annotations

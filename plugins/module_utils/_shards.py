@@ -27,7 +27,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
 DECODERS = ("pillow", "pillow_heif", "ffmpeg")
-# DESIGN section 3: what has the same hash on every host, whatever the version of its Pillow.
+# What has the same hash on every host, whatever the version of its Pillow: docs/algorithm.md.
 SAME_EVERYWHERE = ("JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF", "PBM", "PGM", "PPM")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LONGEST_ERROR = 4096

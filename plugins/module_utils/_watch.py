@@ -21,6 +21,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 FILE = "monitor.json"
 MAX_BYTES = 4 << 20
 SECONDS_TO_ACKNOWLEDGE = 10
+LOCKED = "the monitoring record"  # what a lock on it locks, in messages
 PASSED, FAILED, ROLLBACK, REPLACED = "passed", "failed", "rollback", "replaced"
 
 
@@ -97,7 +98,7 @@ def acknowledge(state: str, run: str) -> None:
     """Note that the verdict over the deploy ``run`` was acted upon. Raises ``DhashError``."""
     if read(state) is None:
         return
-    with _durable.lock(path(state), "watch", run, SECONDS_TO_ACKNOWLEDGE):
+    with _durable.lock(path(state), "watch", run, SECONDS_TO_ACKNOWLEDGE, LOCKED, _durable.WAIT):
         watch = read(state)
         if watch is not None and watch.run == run and watch.verdict is not None and not watch.acknowledged:
             write(state, watch._replace(acknowledged=True))

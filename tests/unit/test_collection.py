@@ -77,6 +77,15 @@ def test_every_setting_that_a_role_reads_is_in_its_argument_spec(role: str) -> N
     assert set(SETTING.findall(text)) <= options(role).keys() | made_here
 
 
+def test_every_document_that_the_code_cites_is_there() -> None:
+    files = [path for folder in ("plugins", "roles", "playbooks", "tests") for path in (ROOT / folder).rglob("*")
+             if path.suffix in (".py", ".yml", ".sh", ".j2") and path != Path(__file__)]
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    assert [str(path) for path, text in texts.items() if re.search(r"\bDESIGN\b", text)] == []
+    cited = {(path, name) for path, text in texts.items() for name in re.findall(r"\bdocs/[a-z_]+\.md\b", text)}
+    assert [(str(path), name) for path, name in cited if not (ROOT / name).exists()] == []
+
+
 def test_what_two_roles_share_is_the_same_in_both() -> None:
     first: dict[str, tuple[str, dict]] = {}
     for role in ROLES:

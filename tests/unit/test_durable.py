@@ -514,6 +514,15 @@ def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
     assert "dhash_lock_timeout" in error.next_step
 
 
+def test_a_lock_of_something_else_names_it(file):
+    with lock_held_elsewhere(file):
+        with pytest.raises(LockedError) as caught:
+            with _durable.lock(str(file), "export", "run", 0, "the review queue", _durable.WAIT):
+                pytest.fail("two hold the lock")
+    assert caught.value.cause.startswith("the review queue is in use by migration (process")
+    assert caught.value.next_step == _durable.WAIT
+
+
 def test_a_second_taker_waits_for_the_lock_and_gets_it(file, monkeypatch):
     waited = []
     with lock_held_elsewhere(file) as holder:

@@ -97,6 +97,12 @@ def test_the_versions_of_what_is_there_are_told(needs, programs):
                         "ffmpeg_python": "present", "ffmpeg": "5.1.8", "ffprobe": "7.0", "node": "20.11.1"}
 
 
+def test_a_python_with_a_safe_path_has_its_packages(needs, monkeypatch):
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    versions = _host.examine(needs._replace(python=sys.executable), NOW)["versions"]
+    assert (versions["pillow"], versions["numpy"]) == (PIL.__version__, numpy.__version__)
+
+
 def test_a_program_or_package_that_is_not_there_has_no_version(needs, programs, python_that_has):
     programs()
     needs = needs._replace(python=python_that_has(pillow=None), ffmpeg_required=False)

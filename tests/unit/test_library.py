@@ -136,7 +136,7 @@ def test_the_layout_is_that_of_json_stringify():
 
     integers = st.integers(-(2**53) + 1, 2**53 - 1)
     fractions = st.floats(allow_nan=False, allow_infinity=False).filter(prints_the_same_in_javascript)
-    # JavaScript moves keys that look like array indexes to the front; DESIGN does not.
+    # JavaScript moves keys that look like array indexes to the front; the collection keeps their order.
     keys = st.text().filter(lambda key: not re.fullmatch("[0-9]+", key))
     leaves = st.none() | st.booleans() | integers | fractions | any_text
     texts = [json.dumps(value) for value in examples(libraries(leaves, keys), 100)]

@@ -205,6 +205,13 @@ def test_the_report_holds_the_result_every_missing_path_and_all_records(library)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_a_report_refuses_what_json_has_no_form_for(library):
+    path = library.parent / "report.json"
+    with pytest.raises(TypeError):
+        _report.write(str(path), {**RESULT, "run": object()}, VALUE, str(library), 7)
+    assert not path.exists()
+
+
 def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library):
     path = library.parent / "report.json"
     path.write_bytes(b"the last one")
