@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
@@ -42,6 +42,8 @@ class Settings(NamedTuple):
     error_log: str | None
     error_log_pattern: str
     log_dir: str | None
+    health_status: Sequence[int] = _probes.HEALTHY_STATUS
+    health_validate_certs: bool = True
 
 
 class Progress:
@@ -184,7 +186,8 @@ class _Watcher:
 
     def _look(self) -> dict[str, Any]:
         settings = self._settings
-        health = _probes.health(settings.health_url, settings.health_body) if settings.health_url else None
+        health = settings.health_url and _probes.health(settings.health_url, settings.health_body, settings.health_status,
+                                                        settings.health_validate_certs)
         service = _probes.service(settings.service_manager, settings.service_name, settings.service_scope,
                                   settings.status_command)
         before = self._tail.found if self._tail else 0

@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import json
 import os
 import re
 import shlex
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -29,14 +34,28 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 SECONDS = 10
 MAX_ANSWER = 64 << 10
 SHOWN = 200  # characters of what somebody else says
+HEALTHY_STATUS = (200, 204)
+PROXY_AUTHENTICATION_REQUIRED = 407
+FIXES = {  # problem: what to do about it
+    "connection": "Start the service that should answer there.",
+    "timeout": "Look at the log of the service: it does not complete its answer.",
+    "status": "Look at the log of the service, or add the status to dhash_health_status.",
+    "body": "Look at the log of the service, or correct dhash_health_body.",
+    "pattern": "Correct dhash_health_body.",
+    "url": "Correct the URL.",
+    "certificate": "Install the certificate of its CA on this host, or set dhash_health_validate_certs: false.",
+    "tls": "Check whether the URL has to begin with http:// or https://, and the TLS settings of the server.",
+    "proxy": "Correct the proxy settings of this host (http_proxy, https_proxy), or add the server to no_proxy.",
+}
 SYSTEMD_FACTS = "LoadState,ActiveState,SubState,MainPID,MemoryCurrent"
 
 
 class Health(NamedTuple):
-    """What the health URL answered."""
+    """The answer of a health URL. ``problem`` is a key of ``FIXES``, None for a healthy service."""
 
     well: bool
     says: str
+    problem: str | None = None
 
 
 class Service(NamedTuple):
@@ -62,22 +81,81 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def health(url: str, body: str | None, seconds: float = SECONDS) -> Health:
-    """Ask ``url``: well is status 200, and ``body``, a regular expression, found in the answer. Main thread only."""
+def health(url: str, body: str | None, status: Sequence[int] = HEALTHY_STATUS, validate_certs: bool = True,
+           seconds: float = SECONDS) -> Health:
+    """Ask ``url``: healthy is one of ``status``, and ``body``, a regular expression, found in the answer. Main thread only.
+
+    A proxy is never used for a loopback address: that of the proxy's host would answer.
+    """
+    proxy = None
     try:
-        with time_limit(seconds), open_url(url, timeout=seconds, follow_redirects="safe", use_netrc=False) as answer:
-            status, content = answer.getcode(), answer.read(MAX_ANSWER)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return Health(False, f"status {error.code}")
+        pattern = re.compile(body or "")
+    except re.error as error:
+        return Health(False, f"{printable(str(body))[:SHOWN]} is not a regular expression: {error}", "pattern")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it has to begin with http:// or https://, and name a server")
+        with time_limit(seconds):
+            proxy = _proxy(url)
+            found, content = _get(url, proxy is not None, validate_certs, seconds)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        return Health(False, printable(str(reason) or type(error).__name__)[:SHOWN])
-    if status != 200:
-        return Health(False, f"status {status}")
-    if body and not re.search(body, content.decode("utf-8", "replace")):
-        return Health(False, f"nothing in the answer matches {printable(body)[:SHOWN]}")
+        problem, says = _explain(error, proxy)
+        return Health(False, says + (f" (through the proxy {proxy})" if proxy else ""), problem)
+    if proxy and found == PROXY_AUTHENTICATION_REQUIRED:
+        return Health(False, f"the proxy {proxy} answered with status {found}", "proxy")
+    if found not in status:
+        return Health(False, f"status {found}" + (f" (through the proxy {proxy})" if proxy else ""), "status")
+    text = content.decode("utf-8", "replace")
+    if not pattern.search(text):
+        return Health(False, f"the answer does not match {printable(str(body))[:SHOWN]}: {printable(text[:SHOWN])}", "body")
     return Health(True, "ok")
+
+
+def _get(url: str, use_proxy: bool, validate_certs: bool, seconds: float) -> tuple[int, bytes]:
+    try:
+        with open_url(url, timeout=seconds, follow_redirects="safe", use_netrc=False, use_proxy=use_proxy,
+                      validate_certs=validate_certs) as answer:
+            return answer.getcode(), answer.read(MAX_ANSWER)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(MAX_ANSWER)
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that this host uses for ``url``, without its password; None if there is none, or the address is a loopback one."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc) or _is_loopback(parts.hostname):
+        return None
+    return printable(proxy.rpartition("@")[2] if "@" in proxy else proxy)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        addresses = {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, None)}
+    except OSError:  # only the proxy can resolve the name
+        return False
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
+
+
+def _explain(error: Exception, proxy: str | None) -> tuple[str, str]:
+    """The problem, and what happened."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    says = printable(str(reason) or type(reason).__name__)[:SHOWN]
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return "certificate", f"TLS error, the certificate is not trusted: {printable(reason.verify_message or says)[:SHOWN]}"
+    if isinstance(reason, ssl.SSLError):
+        return "tls", f"TLS error: {says}"
+    if isinstance(reason, TimeoutError):
+        return "timeout", says
+    if isinstance(error, ValueError):
+        return "url", f"invalid URL: {says}"
+    if proxy and isinstance(reason, OSError):
+        return "proxy", f"proxy error: {says}"
+    return "connection", says
 
 
 def service(manager: str, name: str | None, scope: str, command: str | None) -> Service | None:

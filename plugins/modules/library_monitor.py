@@ -46,8 +46,17 @@ options:
     description: The URL at which the service says that it is well.
     type: str
   health_body:
-    description: A regular expression that has to be found in the answer.
+    description: A regular expression that the answer of a healthy service matches.
     type: str
+  health_status:
+    description: The HTTP status codes that a healthy service answers with.
+    type: list
+    elements: int
+    default: [200, 204]
+  health_validate_certs:
+    description: Whether to validate the TLS certificate of O(health_url).
+    type: bool
+    default: true
   service_manager:
     description: What manages the service. V(command) asks O(status_command).
     type: str
@@ -153,14 +162,14 @@ evidence:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _gates, _monitor, _report, _state, _tail, _watch
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _gates, _monitor, _probes, _report, _state, _tail, _watch
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
 def settings_of(params):
     library, state = _arguments.library_and_state(params)
     beside = {name: params[name] and os.path.join(os.path.dirname(library), params[name]) for name in ("error_log", "log_dir")}
-    given = {name: params[name] for name in ("health_url", "health_body", "service_manager", "service_name", "service_scope",
+    given = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager", "service_name", "service_scope",
                                              "status_command", "error_log_pattern")}
     return _monitor.Settings(library=library, state=state, run=_state.new_run(), minutes=params["minutes"],
                              gates=_gates.chosen(params["gates"]), **given, **beside)
@@ -174,6 +183,8 @@ def main():
             minutes=dict(type="float", default=30),
             health_url=dict(type="str"),
             health_body=dict(type="str"),
+            health_status=dict(type="list", elements="int", default=list(_probes.HEALTHY_STATUS)),
+            health_validate_certs=dict(type="bool", default=True),
             service_manager=dict(type="str", choices=["none", "systemd", "docker", "pm2", "command"], default="none"),
             service_name=dict(type="str"),
             service_scope=dict(type="str", choices=["system", "user"], default="system"),

@@ -36,6 +36,7 @@ def of_two_hosts(site: Site) -> dict[str, Any]:
 CASES = {
     "fleet_duplicates": Case(of_two_hosts, (*DEPLOYED, ("hash_export", {}))),
     "hash_export": Case({}, (*DEPLOYED, ("hash_export", {})), changes=False),
+    "health_info": Case({"url": "http://127.0.0.1:9/health"}, changes=False),
     "host_info": Case({"ffmpeg": "required", "node_min_version": "1"}, changes=False),
     "image_hash": Case({"sample": 5}, DEPLOYED, changes=False),
     "journal_merge": Case({}, (("journal_merge", {}),), changes=False),
@@ -56,9 +57,9 @@ CASES = {
     "review_import": Case({"state": "absent"}, DEPLOYED, changes=False),
     "library_rollback": Case({}, DEPLOYED),
 }
-WITHOUT_STATE = ("host_info", "image_hash", "fleet_duplicates", "notify")
+WITHOUT_STATE = ("health_info", "host_info", "image_hash", "fleet_duplicates", "notify")
 WITHOUT_DIFF = ("library_deploy announced", "library_deploy verified")
-WITHOUT_LIBRARY = ("fleet_duplicates", "notify")
+WITHOUT_LIBRARY = ("fleet_duplicates", "health_info", "notify")
 
 
 def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict:

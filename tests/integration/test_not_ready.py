@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +41,28 @@ LIBRARIES = {  # name: (content, cause, next step)
 }
 
 
+class Web:
+    """A service that is up, and answers with something else than a healthy one."""
+
+    def __init__(self) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b'{"status": "degraded"}')
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/health"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
 class Hosts:
     """An inventory of hosts that are all this machine, each with a library and a fault of its own."""
 
@@ -58,6 +82,7 @@ class Hosts:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             self.silent_url = f"http://127.0.0.1:{unused.getsockname()[1]}/health"
+        self.web = Web()
         hour_ago = datetime.now() - timedelta(hours=1)
         self.closed_window = f"{hour_ago - timedelta(hours=1):%H:%M}-{hour_ago:%H:%M}"
         self.variables: dict[str, dict[str, Any]] = {}
@@ -101,6 +126,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     made.add("window_closed", dhash_maintenance_window=made.closed_window)
     made.add("window_misspelt", dhash_maintenance_window="at night")
     made.add("health_silent", dhash_health_url=made.silent_url)
+    made.add("health_other_body", dhash_health_url=made.web.url, dhash_health_body='"ok"')
+    made.add("health_other_status", dhash_health_url=made.web.url, dhash_health_status=[204])
     made.add("all_at_once", ansible_python_interpreter=made.none_of_it, dhash_ffmpeg="required", dhash_node_min_version="999",
              dhash_maintenance_window=made.closed_window, dhash_health_url=made.silent_url, dhash_monitoring_url=made.silent_url,
              dhash_media_roots=["/no/such/folder"])
@@ -119,6 +146,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         else:
             mounted = None
     yield made
+    made.web.close()
     if mounted:
         subprocess.run(["umount", mounted], check=True)
     (made.public / "read_only").chmod(0o755)
@@ -168,7 +196,9 @@ def test_a_library_that_is_none(name: str, hosts: Hosts, run: Run) -> None:
     ("packages_missing", "- Pillow 9.0 or newer: none in {hosts.bare_python}", "numpy"),
     ("window_closed", "the window is {hosts.closed_window}", "Wait for it, or set dhash_maintenance_window anew."),
     ("window_misspelt", "- a maintenance window: 'at night' is no maintenance window", "Write it as 22:00-04:00"),
-    ("health_silent", "- the health URL {hosts.silent_url}", "Start what answers there, or correct dhash_health_url."),
+    ("health_silent", "- the health URL {hosts.silent_url}", "Start the service that should answer there."),
+    ("health_other_body", '- the health URL {hosts.web.url}: the answer does not match "ok": {{"status": "degraded"}}', "correct dhash_health_body."),
+    ("health_other_status", "- the health URL {hosts.web.url}: status 200", "add the status to dhash_health_status."),
 ])
 def test_a_host_that_lacks_something(name: str, cause: str, step: str, hosts: Hosts, run: Run) -> None:
     told = message(hosts, run, name)
@@ -186,5 +216,5 @@ def test_all_that_is_missing_is_said_in_one_message_each_with_what_mends_it(host
     for problem in problems:
         assert f"- {problem['what']}: {problem['found']}\n  -> {problem['fix']}" in told
     for variable in ("dhash_health_url", "dhash_monitoring_url"):
-        assert f"-> Start what answers there, or correct {variable}." in told
+        assert f"-> Start the service that should answer there. If the address is wrong, correct {variable}." in told
     assert told.count("\n- ") == told.count("\n  -> ") == len(problems) + 2

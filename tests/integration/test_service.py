@@ -151,6 +151,6 @@ def test_an_answer_that_is_not_the_expected_one_is_told(site: Site, service: Ser
     run = site.playbook("verify", **service.settings)
     assert run.code != 0
     message = run.failures()[-1]
-    assert service.url in message and "starting" in message and "run again" in message
+    assert service.url in message and "starting" in message and "run the playbook again" in message
     assert site.snapshot() == before
     assert record(site)["restart_owed"] is True

@@ -325,50 +325,6 @@ def test_a_damaged_record_of_a_watch_is_named(host, content):
 
 # What it looks at.
 
-def test_health_is_the_status_and_the_text(host):
-    host.answers = [(200, b'{"status": "starting"}')]
-    assert _probes.health(host.url, None).well
-    seen = _probes.health(host.url, '"status": *"ok"')
-    assert not seen.well and seen.says == 'nothing in the answer matches "status": *"ok"'
-
-
-@pytest.mark.parametrize(("status", "says"), [(404, "status 404"), (503, "status 503"), (204, "status 204")])
-def test_any_other_status_is_not_well(host, status, says):
-    host.answers = [(status, b"")]
-    assert _probes.health(host.url, None) == (False, says)
-
-
-def test_a_service_that_is_gone_is_not_well():
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        seen = _probes.health(f"http://127.0.0.1:{closed.getsockname()[1]}/", None)
-    assert not seen.well and "refused" in seen.says
-
-
-@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"no HTTP at all\r\n\r\n"])
-def test_a_service_that_hangs_or_drips_costs_no_more_than_its_time(says):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        ended = threading.Event()
-
-        def drip():
-            connection, _address = server.accept()
-            with connection:
-                connection.sendall(says)
-                while not ended.wait(0.05):
-                    try:
-                        connection.sendall(b"x" if says else b"")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        started = time.monotonic()
-        seen = _probes.health(f"http://127.0.0.1:{server.getsockname()[1]}/", None, seconds=0.5)
-        assert not seen.well and time.monotonic() - started < 5
-        ended.set()
-        thread.join()
-
-
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
     """Puts programs of these names first in the path."""

@@ -1,0 +1,96 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: health_info
+short_description: Ask the health URL of a service once
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Sends one GET request, and returns whether the service is healthy. The request takes at most 10 seconds in all, even if the answer never ends.
+  - The prerequisites, the verification and the monitoring of this collection use this one rule.
+  - A proxy is never used for a loopback address. For other addresses the environment of the host counts (C(http_proxy), C(https_proxy), C(no_proxy)).
+  - Does not fail if the service is not healthy.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+options:
+  url:
+    description: The health URL.
+    type: str
+    required: true
+  status:
+    description: The HTTP status codes that a healthy service answers with.
+    type: list
+    elements: int
+    default: [200, 204]
+  body:
+    description: A regular expression that the answer of a healthy service matches. The first 64 KiB of the answer are searched.
+    type: str
+  validate_certs:
+    description: Whether to validate the TLS certificate of the server.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Wait for a service to become healthy
+  mobius.dhash.health_info:
+    url: http://localhost:5001/health
+    body: '"status": *"ok"'
+  register: health
+  until: health.healthy
+  retries: 10
+  delay: 3
+"""
+
+RETURN = r"""
+healthy:
+  description: Whether the status is one of O(status), and the answer matches O(body).
+  returned: success
+  type: bool
+message:
+  description: V(ok), or what is wrong.
+  returned: success
+  type: str
+  sample: status 503
+problem:
+  description:
+    - The kind of problem. None if the service is healthy.
+    - One of V(connection), V(timeout), V(status), V(body), V(pattern) (O(body) is not a regular expression), V(url), V(certificate), V(tls), V(proxy).
+  returned: success
+  type: str
+  sample: status
+next_step:
+  description: What to do about it. None if the service is healthy.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _probes
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            url=dict(type="str", required=True),
+            status=dict(type="list", elements="int", default=list(_probes.HEALTHY_STATUS)),
+            body=dict(type="str"),
+            validate_certs=dict(type="bool", default=True),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    health = _probes.health(params["url"], params["body"], params["status"], params["validate_certs"])
+    module.exit_json(changed=False, healthy=health.well, message=health.says, problem=health.problem,
+                     next_step=_probes.FIXES.get(health.problem))
+
+
+if __name__ == "__main__":
+    main()
