@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def is_due(planned: Plan) -> bool:
 
 def announcement_is_due(planned: Plan) -> bool:
     """Whether :func:`announce` has anything to do."""
-    return planned.exchange and not planned.record.restart_owed
+    return planned.exchange and not (planned.record.restart_owed and planned.record.stopped_at)
 
 
 def announce(library: str, state: str) -> Plan:
@@ -85,7 +86,8 @@ def announce(library: str, state: str) -> Plan:
     """
     planned = plan(library, state)
     if announcement_is_due(planned):
-        _state.write(state, planned.record._replace(phase=_state.ANNOUNCED, restart_owed=True))
+        _state.write(state, planned.record._replace(phase=_state.ANNOUNCED, restart_owed=True,
+                                                    stopped_at=time.strftime(_state.TIME, time.gmtime())))
     return planned
 
 
@@ -128,12 +130,10 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
     """
     record = _state.read(state)
     cleared = None
-    if record and record.phase == _state.ANNOUNCED:
-        cleared = record._replace(phase=_state.PREPARED, restart_owed=False)
-    elif record and record.phase == _state.DEPLOYED:
-        cleared = record._replace(phase=_state.VERIFIED, restart_owed=False)
-    elif record and record.phase != _state.DEPLOYING:
-        cleared = record._replace(restart_owed=False)
+    if record and record.phase != _state.DEPLOYING:
+        phases = {_state.ANNOUNCED: _state.PREPARED, _state.DEPLOYED: _state.VERIFIED}
+        cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
+                                  dependents=[])
     kept = cleared is not None and _durable.exists(pre_dhash(library))
     clear_text = _backups.safety_copies(library) if recipients and cleared is not None else []
     if not check:

@@ -11,6 +11,7 @@ one fixed name, so that the next write to the same place takes it over.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import errno
@@ -23,6 +24,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError, from_os_error
 
@@ -318,6 +320,16 @@ def _read_holder(descriptor: int) -> dict | None:
         return None
     complete = isinstance(holder, dict) and {"operation", "process", "host", "run", "since"} <= holder.keys()
     return holder if complete else None
+
+
+def metadata(path: str) -> dict[str, Any]:
+    """The mode, owner, ACL and extended attributes of the file at ``path``, as JSON can hold them. Raises ``DhashError``."""
+    try:
+        status = os.stat(path)
+        attributes = {name: base64.b64encode(value).decode() for name, value in _attributes(path).items()}
+    except OSError as error:
+        raise from_os_error(error, "read its metadata", path) from error
+    return {"mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid, "xattrs": attributes}
 
 
 def _copy_metadata(source: str, descriptor: int) -> None:

@@ -29,7 +29,7 @@ def inspect(library: str, state: str) -> dict[str, Any]:
         "real_path": library, "sha256": digest, "size": os.path.getsize(library), **counts,
         "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
         "inconsistencies": _inconsistencies(read.value, counts, record),
-        "run": last and {key: value for key, value in last._asdict().items() if key in _state.SHOWN},
+        "run": _state.shown(last),
         "watch": _watch.summary(state), "lock": _durable.lock_holder(library), "disk_free": disk.free, "disk_total": disk.total,
     }
 

@@ -168,5 +168,23 @@ def open_for_reading(state: str, algorithm: str, limits: str) -> Journal:
 
 
 def _check(connection: sqlite3.Connection) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as expected:
+        expected.executescript(SCHEMA)
+        for table in ("images", "notes"):
+            _require_columns(_columns(connection, table), _columns(expected, table))
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("quick_check failed")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[int, bool]]:
+    """Of each column, its place in the primary key (0: none), and whether a row has to give it a value."""
+    return {name: (key, bool(not_null) and default is None) for _number, name, _type, not_null, default, key
+            in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def _require_columns(found: dict[str, tuple[int, bool]], expected: dict[str, tuple[int, bool]]) -> None:
+    """Raise ``sqlite3.DatabaseError`` unless rows of the expected columns can be read and written."""
+    keys = [{name: key for name, (key, _required) in columns.items() if key} for columns in (found, expected)]
+    required = {name for name, (_key, is_required) in found.items() if is_required}
+    if keys[0] != keys[1] or not expected.keys() <= found.keys() or not required <= expected.keys():
+        raise sqlite3.DatabaseError("the journal has the schema of another version")

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _durable, _exposition, _hashing, _library, _state)
+    _assembly, _durable, _exposition, _hashing, _library, _records, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -151,17 +151,19 @@ class Metrics:
 
     def _read(self, path: str) -> dict[str, Any]:
         """What is known so far. What cannot be understood is begun anew, as a counter may."""
-        if _durable.exists(path):
-            try:
-                known = json.loads(_durable.read(path))
-                _exposition.render(known)
-                if known["durations"]["bounds"] == list(_assembly.BUCKETS):
-                    return {**known, "library": self._library}
-            except (ValueError, TypeError, KeyError, AttributeError):
-                self._warn(f"{path}: it is damaged, so that the metrics begin anew.")
         bounds = list(_assembly.BUCKETS)
         durations = {"bounds": bounds, "counts": [0] * (len(bounds) + 1), "sum": 0.0, "until": ""}
-        return {"library": self._library, "series": {}, "build": {}, "durations": durations}
+        begun = {"format": _records.FORMAT, "library": self._library, "series": {}, "build": {}, "durations": durations}
+        if _durable.exists(path):
+            try:
+                known = {**begun, **json.loads(_durable.read(path)), "library": self._library}
+                _records.require_known_format(known, path, "the record of the metrics")
+                _exposition.render(known)
+                if known["durations"]["bounds"] == list(_assembly.BUCKETS):
+                    return known
+            except (ValueError, TypeError, KeyError, AttributeError):
+                self._warn(f"{path}: it is damaged, so that the metrics begin anew.")
+        return begun
 
 
 OFF = Metrics(None, "", "", lambda _text: None)

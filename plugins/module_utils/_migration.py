@@ -13,10 +13,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _report,
+    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _records, _report,
     _state, _survey, _usage)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     dry_run: bool
     report: str | None
     log_dir: str | None
+    origin: dict[str, Any] | None = None
 
 
 def check(settings: Settings) -> dict:
@@ -114,12 +115,30 @@ def bring_up_to_date(record: _state.Record, failed: dict[str, Entry]) -> None:
     has but a moment to change it again. ``failed`` is for the next attempt: what failed is not tried again in it.
     Raises ``DhashError``.
     """
-    settings = Settings(**{**record.settings, "terms": _assembly.Terms(*record.settings["terms"]),
-                           "limits": _decode.Limits(*record.settings["limits"])})
+    settings = _settings_of(record)
     with _report.Log(None, settings.library, "migration") as log:
         for _attempt in range(_survey.CHANGING_READS):
             if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
                 return
+
+
+def _noted(settings: Settings) -> dict[str, Any]:
+    """The settings as the record keeps them: by name."""
+    noted = settings._asdict()
+    del noted["origin"]  # the record has it
+    return {**noted, "terms": settings.terms._asdict(), "limits": settings.limits._asdict()}
+
+
+def _settings_of(record: _state.Record) -> Settings:
+    """The settings of the migration on record. Raises ``DhashError`` if they are not complete."""
+    try:
+        noted = record.settings
+        return _records.build(Settings, {
+            **noted, "origin": record.origin, "terms": _records.build(_assembly.Terms, noted["terms"]),
+            "limits": _records.build(_decode.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DhashError("the record of the last run does not say how to migrate the library again", record.library,
+                         _deploy.RUN_AGAIN) from error
 
 
 def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
@@ -133,7 +152,7 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
                                                    limits_text(settings.limits))
     with journal:
         if set_aside:
-            log.line(f"WARNING The journal was damaged: it is set aside as {set_aside}, all is hashed anew")
+            log.line(f"WARNING The journal was damaged or of another version: it is set aside as {set_aside}, all is hashed anew")
         source = _survey.expect_again(_look(settings, *read, journal), failed)
         result = _before(source)
         started = time.monotonic()
@@ -264,7 +283,9 @@ def _write_output(source: _survey.Source, migrated: _assembly.Migrated, result: 
     record = _state.Record(
         settings.run, _state.MIGRATION, _state.PREPARED, settings.library, settings.output,
         _deploy.pre_dhash(settings.library), source.sha256, result["output_sha256"],
-        restart_owed=bool(last and last.restart_owed), settings=settings._asdict())
+        restart_owed=bool(last and last.restart_owed),
+        stopped_at=last and last.stopped_at, dependents=last.dependents if last else [], settings=_noted(settings),
+        metadata=_durable.metadata(settings.library), origin=settings.origin)
     if settings.limit is None and (last is None or not _state.same_work(last, record)):
         _state.write(settings.state, record)
         if last and last.phase == _state.PREPARED and last.output != record.output:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _hashing, _library, _review_decisions, _review_memory, _review_removal, _review_verdict, _state)
+    _deploy, _durable, _hashing, _library, _records, _review_decisions, _review_memory, _review_removal, _review_verdict, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Account, Removal
 
@@ -62,7 +62,7 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
     lines = [f"{printable(removal.path)} leaves the library, {printable(removal.kept)} stays (match {removal.match_id})"
              for removal in verdict.removals]
     value = _review_removal.take_out(live.value, verdict.removals, account) if verdict.removals else None
-    settings = {"state": state, "removals": [list(removal) for removal in verdict.removals], "account": list(account)}
+    settings = {"state": state, "removals": [removal._asdict() for removal in verdict.removals], "account": account._asdict()}
     return _finished(library, state, _state.REVIEW_IMPORT, live, digest, value,
                      remembered if remembered != memory else None, settings, counts, lines)
 
@@ -109,8 +109,27 @@ def _imported_at(state: str, live_sha256: str) -> str:
     """Now; or when the import was prepared that waits for the same live library, so that it is recognised."""
     last = _state.read(state)
     if last and (last.operation, last.phase, last.old_sha256) == (_state.REVIEW_IMPORT, _state.PREPARED, live_sha256):
-        return last.settings["account"][0]
+        return _account_of(last).imported_at
     return _hashing.now()
+
+
+def _account_of(record: _state.Record) -> Account:
+    try:
+        return _records.build(Account, record.settings["account"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(record) from error
+
+
+def _removals_of(record: _state.Record) -> list[Removal]:
+    try:
+        return [_records.build(Removal, removal) for removal in record.settings["removals"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(record) from error
+
+
+def _incomplete(record: _state.Record) -> DhashError:
+    return DhashError("the record of the last run does not say what the review decided", record.library,
+                      "Import the decisions again: run the playbook review_import.yml.")
 
 
 def is_due(planned: Plan) -> bool:
@@ -124,7 +143,7 @@ def would_change(library: str, state: str, planned: Plan) -> bool:
             or is_due(planned) and not _is_prepared(library, state, planned))
 
 
-def carry_out(library: str, state: str, planned: Plan, run: str) -> bool:
+def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[str, Any] | None = None) -> bool:
     """Remember what was judged different, and write the new library and the record that binds it to the live one.
 
     Whether anything had to be written. Call it with the lock held. Raises ``DhashError``.
@@ -141,7 +160,9 @@ def carry_out(library: str, state: str, planned: Plan, run: str) -> bool:
             _durable.remove(last.output)  # of a migration or a rollback that was not carried out
         _write(_state.Record(
             run, planned.operation, _state.PREPARED, library, output_of(library), _deploy.pre_dhash(library),
-            planned.live_sha256, "", bool(last and last.restart_owed), planned.settings), planned.text)
+            planned.live_sha256, "", bool(last and last.restart_owed), planned.settings,
+            stopped_at=last and last.stopped_at, dependents=last.dependents if last else [],
+            metadata=_durable.metadata(library), origin=origin), planned.text)
     return changed
 
 
@@ -182,11 +203,11 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
     if record.operation == _state.REVIEW_REVERSAL:
         value = put_back(record.library, live.value)
     else:
-        removals = [Removal(*removal) for removal in record.settings["removals"]]
+        removals = _removals_of(record)
         faults = _review_verdict.stale(live.value, removals)
         if faults:
             raise QueueError(faults)
-        value = _review_removal.take_out(live.value, removals, Account(*record.settings["account"]))
+        value = _review_removal.take_out(live.value, removals, _account_of(record))
     if value is None:
         raise DhashError("its last import was taken back in the meantime", record.library, "Look at it, then run again.")
     _durable.remove(record.kept)  # not of what will be replaced

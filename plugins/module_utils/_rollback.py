@@ -106,7 +106,8 @@ def is_prepared(library: str, state: str, way: Way) -> bool:
             and last.new_sha256 == _durable.sha256_of_file(last.output))
 
 
-def prepare(library: str, state: str, way: Way, force: bool, run: str) -> bool:
+def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: dict[str, Any] | None = None,
+            undoes: str | None = None) -> bool:
     """Write what the live library becomes, and the record that binds it to the live one; whether that was to be done.
 
     Where there is no live library at all, it is put in place at once. Call it with the lock held. Raises ``DhashError``.
@@ -118,13 +119,16 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str) -> bool:
     record = _state.Record(
         run, way.operation, _state.PREPARED, library, f"{library}.rollback",
         _backups.free_name(f"{library}.pre-rollback."), "", way.sha256, True,
-        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force})
+        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force},
+        stopped_at=last and last.stopped_at, dependents=last.dependents if last else [], undoes=undoes,
+        metadata=last and last.metadata, origin=origin)
     if not _durable.exists(library):
         _state.write(state, record._replace(phase=_state.ANNOUNCED))
         _durable.write(library, [way.text], mode=0o640, owner_of=way.source)
         _state.write(state, record._replace(phase=_state.DEPLOYED))
         return True
-    record = record._replace(old_sha256=_durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed))
+    record = record._replace(old_sha256=_durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed),
+                             metadata=_durable.metadata(library))
     if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
         record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
     _durable.write(record.output, [way.text], like=library)
@@ -142,7 +146,7 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
         prepared = _durable.read(record.output)  # the backup itself may be encrypted, and no identity at hand
         way = _restore(record.library, settings["source"], prepared, settings["sha256"])
         _refuse_loss(record.library, way, settings["force"])
-    prepare(record.library, settings["state"], way, settings["force"], record.run)
+    prepare(record.library, settings["state"], way, settings["force"], record.run, record.origin, record.undoes)
 
 
 def _refuse_loss(library: str, way: Way, force: bool) -> None:

@@ -12,7 +12,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _a
 
 
 # What only a migration is asked for; a rehearsal and a share of one go without.
-NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None}
+NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None,
+             "origin": None}
 
 
 def of(params: dict) -> _migration.Settings:
@@ -41,4 +42,5 @@ def of(params: dict) -> _migration.Settings:
         dry_run=params["dry_run"],
         report=beside_library(params["report"]),
         log_dir=beside_library(params["log_dir"]),
+        origin=params["origin"],
     )

@@ -10,25 +10,28 @@ it lies a note of the last rehearsal.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import re
 import time
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 VERSION = "1.0.0"  # the collection's: galaxy.yml holds the same
 PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED = "prepared", "announced", "deploying", "deployed", "verified"
 MIGRATION, RESTORE, REMOVE_DHASH = "migration", "restore", "remove_dhash"
 REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
+PHASES = (PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED)
+OPERATIONS = (MIGRATION, RESTORE, REMOVE_DHASH, REVIEW_IMPORT, REVIEW_REVERSAL)
+FILE = "run.json"
+RECORD = "the record of the last run"
 REHEARSAL = "rehearsal.json"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept")  # in a module's result
+SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept", "stopped_at", "dependents",
+         "undoes", "metadata", "origin")  # in a module's result
 
 
 class Record(NamedTuple):
@@ -36,6 +39,10 @@ class Record(NamedTuple):
 
     ``old_sha256`` is the live library that was read, ``new_sha256`` what was made of it at ``output``, ``kept`` where
     the replaced one is kept. ``settings`` is what the operation needs to be brought up to date.
+    ``stopped_at`` is when the service was about to be stopped (UTC), None once it was started again; ``dependents`` are
+    the systemd units that stop with it. ``undoes`` is the run that a rescue takes back. ``metadata`` is that of the live
+    library (see :func:`_durable.metadata`), for a library that is restored after it was deleted. ``origin`` tells who
+    began the run.
     """
 
     run: str
@@ -48,6 +55,11 @@ class Record(NamedTuple):
     new_sha256: str
     restart_owed: bool
     settings: dict[str, Any]
+    stopped_at: str | None = None
+    dependents: list[str] = []
+    undoes: str | None = None
+    metadata: dict[str, Any] | None = None
+    origin: dict[str, Any] | None = None
 
 
 def is_in_place(record: Record | None) -> bool:
@@ -57,7 +69,19 @@ def is_in_place(record: Record | None) -> bool:
 
 def same_work(one: Record, other: Record) -> bool:
     """Whether both records are of the same new library, made of the same live one."""
-    return (one.operation, *one[3:8]) == (other.operation, *other[3:8])
+    names = ("operation", "library", "output", "kept", "old_sha256", "new_sha256")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def is_unfinished(record: Record | None) -> bool:
+    """Whether that run has prepared a library that was not deployed, or has not ended its deploy."""
+    return record is not None and (
+        record.phase in (ANNOUNCED, DEPLOYING) or record.phase == PREPARED and _durable.exists(record.output))
+
+
+def shown(record: Record | None) -> dict[str, Any] | None:
+    """The record as a module returns it; None if there is none."""
+    return record and {**{name: getattr(record, name) for name in SHOWN}, "unfinished": is_unfinished(record)}
 
 
 def new_run() -> str:
@@ -85,33 +109,51 @@ def folder(state_dir: str | None, library: str) -> str:
 
 def read(state: str) -> Record | None:
     """The record in the state folder ``state``, None where there is none. Raises ``DhashError`` on a damaged one."""
-    path = os.path.join(state, "run.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            return Record(**json.load(file))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise from_os_error(error, "read the record of the last run", path) from error
-    except (ValueError, TypeError) as error:
-        raise DhashError("the record of the last run is damaged", path,
-                         "Check the library and its service, move this file away, then run again.") from error
+    return _records.read(os.path.join(state, FILE), RECORD, _parse, _what_is_pending)
+
+
+def _parse(value: dict[str, Any]) -> Record:
+    phase = value.get("phase")
+    if phase not in PHASES or value.get("operation") not in OPERATIONS:
+        raise ValueError("its phase or its operation is unknown")
+    # A restart that may be pending is pending.
+    missing = {"run": "unknown", "settings": {}, "restart_owed": phase not in (PREPARED, VERIFIED)}
+    return _records.build(Record, {**missing, **value})
+
+
+def _what_is_pending(content: bytes) -> str:
+    """What to do about a damaged record, with what it still tells of the service and of the operation."""
+    operation, phase, owed, stopped_at = (
+        _records.salvage(content, name) for name in ("operation", "phase", "restart_owed", "stopped_at"))
+    readable = f"It still says: operation {operation or 'unknown'}, phase {phase or 'unknown'}"
+    if stopped_at:
+        readable += f", service stopped since {stopped_at}"
+    if owed == "true" or stopped_at:
+        return (f"{readable}, restart pending. Restart the service yourself first, then rename this file and run again.")
+    if owed == "false" and phase in (PREPARED, VERIFIED):
+        return f"{readable}, no restart pending. Rename this file, then run again."
+    return ("Whether a restart of the service is pending is unknown: restart the service yourself first, then rename this"
+            " file and run again.")
 
 
 def write(state: str, record: Record) -> None:
     """Replace the record in the state folder ``state``, durably. Raises ``DhashError``."""
     _durable.make_folder(state)
-    _durable.write(os.path.join(state, "run.json"), [(json.dumps(record._asdict(), indent=2) + "\n").encode()])
+    _records.write(os.path.join(state, FILE), record._asdict())
 
 
 def note_rehearsal(state: str, result: dict[str, Any]) -> None:
     """Note that a rehearsal passed, durably. Raises ``DhashError``."""
-    _durable.write(os.path.join(state, REHEARSAL), [(json.dumps(result, indent=2) + "\n").encode()])
+    _records.write(os.path.join(state, REHEARSAL), result)
 
 
 def last_rehearsal(state: str) -> datetime | None:
     """When a rehearsal passed last; None where none did, or its note cannot be read."""
-    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError):
-        note = json.loads(_durable.read(os.path.join(state, REHEARSAL)))
-        return datetime.strptime(note["rehearsed_at"], TIME).replace(tzinfo=timezone.utc)
-    return None
+    try:
+        return _records.read(os.path.join(state, REHEARSAL), "the note of the last rehearsal", _rehearsed_at, lambda _content: "")
+    except DhashError:
+        return None
+
+
+def _rehearsed_at(note: dict[str, Any]) -> datetime:
+    return datetime.strptime(str(note.get("rehearsed_at")), TIME).replace(tzinfo=timezone.utc)

@@ -10,18 +10,16 @@ run has acted upon is acted upon by the next one.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records, _state
 
 FILE = "monitor.json"
-MAX_BYTES = 4 << 20
 SECONDS_TO_ACKNOWLEDGE = 10
 LOCKED = "the monitoring record"  # what a lock on it locks, in messages
+NO_EVIDENCE: dict[str, Any] = {"poll": {}, "lines": [], "polls": []}
 PASSED, FAILED, ROLLBACK, REPLACED = "passed", "failed", "rollback", "replaced"
 
 
@@ -63,29 +61,34 @@ def path(state: str) -> str:
 def begin(record: _state.Record, now: float, minutes: float) -> Watch:
     """The watch over what the run of ``record`` has deployed, before its first poll."""
     return Watch(record.run, record.operation, record.new_sha256, now, minutes, now, 0, {}, [], {}, None, "", False,
-                 None, {"poll": {}, "lines": [], "polls": []})
+                 None, dict(NO_EVIDENCE))
 
 
 def read(state: str) -> Watch | None:
     """The last watch, None where there was none. Raises ``DhashError`` where its record is damaged."""
-    try:
-        with open(path(state), "rb") as file:
-            watch = Watch(**json.loads(file.read(MAX_BYTES)))
-        if isinstance(watch.evidence, dict) and isinstance(watch.broken, list):
-            return watch
-        raise ValueError("a part of it is of another kind")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise from_os_error(error, "read the record of the last watch", path(state)) from error
-    except (ValueError, TypeError) as error:
-        raise DhashError("the record of the last watch is damaged", path(state),
-                         "Look at the service, move this file away, then run again.") from error
+    return _records.read(path(state), "the record of the last watch", _parse, _what_is_pending)
+
+
+def _parse(value: dict[str, Any]) -> Watch:
+    missing = {"operation": _state.MIGRATION, "polled": value.get("started"), "polls": 0, "in_a_row": {}, "broken": [],
+               "log_place": {}, "verdict": None, "reason": "", "acknowledged": False, "log": None, "evidence": {}}
+    watch = _records.build(Watch, {**missing, **value})
+    return watch._replace(evidence={**NO_EVIDENCE, **watch.evidence})
+
+
+def _what_is_pending(content: bytes) -> str:
+    """What to do about a damaged record, with what it still tells."""
+    verdict, acknowledged = _records.salvage(content, "verdict"), _records.salvage(content, "acknowledged")
+    if verdict and acknowledged == "true":
+        return f"It still says: result {verdict}, acted upon. Rename this file, then run again."
+    readable = f"It still says: result {verdict}. " if verdict else ""
+    return (f"{readable}Whether a run has acted upon the result is unknown: check the service and the library yourself"
+            " first, then rename this file and run again.")
 
 
 def write(state: str, watch: Watch) -> None:
     """Replace the record, durably. Raises ``DhashError``."""
-    _durable.write(path(state), [(json.dumps(watch._asdict(), indent=2) + "\n").encode()])
+    _records.write(path(state), watch._asdict())
 
 
 def is_of(watch: Watch | None, record: _state.Record | None) -> bool:

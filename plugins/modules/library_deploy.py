@@ -92,6 +92,35 @@ new_sha256:
   description: The digest of the migrated library.
   returned: success, where there was a run
   type: str
+run:
+  description: The identifier of the run on record.
+  returned: success, where there was a run
+  type: str
+stopped_at:
+  description: When (UTC) the service was about to be stopped for a deploy; none once it was started again.
+  returned: success, where there was a run
+  type: str
+dependents:
+  description: The systemd units that were active and stop with the service.
+  returned: success, where there was a run
+  type: list
+  elements: str
+undoes:
+  description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
+  returned: success, where there was a run
+  type: str
+metadata:
+  description: The V(mode), V(uid), V(gid) and V(xattrs) of the live library when the operation was prepared.
+  returned: success, where there was a run
+  type: dict
+origin:
+  description: Who began the run, as O(origin) was given.
+  returned: success, where there was a run
+  type: dict
+unfinished:
+  description: Whether the operation was prepared and not deployed yet, or its deploy was interrupted.
+  returned: success, where there was a run
+  type: bool
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -153,7 +182,7 @@ def main():
         module.fail_json(msg=str(error))
     result = {"library": library, "phase": None, "restart_owed": False, "due": due}
     if record:
-        result.update((key, value) for key, value in record._asdict().items() if key in _state.SHOWN)
+        result.update(_state.shown(record))
     if module._diff and changed and operation == "deployed":
         result["diff"] = {"before_header": library, "after_header": library,
                           "before": f"sha256 {record.old_sha256}\n", "after": f"sha256 {record.new_sha256}\n"}

@@ -126,6 +126,25 @@ run:
     new_sha256:
       description: The digest of the migrated library.
       type: str
+    stopped_at:
+      description: When (UTC) the service was about to be stopped for a deploy; none once it was started again.
+      type: str
+    dependents:
+      description: The systemd units that were active and stop with the service.
+      type: list
+      elements: str
+    undoes:
+      description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
+      type: str
+    metadata:
+      description: The V(mode), V(uid), V(gid) and V(xattrs) of the live library when the operation was prepared.
+      type: dict
+    origin:
+      description: Who began the run, as O(mobius.dhash.library_deploy#module:origin) was given.
+      type: dict
+    unfinished:
+      description: Whether the operation was prepared and not deployed yet, or its deploy was interrupted.
+      type: bool
 watch:
   description: The last watch over a deploy (M(mobius.dhash.library_monitor)); none where there was none.
   returned: success

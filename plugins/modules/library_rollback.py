@@ -171,7 +171,7 @@ def carry_out(params, library, state, run):
             return describe(way), False
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
         with _report.Log(log_dir, library, "rollback") as log:
-            changed = _rollback.prepare(library, state, way, params["force"], run)
+            changed = _rollback.prepare(library, state, way, params["force"], run, params["origin"])
             for line in _report.rollback_lines(library, way):
                 log.line(line)
             return {**describe(way), "log": log.path}, changed

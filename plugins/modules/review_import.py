@@ -196,7 +196,8 @@ def carry_out(params, library, state, operation, run):
         log = stack.enter_context(_report.Log(log_dir, library, operation))
         try:
             planned = plan(params, library, state)
-            changed = not params["validate_only"] and _review_import.carry_out(library, state, planned, run)
+            changed = not params["validate_only"] and _review_import.carry_out(
+                library, state, planned, run, params["origin"])
         except DhashError as error:
             for line in getattr(error, "faults", [error]):
                 log.line(f"FAILED {line}")

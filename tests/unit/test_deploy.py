@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import os
 import stat
+from datetime import datetime
 
 import pytest
 
@@ -401,8 +402,23 @@ def test_a_deploy_puts_it_on_record_before_the_exchange(host, monkeypatch):
     assert [(record.phase, record.restart_owed) for record in seen] == [(_state.DEPLOYING, True)]
 
 
-def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host):
+def test_an_announcement_says_since_when_the_service_is_stopped(host):
+    host.announce()
+    assert datetime.strptime(host.record.stopped_at, _state.TIME)
+    host.deploy()
+    assert host.record.stopped_at
+    host.verified()
+    assert host.record.stopped_at is None
+
+
+def test_a_pending_restart_does_not_hide_that_the_service_is_stopped(host):
     host.is_now(restart_owed=True)
+    host.announce()
+    assert host.record.stopped_at
+
+
+def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host):
+    host.is_now(restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
     assert not _deploy.announcement_is_due(host.plan())
 
 

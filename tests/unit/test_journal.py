@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -202,6 +203,35 @@ def test_a_damaged_journal_is_set_aside_as_it_is_and_a_new_one_begun(state, cont
     assert set_aside.startswith(f"{path_of(state)}.damaged-")
     with open(set_aside, "rb") as damaged:
         assert damaged.read() == content
+
+
+@pytest.mark.parametrize("change", [
+    "ALTER TABLE images DROP COLUMN vertical", "ALTER TABLE images RENAME COLUMN dhash TO hash",
+    "ALTER TABLE images ADD COLUMN more TEXT NOT NULL DEFAULT 'x'; ALTER TABLE notes RENAME COLUMN content TO text",
+    "DROP TABLE images; CREATE TABLE images (path BLOB PRIMARY KEY, size INTEGER)", "DROP TABLE notes; CREATE VIEW notes AS SELECT 1",
+])
+def test_a_journal_of_another_schema_is_set_aside(state, change):
+    write_some(state, 3)
+    with contextlib.closing(sqlite3.connect(path_of(state))) as connection:
+        connection.executescript(change)
+    with _journal.open_for_reading(str(state), "pillow", "1 byte") as journal:
+        assert journal.known("/srv/1.jpg", 1, 1) is None and journal.note("x") is None
+    journal, set_aside = _journal.open_for_writing(str(state), "pillow", "1 byte")
+    with journal:
+        assert set_aside is not None
+        journal.record([("/srv/a.jpg", 10, 20, HASHED)])
+        assert journal.known("/srv/a.jpg", 10, 20) == HASHED
+
+
+def test_a_journal_with_a_further_column_is_used(state):
+    write_some(state, 3)
+    with contextlib.closing(sqlite3.connect(path_of(state))) as connection:
+        connection.executescript("ALTER TABLE images ADD COLUMN more TEXT NOT NULL DEFAULT 'x'")
+    journal, set_aside = _journal.open_for_writing(str(state), "pillow", "1 byte")
+    with journal:
+        assert set_aside is None
+        journal.record([("/srv/a.jpg", 10, 20, HASHED)])
+        assert journal.known("/srv/a.jpg", 10, 20) == HASHED
 
 
 def test_a_journal_with_damage_in_the_middle_is_set_aside(state):

@@ -391,6 +391,27 @@ def test_a_crash_between_the_two_writes_is_made_good_by_the_next(watched, monkey
     assert watched.samples()["dhash_hash_duration_seconds_count",] == 6
 
 
+def test_metrics_of_a_newer_format_are_left_alone(watched):
+    watched.run()
+    path = watched.library.state / _metrics.NAME
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    known = path.read_bytes()
+    watched.run()
+    assert path.read_bytes() == known
+    assert any("written by a newer mobius.dhash" in warning for warning in watched.warnings)
+
+
+def test_metrics_that_lack_a_part_keep_the_others(watched):
+    watched.run()
+    path = watched.library.state / _metrics.NAME
+    known = json.loads(path.read_text())
+    del known["format"], known["build"], known["library"]
+    path.write_text(json.dumps({**known, "more": 1}))
+    watched.run()
+    assert watched.samples()["dhash_hash_duration_seconds_count",] == 5
+    assert not watched.warnings
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"library": 1, "series": {}, "build": {}, "durations": {}}',
                                      b'{"library": "x", "series": {"dhash_images": "1} evil 2"}, "build": {}, "durations": {}}'])
 def test_what_is_known_and_damaged_is_begun_anew(watched, content):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _durable, _gates, _monitor, _probes, _state, _tail, _watch)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -321,6 +321,39 @@ def test_a_damaged_record_of_a_watch_is_named(host, content):
     (host.state / _watch.FILE).write_text(content)
     with pytest.raises(DhashError, match=r"monitor.json: the record of the last watch is damaged\. .*run again"):
         host.watch()
+
+
+@pytest.mark.parametrize("content, pending", [
+    ("{", "Whether a run has acted upon the result is unknown: check the service and the library yourself first"),
+    ('{"verdict": "rollback", "acknowledged": false,', "It still says: result rollback. Whether a run has acted upon"),
+    ('{"verdict": "passed", "acknowledged": true,', "It still says: result passed, acted upon. Rename this file"),
+])
+def test_a_damaged_watch_says_what_is_still_pending(host, content, pending):
+    (host.state / _watch.FILE).write_text(content)
+    with pytest.raises(DhashError, match=pending):
+        host.watch()
+
+
+def rewritten(host, **changes):
+    """What is read of a watch after its fields were changed, or taken out where they are Ellipsis."""
+    value = {"format": 1, **_watch.begin(host.record, 0.0, 5)._asdict(), **changes}
+    (host.state / _watch.FILE).write_text(json.dumps({name: field for name, field in value.items() if field is not ...}))
+    return _watch.read(str(host.state))
+
+
+@pytest.mark.parametrize("changes", [
+    {"more": 1}, {"format": ...}, {"evidence": {}}, {"evidence": {"more": 1, "poll": {}, "lines": []}},
+    dict.fromkeys(("operation", "polled", "polls", "in_a_row", "broken", "log_place", "verdict", "reason", "acknowledged", "log",
+                   "evidence"), ...)])
+def test_a_watch_of_another_version_is_read(host, changes):
+    watch = rewritten(host, **changes)
+    assert watch._replace(evidence={}) == _watch.begin(host.record, 0.0, 5)._replace(evidence={})
+    assert watch.evidence["polls"] == []
+
+
+def test_a_watch_of_a_newer_format_is_refused_as_such(host):
+    with pytest.raises(RefusedError, match=r"written by a newer mobius.dhash \(format 2\)"):
+        rewritten(host, format=2)
 
 
 # What it looks at.

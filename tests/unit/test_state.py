@@ -13,7 +13,7 @@ import stat
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _state
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 RECORD = _state.Record(
     run="20260131T120000Z-7", operation=_state.MIGRATION, phase=_state.PREPARED, library="/srv/library.json",
@@ -92,19 +92,34 @@ def test_a_record_is_read_as_it_was_written(tmp_path, record):
 
 def test_a_record_is_json_that_its_owner_alone_may_read(tmp_path):
     _state.write(str(tmp_path), RECORD)
-    assert json.loads((tmp_path / "run.json").read_text()) == RECORD._asdict()
+    assert json.loads((tmp_path / "run.json").read_text()) == {"format": 1, **RECORD._asdict()}
     assert stat.S_IMODE((tmp_path / "run.json").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("content", [
     b"", b"\0" * 100, b"{", b"null", b"[]", b'"deployed"', b"{}", b'{"phase": "deployed"}', b"\xff",
-    json.dumps({**RECORD._asdict(), "more": 1}).encode(),
+    json.dumps({**RECORD._asdict(), "format": "1"}).encode(), json.dumps({**RECORD._asdict(), "phase": "lost"}).encode(),
+    json.dumps({**RECORD._asdict(), "restart_owed": "no"}).encode(),
 ])
-def test_a_damaged_record_is_refused_with_what_to_do_about_it(tmp_path, content):
+def test_a_damaged_record_asks_for_a_restart_before_it_is_renamed(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
     error = refusal_to_read(tmp_path)
     assert error.cause == "the record of the last run is damaged"
-    assert "move this file away" in error.next_step
+    assert re.search("restart of the service is pending is unknown: restart the service yourself first|no restart pending",
+                     error.next_step)
+
+
+@pytest.mark.parametrize("changes, pending", [
+    ({"phase": _state.DEPLOYED, "restart_owed": True}, "phase deployed, restart pending. Restart the service yourself first"),
+    ({"phase": _state.ANNOUNCED, "restart_owed": True, "stopped_at": "2026-01-31T12:00:00Z"},
+     "service stopped since 2026-01-31T12:00:00Z, restart pending. Restart the service yourself first"),
+    ({"phase": _state.VERIFIED}, "operation migration, phase verified, no restart pending. Rename this file"),
+])
+def test_a_damaged_record_says_what_is_still_pending(tmp_path, changes, pending):
+    _state.write(str(tmp_path), RECORD._replace(**changes))
+    path = tmp_path / "run.json"
+    path.write_bytes(path.read_bytes().rstrip()[:-1])
+    assert pending in refusal_to_read(tmp_path).next_step
 
 
 def test_a_record_that_may_not_be_read_is_no_record_that_is_missing(tmp_path):
@@ -124,6 +139,46 @@ def test_a_run_that_is_killed_while_it_writes_its_record_leaves_the_old_or_the_n
             break
     assert RECORD in seen[:-1]
     assert seen[-1] == new
+
+
+# A record of another version.
+
+
+def changed(tmp_path, **changes):
+    """What is read of the record after fields were changed, or taken out where they are Ellipsis."""
+    value = {**RECORD._asdict(), "format": 1, **changes}
+    (tmp_path / "run.json").write_text(json.dumps({name: field for name, field in value.items() if field is not ...}))
+    return _state.read(str(tmp_path))
+
+
+def test_a_record_with_an_unknown_field_is_read(tmp_path):
+    assert changed(tmp_path, more={"of": 1}) == RECORD
+
+
+@pytest.mark.parametrize("field", ["format", "stopped_at", "dependents", "undoes", "metadata", "origin", "settings", "run",
+                                   "restart_owed"])
+def test_a_record_that_lacks_a_field_gets_its_default(tmp_path, field):
+    record = changed(tmp_path, **{field: ...})
+    assert record._replace(run=RECORD.run, settings=RECORD.settings) == RECORD
+
+
+@pytest.mark.parametrize("phase", [_state.ANNOUNCED, _state.DEPLOYING, _state.DEPLOYED])
+def test_a_record_that_does_not_say_so_has_its_restart_pending(tmp_path, phase):
+    assert changed(tmp_path, phase=phase, restart_owed=...).restart_owed is True
+
+
+def test_a_record_of_a_newer_format_is_refused_as_such(tmp_path):
+    with pytest.raises(RefusedError, match=r"run.json: the record of the last run was written by a newer mobius.dhash"
+                                           r" \(format 2\)\. Use that version"):
+        changed(tmp_path, format=2)
+
+
+def test_a_rehearsal_of_a_newer_format_is_not_known(tmp_path):
+    _state.note_rehearsal(str(tmp_path), {"rehearsed_at": "2026-01-31T12:00:00Z"})
+    path = tmp_path / _state.REHEARSAL
+    assert _state.last_rehearsal(str(tmp_path)) is not None
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    assert _state.last_rehearsal(str(tmp_path)) is None
 
 
 def test_two_records_are_of_the_same_work_where_the_same_library_became_the_same_library():

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""State directories of the last version that wrote no format into its state files: read, and acted upon.
+
+``golden/state-before-format`` has a folder for each phase and each kind of operation, with the record and the
+libraries of that moment, and ``host`` with the other state files. They cannot be made again: nothing writes them today.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _deploy, _deployment, _durable, _exchange, _journal, _metrics, _migration, _review_import, _rollback, _shards, _state,
+    _watch)
+
+GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
+CASES = sorted(folder.name for folder in GOLDEN.iterdir() if "-" in folder.name)
+UNDEPLOYED = [case for case in CASES if case.endswith(("-prepared", "-announced"))]
+
+
+@pytest.fixture
+def host(tmp_path):
+    """Copy a case to a library's folder; returns the library and its state folder."""
+    def copy(case):
+        folder, state = tmp_path / "mobius", tmp_path / "mobius" / "state"
+        shutil.copytree(GOLDEN / "host", state)
+        for file in [*(GOLDEN / case).iterdir(), *GOLDEN.glob("*.png")]:
+            shutil.copy2(file, folder / file.name)
+        (state / "run.json").write_text((folder / "run.json").read_text().replace("/srv/mobius", str(folder)))
+        return str(folder / "library.json"), str(state)
+
+    return copy
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_record_without_format_is_read_as_it_was(host, case):
+    _library, state = host(case)
+    record = _state.read(state)
+    assert f"{record.operation}-{record.phase}" == case
+    assert record.restart_owed is (record.phase not in (_state.PREPARED, _state.VERIFIED))
+    assert record[-5:] == (None, [], None, None, None)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_operation_without_format_is_finished_and_verified(host, case):
+    library, state = host(case)
+    wanted = _state.read(state).new_sha256
+    _deployment.run(library, state, 0)
+    assert _durable.sha256_of_file(library) == wanted
+    _deploy.verified(library, state, check=False)
+    assert (_state.read(state).phase, _state.read(state).restart_owed) == (_state.VERIFIED, False)
+
+
+@pytest.mark.parametrize("case", UNDEPLOYED)
+def test_settings_without_names_prepare_an_edited_library_again(host, case):
+    library, state = host(case)
+    edited = Path(library).read_text().replace('"rating": 4', '"rating": 5')
+    Path(library).write_text(edited)
+    _deployment.run(library, state, 0)
+    if "restore" not in case:
+        assert Path(library).read_text().count('"rating": 5') == edited.count('"rating": 5')
+    assert _state.read(state).phase == _state.DEPLOYED
+
+
+def test_a_watch_without_format_still_waits_to_be_acted_upon(host):
+    _library, state = host("migration-verified")
+    assert _watch.read(state).evidence["polls"] == ["12:03:20 not well"]
+    assert _watch.summary(state)["waits"]
+
+
+def test_a_journal_without_format_is_not_hashed_again(host):
+    library, state = host("migration-prepared")
+    file = Path(library).with_name("a.png")
+    with _journal.open_for_writing(state, "pillow", "")[0] as journal:
+        assert journal.knows("/srv/mobius/a.png") and not journal.knows(str(file))
+        status = file.stat()
+        assert journal.known("/srv/mobius/a.png", status.st_size, status.st_mtime_ns).dhash
+
+
+def test_metrics_without_format_are_counted_on(host, tmp_path):
+    library, state = host("migration-verified")
+    warnings = []
+    metrics = _metrics.Metrics(str(tmp_path), library, state, warnings.append)
+    metrics.queued(7)
+    assert not warnings
+    assert f'dhash_run_timed_images{{library="{library}"}} 3' in Path(metrics.path).read_text()
+    assert f'dhash_hash_duration_seconds_count{{library="{library}"}} 3' in Path(metrics.path).read_text()
+
+
+def test_a_rehearsal_without_format_counts(host):
+    _library, state = host("migration-prepared")
+    assert _state.last_rehearsal(state) < datetime.now(timezone.utc)
+
+
+@pytest.mark.parametrize("kind, parse", [(_exchange.PENDING, _shards._to_listed), (_exchange.ENTRIES, _shards._to_entry)])
+def test_a_handover_without_format_is_taken(host, kind, parse):
+    _library, state = host("migration-prepared")
+    assert _exchange.require_sound(_exchange.path_in(state, kind), kind, parse)["algorithm"] == "pillow"
