@@ -136,15 +136,19 @@ class ProgressLine:
         if due and done > self._shown_done:
             self._shown_at, self._shown_done = time.monotonic(), done
             left = progress["seconds_left"]
-            display.display(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} a second,"
-                            f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
+            show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} a second,"
+                      f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
         return done < total
 
     def end(self, result):
         """Show what came out, where anything was hashed."""
         if result.get("hashed_now"):
-            display.display(f"[{self._host}] hashed: {result['hashed_now']} images, {result['errors']} of"
-                            f" {result['images']} have no hash")
+            show_line(f"[{self._host}] hashed: {result['hashed_now']} images, {result['errors']} of {result['images']} have no hash")
+
+
+def show_line(text):
+    """Show ``text`` on stderr: stdout belongs to the callback, whose output may have to be valid JSON."""
+    display.display(text, stderr=True)
 
 
 def clock(seconds):

@@ -10,10 +10,7 @@ of them Ansible follows at once.
 
 from __future__ import annotations
 
-from ansible.utils.display import Display
 from ansible_collections.mobius.dhash.plugins.action import library_migrate
-
-display = Display()
 
 
 class ActionModule(library_migrate.ActionModule):
@@ -50,7 +47,7 @@ class PollLines:
         for number, line in progress["lines"]:
             if number > self._shown:
                 self._shown = number
-                display.display(f"[{self._host}] {line}")
+                library_migrate.show_line(f"[{self._host}] {line}")
         return True
 
     def end(self, result):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,9 +51,34 @@ def defined_in(tasks: Any) -> Iterator[str]:
                 yield from defined_in(value)
 
 
-@pytest.mark.parametrize("file", sorted(map(str, [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")])))
+def all_tasks(tasks: Any) -> Iterator[dict[str, Any]]:
+    """The tasks and blocks of a task file or a playbook."""
+    for task in tasks:
+        yield task
+        for key in ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers"):
+            yield from all_tasks(task.get(key, []))
+
+
+def module_options(module: str) -> set[str]:
+    """The options of a module, as its documentation has them: its own and those of the fragments that it names."""
+    documented = importlib.import_module(f"ansible_collections.mobius.dhash.plugins.modules.{module}").DOCUMENTATION
+    page = yaml.safe_load(documented)
+    found = set(page.get("options", {}))
+    for fragment in page.get("extends_documentation_fragment", []):
+        _namespace, _name, file, *part = fragment.split(".")
+        fragments = importlib.import_module(f"ansible_collections.mobius.dhash.plugins.doc_fragments.{file}").ModuleDocFragment
+        found |= set(yaml.safe_load(getattr(fragments, part[0].upper() if part else "DOCUMENTATION"))["options"])
+    return found
+
+
+TASK_FILES = sorted(str(path.relative_to(ROOT)) for folder in ("roles/*/tasks", "playbooks") for path in ROOT.glob(f"{folder}/*.yml"))
+PLAYS = [pytest.param(play, id=f"{path.stem}: {play['name']}") for path in sorted(ROOT.glob("playbooks/*.yml"))
+         for play in load(path) if "hosts" in play]
+
+
+@pytest.mark.parametrize("file", TASK_FILES)
 def test_every_variable_that_a_task_defines_is_an_internal_one_of_ours(file: str) -> None:
-    names = list(defined_in(load(file)))
+    names = [name for name in defined_in(load(file)) if name != "ansible_become"]
     assert [name for name in names if not name.startswith("__dhash_")] == []
 
 
@@ -98,6 +124,28 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     assert load("galaxy.yml")["version"] == _state.VERSION
 
 
-def test_the_action_group_holds_every_module() -> None:
-    modules = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
-    assert sorted(load("meta/runtime.yml")["action_groups"]["dhash"]) == modules
+def action_group(name: str) -> set[str]:
+    """The modules of an action group, those of the groups that it extends included."""
+    modules: set[str] = set()
+    for entry in load("meta/runtime.yml")["action_groups"][name]:
+        extended = entry["metadata"]["extend_group"] if isinstance(entry, dict) else []
+        modules |= {module for group in extended for module in action_group(group)} if extended else {entry}
+    return modules
+
+
+@pytest.mark.parametrize(("group", "shared"), [
+    ("dhash", {"library", "state_dir"}), ("dhash_locking", {"library", "state_dir", "lock_timeout"})])
+def test_action_group_modules_accept_the_shared_options(group: str, shared: set[str]) -> None:
+    modules = {path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py") if shared <= module_options(path.stem)}
+    assert action_group(group) == modules
+
+
+@pytest.mark.parametrize("play", PLAYS)
+def test_every_play_demands_the_linear_strategy(play: dict[str, Any]) -> None:
+    assert play.get("strategy") == "linear"
+
+
+@pytest.mark.parametrize("file", TASK_FILES)
+def test_delegated_tasks_ignore_become_of_the_inventory(file: str) -> None:
+    delegated = [task for task in all_tasks(load(file)) if task.get("delegate_to") == "localhost"]
+    assert [task["name"] for task in delegated if task.get("vars", {}).get("ansible_become") is not False or "become" in task] == []

@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the controller does: strategies, output, delegated tasks, paths, reports, and what the command line says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, RUN_SECONDS, Site, sha256
+
+
+def inventory_of(site: Site, hosts: dict[str, dict], **everywhere: object) -> Path:
+    """An inventory with these hosts, and a group_vars/all.yml, which is what reaches the implicit localhost too."""
+    (site.home / "inventory/group_vars").mkdir(parents=True)
+    (site.home / "inventory/group_vars/all.yml").write_text(json.dumps(everywhere), encoding="utf-8")
+    file = site.home / "inventory/hosts.yml"
+    file.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    return file
+
+
+def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
+    shown = subprocess.run(site.command("dry_run"), cwd=ROOT, env=site.environment(), stdin=subprocess.DEVNULL, text=True,
+                           capture_output=True, check=True, timeout=RUN_SECONDS)
+    assert "[localhost] hash" not in shown.stdout
+    assert "[localhost] hashed: " in shown.stderr
+
+
+def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
+    """The example inventory has ``ansible_become: true`` for all; the operator may not become root on the controller."""
+    inventory = inventory_of(site, {"images1": {"ansible_become": False}}, ansible_become=True, ansible_become_exe="/bin/false")
+    run = site.playbook("migrate", inventory=inventory, dhash_fleet_report_dir=str(site.home / "reports"),
+                        dhash_backup_fetch_dir=str(site.home / "backups"))
+    assert run.code == 0, run.output
+    assert len(list((site.home / "reports").glob("*/index.html"))) == 1
+    assert len(list((site.home / "backups/images1").glob("*.bak.*Z"))) == 1
+
+
+def test_free_strategy_still_stops_at_first_failed_batch(make_site) -> None:
+    first, second = make_site("first"), make_site("second")
+    before = sha256(second.library)
+    inventory = inventory_of(first, {
+        "first": {"dhash_library": str(first.library) + ".gone", "dhash_state_dir": str(first.state)},
+        "second": {"dhash_library": str(second.library), "dhash_state_dir": str(second.state)}})
+    run = first.playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, environment={"ANSIBLE_STRATEGY": "free"})
+    assert run.code != 0
+    assert "second" not in run.recap and sha256(second.library) == before
