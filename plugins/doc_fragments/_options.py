@@ -49,7 +49,7 @@ options:
 options:
   log_dir:
     description:
-      - The folder for the log of operations, C(operations-YYYYMM.jsonl), a JSON line for each operation that changes something or fails.
+      - The folder for the log of operations, C(library.json.operations-YYYYMM.jsonl), a JSON line for each operation that changes something or fails.
       - A relative path counts from the folder of the library. No log is written without it, but the line to journald or syslog.
     type: path
   origin:

@@ -102,7 +102,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
             metrics.failed()
             raise
         metrics.ended(result, migrated.record, {image.path: image.entry for image in images})
-        for old in _operations.prune(settings.log_dir, 0 if settings.dry_run else log_retention):
+        for old in _operations.prune(settings.log_dir, settings.library, 0 if settings.dry_run else log_retention):
             log.line(f"Removed {old}, not written to for more than {log_retention} days")
         log.summary(result, migrated.library.value)
     return result

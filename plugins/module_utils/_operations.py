@@ -4,7 +4,7 @@
 
 """The log of operations: who did what to which library, from where, and what came of it.
 
-One JSON line (https://jsonlines.org) in ``operations-YYYYMM.jsonl`` and one line to journald or syslog, for each operation
+One JSON line (https://jsonlines.org) in ``<library>.operations-YYYYMM.jsonl`` and one line to journald or syslog, for each operation
 that changed something or failed; what found nothing to do leaves no line. A line is appended in a single write to a file
 opened with O_APPEND, which Linux does not let other writers into on a file system of the host's own. It is not synced: a
 loss of power may cost the last lines, never the library.
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 OK, FAILED, REFUSED = "ok", "failed", "refused"
-NAME = "operations-%Y%m.jsonl"
 MOST_CHARACTERS = 2000  # of one text, so that a line stays a line
 MOST_DETAILS = 50
 NO_LOGIN = 2**32 - 1  # what the kernel says of a process that no login began: linux/audit.h, AUDIT_UID_UNSET
@@ -79,17 +78,23 @@ def recorded(module: AnsibleModule, operation: str, log: bool = True) -> Iterato
         _record(module, operation, done, started, OK, None)
 
 
-def prune(log_dir: str | None, days: int) -> list[str]:
-    """Remove, where possible, logs and reports in ``log_dir`` that are older than that; their names. 0 keeps all.
+def path_of(log_dir: str, library: str) -> str:
+    """Where the operations of this month on the library at the real path ``library`` are logged."""
+    return os.path.join(log_dir, f"{os.path.basename(library)}.operations-{time.strftime('%Y%m', time.gmtime())}.jsonl")
+
+
+def prune(log_dir: str | None, library: str, days: int) -> list[str]:
+    """Remove, where possible, the logs and reports of ``library`` in ``log_dir`` that are older; their names. 0 keeps all.
 
     Only regular files that are named exactly as ours are, and nothing in a folder below. Call it with the lock held.
     """
     removed = []
     oldest = time.time() - days * 86400
+    prefix = f"{os.path.basename(library)}."
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(log_dir)) if log_dir and days > 0 else ():
             path = os.path.join(log_dir, name)
-            if OURS.fullmatch(name) is None:
+            if not name.startswith(prefix) or OURS.fullmatch(name[len(prefix):]) is None:
                 continue
             with contextlib.suppress(OSError, DhashError):
                 status = os.lstat(path)
@@ -101,7 +106,7 @@ def prune(log_dir: str | None, days: int) -> list[str]:
 def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
     """Add ``entry`` as one line to this month's log in ``log_dir``, owned as the library is. Raises ``DhashError``."""
     _durable.make_folder(log_dir, 0o750, library if os.path.exists(library) else None)
-    path = os.path.join(log_dir, time.strftime(NAME, time.gmtime()))
+    path = path_of(log_dir, library)
     line = (json.dumps(entry) + "\n").encode()
     try:
         # Without O_NONBLOCK a pipe of that name would hold the operation up.

@@ -27,7 +27,7 @@ SECONDS_BETWEEN_LOG_LINES = 10
 
 
 class Log:
-    """The log of one run, ``<operation>-YYYYMMDD-HHMMSS.log`` (UTC) in ``log_dir``; None there: nothing is written."""
+    """The log of one run, ``<library>.<operation>-YYYYMMDD-HHMMSS.log`` (UTC) in ``log_dir``; without one nothing is written."""
 
     def __init__(self, log_dir: str | None, library: str, operation: str) -> None:
         self.path: str | None = None
@@ -35,7 +35,8 @@ class Log:
         if log_dir is None:
             return
         _durable.make_folder(log_dir, 0o750)
-        self.path = os.path.join(log_dir, time.strftime(f"{operation}-%Y%m%d-%H%M%S.log", time.gmtime()))
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        self.path = os.path.join(log_dir, f"{os.path.basename(library)}.{operation}-{stamp}.log")
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
             self._file = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)

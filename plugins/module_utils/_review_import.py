@@ -181,7 +181,7 @@ def difference(library: str, planned: Plan) -> dict[str, str]:
 
 def output_of(library: str) -> str:
     """Where the new library is written that waits to be deployed."""
-    return f"{library}.review"
+    return f"{library}.import"
 
 
 def _write(record: _state.Record, text: bytes) -> None:

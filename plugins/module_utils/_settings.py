@@ -25,6 +25,13 @@ def of(params: dict) -> _migration.Settings:
     def beside_library(path: str | None) -> str | None:
         return path and os.path.join(folder, path)
 
+    def report() -> str | None:
+        if params["report"] or params["log_dir"] is None:
+            return params["report"]
+        if params["dry_run"]:
+            return f"{name}.migrate-dryrun.json"
+        return os.path.join(params["log_dir"], f"{name}.{prefix}migration-report.json")
+
     stem = name[:-len(".json")] if name.endswith(".json") else name
     prefix = "test-" if params["limit"] is not None else ""
     return _migration.Settings(
@@ -40,7 +47,7 @@ def of(params: dict) -> _migration.Settings:
         limit=params["limit"],
         lock_timeout=params["lock_timeout"],
         dry_run=params["dry_run"],
-        report=beside_library(params["report"]),
+        report=beside_library(report()),
         log_dir=beside_library(params["log_dir"]),
         origin=params["origin"],
     )

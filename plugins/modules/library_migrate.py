@@ -55,12 +55,14 @@ options:
   report:
     description:
       - Where to write the whole report as JSON, every error, duplicate and missing path in it.
+      - By default, if O(log_dir) is set, C(library.json.migration-report.json) in it, C(library.json.test-migration-report.json) with
+        O(limit), and C(library.json.migrate-dryrun.json) beside the library with O(dry_run).
       - A relative path counts from the folder of the library.
     type: path
   log_dir:
     description:
-      - The folder for the log of the run, C(migration-YYYYMMDD-HHMMSS.log), C(dry-run-...) with O(dry_run), and for the log of
-        operations, C(operations-YYYYMM.jsonl).
+      - The folder for the log of the run, C(library.json.migration-YYYYMMDD-HHMMSS.log), C(library.json.dry-run-...) with O(dry_run), and
+        for the log of operations, C(library.json.operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
   log_retention:
@@ -87,7 +89,7 @@ EXAMPLES = r"""
   mobius.dhash.library_migrate:
     library: /srv/mobius/library.json
     dry_run: true
-    report: /srv/mobius/migrate-dryrun.json
+    report: /srv/mobius/reports/dry-run.json
 
 - name: Try the first hundred images
   mobius.dhash.library_migrate:

@@ -84,7 +84,7 @@ options:
     default: '\b(ERROR|FATAL|CRITICAL|PANIC|panic|Traceback)\b'
   log_dir:
     description:
-      - The folder for the log of the watch, C(monitor-YYYYMMDD-HHMMSS.log), a line for each poll.
+      - The folder for the log of the watch, C(library.json.monitor-YYYYMMDD-HHMMSS.log), a line for each poll.
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
   progress_file:

@@ -61,8 +61,8 @@ options:
     type: path
   log_dir:
     description:
-      - The folder for a log of what was restored from where, C(rollback-YYYYMMDD-HHMMSS.log), and for the log of operations,
-        C(operations-YYYYMM.jsonl).
+      - The folder for a log of what was restored from where, C(library.json.rollback-YYYYMMDD-HHMMSS.log), and for the log of operations,
+        C(library.json.operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
 """

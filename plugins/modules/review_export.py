@@ -34,10 +34,10 @@ extends_documentation_fragment:
 options:
   review_dir:
     description:
-      - The folder for the export. A relative path counts from the folder of the library.
+      - The folder for the export, by default C(library.json.review) beside the library. A relative path counts from the folder of the
+        library.
       - C(queue.json), C(queue.csv) and C(review.html) are written into it, previews into its folder C(images).
     type: path
-    default: review
   formats:
     description: What to write. The page needs no other file than the previews.
     type: list
@@ -88,13 +88,13 @@ review_dir:
   description: The folder of the export.
   returned: success
   type: str
-  sample: /srv/mobius/review
+  sample: /srv/mobius/library.json.review
 files:
   description: The files that were asked for.
   returned: success
   type: list
   elements: str
-  sample: [/srv/mobius/review/queue.json, /srv/mobius/review/review.html]
+  sample: [/srv/mobius/library.json.review/queue.json, /srv/mobius/library.json.review/review.html]
 written:
   description: The names of those that were written, since they were not there or said something else.
   returned: success, empty in check mode
@@ -154,7 +154,7 @@ def settings_of(params):
     return _review_export.Settings(
         library=library,
         state=state,
-        review_dir=os.path.normpath(os.path.join(os.path.dirname(library), params["review_dir"])),
+        review_dir=os.path.normpath(os.path.join(os.path.dirname(library), params["review_dir"] or f"{library}.review")),
         run=_state.new_run(),
         formats=tuple(params["formats"]),
         terms=_review_queue.Terms(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),
@@ -170,7 +170,7 @@ def settings_of(params):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            review_dir=dict(type="path", default="review"),
+            review_dir=dict(type="path"),
             formats=dict(type="list", elements="str", choices=["json", "csv", "html"], default=["json", "html"]),
             min_distance=dict(type="int", default=8),
             max_distance=dict(type="int", default=15),

@@ -50,8 +50,8 @@ options:
     default: false
   log_dir:
     description:
-      - The folder for a log of what was decided and of all that is wrong, C(review-import-YYYYMMDD-HHMMSS.log), and for the log
-        of operations, C(operations-YYYYMM.jsonl).
+      - The folder for a log of what was decided and of all that is wrong, C(library.json.review-import-YYYYMMDD-HHMMSS.log), and
+        for the log of operations, C(library.json.operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
   python:
@@ -64,16 +64,16 @@ EXAMPLES = r"""
   mobius.dhash.review_import:
     library: /srv/mobius/library.json
     queues:
-      - review/queue-anna.json
-      - review/queue-ben.json
+      - library.json.review/queue-anna.json
+      - library.json.review/queue-ben.json
     validate_only: true
 
 - name: Import it
   mobius.dhash.review_import:
     library: /srv/mobius/library.json
     queues:
-      - review/queue-anna.json
-      - review/queue-ben.json
+      - library.json.review/queue-anna.json
+      - library.json.review/queue-ben.json
 
 - name: Put the library without the duplicates in place
   mobius.dhash.library_deploy:
@@ -94,7 +94,7 @@ output:
   description: Where the new library is, or would be, written; none where none is due.
   returned: success
   type: str
-  sample: /srv/mobius/library.json.review
+  sample: /srv/mobius/library.json.import
 output_sha256:
   description: The digest of the new library; none where none is due.
   returned: success, not in check mode and not with O(validate_only)

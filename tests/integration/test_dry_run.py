@@ -29,7 +29,7 @@ def way(make_site) -> Way:
     trees["check"] = site.snapshot()
     dry = site.playbook("dry_run")
     trees["dry"] = site.snapshot()
-    return Way(site, trees, check, dry, site.read("migrate-dryrun.json"), site.playbook("migrate"))
+    return Way(site, trees, check, dry, site.read("library.json.migrate-dryrun.json"), site.playbook("migrate"))
 
 
 def test_its_check_writes_nothing(way: Way) -> None:
@@ -44,7 +44,7 @@ def test_it_leaves_the_library_and_its_pictures_as_they_were(way: Way) -> None:
     before, after = way.trees["before"], way.trees["dry"]
     assert {name for name in before if after.get(name) != before[name]} == {"library"}  # the folder, for what is new in it
     new = {name for name in after if name not in before and not name.startswith(("state", "library/logs"))}
-    assert new == {"library/migrate-dryrun.json", "library/library.json.lock"}
+    assert new == {"library/library.json.migrate-dryrun.json", "library/library.json.lock"}
 
 
 def test_its_report_says_what_would_be_done(way: Way) -> None:
@@ -71,7 +71,7 @@ def test_it_forecasts_time_and_disk(way: Way) -> None:
     assert 0.9 * used < forecast["disk_bytes"] < 1.5 * used
     told = way.dry.of("Show what a migration would do")["msg"]
     assert any(line.startswith("Disk it needs:") for line in told)
-    assert f"Report: {way.site.library.parent}/migrate-dryrun.json" in told
+    assert f"Report: {way.site.library.parent}/library.json.migrate-dryrun.json" in told
 
 
 def test_the_run_after_it_hashes_nothing(way: Way) -> None:

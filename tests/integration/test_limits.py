@@ -34,7 +34,7 @@ def test_too_many_failures_stop_it_before_anything_is_deployed(site: Site) -> No
     (message,) = run.failures()
     assert f"5 of {IMAGES} images have no hash (12.5 %, dhash_max_failure_rate allows 5.0 %)" in message
     assert "Nothing was deployed" in message and "run again, or raise dhash_max_failure_rate" in message
-    (log,) = site.library.parent.glob("logs/migration-*.log")
+    (log,) = site.library.parent.glob("logs/library.json.migration-*.log")
     assert str(log) in message
     assert site.library.read_bytes() == before
     assert not (site.library.parent / "library.json.pre-dhash").exists()

@@ -18,10 +18,11 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import printa
 from check_library import problems
 from conftest import IMAGES, Run, Site, sha256
 
-RUNBOOK_GREP = 'grep -E "(Migration Report|Total images|Successfully processed|Errors|Duplicates found)" logs/migration-*.log'
+RUNBOOK_GREP = 'grep -E "(Migration Report|Total images|Successfully processed|Errors|Duplicates found)" logs/*.migration-*.log'
 WRITTEN = {  # by the first run, beside the library and in the state folder
     "library/library.json", "library/library.json.bak.TIME", "library/library.json.bak.TIME.sha256", "library/library.json.lock",
-    "library/logs", "library/logs/migration-TIME.log", "library/logs/migration-report.json", "library/logs/operations-TIME.jsonl",
+    "library/logs", "library/logs/library.json.migration-TIME.log",
+    "library/logs/library.json.migration-report.json", "library/logs/library.json.operations-TIME.jsonl",
     "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/run.json"}
 
 
@@ -145,14 +146,14 @@ def test_the_runbooks_own_grep_prints_the_report_from_the_log(way: Way) -> None:
 
 
 def test_the_log_names_each_image_that_has_no_hash(way: Way) -> None:
-    (log,) = way.site.library.parent.glob("logs/migration-*.log")
+    (log,) = way.site.library.parent.glob("logs/library.json.migration-*.log")
     text = log.read_text(encoding="utf-8")
     for error in way.site.read()["dhash_errors"]:
         assert f" error {error['kind']} {printable(error['path'])}: {error['error']}\n" in text
 
 
 def test_the_report_holds_the_same_as_the_library(way: Way) -> None:
-    report, library = way.site.read("logs/migration-report.json"), way.site.read()
+    report, library = way.site.read("logs/library.json.migration-report.json"), way.site.read()
     for field in ("dhash_migration", "dhash_duplicates", "dhash_errors"):
         assert report[field] == library[field]
     assert report["missing_paths"] == [error["path"] for error in library["dhash_errors"] if error["kind"] == "missing"]

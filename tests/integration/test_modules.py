@@ -117,7 +117,7 @@ def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(sit
         if arguments != {"remove_dhash": True}:
             call(site, module, {**arguments, **log})
     assert site.module("library_migrate", library=str(site.library), state_dir=str(site.state), media_roots=["/none"], **log)["failed"]
-    (file,) = (site.library.parent / "logs").glob("operations-*.jsonl")
+    (file,) = (site.library.parent / "logs").glob("*.operations-*.jsonl")
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert [(line["operation"], line["result"]) for line in lines] == [(operation, "ok") for operation in (
         "backup", "migration", "deploy", "verify", "rollback", "deploy", "verify")] + [("migration", "failed")]

@@ -138,7 +138,7 @@ def test_a_run_of_several_batches_tells_of_its_success_once_and_a_rollback_of_wh
     assert success["report"] == ""
     assert f"succeeded on 2 hosts: canary, second\n{2 * IMAGES} images" in success["text"]
     place.web.requests.clear()
-    (log,) = (place.site.library.parent / "logs").glob("operations-*.jsonl")
+    (log,) = (place.site.library.parent / "logs").glob("*.operations-*.jsonl")
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert [line["operation"] for line in lines] == ["backup", "migration", "deploy", "verify"]
     assert all(line["controller"] == {"user": getpass.getuser(), "host": socket.gethostname(), "playbook": "migrate", "run": success["run"]}

@@ -78,7 +78,7 @@ def test_checks_tell_and_write_nothing(way: Way) -> None:
 def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothing(way: Way) -> None:
     assert way.export.code == way.second_export.code == 0, way.export.output
     assert way.second_export.changed() == []
-    review = way.site.library.parent / "review"
+    review = way.site.library.parent / "library.json.review"
     assert {"queue.json", "queue.csv", "review.html", "images"} <= {path.name for path in (way.fetched / "localhost").iterdir()}
     queue = json.loads((way.fetched / "localhost/queue.json").read_text())
     previews = {image["preview"] for match in queue["matches"] for image in (match["image1"], match["image2"])}
@@ -168,7 +168,7 @@ def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
     assert site.playbook("migrate").code == 0
     assert site.playbook("review_export", **QUEUE).code == 0
     decisions = site.home / "decisions.json"
-    decisions.write_text(json.dumps(decide(site.read("review/queue.json"))))
+    decisions.write_text(json.dumps(decide(site.read("library.json.review/queue.json"))))
     before = sha256(site.library)
     run = site.playbook("review_import", dhash_review_queues=str(decisions), dhash_service_manager="command", dhash_restart_command="false")
     assert run.code != 0 and "the import of the review of" in " ".join(run.failures())

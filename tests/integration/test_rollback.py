@@ -35,7 +35,7 @@ def test_an_emergency_rollback_brings_back_the_bytes_from_before_the_migration_a
     assert sha256(site.library) == before
     (safety_copy,) = site.library.parent.glob("library.json.pre-rollback.*")
     assert sha256(safety_copy) == migrated
-    (log,) = site.library.parent.glob("logs/rollback-*.log")
+    (log,) = site.library.parent.glob("logs/library.json.rollback-*.log")
     assert f"Restored from: {site.backups()[0]}" in log.read_text(encoding="utf-8")
 
     tree = site.snapshot()

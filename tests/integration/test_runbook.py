@@ -97,7 +97,7 @@ def test_by_playbook_a_library_becomes_what_it_becomes_by_hand_and_goes_back_to_
     exported = play.playbook("review_export", dhash_review_max_distance=24, dhash_review_confirm=False,
                              dhash_review_include_images=False)
     assert exported.code == 0, exported.output
-    queue = json.loads((play.library.parent / "review/queue.json").read_text(encoding="utf-8"))
+    queue = json.loads((play.library.parent / "library.json.review/queue.json").read_text(encoding="utf-8"))
     assert queue["totalMatches"] == hand.read("low-confidence-queue.json")["totalMatches"] > 0
 
     by_hand(hand, ROLLBACK)

@@ -18,7 +18,7 @@ PLACES = [  # glob, below the folder
     ("the report as JSON", "logs/*report*.json"),
     ("what this machine has hashed: a second run takes it from here", "state/*/journal.sqlite"),
     ("which run deployed what", "state/*/run.json"),
-    ("who did what when, a line an operation", "logs/operations-*.jsonl"),
+    ("who did what when, a line an operation", "logs/*.operations-*.jsonl"),
     ("what was drawn, to compare", "truth.json"),
 ]
 

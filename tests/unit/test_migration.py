@@ -454,14 +454,25 @@ def test_a_limited_run_leaves_the_record_of_an_unlimited_one_as_it_is(pictures):
     assert pictures.deploy() is True
 
 
+OPTIONS = {"state_dir": None, "output": None, "limit": None, "report": None, "log_dir": "logs", "algorithm": "pillow", "threshold": 10,
+           "batch_size": 100, "parallel": 1, "temp_dir": None, "media_roots": None, "image_timeout": 30, "max_image_bytes": 1,
+           "max_image_pixels": 1, "worker_memory": 1, "lock_timeout": 0, "dry_run": False}
+
+
 def test_the_output_of_a_limited_run_is_named_as_a_test(library):
     library.write()
-    options = {"library": str(library.path), "state_dir": None, "output": None, "limit": None, "report": None, "log_dir": None,
-               "algorithm": "pillow", "threshold": 10, "batch_size": 100, "parallel": 1, "temp_dir": None, "media_roots": None,
-               "image_timeout": 30, "max_image_bytes": 1, "max_image_pixels": 1, "worker_memory": 1, "lock_timeout": 0,
-               "dry_run": False}
+    options = {**OPTIONS, "library": str(library.path)}
     assert _settings.of(options).output == str(library.folder / "library.dhash.json")
     assert _settings.of({**options, "limit": 5}).output == str(library.folder / "test-library.dhash.json")
+
+
+def test_two_libraries_of_one_folder_share_no_report(library):
+    reports = {(name, kind): _settings.of({**OPTIONS, "library": str(library.folder / name), **given}).report
+               for name in ("one.json", "two.json") for kind, given in (("run", {}), ("trial", {"limit": 5}), ("dry", {"dry_run": True}))}
+    assert len(set(reports.values())) == len(reports)
+    assert reports["one.json", "run"] == str(library.folder / "logs/one.json.migration-report.json")
+    assert reports["one.json", "trial"] == str(library.folder / "logs/one.json.test-migration-report.json")
+    assert reports["one.json", "dry"] == str(library.folder / "one.json.migrate-dryrun.json")
 
 
 # The log and the progress.

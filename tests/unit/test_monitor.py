@@ -189,7 +189,7 @@ def test_the_evidence_is_kept(host):
     kept = host.kept()
     assert kept["verdict"] == "rollback" and kept["evidence"]["poll"]["health"]["says"] == "status 503"
     assert kept["evidence"]["lines"] == ["ERROR cannot bear it \\x1b[31m"] * (result["polls"] - 1)
-    (log,) = (host.folder / "logs").glob("monitor-*.log")
+    (log,) = (host.folder / "logs").glob("library.json.monitor-*.log")
     assert result["evidence"] == [str(host.state / _watch.FILE), str(log)]
     text = log.read_text(encoding="utf-8")
     assert text.count("poll ") >= result["polls"] and "error log: ERROR cannot bear it" in text

@@ -20,6 +20,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _operations
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 APPENDERS, LINES = 8, 200
+LIBRARY = "/srv/library.json"
 APPENDER = """
 import sys
 from ansible_collections.mobius.dhash.plugins.module_utils import _operations
@@ -53,7 +54,7 @@ def library(tmp_path: Path) -> Path:
 
 
 def lines(library: Path) -> list[dict]:
-    return [json.loads(line) for file in sorted(library.parent.glob("logs/operations-*.jsonl")) for line in file.read_text().splitlines()]
+    return [json.loads(line) for file in sorted(library.parent.glob("logs/*.operations-*.jsonl")) for line in file.read_text().splitlines()]
 
 
 def test_what_changed_something_is_one_line_that_says_who_did_what_from_where(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +72,7 @@ def test_what_changed_something_is_one_line_that_says_who_did_what_from_where(li
     assert time.strptime(entry["time"], "%Y-%m-%dT%H:%M:%SZ")
     assert module.logged == [f"mobius.dhash deploy ok: {library} sha256 {'a' * 64} -> {'b' * 64} run run-1 by ada@bastion from 192.0.2.7"]
     (file,) = library.parent.glob("logs/*")
-    assert file.name == time.strftime("operations-%Y%m.jsonl", time.gmtime()) and file.stat().st_mode & 0o777 == 0o640
+    assert file.name == time.strftime("library.json.operations-%Y%m.jsonl", time.gmtime()) and file.stat().st_mode & 0o777 == 0o640
 
 
 def test_the_address_is_that_of_the_process_that_called_sudo_where_sudo_has_dropped_it(library: Path) -> None:
@@ -127,7 +128,7 @@ def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", APPENDER, str(tmp_path), str(number), str(LINES)], env=environment)
                for number in range(APPENDERS)]
     assert [process.wait(timeout=120) for process in running] == [0] * APPENDERS
-    (file,) = tmp_path.glob("operations-*.jsonl")
+    (file,) = tmp_path.glob("*.operations-*.jsonl")
     found = [json.loads(line) for line in file.read_text().splitlines()]
     assert sorted((int(entry["process"]), entry["number"]) for entry in found) == [(p, n) for p in range(APPENDERS) for n in range(LINES)]
 
@@ -152,7 +153,7 @@ def test_a_line_that_a_full_disk_has_cut_short_takes_no_other_with_it(tmp_path: 
 @pytest.mark.parametrize("obstacle", ["file", "pipe", "link"])
 def test_a_log_that_cannot_be_written_is_a_warning_and_fails_nothing(library: Path, obstacle: str) -> None:
     logs = library.parent / "logs"
-    name = logs / time.strftime("operations-%Y%m.jsonl", time.gmtime())
+    name = logs / time.strftime("library.json.operations-%Y%m.jsonl", time.gmtime())
     if obstacle == "file":
         logs.write_text("in the way")
     else:
@@ -175,29 +176,33 @@ def test_without_a_folder_for_logs_there_is_the_line_for_syslog_alone(library: P
 
 
 def test_pruning_takes_what_is_old_and_named_as_ours_and_nothing_else(tmp_path: Path) -> None:
-    ours = ["migration-20240131-120000.log", "test-migration-20240131-120000.log", "dry-run-20240131-120000.log", "rollback-20240131-120000.log",
-            "monitor-20240131-120000.log", "review-import-20240131-120000.log",
-            "review-reversal-20240131-120000.log", "operations-202401.jsonl", "test-migration-report.json"]
-    others = ["migration.log", "migration-20240131-120000.log.gz", "migration-20240131-120000.log\n", "xmigration-20240131-120000.log", "service.log",
-              "operations-2024.jsonl", "library.json", "library.json.bak.20240131T120000Z", "migration-20240131-12000.log"]
+    ours = [f"library.json.{name}" for name in (
+        "migration-20240131-120000.log", "test-migration-20240131-120000.log", "dry-run-20240131-120000.log", "rollback-20240131-120000.log",
+        "monitor-20240131-120000.log", "review-import-20240131-120000.log",
+        "review-reversal-20240131-120000.log", "operations-202401.jsonl", "test-migration-report.json")]
+    others = ["library.json.migration.log", "library.json.migration-20240131-120000.log.gz", "library.json.migration-20240131-120000.log\n",
+              "library.json.xmigration-20240131-120000.log", "service.log", "library.json.operations-2024.jsonl", "library.json",
+              "library.json.bak.20240131T120000Z", "library.json.migration-20240131-12000.log", "migration-20240131-120000.log",
+              "other.json.migration-20240131-120000.log", "other-library.json.migration-report.json", "libraryxjson.migration-report.json"]
     logs = tmp_path / "logs"
     (logs / "below").mkdir(parents=True)
-    outside = tmp_path / "migration-20240131-120000.log"
+    outside = tmp_path / "library.json.migration-20240131-120000.log"
     kept = [outside, logs / "below/migration-20240131-120000.log", *(logs / name for name in others)]
     old = time.time() - 366 * 86400
     for path in [*kept, *(logs / name for name in ours)]:
         path.write_text("x")
         os.utime(path, (old, old))
-    young = logs / "migration-20240131-120001.log"
+    young = logs / "library.json.migration-20240131-120001.log"
     young.write_text("x")
-    link = logs / "migration-20240131-120002.log"
+    link = logs / "library.json.migration-20240131-120002.log"
     link.symlink_to(outside)
     os.utime(link, (old, old), follow_symlinks=False)
-    folder = logs / "migration-20240131-120003.log"
+    folder = logs / "library.json.migration-20240131-120003.log"
     folder.mkdir()
     os.utime(folder, (old, old))
 
-    assert _operations.prune(str(logs), 0) == [] and _operations.prune(None, 365) == [] and _operations.prune(str(logs / "none"), 365) == []
-    assert _operations.prune(str(logs), 365) == sorted(ours)
+    assert _operations.prune(str(logs), LIBRARY, 0) == [] and _operations.prune(None, LIBRARY, 365) == []
+    assert _operations.prune(str(logs / "none"), LIBRARY, 365) == []
+    assert _operations.prune(str(logs), LIBRARY, 365) == sorted(ours)
     assert all(path.exists() for path in [*kept, young, folder]) and link.is_symlink()
-    assert _operations.prune(str(logs), 365) == []
+    assert _operations.prune(str(logs), LIBRARY, 365) == []

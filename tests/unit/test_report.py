@@ -63,7 +63,7 @@ def full_disk():
 def test_a_migrations_log_is_named_by_its_time(logs, library):
     with _report.Log(str(logs), str(library), "migration") as log:
         log.line("Start")
-    assert re.fullmatch(r"migration-\d{8}-\d{6}\.log", os.path.basename(log.path))
+    assert re.fullmatch(r"library\.json\.migration-\d{8}-\d{6}\.log", os.path.basename(log.path))
     assert [path.name for path in logs.iterdir()] == [os.path.basename(log.path)]
 
 
@@ -127,7 +127,7 @@ def test_a_full_disk_costs_the_log_its_lines_and_not_the_migration_its_work(logs
 def test_a_log_that_cannot_be_opened_is_named(library):
     with pytest.raises(DhashError) as caught:
         _report.Log(str(library), str(library), "migration")
-    assert caught.value.path.startswith(f"{library}/migration-")
+    assert caught.value.path.startswith(f"{library}/library.json.migration-")
 
 
 def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs, library):

@@ -374,7 +374,7 @@ def test_taking_back_an_import_that_was_not_deployed_yet_cancels_it(three):
     three.prepare(three.plan(decide(three, {("a", "b"): KEEP_ONE})))
     assert three.take_back()
     assert three.live.read_bytes() == live
-    assert not (three.folder / "library.json.review").exists()
+    assert not (three.folder / "library.json.import").exists()
     assert not three.deploy()
 
 
@@ -485,7 +485,7 @@ def test_a_library_that_changed_since_the_import_keeps_its_changes(three):
     assert three.deploy()
     assert three.paths() == ["a", "c", "other", "new"]
     assert three.library()["lcm_import"]["imagesRemoved"] == 1
-    assert not (three.folder / "library.json.review").exists()
+    assert not (three.folder / "library.json.import").exists()
 
 
 def test_a_library_that_changed_since_the_reversal_was_prepared_keeps_its_changes(three):
