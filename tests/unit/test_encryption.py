@@ -137,6 +137,7 @@ def test_pruning_takes_the_manifest_and_the_digest_with_the_backup(library, reci
     assert len(find(library)) == 1
 
 
+@pytest.mark.usefixtures("age_key")
 def test_a_recipient_that_is_none_is_refused_and_nothing_is_written(library, tree):
     before = tree(library.folder)
     with pytest.raises(DhashError, match='unknown recipient type: "nobody"') as caught:

@@ -390,5 +390,5 @@ def test_a_fresh_host_can_be_looked_at_with_nothing_but_pythons_standard_library
         "from ansible_collections.mobius.dhash.plugins.module_utils import _host\n"
         "print(json.dumps(_host.examine(_host.Needs(*json.loads(sys.argv[1])), datetime(2026, 1, 31))))\n")
     answer = subprocess.run([sys.executable, str(script), json.dumps(needs)], capture_output=True, check=True, text=True,
-                            env={"PYTHONPATH": ":".join(sys.path)})
+                            env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path)})
     assert json.loads(answer.stdout)["problems"] == []
