@@ -56,7 +56,7 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
     remembered = _review_memory.added(memory, verdict.different)
     counts = {
         "reviewed": len(reading.decisions), "approved": approved, "different": len(reading.decisions) - approved,
-        "skipped": reading.skipped, "pending": reading.pending, "already_removed": verdict.already,
+        "skipped_matches": reading.skipped, "pending": reading.pending, "already_removed": verdict.already,
         "remembered": sum(record not in memory for record in remembered) if remembered != memory else 0,
     }
     lines = [f"{printable(removal.path)} leaves the library, {printable(removal.kept)} stays (match {removal.match_id})"

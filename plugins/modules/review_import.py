@@ -135,8 +135,8 @@ different:
   description: The number of those that were judged different.
   returned: with O(state=present)
   type: int
-skipped:
-  description: The number of matches that were skipped.
+skipped_matches:
+  description: The number of matches that the reviewers skipped.
   returned: with O(state=present)
   type: int
 pending:
@@ -212,7 +212,7 @@ def publish(metrics, record, result, changed):
     if changed:
         metrics.settled(record, changed)
         if "reviewed" in result:
-            metrics.judged(result["reviewed"], result["skipped"] + result["pending"])
+            metrics.judged(result["reviewed"], result["skipped_matches"] + result["pending"])
 
 
 def main():

@@ -35,11 +35,12 @@ class Way(NamedTuple):
 
 
 def decide(queue: dict) -> dict:
-    """Approve the first two pairs, call the third and fourth different."""
+    """Approve the first two pairs, call the third and fourth different, skip the fifth."""
     for match in queue["matches"][:2]:
         match.update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
     for match in queue["matches"][2:4]:
         match.update(reviewStatus="rejected", isDuplicate=False, keepImage="both", needsReview=False)
+    queue["matches"][4].update(reviewStatus="skipped", needsReview=True)
     return queue
 
 
@@ -94,6 +95,12 @@ def test_what_was_approved_leaves_the_library_and_stays_on_disk(way: Way) -> Non
     record = way.library["lcm_import"]
     assert (record["reviewedMatches"], record["approvedDuplicates"], record["imagesRemoved"]) == (4, 2, 2)
     assert [sha256(backup) for backup in way.site.backups()][-1] == way.before
+
+
+def test_an_import_with_a_skipped_pair_is_shown_as_changed(way: Way) -> None:
+    result = way.imported.of("Prepare the library without what was approved")
+    assert (result["status"], result["skipped_matches"]) == ("changed", 1)
+    assert "skipped 1, undecided" in way.imported.output
 
 
 def test_the_same_decisions_again_change_nothing_and_what_was_judged_different_is_not_asked_again(way: Way) -> None:

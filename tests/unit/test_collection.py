@@ -18,6 +18,13 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _state
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py"))
+# What ansible-core reads in, or adds to, the result of a task. Of these a module may document only what it means as Ansible does.
+RESERVED_KEYS = frozenset((
+    "add_group add_host ansible_facts ansible_index_var ansible_job_id ansible_loop ansible_loop_var ansible_stats async_result attempts"
+    " break_when_result changed changed_when_result delta deprecations diff end exception failed failed_when_result false_condition"
+    " finished invocation item module_stderr module_stdout msg rc results results_file retries skip_reason skipped skipped_reason start"
+    " started stderr stderr_lines stdout stdout_lines unreachable warnings").split())
 OWN_NAME = re.compile(r"(__)?dhash_[a-z0-9_]+")
 SETTING = re.compile(r"(?<![A-Za-z0-9_])dhash_[a-z0-9_]+")
 
@@ -136,7 +143,7 @@ def action_group(name: str) -> set[str]:
 @pytest.mark.parametrize(("group", "shared"), [
     ("dhash", {"library", "state_dir"}), ("dhash_locking", {"library", "state_dir", "lock_timeout"})])
 def test_action_group_modules_accept_the_shared_options(group: str, shared: set[str]) -> None:
-    modules = {path.stem for path in (ROOT / "plugins/modules").glob("[!_]*.py") if shared <= module_options(path.stem)}
+    modules = {module for module in MODULES if shared <= module_options(module)}
     assert action_group(group) == modules
 
 
@@ -149,3 +156,15 @@ def test_every_play_demands_the_linear_strategy(play: dict[str, Any]) -> None:
 def test_delegated_tasks_ignore_become_of_the_inventory(file: str) -> None:
     delegated = [task for task in all_tasks(load(file)) if task.get("delegate_to") == "localhost"]
     assert [task["name"] for task in delegated if task.get("vars", {}).get("ansible_become") is not False or "become" in task] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_returns_a_key_that_ansible_reserves(module: str) -> None:
+    documented = importlib.import_module(f"ansible_collections.mobius.dhash.plugins.modules.{module}").RETURN
+    assert sorted(RESERVED_KEYS & yaml.safe_load(documented).keys()) == []
+
+
+def test_every_key_that_the_installed_ansible_reserves_is_known() -> None:
+    task = pytest.importorskip("ansible._internal._task", reason="ansible-core before 2.21 has no list of the keys that it reserves")
+    reserved = task.UnifiedTaskResult.get_result_key_to_resolved_field_mapping(source_is_module=True)
+    assert {key for key in reserved if not key.startswith("_")} <= RESERVED_KEYS

@@ -94,7 +94,7 @@ def test_the_library_tells_what_was_imported(three):
 def test_the_result_is_counts(three):
     planned = three.plan(decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH}))
     assert planned.counts == {
-        "reviewed": 2, "approved": 1, "different": 1, "skipped": 0, "pending": 1, "already_removed": 0, "remembered": 1,
+        "reviewed": 2, "approved": 1, "different": 1, "skipped_matches": 0, "pending": 1, "already_removed": 0, "remembered": 1,
         "images_before": 4, "images": 3, "images_removed": 1, "images_restored": 0}
     assert len(planned.lines) == 1 and planned.lines[0].startswith("b leaves the library, a stays")
 
@@ -199,7 +199,7 @@ def test_the_queues_of_several_reviewers_are_taken_together(three):
     anna = decide(three, {("a", "b"): {**KEEP_ONE, "reviewNotes": "same"}, ("a", "c"): SKIP}, "anna.json")
     ben = decide(three, {("a", "b"): {**KEEP_ONE, "reviewNotes": "sure"}, ("a", "c"): BOTH}, "ben.json")
     planned = three.plan(anna, ben)
-    assert (planned.counts["reviewed"], planned.counts["skipped"], planned.counts["pending"]) == (2, 0, 1)
+    assert (planned.counts["reviewed"], planned.counts["skipped_matches"], planned.counts["pending"]) == (2, 0, 1)
     three.take_in(anna, ben)
     assert three.library()["lcm_import"]["removalLog"][0]["notes"] == "same; sure"
     assert three.library()["lcm_import"]["queueFile"] == f"{anna}, {ben}"
