@@ -51,7 +51,7 @@ def signal_name(number: int) -> str:
 def version() -> str | None:
     """The FFmpeg program's version as it prints it (``5.1.6-0+deb12u1``); None where there is none."""
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
             ["ffmpeg", "-version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             timeout=10, check=False,
         )
@@ -158,7 +158,7 @@ def _run(output: Any, descriptors: list[int], format_: Format, deadline: float) 
     command = output.global_args("-nostdin", "-hide_banner", "-v", "error", "-filter_threads", "1").compile()
     os.lseek(descriptors[0], 0, os.SEEK_SET)  # where /dev/fd does not open anew (macOS), the position is shared
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
             pass_fds=descriptors, preexec_fn=end_with_parent, timeout=max(0.0, deadline - time.monotonic()),
         )
