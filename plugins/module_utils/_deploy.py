@@ -5,6 +5,7 @@
 """Put a new library in the live one's place: in one step, bound to what it was made of, and on record.
 
 The phases of a run: prepared -> announced (the service is about to be stopped) -> deploying -> deployed -> verified.
+A service that was started again before the exchange takes the run back from announced to prepared.
 A restart is owed from *announced* on, until a verification has passed.
 """
 
@@ -74,20 +75,27 @@ def is_due(planned: Plan) -> bool:
     return planned.exchange or planned.finish
 
 
-def announcement_is_due(planned: Plan) -> bool:
+def announcement_is_due(planned: Plan, dependents: Sequence[str] = ()) -> bool:
     """Whether :func:`announce` has anything to do."""
-    return planned.exchange and not (planned.record.restart_owed and planned.record.stopped_at)
+    record = planned.record
+    return planned.exchange and not (
+        record.restart_owed and record.stopped_at and set(dependents) <= set(record.dependents))
 
 
-def announce(library: str, state: str) -> Plan:
+def announce(library: str, state: str, dependents: Sequence[str] = ()) -> Plan:
     """Put on record, before its service is stopped, that a restart is owed; what is left to do. Call it with the lock held.
 
-    Another run may have made the exchange since it was planned: then nothing is, and the service need not be stopped.
+    ``dependents`` are the units that will stop with the service; those of an announcement that was not followed by a
+    start stay. Another run may have made the exchange since it was planned: then nothing is left to do, and the service
+    need not be stopped.
     """
     planned = plan(library, state)
-    if announcement_is_due(planned):
-        _state.write(state, planned.record._replace(phase=_state.ANNOUNCED, restart_owed=True,
-                                                    stopped_at=time.strftime(_state.TIME, time.gmtime())))
+    if announcement_is_due(planned, dependents):
+        record = planned.record
+        _state.write(state, record._replace(
+            phase=_state.ANNOUNCED, restart_owed=True,
+            stopped_at=record.stopped_at or time.strftime(_state.TIME, time.gmtime()),
+            dependents=sorted({*record.dependents, *dependents})))
     return planned
 
 
@@ -120,6 +128,30 @@ def deploy(library: str, state: str) -> bool:
         _state.write(state, record._replace(phase=_state.DEPLOYED, restart_owed=True))
         return True
     return False
+
+
+def started(library: str, state: str, check: bool) -> bool:
+    """Note that the service runs again after it was stopped; whether anything was to be noted. Call it with the lock held.
+
+    Where nothing was replaced, no restart is pending either. With ``check`` nothing is written.
+    """
+    record = _state.read(state)
+    if record is None:
+        return False
+    noted = record._replace(stopped_at=None, dependents=[])
+    if record.phase == _state.ANNOUNCED and not _is_live(library, record.new_sha256):
+        noted = noted._replace(phase=_state.PREPARED, restart_owed=False)
+    if noted != record and not check:
+        _state.write(state, noted)
+    return noted != record
+
+
+def _is_live(library: str, digest: str) -> bool:
+    """Whether the library has that digest, or cannot be read so that it may have it."""
+    try:
+        return _durable.exists(library) and _durable.sha256_of_file(library) == digest
+    except DhashError:
+        return True
 
 
 def verified(library: str, state: str, check: bool, recipients: Sequence[str] = ()) -> bool:

@@ -23,15 +23,18 @@ def inspect(library: str, state: str) -> dict[str, Any]:
     counts = _library.counts(read.value)
     record = read.value.get("dhash_migration")
     record = record if isinstance(record, dict) else {}
-    last = _state.read(state)
     disk = shutil.disk_usage(os.path.dirname(library))
     return {
-        "real_path": library, "sha256": digest, "size": os.path.getsize(library), **counts,
+        "sha256": digest, "size": os.path.getsize(library), **counts,
         "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
         "inconsistencies": _inconsistencies(read.value, counts, record),
-        "run": _state.shown(last),
-        "watch": _watch.summary(state), "lock": _durable.lock_holder(library), "disk_free": disk.free, "disk_total": disk.total,
+        "disk_free": disk.free, "disk_total": disk.total, "watch": _watch.summary(state), **inspect_record(library, state),
     }
+
+
+def inspect_record(library: str, state: str) -> dict[str, Any]:
+    """What this host has on record of the last run. It needs neither the library nor the watch. Raises ``DhashError``."""
+    return {"real_path": library, "run": _state.shown(_state.read(state)), "lock": _durable.lock_holder(library)}
 
 
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:

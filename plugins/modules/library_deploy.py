@@ -34,10 +34,19 @@ options:
       - V(deployed) makes the exchange.
       - V(announced) only puts on record that a restart will be owed, before the service is stopped for the exchange, and tells
         whether it is still RV(due), since another run may have made it after it was planned.
+      - V(started) puts on record that the service runs again. Where the library was not replaced, no restart is pending then.
+        It needs neither a library that can be read nor a Python with Pillow and numpy.
       - V(verified) clears what is owed, and removes the replaced library, since a verification has passed.
     type: str
-    choices: [deployed, announced, verified]
+    choices: [deployed, announced, started, verified]
     default: deployed
+  dependents:
+    description:
+      - With O(state=announced), the systemd units that are active and stop with the service. They are kept on record until
+        O(state=started) or O(state=verified).
+    type: list
+    elements: str
+    default: []
   encrypt_to:
     description:
       - With O(state=verified), the recipients that what rollbacks have replaced (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)) is
@@ -128,33 +137,38 @@ from ansible_collections.mobius.dhash.plugins.module_utils import (
     _arguments, _deploy, _deployment, _durable, _metrics, _operations, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
-OPERATIONS = {"deployed": "deploy", "announced": "announce", "verified": "verify"}  # in the log
+OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log
 
 
-def foresee(operation, library, state, encrypt_to):
+def foresee(operation, library, state, params):
     """Whether the operation would change anything, and whether the exchange is due."""
+    if operation == "started":
+        return _deploy.started(library, state, check=True), False
     if operation == "verified":
-        return _deploy.verified(library, state, check=True, recipients=encrypt_to), False
+        return _deploy.verified(library, state, check=True, recipients=params["encrypt_to"]), False
     planned = _deploy.plan(library, state)
     due = _deploy.is_due(planned)
-    return _deploy.announcement_is_due(planned) if operation == "announced" else due, due
+    return _deploy.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
 
 
-def carry_out(operation, library, state, lock_timeout, encrypt_to):
+def carry_out(operation, library, state, params):
     """Whether the operation has changed anything, and whether the exchange is due after it."""
     if operation == "deployed":
-        return _deployment.run(library, state, lock_timeout), False
-    with _durable.lock(library, f"deploy ({operation})", _state.new_run(), lock_timeout):
+        return _deployment.run(library, state, params["lock_timeout"]), False
+    with _durable.lock(library, f"deploy ({operation})", _state.new_run(), params["lock_timeout"]):
+        if operation == "started":
+            return _deploy.started(library, state, check=False), False
         if operation == "verified":
-            return _deploy.verified(library, state, check=False, recipients=encrypt_to), False
-        planned = _deploy.announce(library, state)
-        return _deploy.announcement_is_due(planned), _deploy.is_due(planned)
+            return _deploy.verified(library, state, check=False, recipients=params["encrypt_to"]), False
+        planned = _deploy.announce(library, state, params["dependents"])
+        return _deploy.announcement_is_due(planned, params["dependents"]), _deploy.is_due(planned)
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["deployed", "announced", "verified"], default="deployed"),
+            state=dict(type="str", choices=["deployed", "announced", "started", "verified"], default="deployed"),
+            dependents=dict(type="list", elements="str", default=[]),
             python=dict(type="path"),
             encrypt_to=dict(type="list", elements="str", default=[]),
             **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
@@ -166,10 +180,9 @@ def main():
         with _operations.recorded(module, OPERATIONS[operation]) as done:
             _arguments.run_in(module.params["python"], module.check_mode)
             library, state = _arguments.library_and_state(module.params)
-            encrypt_to = module.params["encrypt_to"]
-            changed, due = foresee(operation, library, state, encrypt_to)
+            changed, due = foresee(operation, library, state, module.params)
             if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
-                changed, due = carry_out(operation, library, state, module.params["lock_timeout"], encrypt_to)
+                changed, due = carry_out(operation, library, state, module.params)
             record = _state.read(state)
             done.changed = changed
             if record:

@@ -15,14 +15,21 @@ description:
   - Reads a C(library.json), says whether it is what a library has to be, and counts what is in it.
   - Tells which images are missing and which have changed since they were hashed, who holds the library's lock,
     and what the last run on this host still owes.
-  - Fails where the library cannot be read or is not valid.
+  - Fails where the library cannot be read or is not valid, unless O(check_library=false).
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
   - mobius.dhash._options
 options:
+  check_library:
+    description:
+      - Whether to read the library.
+      - With V(false) the module reads only the record of the last run, the result of the last watch, and the lock. A watch that
+        cannot be read is a warning. To start a service again, nothing more is needed.
+    type: bool
+    default: true
   check_media:
-    description: Whether to look at the image files too.
+    description: Whether to look at the image files too. Ignored with O(check_library=false).
     type: bool
     default: true
   examples:
@@ -50,60 +57,60 @@ real_path:
   sample: /srv/mobius/library.json
 sha256:
   description: The digest of the library.
-  returned: success
+  returned: when O(check_library=true)
   type: str
 size:
   description: Its size in bytes.
-  returned: success
+  returned: when O(check_library=true)
   type: int
 images:
   description: The number of images.
-  returned: success
+  returned: when O(check_library=true)
   type: int
   sample: 755
 hashed:
   description: The number of images with a hash.
-  returned: success
+  returned: when O(check_library=true)
   type: int
   sample: 750
 errors:
   description: The number of records in RV(ignore:dhash_errors).
-  returned: success
+  returned: when O(check_library=true)
   type: int
 duplicates:
   description: The number of records in RV(ignore:dhash_duplicates).
-  returned: success
+  returned: when O(check_library=true)
   type: int
 algorithm:
   description: The algorithm of its hashes; none where it was never migrated.
-  returned: success
+  returned: when O(check_library=true)
   type: str
   sample: pillow
 migration_timestamp:
   description: When its last migration was; none where it was never migrated.
-  returned: success
+  returned: when O(check_library=true)
   type: str
 inconsistencies:
   description: What in the library does not agree with the record of its migration. Empty where all agrees.
-  returned: success
+  returned: when O(check_library=true)
   type: list
   elements: str
 missing:
   description: The number of images whose file is not there.
-  returned: when O(check_media=true)
+  returned: when O(check_library=true) and O(check_media=true)
   type: int
 missing_examples:
   description: Some of their paths.
-  returned: when O(check_media=true)
+  returned: when O(check_library=true) and O(check_media=true)
   type: list
   elements: str
 stale:
   description: The number of hashed images whose file has changed since this host hashed it.
-  returned: when O(check_media=true)
+  returned: when O(check_library=true) and O(check_media=true)
   type: int
 stale_examples:
   description: Some of their paths.
-  returned: when O(check_media=true)
+  returned: when O(check_library=true) and O(check_media=true)
   type: list
   elements: str
 run:
@@ -179,22 +186,31 @@ lock:
   type: dict
 disk_free:
   description: The bytes that are free beside the library.
-  returned: success
+  returned: when O(check_library=true)
   type: int
 disk_total:
   description: The bytes of that file system.
-  returned: success
+  returned: when O(check_library=true)
   type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _inspection
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _inspection, _watch
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def watch_or_warning(module, state):
+    try:
+        return _watch.summary(state)
+    except DhashError as error:
+        module.warn(str(error))
+        return None
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
+            check_library=dict(type="bool", default=True),
             check_media=dict(type="bool", default=True),
             examples=dict(type="int", default=5),
             **_arguments.LIBRARY,
@@ -203,8 +219,11 @@ def main():
     )
     try:
         library, state = _arguments.library_and_state(module.params)
-        result = _inspection.inspect(library, state)
-        if module.params["check_media"]:
+        if not module.params["check_library"]:
+            result = {**_inspection.inspect_record(library, state), "watch": watch_or_warning(module, state)}
+        else:
+            result = _inspection.inspect(library, state)
+        if module.params["check_library"] and module.params["check_media"]:
             result.update(_inspection.inspect_media(library, state, module.params["examples"]))
     except DhashError as error:
         module.fail_json(msg=str(error))

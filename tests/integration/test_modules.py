@@ -44,9 +44,11 @@ CASES = {
     "library_backup_info": Case({}, MIGRATED, changes=False),
     "library_deploy": Case({}, MIGRATED),
     "library_deploy announced": Case({"state": "announced"}, MIGRATED),
+    "library_deploy started": Case({"state": "started"}, (*MIGRATED, ("library_deploy", {"state": "announced"}))),
     "library_deploy verified": Case({"state": "verified"}, DEPLOYED),
     "library_hash": Case({"share": 0}, (("journal_merge", {}),), changes=False),
     "library_info": Case({}, DEPLOYED, changes=False),
+    "library_info without the library": Case({"check_library": False}, DEPLOYED, changes=False),
     "library_migrate": Case({}),
     "library_migrate dry_run": Case({"dry_run": True}, changes=False),
     "library_migrate limit": Case({"limit": 3}),
@@ -58,7 +60,7 @@ CASES = {
     "library_rollback": Case({}, DEPLOYED),
 }
 WITHOUT_STATE = ("health_info", "host_info", "image_hash", "fleet_duplicates", "notify")
-WITHOUT_DIFF = ("library_deploy announced", "library_deploy verified")
+WITHOUT_DIFF = ("library_deploy announced", "library_deploy started", "library_deploy verified")
 WITHOUT_LIBRARY = ("fleet_duplicates", "health_info", "notify")
 
 
@@ -161,3 +163,20 @@ def test_image_hash_tells_how_far_two_pictures_are_apart(site: Site) -> None:
     assert 0 <= distance <= 10
     one, other = (int(image["dhash"], 16) for image in result["images"])
     assert bin(one ^ other).count("1") == distance
+
+
+@pytest.mark.parametrize("damage", ["the library", "the watch", "the library and the watch"])
+def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site, damage):
+    for name, arguments in (*MIGRATED, ("library_deploy", {"state": "announced"})):
+        call(site, name, arguments)
+    state = next(site.state.iterdir())
+    if "library" in damage:
+        site.library.write_text('{"images": [NaN')
+    if "watch" in damage:
+        (state / "monitor.json").write_text("{")
+    info = call(site, "library_info", {"check_library": False})
+    assert info["run"]["stopped_at"] and info["run"]["unfinished"] and "sha256" not in info
+    assert ("the record of the last watch is damaged" in str(info.get("warnings"))) is ("watch" in damage)
+    call(site, "library_deploy", {"state": "started"})
+    info = call(site, "library_info", {"check_library": False})
+    assert info["run"]["stopped_at"] is None and not info["run"]["restart_owed"]

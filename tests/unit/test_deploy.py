@@ -411,6 +411,57 @@ def test_an_announcement_says_since_when_the_service_is_stopped(host):
     assert host.record.stopped_at is None
 
 
+def started(host, check=False):
+    return _deploy.started(str(host.live), host.state, check)
+
+
+def test_a_start_after_an_announcement_leaves_nothing_pending(host):
+    host.announce()
+    assert started(host, check=True) and host.record.stopped_at
+    assert started(host)
+    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (_state.PREPARED, False, None)
+    assert not started(host)
+    assert _deploy.is_due(host.plan())
+
+
+@pytest.mark.parametrize("phase", [_state.DEPLOYING, _state.DEPLOYED])
+def test_a_start_after_the_exchange_leaves_the_restart_pending(host, phase):
+    host.deploy()
+    host.is_now(phase=phase, stopped_at="2026-01-31T12:00:00Z", dependents=["web.service"])
+    assert started(host)
+    assert (host.record.phase, host.record.restart_owed) == (phase, True)
+    assert (host.record.stopped_at, host.record.dependents) == (None, [])
+
+
+def test_a_library_put_in_place_by_hand_keeps_its_restart(host):
+    host.announce()
+    host.live.write_bytes(NEW)
+    assert started(host)
+    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (_state.ANNOUNCED, True, None)
+
+
+def test_a_start_needs_no_library_and_no_record(host):
+    host.announce()
+    host.live.unlink()
+    assert started(host)
+    assert host.record.stopped_at is None
+    os.unlink(os.path.join(host.state, _state.FILE))
+    assert not started(host)
+
+
+def test_units_that_stopped_with_the_service_are_remembered(host):
+    _deploy.announce(str(host.live), host.state, ["web.service"])
+    stopped_at = host.record.stopped_at
+    _deploy.announce(str(host.live), host.state, [])  # the run again, once they are stopped
+    _deploy.announce(str(host.live), host.state, ["worker.service"])
+    assert host.record.dependents == ["web.service", "worker.service"]
+    assert host.record.stopped_at == stopped_at
+    host.deploy()
+    assert host.record.dependents == ["web.service", "worker.service"]
+    host.verified()
+    assert host.record.dependents == []
+
+
 def test_a_pending_restart_does_not_hide_that_the_service_is_stopped(host):
     host.is_now(restart_owed=True)
     host.announce()
