@@ -124,6 +124,18 @@ options:
     default: 100
 """
 
+    # Of a module that takes hashes from the journal, and adds to it.
+    JOURNAL = r"""
+options:
+  ignore_ctime:
+    description:
+      - Whether a file counts as unchanged if its size and its time of change (mtime) are the same, whatever its ctime and its inode are.
+      - For file systems where these two change although nobody touches the file (some network and FUSE file systems), and for hosts
+        where a nightly job resets the times of files. Without it all images are hashed again there at each run.
+    type: bool
+    default: false
+"""
+
     # Of a watch.
     GATES = r"""
 options:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import hashlib
 import json
 import math
@@ -54,6 +53,7 @@ def assemble(library: _library.Library, entries: list[_journal.Entry], terms: Te
     duplicates = _duplicates(library.value, entries, terms.threshold, journal, write_note)
     changed = [entry for image, entry in zip(images, entries) if image.get("dhash") != entry.dhash]
     seconds = [entry.seconds for entry in (changed or entries) if entry.seconds]
+    decoders = {name: _decode.decoder_versions()[name] for name in ("pillow", "ffmpeg")}
     record = {
         "migration_timestamp": timestamp,
         "total_images": len(images),
@@ -67,7 +67,7 @@ def assemble(library: _library.Library, entries: list[_journal.Entry], terms: Te
         "algorithm": terms.algorithm,
         "p95_time_per_image": round(percentile_95(seconds), 6),
         "decoders": _count_decoders(entries),
-        "versions": {"collection": _state.VERSION, **_decoder_versions(), "numpy": _numpy_version()},
+        "versions": {"collection": _state.VERSION, **decoders, "numpy": _numpy_version()},
     }
     # Assigned in this order: on a library that lacks them they are appended so.
     value["dhash_migration"] = record
@@ -172,11 +172,6 @@ def _count_decoders(entries: list[_journal.Entry]) -> dict[str, int]:
         if entry.decoder:
             counts[entry.decoder] = counts.get(entry.decoder, 0) + 1
     return dict(sorted(counts.items()))
-
-
-@functools.lru_cache(maxsize=None)
-def _decoder_versions() -> dict[str, str | None]:
-    return _decode.decoder_versions()  # runs FFmpeg, which takes longer than a writer may leave a library alone
 
 
 def _numpy_version() -> str | None:

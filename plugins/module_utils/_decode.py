@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import io
 import os
 import stat
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import BinaryIO, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _formats
+from ansible_collections.mobius.dhash.plugins.module_utils import _files, _formats
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import NEXT_STEPS, ImageError, printable
 
 GIB = 1 << 30
@@ -47,14 +48,13 @@ class Pixels(NamedTuple):
     """What is left of an image: luma, 0 black to 255 white.
 
     ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif or
-    ffmpeg. ``size`` in bytes and ``mtime_ns`` are those of the file that was read. ``seconds``: from opening it on.
+    ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: from opening it on.
     """
 
     horizontal: bytes
     vertical: bytes
     decoder: str
-    size: int
-    mtime_ns: int
+    stamp: _files.Stamp
     seconds: float
 
 
@@ -67,7 +67,7 @@ def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: L
     started = time.monotonic()
     with opened(path, media_roots, limits) as (file, status):
         (horizontal, vertical), decoder = _decode(file, algorithm, limits, started + limits.seconds)
-    return Pixels(horizontal, vertical, decoder, status.st_size, status.st_mtime_ns, time.monotonic() - started)
+    return Pixels(horizontal, vertical, decoder, _files.stamp_of(status), time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -102,15 +102,20 @@ def timed_out(limits: Limits) -> ImageError:
     return ImageError("timeout", f"decoding it took longer than the limit of {limits.seconds} s")
 
 
+@functools.lru_cache(maxsize=None)  # it runs FFmpeg, which takes longer than a writer may leave a library alone
 def decoder_versions() -> dict[str, str | None]:
-    """The versions of this host's decoders, ``pillow`` and ``ffmpeg``, None for one that it lacks."""
+    """The versions of all decoders that a hash or an error may depend on, None for one that this host lacks."""
     from ansible_collections.mobius.dhash.plugins.module_utils import _ffmpeg
 
+    return {"pillow": _package_version("pillow"), "pillow_heif": _package_version("pillow-heif"),
+            "ffmpeg": _ffmpeg.version(), "ffmpeg_python": _package_version("ffmpeg-python")}
+
+
+def _package_version(name: str) -> str | None:
     try:
-        pillow = metadata.version("pillow")
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        pillow = None
-    return {"pillow": pillow, "ffmpeg": _ffmpeg.version()}
+        return None
 
 
 def _open(path: str) -> int:

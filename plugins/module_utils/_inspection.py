@@ -44,15 +44,12 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
     with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
         for image in value["images"]:
             path = os.path.join(os.path.dirname(library), image["path"])
-            try:
-                status = os.stat(path)
-            except (OSError, ValueError):
+            found = journal.look_up(path)
+            if found.stamp is None:
                 missing.append(image["path"])
-                continue
-            if _library.is_hashed(image):
-                entry = journal.known(path, status.st_size, status.st_mtime_ns)
-                if journal.knows(path) and (entry is None or entry.dhash != image["dhash"]):
-                    stale.append(image["path"])
+            elif _library.is_hashed(image) and journal.knows(path) and (
+                    found.entry is None or found.entry.dhash != image["dhash"]):
+                stale.append(image["path"])
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],
             "stale": len(stale), "stale_examples": [printable(path) for path in stale[:examples]]}
 

@@ -9,10 +9,11 @@ Check mode (:func:`check`) and the real run (:func:`run`) share the survey and a
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
@@ -41,21 +42,29 @@ class Settings(NamedTuple):
     report: str | None
     log_dir: str | None
     origin: dict[str, Any] | None = None
+    sample: int = 0  # how many images that the journal knows are hashed again, to see whether it can be trusted
+    ignore_ctime: bool = False
 
 
 def check(settings: Settings) -> dict:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, hashes nothing. Raises ``DhashError``."""
     limits = limits_text(settings.limits)
-    with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits) as journal:
+    with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
         source = _look(settings, *_survey.read_settled(settings.library), journal)
         pending = sum(image.entry is None for image in source.images)
         result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
         expected = _survey.expect_known_failures_again(source)
         if all(image.entry for image in expected.images):
             try:
-                return result | _outcome(expected, _assemble(expected, settings, journal, write_note=False), settings)
+                migrated = _assemble(expected, settings, journal, write_note=False)
+                outcome = _outcome(expected, migrated, settings)
+                doubtful = set() if outcome["would_change"] else _doubtful(
+                    source, migrated.library.value, source.sha256, settings, fresh=())
+                if not doubtful:
+                    return result | outcome
+                result["to_hash"] = len(doubtful)
             except MissingRequirementError:
-                pass  # whether the duplicates change cannot be told without numpy: say that they may
+                pass  # whether anything changes cannot be told without numpy: say that it may
     kinds = Counter(image.entry.kind for image in expected.images if image.entry and image.entry.kind)
     errors = sum(kinds.values())
     return result | {
@@ -115,7 +124,7 @@ def bring_up_to_date(record: _state.Record, failed: dict[str, Entry]) -> None:
     has but a moment to change it again. ``failed`` is for the next attempt: what failed is not tried again in it.
     Raises ``DhashError``.
     """
-    settings = _settings_of(record)
+    settings = _settings_of(record)._replace(sample=0)
     with _report.Log(None, settings.library, "migration") as log:
         for _attempt in range(_survey.CHANGING_READS):
             if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
@@ -149,24 +158,39 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
         _deploy.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
     read = _survey.read_settled(settings.library)
     journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                   limits_text(settings.limits))
+                                                   limits_text(settings.limits), settings.ignore_ctime)
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version: it is set aside as {set_aside}, all is hashed anew")
         source = _survey.expect_again(_look(settings, *read, journal), failed)
+        journal.complete()
         result = _before(source)
         started = time.monotonic()
         source, pending = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+        distrusted: set[str] = set()
+        while True:
+            migrated = _assemble(source, settings, journal, write_note=True)
+            result |= _outcome(source, migrated, settings)
+            content, digest = _made(source, migrated, result, settings)
+            doubtful = _doubtful(source, migrated.library.value, digest, settings, pending)
+            if not doubtful:
+                break
+            log.line(f"WARNING A sample does not have the hashes on record: {len(doubtful)} images are hashed again")
+            distrusted |= doubtful
+            journal.forget(doubtful)
+            source = source._replace(images=[image._replace(entry=None) if image.path in doubtful else image
+                                             for image in source.images])
+            source, again = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+            pending |= again
         rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
         failed.update((image.path, image.entry) for image in source.images
                       if image.entry.kind and image.entry.kind not in _journal.REMEMBERED_KINDS)
-        migrated = _assemble(source, settings, journal, write_note=True)
-        result |= {"to_hash": 0, "hashed_now": len(pending), "images_per_second": rate, "journal_set_aside": set_aside,
-                   "log": log.path}
-        result |= _outcome(source, migrated, settings) | _forecast(source, settings)
+        result |= {"to_hash": 0, "hashed_now": len(pending), "distrusted": len(distrusted), "images_per_second": rate,
+                   "journal_set_aside": set_aside, "log": log.path}
+        result |= _forecast(source, settings)
         if not settings.dry_run:
-            _write_output(source, migrated, result, settings)
-    result["resources"] = _usage.since(usage, sum(image.size for image in pending.values()))
+            _write_output(source, content, digest, result, settings)
+    result["resources"] = _usage.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
     return result, migrated, source.images
 
 
@@ -200,11 +224,30 @@ def hash_images(pending: dict[str, _survey.Image], settings: Settings, journal: 
             list(pending), settings.terms.algorithm, settings.media_roots, settings.limits, settings.parallel,
             settings.temp_dir, settings.terms.batch_size, meter.count):
         journal.record([
-            (path, *((pending[path].size, pending[path].mtime_ns) if entry.kind else (result.size, result.mtime_ns)),
-             entry)
-            for path, result, entry in batch if entry.kind is None or entry.kind in _journal.REMEMBERED_KINDS])
+            (path, pending[path].stamp if entry.kind else result.stamp, entry) for path, result, entry in batch
+            if entry.kind is None or (entry.kind in _journal.REMEMBERED_KINDS and pending[path].stamp)])
         fresh.update((path, entry) for path, _result, entry in batch)
     return fresh
+
+
+def _doubtful(source: _survey.Source, value: dict[str, Any], digest: str, settings: Settings,
+              fresh: Collection[str]) -> set[str]:
+    """The files whose entries may be wrong, since a sample of them does not have the hash that the journal has.
+
+    The sample is the one that a verification of the library ``value`` with that ``digest`` takes, so that this finds
+    whatever the verification would. ``fresh``: files that were hashed just now. A file that has another content proves
+    that the journal trusted too much: then every other entry may be wrong as well. Raises ``MissingRequirementError``.
+    """
+    drawn = [image for image in map(source.images.__getitem__, _survey.sample(value, digest, settings.sample))
+             if image.path not in fresh]
+    if not drawn:
+        return set()
+    found = _hashing.hash_now([image.path for image in drawn], settings.terms.algorithm, settings.media_roots,
+                              settings.limits, settings.parallel, settings.temp_dir)
+    wrong = {image.path: entry for image, entry in zip(drawn, found) if entry.dhash != image.entry.dhash}
+    if any(entry.kind is None or entry.kind in _journal.REMEMBERED_KINDS for entry in wrong.values()):
+        return {image.path for image in source.images if image.stamp and image.path not in fresh}
+    return set(wrong)
 
 
 def _assemble(source: _survey.Source, settings: Settings, journal: _journal.Journal,
@@ -237,6 +280,17 @@ def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: Set
     }
 
 
+def _made(source: _survey.Source, migrated: _assembly.Migrated, result: dict,
+          settings: Settings) -> tuple[bytes | None, str]:
+    """The content that is to be written, None if nothing is, and the digest of the library that will be live."""
+    if not result["would_change"] or settings.dry_run:
+        return None, source.sha256
+    if result["output_current"]:
+        return None, _durable.sha256_of_file(settings.output)
+    content = _library.serialize(migrated.library)
+    return content, hashlib.sha256(content).hexdigest()
+
+
 def _is_left_over(source: _survey.Source, settings: Settings) -> bool:
     """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
     last = _state.read(settings.state)
@@ -266,7 +320,7 @@ def _forecast(source: _survey.Source, settings: Settings) -> dict:
     }}
 
 
-def _write_output(source: _survey.Source, migrated: _assembly.Migrated, result: dict, settings: Settings) -> None:
+def _write_output(source: _survey.Source, content: bytes | None, digest: str, result: dict, settings: Settings) -> None:
     """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
     last = _state.read(settings.state)
     if not result["would_change"]:
@@ -275,11 +329,9 @@ def _write_output(source: _survey.Source, migrated: _assembly.Migrated, result: 
             _durable.remove(last.output)
             _state.write(settings.state, last._replace(phase=_state.VERIFIED))
         return
-    if result["output_current"]:
-        result["output_sha256"] = _durable.sha256_of_file(settings.output)
-    else:
-        content = _library.serialize(migrated.library)
-        result["output_sha256"] = _durable.write(settings.output, [content], like=settings.library)
+    result["output_sha256"] = digest
+    if content is not None:
+        _durable.write(settings.output, [content], like=settings.library)
     record = _state.Record(
         settings.run, _state.MIGRATION, _state.PREPARED, settings.library, settings.output,
         _deploy.pre_dhash(settings.library), source.sha256, result["output_sha256"],

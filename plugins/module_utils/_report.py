@@ -81,6 +81,8 @@ def summary_lines(result: dict) -> list[str]:
         f"Errors: {result['errors']}" + (f" ({kinds})" if kinds else ""),
         f"Duplicates found: {result['duplicates']}",
         f"Hashed in this run: {result['hashed_now']}",
+        *([f"Hashed again, since a sample did not have the hashes on record: {result['distrusted']}"]
+          if result.get("distrusted") else []),
         f"Time per image: {result['average_ms']:g} ms on average, {result['p95_ms']:g} ms at the 95th percentile",
     ]
     if result.get("output_sha256"):

@@ -42,7 +42,8 @@ class Terms(NamedTuple):
 
 class Image(NamedTuple):
     """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
-    None where there is no file, ``vertical`` where that hash is not known."""
+    None where there is no file, ``vertical`` where that hash is not known. ``is_current``: the journal knows the file as
+    it is now."""
 
     path: str
     filename: str
@@ -51,6 +52,7 @@ class Image(NamedTuple):
     file: str
     size: int | None
     mtime_ns: int | None
+    is_current: bool
 
 
 class Detail(NamedTuple):
@@ -87,13 +89,10 @@ def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
 
 def look_up(file: str, image: dict[str, Any], journal: _journal.Journal) -> Image:
     """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
-    try:
-        status = os.stat(file)
-    except (OSError, ValueError):
-        return Image(image["path"], image["filename"], image["dhash"], None, file, None, None)
-    entry = journal.known(file, status.st_size, status.st_mtime_ns)
+    stamp, entry, _is_missing = journal.look_up(file)
     vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
-    return Image(image["path"], image["filename"], image["dhash"], vertical, file, status.st_size, status.st_mtime_ns)
+    size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
+    return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None)
 
 
 def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.Different]) -> Queue:

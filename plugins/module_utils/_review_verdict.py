@@ -150,8 +150,7 @@ def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision]
             if image.size is None:
                 if side == decision.kept and decision.removed.path in present.hashes:
                     faults.append(fault(decision, f"the file of the image to keep, {printable(side.path)}, is not there"))
-            elif image.vertical is None and journal.knows(image.file) and \
-                    journal.known(image.file, image.size, image.mtime_ns) is None:
+            elif not image.is_current and journal.knows(image.file):
                 faults.append(fault(decision, f"the file of {printable(side.path)} has changed since it was hashed:"
                                               " the decision is stale. Migrate first"))
     return faults

@@ -13,7 +13,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _a
 
 # What only a migration is asked for; a rehearsal and a share of one go without.
 NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None,
-             "origin": None}
+             "origin": None, "sample": 0, "ignore_ctime": False}
 
 
 def of(params: dict) -> _migration.Settings:
@@ -50,4 +50,6 @@ def of(params: dict) -> _migration.Settings:
         report=beside_library(report()),
         log_dir=beside_library(params["log_dir"]),
         origin=params["origin"],
+        sample=params["sample"],
+        ignore_ctime=params["ignore_ctime"],
     )

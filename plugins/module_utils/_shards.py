@@ -11,18 +11,16 @@ entry counts only for a file that has the same size and time of change where the
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _dhash, _exchange, _formats, _hashing, _journal, _migration, _report, _survey)
+    _decode, _dhash, _exchange, _files, _formats, _hashing, _journal, _migration, _report, _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -35,11 +33,18 @@ BATCH = 1000  # entries in one commit of a merge
 
 
 class Listed(NamedTuple):
-    """An image that is to be hashed: its path as the library has it, and its file as the leader sees it."""
+    """An image that is to be hashed: its path as the library has it, and its file as the leader sees it.
+
+    Hosts agree on nothing but size and mtime: ctime and inode of one file can differ from host to host.
+    """
 
     path: str
     size: int
     mtime_ns: int
+
+    def fits(self, stamp: _files.Stamp | None) -> bool:
+        """Whether the file with ``stamp``, on whichever host, can be the one that the leader saw."""
+        return stamp is not None and stamp.fits(_files.Stamp(self.size, self.mtime_ns))
 
 
 class Merge(NamedTuple):
@@ -52,12 +57,13 @@ class Merge(NamedTuple):
     limits: _decode.Limits
     files: Sequence[str]
     lock_timeout: float
+    ignore_ctime: bool
 
 
 def check_merge(settings: Merge) -> dict[str, Any]:
     """What :func:`merge` would do, as its result; writes nothing and takes no lock. Raises ``DhashError``."""
-    with _journal.open_for_reading(settings.state, settings.algorithm,
-                                   _migration.limits_text(settings.limits)) as journal:
+    with _journal.open_for_reading(settings.state, settings.algorithm, _migration.limits_text(settings.limits),
+                                   settings.ignore_ctime) as journal:
         return _merge(settings, journal, lambda _taken: None)[0]
 
 
@@ -70,17 +76,18 @@ def merge(settings: Merge) -> dict[str, Any]:
     _survey.read_settled(settings.library)  # a library that is refused gets no state folder
     with _exchange.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
-                                                       _migration.limits_text(settings.limits))
+                                                       _migration.limits_text(settings.limits), settings.ignore_ctime)
         with journal:
             result, left = _merge(settings, journal, journal.record)
+            journal.complete()
         listed = _exchange.path_in(settings.state, _exchange.PENDING)
-        _exchange.write(listed, _exchange.PENDING, {"algorithm": settings.algorithm, "decoders": _decoders()},
+        _exchange.write(listed, _exchange.PENDING, {"algorithm": settings.algorithm, "decoders": _decode.decoder_versions()},
                         map(list, left))
     return {**result, "list": listed, "journal_set_aside": set_aside}
 
 
 def _merge(settings: Merge, journal: _journal.Journal,
-           record: Callable[[list[tuple[str, int, int, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
+           record: Callable[[list[tuple[str, _files.Stamp, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
     limits = _migration.limits_text(settings.limits)
     source = _survey.survey(settings.library, *_survey.read_settled(settings.library), journal)
     pending = {image["path"]: found for image, found in zip(source.library.value["images"], source.images)
@@ -96,35 +103,35 @@ def _merge(settings: Merge, journal: _journal.Journal,
         except DhashError as error:
             refused.append(str(error))
             continue
-        fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits)
+        fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits,
+                           errors=header.get("decoders") == _decode.decoder_versions())
         while batch := list(itertools.islice(fitting, BATCH)):
             record(batch)
     # What the leader cannot look at has neither size nor time: others have nothing to hold it against.
-    left = sorted(Listed(path, image.size, image.mtime_ns) for path, image in pending.items()
-                  if (image.size, image.mtime_ns) != (0, 0))
+    left = sorted(Listed(path, image.stamp.size, image.stamp.mtime_ns) for path, image in pending.items() if image.stamp)
     result = {"images": len(source.images), "to_hash": len(pending), "pending": len(left), **counts, "refused": refused}
     return result, left
 
 
 def _fitting(file: str, pending: dict[str, _survey.Image], counts: Counter[str],
-             too_large: bool) -> Iterator[tuple[str, int, int, Entry]]:
+             too_large: bool, errors: bool) -> Iterator[tuple[str, _files.Stamp, Entry]]:
     """What the journal can take from ``file``, which is no longer pending then."""
     for listed, entry in _exchange.read(file, _exchange.ENTRIES, _to_entry):
         image = pending.get(listed.path)
-        if image is None or (entry.kind == "too_large" and not too_large):
+        if image is None or (entry.kind and not errors) or (entry.kind == "too_large" and not too_large):
             counts["not_pending"] += 1
-        elif (image.size, image.mtime_ns) != (listed.size, listed.mtime_ns):
+        elif not listed.fits(image.stamp):
             counts["outdated"] += 1
         else:
             counts["taken"] += 1
             del pending[listed.path]
-            yield image.path, image.size, image.mtime_ns, entry
+            yield image.path, image.stamp, entry
 
 
 def check_share(settings: _migration.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
     """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
-    with _journal.open_for_reading(settings.state, settings.terms.algorithm,
-                                   _migration.limits_text(settings.limits)) as journal:
+    with _journal.open_for_reading(settings.state, settings.terms.algorithm, _migration.limits_text(settings.limits),
+                                   settings.ignore_ctime) as journal:
         return _Share(settings, file, share, shares, journal).result
 
 
@@ -140,9 +147,10 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
     _exchange.header_of(file, _exchange.PENDING)
     with _exchange.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                       _migration.limits_text(settings.limits))
+                                                       _migration.limits_text(settings.limits), settings.ignore_ctime)
         with journal, _report.Log(None, settings.library, "share") as log:
             work = _Share(settings, file, share, shares, journal)
+            journal.complete()
             fresh = {}
             if share is not None:
                 fresh = _migration.hash_images(work.pending, settings, journal, _report.Meter(progress, log))
@@ -150,7 +158,8 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
             handed_over = _exchange.path_in(settings.state, _exchange.ENTRIES)
             count = _exchange.write(
                 handed_over, _exchange.ENTRIES,
-                {"algorithm": settings.terms.algorithm, "limits": _migration.limits_text(settings.limits)},
+                {"algorithm": settings.terms.algorithm, "limits": _migration.limits_text(settings.limits),
+                 "decoders": _decode.decoder_versions()},
                 work.known_now())
     return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if share is not None else work.result["to_hash"],
             "errors": sum(kinds.values()), "errors_by_kind": dict(sorted(kinds.items())),
@@ -169,7 +178,7 @@ class _Share:
         if header.get("algorithm") != settings.terms.algorithm:
             raise DhashError(f"this list is not of algorithm {settings.terms.algorithm}", file,
                              "Set dhash_algorithm the same for all hosts.")
-        self._same_decoders = header.get("decoders") == _decoders()
+        self._same_decoders = header.get("decoders") == _decode.decoder_versions()
         self._mine: list[Listed] = []
         self.pending: dict[str, _survey.Image] = {}
         counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
@@ -178,10 +187,11 @@ class _Share:
         for image in listed if share is None else itertools.islice(listed, share, None, shares):
             images += 1
             path = os.path.join(self._folder, image.path)
-            what = self._look_at(path, image)
+            found = journal.look_up(path)
+            what = self._look_at(path, image, found)
             if what is None:
                 self._mine.append(image)
-                self.pending[path] = _survey.Image(path, image.size, image.mtime_ns, None)
+                self.pending[path] = _survey.Image(path, found.stamp, None)
             else:
                 counts[what] += 1
                 if what == "known":
@@ -191,22 +201,20 @@ class _Share:
     def known_now(self) -> Iterator[list]:
         """The rows that are handed over: what the journal knows of the files as the leader sees them."""
         for image in self._mine:
-            entry = self._journal.known(os.path.join(self._folder, image.path), image.size, image.mtime_ns)
-            if entry and (self._same_decoders or entry.kind is None):
+            stamp, entry, _is_missing = self._journal.look_up(os.path.join(self._folder, image.path))
+            if entry and image.fits(stamp) and (self._same_decoders or entry.kind is None):
                 yield [*image, *entry]
 
-    def _look_at(self, path: str, image: Listed) -> str | None:
+    def _look_at(self, path: str, image: Listed, found: _journal.Found) -> str | None:
         """What there is to say of the image; None where it is to be hashed."""
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
+        if found.stamp is None:
             return "missing"
-        if (status.st_size, status.st_mtime_ns) != (image.size, image.mtime_ns):
+        if not image.fits(found.stamp):
             return "differing"
         if not (self._same_decoders or self._settings.terms.algorithm == "pillow" and _is_same_everywhere(
                 path, self._settings.media_roots, self._settings.limits)):
             return "left_to_leader"
-        return "known" if self._journal.known(path, image.size, image.mtime_ns) else None
+        return "known" if found.entry else None
 
 
 def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: _decode.Limits) -> bool:
@@ -216,16 +224,6 @@ def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: _decode.L
             return _decode.identify(file.read(_formats.HEAD_BYTES)).name in SAME_EVERYWHERE
     except ImageError:
         return False
-
-
-@functools.lru_cache(maxsize=None)
-def _decoders() -> dict[str, str | None]:
-    """The versions of all decoders that a hash may depend on."""
-    try:
-        heif = metadata.version("pillow-heif")
-    except metadata.PackageNotFoundError:
-        heif = None
-    return {**_decode.decoder_versions(), "pillow_heif": heif}
 
 
 def _to_listed(row: list) -> Listed:

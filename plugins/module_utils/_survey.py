@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import os
+import random
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _hashing, _journal, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _hashing, _journal, _library
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -19,11 +20,13 @@ MISSING = _hashing.failure("missing", str(_decode.missing()))
 
 
 class Image(NamedTuple):
-    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed)."""
+    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed).
+
+    ``stamp`` is None if there was no file, or none that this user can look at.
+    """
 
     path: str
-    size: int
-    mtime_ns: int
+    stamp: _files.Stamp | None
     entry: Entry | None
 
 
@@ -37,10 +40,16 @@ class Source(NamedTuple):
 
 
 def survey(path: str, library: _library.Library, digest: str, journal: _journal.Journal) -> Source:
-    """Look each image of the library at ``path`` up in the journal by the size and time of change of its file."""
+    """Look each image of the library at ``path`` up in the journal."""
     folder = os.path.dirname(path)
     images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
     return Source(path, library, digest, images)
+
+
+def sample(value: dict[str, Any], digest: str, count: int) -> list[int]:
+    """The positions of ``count`` hashed images of the library ``value``, drawn by the digest of its file."""
+    hashed = [position for position, image in enumerate(value["images"]) if _library.is_hashed(image)]
+    return random.Random(digest).sample(hashed, min(count, len(hashed)))
 
 
 def read_settled(path: str) -> tuple[_library.Library, str]:
@@ -67,13 +76,8 @@ def _time_of_change(path: str) -> int | None:
 
 
 def _look_up(path: str, journal: _journal.Journal) -> Image:
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return Image(path, 0, 0, MISSING)
-    except OSError:
-        return Image(path, 0, 0, None)  # the worker that cannot open it says why
-    return Image(path, status.st_size, status.st_mtime_ns, journal.known(path, status.st_size, status.st_mtime_ns))
+    found = journal.look_up(path)
+    return Image(path, found.stamp, MISSING if found.is_missing else found.entry)  # a worker says why it cannot open it
 
 
 def expect_known_failures_again(source: Source) -> Source:

@@ -112,10 +112,9 @@ mismatches:
 
 import itertools
 import os
-import random
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _hashing, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _hashing, _library, _state, _survey
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -141,8 +140,7 @@ def compare(params):
 def sample(params):
     library = _state.resolve(params["library"])
     read, digest = _library.read(library)
-    hashed = [image for image in read.value["images"] if _library.is_hashed(image)]
-    drawn = random.Random(digest).sample(hashed, min(params["sample"], len(hashed)))
+    drawn = [read.value["images"][position] for position in _survey.sample(read.value, digest, params["sample"])]
     paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]
     found = hash_images(paths, params, _arguments.media_roots(params, library))
     images = [{"path": on_record["path"], **image} for on_record, image in zip(drawn, found)]

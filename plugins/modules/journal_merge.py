@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - mobius.dhash._options
   - mobius.dhash._options.lock
   - mobius.dhash._options.hashing
+  - mobius.dhash._options.journal
 options:
   entries:
     description: The files to merge, on this host. Without one only the list is made.
@@ -108,7 +109,7 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             entries=dict(type="list", elements="path", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.JOURNAL,
             **{key: _arguments.HASHING[key] for key in ("algorithm", "max_image_bytes", "max_image_pixels", "worker_memory", "python")},
         ),
         supports_check_mode=True,
@@ -118,7 +119,8 @@ def main():
         _arguments.run_in(params["python"], module.check_mode)
         library, state = _arguments.library_and_state(params)
         limits = _decode.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
-        settings = _shards.Merge(library, state, _state.new_run(), params["algorithm"], limits, params["entries"], params["lock_timeout"])
+        settings = _shards.Merge(library, state, _state.new_run(), params["algorithm"], limits, params["entries"],
+                                 params["lock_timeout"], params["ignore_ctime"])
         result = _shards.check_merge(settings) if module.check_mode else _shards.merge(settings)
     except DhashError as error:
         module.fail_json(msg=str(error))

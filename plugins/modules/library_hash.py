@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
   - mobius.dhash._options.batches
+  - mobius.dhash._options.journal
 options:
   pending:
     description:
@@ -130,7 +131,7 @@ def main():
             share=dict(type="int"),
             shares=dict(type="int", default=1),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.BATCHES,
+            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.BATCHES, **_arguments.JOURNAL,
         ),
         supports_check_mode=True,
     )

@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.decoding
   - mobius.dhash._options.hashing
   - mobius.dhash._options.batches
+  - mobius.dhash._options.journal
 options:
   output:
     description:
@@ -46,6 +47,14 @@ options:
       - Take only the first so many images, to try things out.
       - The migrated subset is written to O(output), and is never deployed.
     type: int
+  sample:
+    description:
+      - How many hashed images are hashed again although the journal knows them, the same as M(mobius.dhash.image_hash) takes from the
+        migrated library.
+      - If one of them does not have the hash that is on record, the journal's entries of this library are dropped and its images
+        are hashed again. In check mode that is only reported, as images to hash.
+    type: int
+    default: 0
   dry_run:
     description:
       - Do everything but write the migrated library. The journal is filled, so that the real run is short.
@@ -145,6 +154,12 @@ hashed:
 to_hash:
   description: The number of images that are yet to be hashed, in check mode.
   returned: success
+  type: int
+distrusted:
+  description:
+    - The number of images whose entries in the journal were dropped, because a sample (O(sample)) did not have the hashes on record.
+    - They were hashed again.
+  returned: success, not in check mode
   type: int
 hashed_now:
   description: The number of files that this run opened and hashed.
@@ -258,10 +273,12 @@ def main():
             threshold=dict(type="int", default=10),
             limit=dict(type="int"),
             dry_run=dict(type="bool", default=False),
+            sample=dict(type="int", default=0),
             report=dict(type="path"),
             log_retention=dict(type="int", default=365),
             progress_file=dict(type="path"),
             **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS, **_arguments.BATCHES,
+            **_arguments.JOURNAL,
         ),
         supports_check_mode=True,
     )
@@ -277,6 +294,9 @@ def main():
                     metrics = _metrics.of(params, settings.library, settings.state, module.warn)
                     result = _migration.run(settings, progress, metrics, params["log_retention"])
                 result["summary"] = _report.summary_lines(result)
+                if result["distrusted"]:
+                    module.warn(f"{settings.library}: a sample of its images did not have the hashes on record, so"
+                                f" {result['distrusted']} images were hashed again.")
             done.changed = not settings.dry_run and (
                 result["leftover"] or (result["would_change"] and not result["output_current"]))
             done.run, done.before, done.after = settings.run, result["source_sha256"], result.get("output_sha256")

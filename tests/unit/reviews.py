@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _deployment, _journal, _preview, _review_export, _review_import, _review_queue, _workers)
+    _decode, _deployment, _files, _journal, _preview, _review_export, _review_import, _review_queue, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 RUN = "20260131T120000Z-7"
@@ -58,10 +58,9 @@ class Host:
 
     def know(self, name, dhash, vertical):
         if vertical is not None:
-            status = (self.folder / name).stat()
             entry = _journal.Entry(f"{dhash:016X}", f"{vertical:016X}", False, "pillow", None, None, 0.01, "")
             with _journal.open_for_writing(self.state, "pillow", "")[0] as journal:
-                journal.record([(str(self.folder / name), status.st_size, status.st_mtime_ns, entry)])
+                journal.record([(str(self.folder / name), _files.stamp_of((self.folder / name).stat()), entry)])
 
     def write(self):
         migration = self.value["dhash_migration"]

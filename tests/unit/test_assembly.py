@@ -240,12 +240,13 @@ def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal):
     record = migrated.library.value["dhash_migration"]
     assert record == migrated.record
     versions = record["versions"]
+    decoders = {name: _decode.decoder_versions()[name] for name in ("pillow", "ffmpeg")}
     assert list(record.items()) == [
         ("migration_timestamp", NOW), ("total_images", 4), ("processed_successfully", 3), ("processing_errors", 1),
         ("duplicates_found", 1), ("processing_time_seconds", 0.438), ("average_time_per_image", 0.145833), ("dhash_threshold", 9),
         ("batch_size", 50), ("algorithm", "pillow"), ("p95_time_per_image", 0.25), ("decoders", {"ffmpeg": 1, "pillow": 2}),
         ("versions", versions)]
-    assert versions == {"collection": _state.VERSION, **_decode.decoder_versions(), "numpy": numpy.__version__}
+    assert versions == {"collection": _state.VERSION, **decoders, "numpy": numpy.__version__}
 
 
 def test_the_times_are_those_of_the_images_that_were_hashed_in_this_run(journal):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 import types
+from importlib import metadata
 from pathlib import Path
 
 import pictures
@@ -479,14 +481,29 @@ def test_ffmpeg_leaves_no_descriptor_open(videos):
     assert len(os.listdir("/dev/fd")) == before
 
 
-def test_the_versions_of_the_decoders_are_told(program):
+@pytest.fixture
+def ask_anew():
+    """Have the versions of the decoders looked up again."""
+    _decode.decoder_versions.cache_clear()
+    yield
+    _decode.decoder_versions.cache_clear()
+
+
+def test_the_versions_of_the_decoders_are_told(program, ask_anew):
     program("echo 'ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024 the FFmpeg developers'")
     import PIL
 
-    assert _decode.decoder_versions() == {"pillow": PIL.__version__, "ffmpeg": "5.1.6-0+deb12u1"}
+    assert _decode.decoder_versions() == {
+        "pillow": PIL.__version__, "pillow_heif": version_of("pillow-heif"), "ffmpeg": "5.1.6-0+deb12u1",
+        "ffmpeg_python": version_of("ffmpeg-python")}
 
 
-def test_a_decoder_that_is_not_there_has_no_version(monkeypatch, tmp_path):
+def version_of(package):
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+
+
+def test_a_decoder_that_is_not_there_has_no_version(monkeypatch, tmp_path, ask_anew):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _decode.decoder_versions()["ffmpeg"] is None
 

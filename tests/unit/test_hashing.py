@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _hashing, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _hashing, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 
 GONE = ImageError("missing", "the file does not exist", "Check the path.")
@@ -22,7 +22,7 @@ LIMITS = _decode.Limits()
 def pixels(brighter_to_the_right=True, seconds=0.0125):
     """Of a picture that gets brighter, or darker, from left to right."""
     row = bytes(range(0, 90, 10)) if brighter_to_the_right else bytes(range(80, -10, -10))
-    return _decode.Pixels(row * 8, bytes(72), "pillow", 10, 20, seconds)
+    return _decode.Pixels(row * 8, bytes(72), "pillow", _files.Stamp(10, 20), seconds)
 
 
 def hash_now(paths, root):

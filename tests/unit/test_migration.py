@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import sys
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _deploy, _durable, _errors, _journal, _library, _migration, _settings, _state, _workers)
+    _decode, _deploy, _durable, _errors, _journal, _library, _migration, _settings, _state, _survey, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError
 
 # What check mode predicts of a run.
@@ -253,6 +254,115 @@ def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_l
     assert (result["would_change"], result["leftover"]) == (False, False)
     assert pictures.deploy() is False
     assert (pictures.record().phase, pictures.record().restart_owed) == (_state.DEPLOYED, True)
+
+
+# What the journal is trusted with.
+
+
+@pytest.fixture
+def alike(library, decoded_here):
+    """A library of pictures of one size and one time of change, migrated and deployed."""
+    for number in range(6):
+        os.utime(library.add(f"{number}.bmp", seed=number), ns=(0, 10**18))
+    library.write()
+    migrate_and_deploy(library)
+    decoded_here.clear()
+    return library
+
+
+def swap(library, one, other):
+    """Rename two images to each other."""
+    spare = library.folder / "spare"
+    for source, target in ((one, spare), (other, one), (spare, other)):
+        os.rename(library.folder / source, library.folder / target)
+
+
+def hashes(library):
+    return {image["path"]: image["dhash"] for image in library.reload()["images"]}
+
+
+def test_two_alike_pictures_that_are_swapped_are_hashed_again(alike, decoded_here):
+    before = hashes(alike)
+    swap(alike, "1.bmp", "4.bmp")
+    assert alike.check()["to_hash"] == 2
+    migrate_and_deploy(alike)
+    assert sorted(map(os.path.basename, decoded_here)) == ["1.bmp", "4.bmp"]
+    assert hashes(alike) == {**before, "1.bmp": before["4.bmp"], "4.bmp": before["1.bmp"]}
+
+
+def test_a_picture_that_is_copied_over_another_is_hashed_again(alike, decoded_here):
+    before = hashes(alike)
+    shutil.copy2(alike.folder / "1.bmp", alike.folder / "4.bmp")
+    migrate_and_deploy(alike)
+    assert hashes(alike) == {**before, "4.bmp": before["1.bmp"]}
+
+
+def test_with_ignored_ctime_a_swap_goes_unnoticed_and_a_change_does_not(alike, decoded_here):
+    swap(alike, "1.bmp", "4.bmp")
+    os.utime(alike.folder / "2.bmp")
+    alike.run(ignore_ctime=True)
+    assert [os.path.basename(file) for file in decoded_here] == ["2.bmp"]
+
+
+def test_a_sample_that_does_not_match_has_everything_hashed_again(alike, decoded_here, tmp_path):
+    before = hashes(alike)
+    swap(alike, "1.bmp", "4.bmp")
+    result = alike.run(ignore_ctime=True, sample=6, log_dir=str(tmp_path / "logs"))
+    assert (result["distrusted"], result["hashed_now"], result["would_change"]) == (6, 6, True)
+    assert "WARNING A sample does not have" in "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
+    alike.deploy()
+    assert hashes(alike) == {**before, "1.bmp": before["4.bmp"], "4.bmp": before["1.bmp"]}
+    again = alike.run(ignore_ctime=True, sample=6)
+    assert (again["distrusted"], again["hashed_now"], again["would_change"]) == (0, 0, False)
+
+
+def test_check_mode_predicts_that_a_sample_does_not_match(alike, tmp_path, tree):
+    swap(alike, "1.bmp", "4.bmp")
+    before = tree(tmp_path)
+    result = alike.check(ignore_ctime=True, sample=6)
+    assert (result["would_change"], result["to_hash"]) == (True, 6)
+    assert alike.check(ignore_ctime=True)["would_change"] is False
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_sample_is_what_a_verification_of_the_result_takes(alike, decoded_here, count):
+    alike.add("new.png", seed=9)
+    alike.write()
+    result = alike.run(sample=count)
+    value, digest = _library.read(str(alike.output))
+    assert digest == result["output_sha256"]
+    drawn = [value.value["images"][position]["path"] for position in _survey.sample(value.value, digest, count)]
+    assert sorted(map(os.path.basename, decoded_here)) == sorted({*drawn, "new.png"})
+
+
+def test_what_was_hashed_just_now_is_not_sampled(pictures, decoded_here):
+    assert pictures.run(sample=20)["distrusted"] == 0
+    assert len(decoded_here) == 5
+
+
+def test_a_sample_that_cannot_be_read_costs_the_others_nothing(alike, monkeypatch, decoded_here):
+    read_pixels = _decode.read_pixels
+
+    def slow(path, *arguments):
+        if path.endswith("3.bmp"):
+            raise ImageError("timeout", "it took too long")
+        return read_pixels(path, *arguments)
+
+    monkeypatch.setattr(_decode, "read_pixels", slow)
+    result = alike.run(sample=6)
+    assert (result["distrusted"], result["errors_by_kind"]) == (1, {"timeout": 1})
+
+
+def test_an_error_is_tried_again_once_with_a_new_decoder(library, decoded_here, monkeypatch):
+    library.add("cut.png", content=b"\x89PNG\r\n\x1a\n")
+    library.write()
+    migrate_and_deploy(library)
+    versions = {**_decode.decoder_versions(), "pillow": "99.0"}
+    monkeypatch.setattr(_decode, "decoder_versions", lambda: versions)
+    for attempts in (2, 2):
+        library.run()
+        assert len(decoded_here) == attempts
 
 
 def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures, decoded_here):

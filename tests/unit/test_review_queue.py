@@ -151,7 +151,7 @@ def test_clusters_are_the_connected_components(pairs):
 
 
 def side(size=100, width=40, height=30, format_="JPEG", seen=True):
-    image = _review_queue.Image("path", "name", "0" * 16, None, "file", size, 0)
+    image = _review_queue.Image("path", "name", "0" * 16, None, "file", size, 0, True)
     return image, _review_queue.Detail(width, height, format_, "images/0.jpg") if seen else None
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_migration import timeless
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _dhash, _exchange, _journal, _migration, _shards)
+    _decode, _dhash, _exchange, _files, _journal, _migration, _shards)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 ENTRY = ["0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z"]
@@ -32,7 +32,7 @@ class Hosts:
 
     def merge(self, *files, check=False, **changes):
         settings = _shards.Merge(str(self.library.path), str(self.library.state), "a run", "pillow", _decode.Limits(),
-                                 [str(file) for file in files], 0)._replace(**changes)
+                                 [str(file) for file in files], 0, False)._replace(**changes)
         return _shards.check_merge(settings) if check else _shards.merge(settings)
 
     def settings(self, host, **changes):
@@ -66,7 +66,8 @@ def hosts(library, decoded_here):
 def write_entries(path, *rows, **header):
     """Write a file of entries as another host would; ``rows`` need not be sound."""
     _exchange.write(str(path), _exchange.ENTRIES,
-                    {"algorithm": "pillow", "limits": _migration.limits_text(_decode.Limits()), **header}, rows)
+                    {"algorithm": "pillow", "limits": _migration.limits_text(_decode.Limits()),
+                     "decoders": _decode.decoder_versions(), **header}, rows)
     return path
 
 
@@ -158,7 +159,7 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
     hosts.library.add("media/a.avif", content=avif)
     hosts.library.write()
     hosts.merge()
-    monkeypatch.setattr(_shards, "_decoders", lambda: {"pillow": "another"})
+    monkeypatch.setattr(_decode, "decoder_versions", lambda: {"pillow": "another"})
     result = hosts.share("second", 0, 1)
     assert result["left_to_leader"] == 4  # the AVIF, the folder, the empty one and the page
     assert (result["hashed_now"], result["handed_over"]) == (7, 7)
@@ -167,7 +168,7 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
 
 def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(hosts, monkeypatch):
     hosts.merge(algorithm="ffmpeg")
-    monkeypatch.setattr(_shards, "_decoders", lambda: {"ffmpeg": "another"})
+    monkeypatch.setattr(_decode, "decoder_versions", lambda: {"ffmpeg": "another"})
     terms = hosts.library.settings().terms._replace(algorithm="ffmpeg")
     result = hosts.share("second", 0, 1, terms=terms)
     assert (result["left_to_leader"], result["hashed_now"], result["handed_over"]) == (10, 0, 0)
@@ -225,7 +226,26 @@ def test_of_two_entries_of_one_image_the_one_that_fits_the_file_is_taken_whereve
     files = [write_entries(tmp_path / "1.gz", wrong), write_entries(tmp_path / "2.gz", right), write_entries(tmp_path / "3.gz", wrong)]
     assert hosts.merge(*files)["taken"] == 1
     with _journal.open_for_reading(str(hosts.library.state), "pillow", "") as journal:
-        assert journal.known(str(hosts.library.folder / "media/0.png"), *right[1:3]).dhash == "A" * 16
+        assert journal.known(str(hosts.library.folder / "media/0.png"), _files.Stamp(*right[1:3])).dhash == "A" * 16
+
+
+def test_between_hosts_only_size_and_mtime_count(hosts, tmp_path):
+    hosts.merge()
+    entries = hosts.share("second", 0, 1)["entries"]
+    for file in (hosts.library.folder / "media").glob("*.png"):  # as another host sees it: another ctime
+        status = file.stat()
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert file.stat().st_ctime_ns != status.st_ctime_ns
+    assert hosts.merge(entries)["taken"] == 9
+    assert hosts.listed() == ["media/folder.jpg"]
+
+
+def test_errors_of_other_decoders_are_not_taken(hosts, tmp_path):
+    failure = [None, None, False, None, "truncated", "the file is empty", 0.0, ENTRY[-1]]
+    row = row_of(hosts.library, "media/empty.jpg", failure)
+    older = {**_decode.decoder_versions(), "pillow": "9.0"}
+    assert hosts.merge(write_entries(tmp_path / "older.gz", row, decoders=older), check=True)["taken"] == 0
+    assert hosts.merge(write_entries(tmp_path / "same.gz", row), check=True)["taken"] == 1
 
 
 def test_what_is_not_in_the_library_is_not_taken(hosts, tmp_path):
@@ -311,7 +331,7 @@ def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):
     with _journal.open_for_reading(str(hosts.library.state), "pillow", _migration.limits_text(_decode.Limits())) as leader, \
             _journal.open_for_reading(str(hosts.state("second")), "pillow", _migration.limits_text(_decode.Limits())) as second:
         for file in sorted((hosts.library.folder / "media").glob("*.[pj][np]g")):
-            known = (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+            known = (str(file), _files.stamp_of(file.stat()))
             assert leader.known(*known) == second.known(*known)
             assert file.name == "folder.jpg" or leader.known(*known) is not None
 
@@ -321,5 +341,5 @@ def test_the_file_holds_no_more_than_what_it_says(hosts):
     entries = hosts.share("second", 0, 1)["entries"]
     with gzip.open(entries, "rt", encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
-    assert set(lines[0]) == {"kind", "version", "algorithm", "limits"}
+    assert set(lines[0]) == {"kind", "version", "algorithm", "limits", "decoders"}
     assert all(_dhash.is_hex(line[3]) or line[7] for line in lines[1:-1]) and lines[-1] == {"rows": 9}

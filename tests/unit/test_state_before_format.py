@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _deployment, _durable, _exchange, _journal, _metrics, _migration, _review_import, _rollback, _shards, _state,
+    _deploy, _deployment, _durable, _exchange, _files, _journal, _metrics, _migration, _review_import, _rollback, _shards, _state,
     _watch)
 
 GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
@@ -84,8 +84,7 @@ def test_a_journal_without_format_is_not_hashed_again(host):
     file = Path(library).with_name("a.png")
     with _journal.open_for_writing(state, "pillow", "")[0] as journal:
         assert journal.knows("/srv/mobius/a.png") and not journal.knows(str(file))
-        status = file.stat()
-        assert journal.known("/srv/mobius/a.png", status.st_size, status.st_mtime_ns).dhash
+        assert journal.known("/srv/mobius/a.png", _files.stamp_of(file.stat())).dhash
 
 
 def test_metrics_without_format_are_counted_on(host, tmp_path):
