@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -26,11 +27,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError, from_os_error
+from ansible.module_utils.common.warnings import warn
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    DhashError, LockedError, from_os_error, printable)
 
 CHUNK = 1 << 20
 TEMPORARY = ".mobius-dhash.tmp"
 RENAME_EXCHANGE = 2  # linux/fs.h
+CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY)  # SMB and some FUSE file systems; so do restic and borg
 AT_FDCWD = -100  # linux/fcntl.h
 WAIT = "Wait for it to end, then run again."
 WAIT_LONGER = "Wait for it to end, or raise dhash_lock_timeout, then run again."
@@ -61,12 +65,29 @@ def _sha256_of_descriptor(descriptor: int) -> str:
 
 
 def sync_folder(folder: str) -> None:
-    """Make the names in ``folder`` survive a loss of power."""
+    """Make the names in ``folder`` survive a loss of power, or warn that its file system cannot sync a folder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC_FOLDERS:
+            raise
+        _warn_of_unsynced_folders(_mount_point(folder), error.errno)
     finally:
         os.close(descriptor)
+
+
+def _mount_point(path: str) -> str:
+    path = os.path.realpath(path)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+@functools.lru_cache(maxsize=None)  # one warning a run
+def _warn_of_unsynced_folders(mount_point: str, number: int) -> None:
+    warn(f"{printable(mount_point)}: this file system cannot sync folders ({os.strerror(number)}). A loss of power soon after a"
+         " run can undo the last files that it wrote there. Keep the library and its state on a local disk if you can.")
 
 
 def make_folder(folder: str, mode: int = 0o700, owner_of: str | None = None) -> None:

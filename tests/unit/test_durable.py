@@ -514,6 +514,46 @@ def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
     assert "dhash_lock_timeout" in error.next_step
 
 
+@pytest.fixture
+def folders_fail(monkeypatch):
+    """Have each fsync of a folder fail with that error; lists the warnings."""
+    warnings = []
+    monkeypatch.setattr(_durable, "warn", warnings.append)
+    _durable._warn_of_unsynced_folders.cache_clear()
+    fsync = os.fsync
+
+    def fail_with(number):
+        def failing(descriptor):
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(number, os.strerror(number))
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", failing)
+        return warnings
+
+    return fail_with
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOTTY])
+def test_a_folder_that_cannot_be_synced_is_one_warning(file, tmp_path, folders_fail, number):
+    warnings = folders_fail(number)
+    _durable.make_folder(str(tmp_path / "a" / "b"))
+    _durable.write(str(file), [b"new"])
+    _durable.copy(str(file), str(tmp_path / "a" / "b" / "copy"))
+    _durable.remove(str(tmp_path / "a" / "b" / "copy"))
+    assert file.read_bytes() == b"new"
+    (warning,) = warnings
+    assert "cannot sync folders" in warning and os.strerror(number) in warning
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EBADF])
+def test_any_other_error_of_a_folders_sync_fails(file, folders_fail, number):
+    warnings = folders_fail(number)
+    with pytest.raises(DhashError, match=os.strerror(number)):
+        _durable.write(str(file), [b"new"])
+    assert warnings == []
+
+
 def test_a_lock_of_something_else_names_it(file):
     with lock_held_elsewhere(file):
         with pytest.raises(LockedError) as caught:
