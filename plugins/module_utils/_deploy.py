@@ -54,10 +54,8 @@ def plan(library: str, state: str) -> Plan:
     live = _durable.sha256_of_file(library)
     if live == record.new_sha256:
         return Plan(record, False, True)
-    if not _durable.exists(record.output):
-        if record.phase == _state.PREPARED:
-            return Plan(record, False, False)
-        raise DhashError("the new library has gone before it was deployed", record.output, RUN_AGAIN)
+    if not _durable.exists(record.output):  # whoever removed it has abandoned the operation
+        return Plan(record, False, False)
     if _durable.sha256_of_file(record.output) != record.new_sha256:
         raise DhashError("this is not the library that the last run wrote", record.output, RUN_AGAIN)
     return Plan(record, True, False)
@@ -139,11 +137,17 @@ def started(library: str, state: str, check: bool) -> bool:
     if record is None:
         return False
     noted = record._replace(stopped_at=None, dependents=[])
-    if record.phase == _state.ANNOUNCED and not _is_live(library, record.new_sha256):
+    replaced_nothing = not _is_live(library, record.new_sha256)
+    if replaced_nothing and (record.phase == _state.ANNOUNCED or _is_abandoned(record)):
         noted = noted._replace(phase=_state.PREPARED, restart_owed=False)
     if noted != record and not check:
         _state.write(state, noted)
     return noted != record
+
+
+def _is_abandoned(record: _state.Record) -> bool:
+    """Whether a deploy that was interrupted has nothing left to deploy."""
+    return record.phase == _state.DEPLOYING and not _durable.exists(record.output)
 
 
 def _is_live(library: str, digest: str) -> bool:
@@ -162,8 +166,8 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
     """
     record = _state.read(state)
     cleared = None
-    if record and record.phase != _state.DEPLOYING:
-        phases = {_state.ANNOUNCED: _state.PREPARED, _state.DEPLOYED: _state.VERIFIED}
+    if record and (record.phase != _state.DEPLOYING or _is_abandoned(record) and not _is_live(library, record.new_sha256)):
+        phases = {_state.ANNOUNCED: _state.PREPARED, _state.DEPLOYING: _state.PREPARED, _state.DEPLOYED: _state.VERIFIED}
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
                                   dependents=[])
     kept = cleared is not None and _durable.exists(pre_dhash(library))

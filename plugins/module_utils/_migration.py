@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _records, _report,
-    _state, _survey, _usage)
+    _state, _survey, _unfinished, _usage)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
@@ -48,6 +48,7 @@ class Settings(NamedTuple):
 
 def check(settings: Settings) -> dict:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, hashes nothing. Raises ``DhashError``."""
+    _require_finished(settings)
     limits = limits_text(settings.limits)
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
         source = _look(settings, *_survey.read_settled(settings.library), journal)
@@ -156,6 +157,7 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
     usage = _usage.now()
     if not settings.dry_run and settings.limit is None and _deploy.is_cut_short(settings.library, settings.state):
         _deploy.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
+    _require_finished(settings)
     read = _survey.read_settled(settings.library)
     journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                    limits_text(settings.limits), settings.ignore_ctime)
@@ -192,6 +194,12 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
             _write_output(source, content, digest, result, settings)
     result["resources"] = _usage.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
     return result, migrated, source.images
+
+
+def _require_finished(settings: Settings) -> None:
+    """Raise ``RefusedError`` if another operation waits to be deployed, unless this is a trial, which deploys nothing."""
+    if not settings.dry_run and settings.limit is None:
+        _unfinished.require_finished(settings.library, settings.state, (_state.MIGRATION,))
 
 
 def _look(settings: Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> _survey.Source:
@@ -294,8 +302,8 @@ def _made(source: _survey.Source, migrated: _assembly.Migrated, result: dict,
 def _is_left_over(source: _survey.Source, settings: Settings) -> bool:
     """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
     last = _state.read(settings.state)
-    return (settings.limit is None and last is not None and not _state.is_in_place(last)
-            and last.new_sha256 != source.sha256)
+    return (settings.limit is None and last is not None and last.operation == _state.MIGRATION
+            and not _state.is_in_place(last) and last.new_sha256 != source.sha256)
 
 
 def _output_is_current(migrated: _assembly.Migrated, settings: Settings) -> bool:
@@ -340,8 +348,7 @@ def _write_output(source: _survey.Source, content: bytes | None, digest: str, re
         metadata=_durable.metadata(settings.library), origin=settings.origin)
     if settings.limit is None and (last is None or not _state.same_work(last, record)):
         _state.write(settings.state, record)
-        if last and last.phase == _state.PREPARED and last.output != record.output:
-            _durable.remove(last.output)  # of a rollback that was not carried out
+        _unfinished.withdraw(last, record)
 
 
 def limits_text(limits: _decode.Limits) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _hashing, _library, _records, _review_decisions, _review_memory, _review_removal, _review_verdict, _state)
+    _deploy, _durable, _hashing, _library, _records, _review_decisions, _review_memory, _review_removal, _review_verdict, _state,
+    _unfinished)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Account, Removal
 
 
+NOT_SWAPPED = (_state.PREPARED, _state.ANNOUNCED)
 SHOWN_LINES = 50  # in a diff
 
 
@@ -27,7 +29,8 @@ class Plan(NamedTuple):
 
     ``content`` is the library that the live one becomes, None where it stays as it is; ``text`` its bytes. ``memory``
     is what is to be remembered, None where nothing new is. ``leftover``: whether an import was prepared that need no
-    longer be deployed. ``settings``: what it needs to be brought up to date.
+    longer be deployed. ``withdrawn``: the unfinished operation that gives way.
+    ``settings``: what it needs to be brought up to date.
     """
 
     operation: str
@@ -37,6 +40,7 @@ class Plan(NamedTuple):
     sha256: str | None
     memory: list[_review_memory.Different] | None
     leftover: bool
+    withdrawn: dict[str, str] | None
     settings: dict[str, Any]
     counts: dict[str, int]
     lines: list[str]
@@ -44,6 +48,7 @@ class Plan(NamedTuple):
 
 def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
     """What the import of ``queues`` comes to. Raises ``QueueError`` with all that is wrong, or another ``DhashError``."""
+    waiting = _unfinished.require_finished(library, state, (_state.REVIEW_IMPORT,))
     live, digest = _library.read(library)
     reading = _review_decisions.read(queues)
     memory = _review_memory.read(library)
@@ -51,6 +56,8 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
     faults = reading.faults + verdict.faults
     if faults:
         raise QueueError(faults)
+    if waiting and waiting.operation == _state.REVIEW_IMPORT and _undecided(waiting, live.value, verdict.removals):
+        raise _unfinished.refusal(waiting)  # these decisions would discard those that wait
     approved = sum(decision.verdict != _review_decisions.DIFFERENT for decision in reading.decisions)
     account = Account(_imported_at(state, digest), ", ".join(queues), len(reading.decisions), approved)
     remembered = _review_memory.added(memory, verdict.different)
@@ -63,16 +70,19 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
              for removal in verdict.removals]
     value = _review_removal.take_out(live.value, verdict.removals, account) if verdict.removals else None
     settings = {"state": state, "removals": [removal._asdict() for removal in verdict.removals], "account": account._asdict()}
-    return _finished(library, state, _state.REVIEW_IMPORT, live, digest, value,
+    return _finished(library, waiting, _state.REVIEW_IMPORT, live, digest, value,
                      remembered if remembered != memory else None, settings, counts, lines)
 
 
 def plan_reversal(library: str, state: str) -> Plan:
     """What taking the last import back comes to. Raises ``DhashError``."""
+    waiting = _unfinished.require_finished(library, state, (_state.REVIEW_REVERSAL, _state.REVIEW_IMPORT))
     live, digest = _library.read(library)
     value = put_back(library, live.value)
+    if waiting is not None and waiting.operation == _state.REVIEW_IMPORT and value is not None:
+        raise _unfinished.refusal(waiting)  # it is not the import that would be taken back
     lines = [f"{printable(path)} comes back into the library" for path in _paths_gained(live.value, value)]
-    return _finished(library, state, _state.REVIEW_REVERSAL, live, digest, value, None, {"state": state}, {}, lines)
+    return _finished(library, waiting, _state.REVIEW_REVERSAL, live, digest, value, None, {"state": state}, {}, lines)
 
 
 def put_back(library: str, value: dict[str, Any]) -> dict[str, Any] | None:
@@ -88,19 +98,26 @@ def _paths_gained(before: dict[str, Any], after: dict[str, Any] | None) -> list[
     return [image["path"] for image in after["images"] if image["path"] not in present] if after else []
 
 
-def _finished(library: str, state: str, operation: str, live: _library.Library, digest: str,
+def _undecided(waiting: _state.Record, value: dict[str, Any], removals: Sequence[Removal]) -> bool:
+    """Whether the import that waits takes out an image of the library ``value`` that ``removals`` leave in it."""
+    present = {(image["path"], image.get("dhash")) for image in value["images"]}
+    decided = {(removal.path, removal.dhash) for removal in removals}
+    return any((removal.path, removal.dhash) in present - decided for removal in _removals_of(waiting))
+
+
+def _finished(library: str, waiting: _state.Record | None, operation: str, live: _library.Library, digest: str,
               value: dict[str, Any] | None, memory: list[_review_memory.Different] | None, settings: dict[str, Any],
               counts: dict[str, int], lines: list[str]) -> Plan:
     content = live._replace(value=value) if value is not None else None
     text = b"" if content is None else _library.serialize(content)
     if content is not None:
         _library.parse(text, library)  # what is written can be read again, however deep the entries are
-    last = _state.read(state)
-    leftover = (value is None and last is not None and last.phase == _state.PREPARED
-                and last.operation in (_state.REVIEW_IMPORT, _state.REVIEW_REVERSAL))
+    leftover = value is None and waiting is not None and waiting.operation in (_state.REVIEW_IMPORT, _state.REVIEW_REVERSAL)
     before, after = len(live.value["images"]), len((value or live.value)["images"])
     sha256 = None if content is None else hashlib.sha256(text).hexdigest()
-    return Plan(operation, digest, content, text, sha256, memory, leftover, settings,
+    gives_way = (leftover or content is not None) and waiting is not None and waiting.operation != operation
+    withdrawn = _unfinished.withdrawn(waiting, operation, sha256) if gives_way else None
+    return Plan(operation, digest, content, text, sha256, memory, leftover, withdrawn, settings,
                 {**counts, "images_before": before, "images": after, "images_removed": max(0, before - after),
                  "images_restored": max(0, after - before)}, lines)
 
@@ -108,7 +125,7 @@ def _finished(library: str, state: str, operation: str, live: _library.Library, 
 def _imported_at(state: str, live_sha256: str) -> str:
     """Now; or when the import was prepared that waits for the same live library, so that it is recognised."""
     last = _state.read(state)
-    if last and (last.operation, last.phase, last.old_sha256) == (_state.REVIEW_IMPORT, _state.PREPARED, live_sha256):
+    if last and (last.operation, last.old_sha256) == (_state.REVIEW_IMPORT, live_sha256) and last.phase in NOT_SWAPPED:
         return _account_of(last).imported_at
     return _hashing.now()
 
@@ -156,13 +173,12 @@ def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[st
         _durable.remove(last.output)
         _state.write(state, last._replace(phase=_state.VERIFIED))
     elif is_due(planned) and not _is_prepared(library, state, planned):
-        if last and last.phase == _state.PREPARED and last.output != output_of(library):
-            _durable.remove(last.output)  # of a migration or a rollback that was not carried out
-        _write(_state.Record(
+        record = _write(_state.Record(
             run, planned.operation, _state.PREPARED, library, output_of(library), _deploy.pre_dhash(library),
             planned.live_sha256, "", bool(last and last.restart_owed), planned.settings,
             stopped_at=last and last.stopped_at, dependents=last.dependents if last else [],
             metadata=_durable.metadata(library), origin=origin), planned.text)
+        _unfinished.withdraw(last, record)
     return changed
 
 
@@ -184,14 +200,15 @@ def output_of(library: str) -> str:
     return f"{library}.import"
 
 
-def _write(record: _state.Record, text: bytes) -> None:
-    digest = _durable.write(record.output, [text], like=record.library)
-    _state.write(record.settings["state"], record._replace(new_sha256=digest))
+def _write(record: _state.Record, text: bytes) -> _state.Record:
+    record = record._replace(new_sha256=_durable.write(record.output, [text], like=record.library))
+    _state.write(record.settings["state"], record)
+    return record
 
 
 def _is_prepared(library: str, state: str, planned: Plan) -> bool:
     last = _state.read(state)
-    return (last is not None and last.phase == _state.PREPARED and last.operation == planned.operation
+    return (last is not None and last.phase in NOT_SWAPPED and last.operation == planned.operation
             and last.output == output_of(library) and last.old_sha256 == planned.live_sha256
             and last.new_sha256 == planned.sha256
             and _durable.exists(last.output) and _durable.sha256_of_file(last.output) == last.new_sha256)

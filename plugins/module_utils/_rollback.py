@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _durable, _library, _review_removal, _state)
+    _backups, _durable, _library, _review_removal, _state, _unfinished)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, RefusedError, printable)
 
@@ -57,6 +57,7 @@ class Way(NamedTuple):
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose images."""
+    _unfinished.require_finished(library, state, _unfinished.WAYS_BACK)
     if wish.remove_dhash:
         return _without_dhash(library)
     found = _backups.find(library, backup_dir)
@@ -99,11 +100,18 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identi
 def is_prepared(library: str, state: str, way: Way) -> bool:
     """Whether that way back lies prepared for the live library as it is."""
     last = _state.read(state)
-    if last is None or last.phase != _state.PREPARED or last.operation != way.operation:
+    if last is None or last.phase not in (_state.PREPARED, _state.ANNOUNCED) or last.operation != way.operation:
         return False
     return (last.new_sha256 == way.sha256 and _durable.exists(library) and _durable.exists(last.output)
             and last.old_sha256 == _durable.sha256_of_file(library)
             and last.new_sha256 == _durable.sha256_of_file(last.output))
+
+
+def withdrawn(library: str, state: str, way: Way | None) -> dict[str, str] | None:
+    """The unfinished operation that :func:`prepare` replaces, for a module's result; None if it replaces none."""
+    if way is None or not way.due:
+        return None
+    return _unfinished.withdrawn(_unfinished.waiting(library, state), way.operation, way.sha256)
 
 
 def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: dict[str, Any] | None = None,
@@ -126,6 +134,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
         _state.write(state, record._replace(phase=_state.ANNOUNCED))
         _durable.write(library, [way.text], mode=0o640, owner_of=way.source)
         _state.write(state, record._replace(phase=_state.DEPLOYED))
+        _unfinished.withdraw(last, record)
         return True
     record = record._replace(old_sha256=_durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed),
                              metadata=_durable.metadata(library))
@@ -133,6 +142,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
         record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
     _durable.write(record.output, [way.text], like=library)
     _state.write(state, record)
+    _unfinished.withdraw(last, record)
     return True
 
 

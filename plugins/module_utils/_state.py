@@ -75,8 +75,8 @@ def same_work(one: Record, other: Record) -> bool:
 
 def is_unfinished(record: Record | None) -> bool:
     """Whether that run has prepared a library that was not deployed, or has not ended its deploy."""
-    return record is not None and (
-        record.phase in (ANNOUNCED, DEPLOYING) or record.phase == PREPARED and _durable.exists(record.output))
+    return record is not None and not is_in_place(record) and (
+        record.phase == DEPLOYING or _durable.exists(record.output))
 
 
 def shown(record: Record | None) -> dict[str, Any] | None:
@@ -134,6 +134,12 @@ def _what_is_pending(content: bytes) -> str:
         return f"{readable}, no restart pending. Rename this file, then run again."
     return ("Whether a restart of the service is pending is unknown: restart the service yourself first, then rename this"
             " file and run again.")
+
+
+def run_of(state: str) -> str | None:
+    """The run of the record in the state folder ``state``, None where there is none. Raises ``DhashError``."""
+    record = read(state)
+    return record and record.run
 
 
 def write(state: str, record: Record) -> None:

@@ -129,6 +129,10 @@ output:
   returned: success
   type: str
   sample: /srv/mobius/library.dhash.json
+run:
+  description: The run in this host's record of the last operation; none where there is none.
+  returned: success
+  type: str
 output_sha256:
   description: The digest of the migrated library; none where none was due or the run was a dry one.
   returned: success, not in check mode
@@ -262,7 +266,7 @@ summary:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _metrics, _migration, _operations, _report, _settings, _watch)
+    _arguments, _metrics, _migration, _operations, _report, _settings, _state, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -297,6 +301,7 @@ def main():
                 if result["distrusted"]:
                     module.warn(f"{settings.library}: a sample of its images did not have the hashes on record, so"
                                 f" {result['distrusted']} images were hashed again.")
+            result["run"] = _state.run_of(settings.state)
             done.changed = not settings.dry_run and (
                 result["leftover"] or (result["would_change"] and not result["output_current"]))
             done.run, done.before, done.after = settings.run, result["source_sha256"], result.get("output_sha256")

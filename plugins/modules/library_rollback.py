@@ -133,13 +133,25 @@ log:
   description: Where the log was written.
   returned: when O(log_dir) is given, not in check mode
   type: str
+run:
+  description: The run in this host's record of the last operation; none where there is none.
+  returned: success
+  type: str
+withdrawn:
+  description:
+    - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
+    - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
+  returned: success
+  type: dict
+  sample: {operation: migration, run: 20260131T120000Z-7}
 """
 
+import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _durable, _library, _metrics, _operations, _report, _rollback, _state)
+    _arguments, _deploy, _durable, _library, _metrics, _operations, _report, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -154,11 +166,11 @@ def find_way(params, library, state):
 def describe(way):
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
-                "sha256": None, "locked": False}
+                "sha256": None, "locked": False, "withdrawn": None}
     counts = _library.counts(way.content.value)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
             "hashed": counts["hashed"], "lost_images": way.gained, "sha256": way.sha256,
-            "locked": way.locked}
+            "locked": way.locked, "withdrawn": None}
 
 
 def carry_out(params, library, state, run):
@@ -166,15 +178,22 @@ def carry_out(params, library, state, run):
     if way is None or not way.due:
         return describe(way), False
     with _durable.lock(library, "rollback", run, params["lock_timeout"]):
+        with contextlib.suppress(_deploy.ChangedError):
+            if _deploy.is_cut_short(library, state):
+                _deploy.deploy(library, state)  # a swap that was interrupted is finished first
         way = find_way(params, library, state)  # what was found without the lock may have changed
         if way is None or not way.due:
             return describe(way), False
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
         with _report.Log(log_dir, library, "rollback") as log:
-            changed = _rollback.prepare(library, state, way, params["force"], run, params["origin"])
+            withdrawn = _rollback.withdrawn(library, state, way)
+            undoes = _state.run_of(state) if params["undo"] is not None else None
+            changed = _rollback.prepare(library, state, way, params["force"], run, params["origin"], undoes)
+            if withdrawn:
+                log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
             for line in _report.rollback_lines(library, way):
                 log.line(line)
-            return {**describe(way), "log": log.path}, changed
+            return {**describe(way), "log": log.path, "withdrawn": withdrawn}, changed
 
 
 def main():
@@ -197,6 +216,7 @@ def main():
                 way = find_way(module.params, library, state)
                 result = describe(way)
                 done.changed = result["due"] and not _rollback.is_prepared(library, state, way)
+                result["withdrawn"] = _rollback.withdrawn(library, state, way)
             else:
                 done.run = _state.new_run()
                 result, done.changed = carry_out(module.params, library, state, done.run)
@@ -205,6 +225,7 @@ def main():
                 done.details = {key: result[key] for key in ("operation", "restored_from", "images", "lost_images")}
         if not module.check_mode:
             _metrics.of(module.params, library, state, module.warn).settled(record, done.changed)
+        result["run"] = _state.run_of(state)
         if module._diff and result["due"]:
             result["diff"] = _report.rollback_diff(library, result)
     except DhashError as error:

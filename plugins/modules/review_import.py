@@ -160,6 +160,17 @@ log:
   description: Where the log was written.
   returned: when O(log_dir) is given, not in check mode
   type: str
+run:
+  description: The run in this host's record of the last operation; none where there is none.
+  returned: success
+  type: str
+withdrawn:
+  description:
+    - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
+    - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
+  returned: success
+  type: dict
+  sample: {operation: migration, run: 20260131T120000Z-7}
 """
 
 import contextlib
@@ -183,7 +194,7 @@ def plan(params, library, state):
 def describe(planned, library):
     due = _review_import.is_due(planned)
     return {"due": due, "output": _review_import.output_of(library) if due else None, "source_sha256": planned.live_sha256,
-            **planned.counts}
+            "withdrawn": planned.withdrawn, **planned.counts}
 
 
 def carry_out(params, library, state, operation, run):
@@ -202,6 +213,8 @@ def carry_out(params, library, state, operation, run):
             for line in getattr(error, "faults", [error]):
                 log.line(f"FAILED {line}")
             raise
+        if planned.withdrawn and not params["validate_only"]:
+            log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**planned.withdrawn))
         for line in [*planned.lines, *(f"{key}: {count}" for key, count in planned.counts.items())]:
             log.line(line)
         sha256 = {} if params["validate_only"] else {"output_sha256": planned.sha256}
@@ -241,6 +254,7 @@ def main():
                 done.run = _state.new_run()
                 planned, result, done.changed = carry_out(params, library, state, operation, done.run)
             done.before, done.after, done.details = planned.live_sha256, planned.sha256, planned.counts
+        result["run"] = _state.run_of(state)
         if not module.check_mode:
             publish(_metrics.of(params, library, state, module.warn), _state.read(state), result, done.changed)
     except QueueError as error:

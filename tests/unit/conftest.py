@@ -27,6 +27,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageE
 
 FORK = multiprocessing.get_context("fork")
 NOBODY = 65534
+GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
+CHANGED = 1769860800  # when the golden pictures were changed, as their journal has it
 MOUNT, UMOUNT = shutil.which("mount"), shutil.which("umount")
 # What changes a file or a folder, or makes a change last, on its way to the kernel.
 STEPS = ("open", "fsync", "rename", "unlink", "mkdir", "fchmod", "fchown", "setxattr", "ftruncate", "pwrite")
@@ -100,6 +102,22 @@ def library(tmp_path):
 def new_library(tmp_path):
     """Make libraries that have no images yet, each in a folder of its own."""
     return lambda name: SmallLibrary(tmp_path / str(name))
+
+
+@pytest.fixture
+def golden_host(tmp_path):
+    """Copy a golden case, an operation and its phase, to a library's folder; returns the library and its state folder."""
+    def copy(case):
+        folder, state = tmp_path / "mobius", tmp_path / "mobius" / "state"
+        shutil.copytree(GOLDEN / "host", state)
+        for file in [*(GOLDEN / case).iterdir(), *GOLDEN.glob("*.png")]:
+            shutil.copy(file, folder / file.name)
+            os.utime(folder / file.name, (CHANGED, CHANGED))
+        (state / "run.json").write_text((folder / "run.json").read_text().replace("/srv/mobius", str(folder)))
+        (folder / "run.json").unlink()
+        return str(folder / "library.json"), str(state)
+
+    return copy
 
 
 @pytest.fixture

@@ -372,6 +372,7 @@ def test_there_is_nothing_to_take_back_where_nothing_was_imported(three):
 def test_taking_back_an_import_that_was_not_deployed_yet_cancels_it(three):
     live = three.live.read_bytes()
     three.prepare(three.plan(decide(three, {("a", "b"): KEEP_ONE})))
+    assert three.plan_reversal().withdrawn == {"operation": _state.REVIEW_IMPORT, "run": RUN}
     assert three.take_back()
     assert three.live.read_bytes() == live
     assert not (three.folder / "library.json.import").exists()
@@ -557,7 +558,8 @@ def test_an_import_waits_for_no_migration_that_was_prepared_and_leaves_none_of_i
     output.write_bytes(b"{}")
     old = hashlib.sha256(three.live.read_bytes()).hexdigest()
     _state.write(three.state, _state.Record(
-        RUN, _state.MIGRATION, _state.PREPARED, str(three.live), str(output), _deploy.pre_dhash(str(three.live)), old, "0" * 64, True, {}))
+        RUN, _state.MIGRATION, _state.PREPARED, str(three.live), str(output), _deploy.pre_dhash(str(three.live)), old,
+        hashlib.sha256(b"{}").hexdigest(), True, {}))
     three.prepare(three.plan(decide(three, {("a", "b"): KEEP_ONE})))
     assert not output.exists()
     assert _state.read(three.state).restart_owed

@@ -10,8 +10,6 @@ libraries of that moment, and ``host`` with the other state files. They cannot b
 
 from __future__ import annotations
 
-import os
-import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -25,22 +23,10 @@ GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
 CASES = sorted(folder.name for folder in GOLDEN.iterdir() if "-" in folder.name)
 UNDEPLOYED = [case for case in CASES if case.endswith(("-prepared", "-announced"))]
 
-CHANGED = 1769860800  # when the pictures were changed, as the journal has it
-
 
 @pytest.fixture
-def host(tmp_path):
-    """Copy a case to a library's folder; returns the library and its state folder."""
-    def copy(case):
-        folder, state = tmp_path / "mobius", tmp_path / "mobius" / "state"
-        shutil.copytree(GOLDEN / "host", state)
-        for file in [*(GOLDEN / case).iterdir(), *GOLDEN.glob("*.png")]:
-            shutil.copy(file, folder / file.name)
-            os.utime(folder / file.name, (CHANGED, CHANGED))
-        (state / "run.json").write_text((folder / "run.json").read_text().replace("/srv/mobius", str(folder)))
-        return str(folder / "library.json"), str(state)
-
-    return copy
+def host(golden_host):
+    return golden_host
 
 
 @pytest.mark.parametrize("case", CASES)
