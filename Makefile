@@ -1,9 +1,10 @@
-# Everything runs from .venv, which the first target that needs it sets up; nothing needs root. PYTHON names the Python to make it with.
+# Everything runs from .venv, which the first target that needs it sets up. PYTHON names the Python to make it with; by default it is the
+# newest of this machine, which gets the newest ansible-core. Nothing needs root, but make test as root on Debian installs packages.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 
-PYTHON ?= python3
+PYTHON ?= $(shell tests/find_python.sh)
 BIN := .venv/bin
 LINK := .ansible/collections/ansible_collections/mobius/dhash
 GATE := tests/gate.sh
@@ -11,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration review monitoring crash crash-deploy sanity lint docs-lint changelog-lint molecule-localhost molecule build bench clean
+.PHONY: help demo test gates unit integration review monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -22,13 +23,15 @@ demo: .venv/.demo ## Draw a library of 300 pictures into demo/, migrate it on th
 	$(BIN)/ansible-playbook mobius.dhash.migrate -i inventory/demo
 	@$(BIN)/python tests/support/show_demo.py demo
 
-test: clean-results .venv/.dev ## All gates, two at a time, up to the first that fails
+test: clean-results ## All gates, two at a time, up to the first that fails
+	@tests/install_packages.sh
+	@$(MAKE) --no-print-directory .venv/.dev
 	@echo "Two gates run at a time. Each says how it ended, and all that it has to say where it failed."
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target GATE='$(GATE) --quiet' gates
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 # The longest first, and beside it what needs one core.
-gates: integration unit sanity lint docs-lint changelog-lint crash-deploy molecule-localhost monitoring review
+gates: integration unit crash sanity lint docs-lint changelog-lint molecule-localhost monitoring review
 
 unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
@@ -45,9 +48,6 @@ monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with
 crash: .venv/.dev ## Each operation killed, and failing, at every system call; the order of writes; two writers at once
 	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS)
 
-crash-deploy: .venv/.dev ## The part of it that puts a library in place: all of it takes three minutes more than make test has
-	@$(GATE) crash $(BIN)/python -m pytest tests/crash -k deploy --junitxml=test-results/crash.xml $(PYTEST_ARGS)
-
 sanity: .venv/.dev ## ansible-test sanity
 	@$(GATE) sanity tests/sanity.sh
 
@@ -62,10 +62,15 @@ changelog-lint: .venv/.dev ## The changelog fragments
 	@$(GATE) changelog-lint $(BIN)/antsibull-changelog lint
 
 molecule-localhost: .venv/.dev ## The migration as a Molecule scenario on this machine: check, converge, idempotence, verify
-	@$(GATE) molecule tests/molecule.sh localhost
+	@$(GATE) molecule-localhost tests/molecule.sh localhost
 
-molecule: .venv/.dev ## The scenarios on hosts that are containers, which need root or Docker; one alone: make molecule SCENARIO=rollback
+molecule: ## The scenarios on hosts that are containers, which need root or Docker; one alone: make molecule SCENARIO=rollback
+	@tests/install_packages.sh
+	@$(MAKE) --no-print-directory .venv/.dev
 	@tests/molecule.sh $(SCENARIO)
+
+matrix: ## The tests that run playbooks, on each supported ansible-core, as root and as another user
+	@tests/matrix.sh
 
 build: .venv/.demo ## The collection's tarball, in dist/
 	@$(BIN)/ansible-galaxy collection build --force --output-path dist
@@ -85,12 +90,13 @@ $(LINK):
 	@ln -sfn ../../../.. $@
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo \
-	  "$(PYTHON) is missing or older than 3.10, which ansible-core 2.17 needs. Install a newer one and name it: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
-	  "$(PYTHON) cannot make virtual environments here. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
-	@echo "Making .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv .venv
+	@python='$(PYTHON)'; [ -n "$$python" ] || exit 1; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo \
+	  "$$python is missing or older than 3.10, which ansible-core 2.17 needs. Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo \
+	  "$$python cannot make virtual environments here. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }; \
+	echo "Making .venv with $$("$$python" --version)"; \
+	"$$python" -m venv .venv
 
 .venv/.demo: requirements.txt | .venv/bin/python $(LINK)
 	@echo "Installing requirements.txt into .venv"

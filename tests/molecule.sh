@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # molecule.sh [SCENARIO...]: runs Molecule's scenarios on hosts that are containers, all of them where none is named, four at a time.
-# molecule.sh --prepare: only installs and makes what outlasts a run: packages, the image of the hosts, the wheels that they install.
+# molecule.sh --prepare: only makes what outlasts a run: the image of the hosts, and the wheels that they install.
 # Each scenario has an ANSIBLE_HOME of its own, so that no two share inventory or cache; its outcome is kept in test-results (JUnit).
 # MOLECULE_ENGINE is podman (default) or docker, MOLECULE_JOBS how many scenarios run at once. Nothing is left behind but the image.
 set -euo pipefail
@@ -31,25 +31,13 @@ clean_up() {
   rm -rf "$MOBIUS_FLEET"
 }
 
-# What the hosts need of this machine.
-declare -A packages=([podman]=podman [runc]=runc [iptables]=iptables [mmdebstrap]=mmdebstrap [ssh]=openssh-client [ip]=iproute2 [npm]=npm)
-missing=()
-for command in "${!packages[@]}"; do
-  [ "$MOLECULE_ENGINE" = docker ] && [[ $command =~ ^(podman|runc|iptables|mmdebstrap)$ ]] && continue
-  command -v "$command" >/dev/null || missing+=("${packages[$command]}")
-done
-if [ "$MOLECULE_ENGINE" = podman ] && [ -e /etc/debian_version ] && [ ! -e /usr/lib/podman/netavark ]; then missing+=(netavark); fi
-if [ "${#missing[@]}" -gt 0 ]; then
-  if [ "$(id -u)" -eq 0 ] && [ -e /etc/debian_version ]; then
-    echo "Installing: ${missing[*]}"
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
-  else
-    echo "Missing: ${missing[*]}. On Debian and Ubuntu: sudo apt-get install ${missing[*]}" >&2
+for command in "$MOLECULE_ENGINE" ssh ip npm; do
+  if ! command -v "$command" >/dev/null; then
+    echo "$command is missing. As root on Debian, tests/install_packages.sh installs what the hosts need." >&2
     echo "With a Docker engine instead of podman: MOLECULE_ENGINE=docker make molecule" >&2
     exit 1
   fi
-fi
+done
 if [ "$MOLECULE_ENGINE" = podman ] && [ "$(id -u)" -eq 0 ]; then
   export CONTAINERS_CONF=${CONTAINERS_CONF:-$PWD/extensions/molecule/image/containers.conf}
 fi
