@@ -31,8 +31,9 @@ def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
 
 
 def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
-    """The example inventory has ``ansible_become: true`` for all; the operator may not become root on the controller."""
-    inventory = inventory_of(site, {"images1": {"ansible_become": False}}, ansible_become=True, ansible_become_exe="/bin/false")
+    """The example inventory has ``ansible_become: true`` for all; the operator may not become another user on the controller."""
+    inventory = inventory_of(site, {"images1": {"ansible_become": False}},
+                             ansible_become=True, ansible_become_user="nobody", ansible_become_exe="/bin/false")
     run = site.playbook("migrate", inventory=inventory, dhash_fleet_report_dir=str(site.home / "reports"),
                         dhash_backup_fetch_dir=str(site.home / "backups"))
     assert run.code == 0, run.output
@@ -49,3 +50,37 @@ def test_free_strategy_still_stops_at_first_failed_batch(make_site) -> None:
     run = first.playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, environment={"ANSIBLE_STRATEGY": "free"})
     assert run.code != 0
     assert "second" not in run.recap and sha256(second.library) == before
+
+
+def decided(queue: dict, approved: list[int] = (), different: list[int] = ()) -> str:
+    """The queue as a reviewer sends it back, with these matches decided."""
+    queue = json.loads(json.dumps(queue))
+    for number in approved:
+        queue["matches"][number].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+    for number in different:
+        queue["matches"][number].update(reviewStatus="rejected", isDuplicate=False, keepImage="both", needsReview=False)
+    return json.dumps(queue)
+
+
+def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
+    given = {"library": str(site.library), "state_dir": str(site.state)}
+    for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
+                              ("review_export", {"min_distance": 0, "confirm": False, "include_images": False, "parallel": 1})):
+        assert "failed" not in site.module(module, **given, **arguments)
+    queue = json.loads(next(site.library.parent.rglob("queue.json")).read_text(encoding="utf-8"))
+    ada, grace = (site.home / name / "decisions.json" for name in ("ada", "grace"))
+    for file in (ada, grace):
+        file.parent.mkdir()
+    ada.write_text(decided(queue, approved=[0]), encoding="utf-8")
+    grace.write_text(decided(queue, different=[0]), encoding="utf-8")
+    before = sha256(site.library)
+    refused = site.playbook("review_import", dhash_review_queues=[str(ada), str(grace)])
+    assert refused.code != 0 and "the reviewers contradict one another" in " ".join(refused.failures())
+    assert sha256(site.library) == before
+
+    grace.write_text(decided(queue, approved=[1]), encoding="utf-8")
+    imported = site.playbook("review_import", dhash_review_queues=f"{ada},{grace}")
+    assert imported.code == 0, imported.output
+    images = {image["path"] for image in site.read()["images"]}
+    assert not images & {match["image2"]["path"] for match in queue["matches"][:2]}
+    assert site.read()["lcm_import"]["reviewedMatches"] == 2

@@ -140,7 +140,7 @@ def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_si
     home = sites["one"].home
     hosts = Hosts(sites["one"], {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state)} for host, site in sites.items()})
     before = {host: sha256(site.library) for host, site in sites.items()}
-    run = hosts.run("fleet_duplicates", dhash_review_confirm=False, environment={"PWD": str(home)})
+    run = hosts.run("fleet_duplicates", dhash_review_confirm=False, dhash_fleet_duplicates_dir=str(home / "mobius-dhash-reports/duplicates"))
 
     assert run.code == 2 and "it has no hashes yet" in run.failures("new")[0], run.output
     assert run.changed() == [] and {host: sha256(site.library) for host, site in sites.items()} == before

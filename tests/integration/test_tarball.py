@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from check_library import problems
 from draw_library import draw_library
 
@@ -35,7 +36,7 @@ def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "ansible.cfg").touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_HOME": str(folder / "home"),
+    environment |= {"PWD": "/nowhere", "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_HOME": str(folder / "home"),
                     "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
 
     def run(program: str, *arguments: str) -> str:
@@ -44,6 +45,7 @@ def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
         return done.stdout
 
     run("ansible-galaxy", "collection", "install", "--offline", str(tarball), "-p", str(folder / "collections"))
+    run.folder = folder
     return run
 
 
@@ -72,3 +74,38 @@ def test_its_migrate_playbook_runs_by_name(run: Callable[..., str], tmp_path: Pa
     run("ansible-playbook", "mobius.dhash.migrate", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
         "-e", f"dhash_library={library}", "-e", f"dhash_state_dir={tmp_path / 'state'}")
     assert problems(library, before, truth) == []
+
+
+def test_documented_relative_paths_count_from_current_directory(run: Callable[..., str], tmp_path: Path) -> None:
+    """The commands of the documentation, called away from the collection, with a PWD that is wrong."""
+    draw_library(tmp_path / "library", count=120)
+    common = ("-i", "images1,", "-c", "local", "-e", json.dumps({
+        "ansible_python_interpreter": sys.executable, "dhash_library": str(tmp_path / "library/library.json"),
+        "dhash_state_dir": str(tmp_path / "state"), "dhash_monitor_minutes": 0, "dhash_sample_images": 0}))
+    run("ansible-playbook", "mobius.dhash.migrate", *common, "-e", "dhash_backup_fetch_dir=fetched/backups")
+    run("ansible-playbook", "mobius.dhash.review_export", *common, "-e", "dhash_review_fetch=./reviews", "-e", "dhash_review_min_distance=0",
+        "-e", "dhash_review_include_images=false")
+    queue = json.loads((run.folder / "reviews/images1/queue.json").read_text(encoding="utf-8"))
+    queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+    (run.folder / "decisions.json").write_text(json.dumps(queue), encoding="utf-8")
+    run("ansible-playbook", "mobius.dhash.review_import", *common, "-e", "dhash_review_queues=decisions.json")
+    (run.folder / "mobius-backup-key.txt").write_text("AGE-SECRET-KEY-1\n", encoding="utf-8")
+    run("ansible-playbook", "mobius.dhash.rollback", *common, "-e", "dhash_rollback_identity_file=mobius-backup-key.txt", "--check")
+    run("ansible-playbook", "mobius.dhash.fleet_status", *common, "-e", "dhash_fleet_status_file=status.json")
+    run("ansible-playbook", "mobius.dhash.fleet_duplicates", *common)
+    assert [path.name for path in (run.folder / "fetched/backups").iterdir()] == ["images1"]
+    assert len(list((run.folder / "mobius-dhash-reports").glob("*/fleet.json"))) == 1
+    assert json.loads((run.folder / "status.json").read_text(encoding="utf-8"))[0]["host"] == "images1"
+    assert (run.folder / "mobius-dhash-reports/duplicates/duplicates.json").exists()
+    installed = run.folder / "collections/ansible_collections/mobius/dhash"
+    assert not [path for path in installed.rglob("*") if path.name in ("reviews", "fetched", "status.json", "mobius-dhash-reports")]
+
+
+def test_every_module_default_of_the_action_group_reaches_its_modules(run: Callable[..., str], tmp_path: Path) -> None:
+    draw_library(tmp_path / "library", count=20)
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "module_defaults": {
+        "group/mobius.dhash.dhash": {"library": str(tmp_path / "library/library.json"), "state_dir": str(tmp_path / "state")},
+        "group/mobius.dhash.dhash_locking": {"lock_timeout": 5}},
+        "tasks": [{"mobius.dhash.library_info": {}}, {"mobius.dhash.library_backup": {}, "check_mode": True}]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+    run("ansible-playbook", str(tmp_path / "play.yml"), "-e", f"ansible_python_interpreter={sys.executable}")

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: as_list
+short_description: Convert a list that was given as text
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors
+description:
+  - Extra variables of the form C(-e NAME=VALUE) are text. This filter makes a list of them, as a module does with an option of type list.
+positional: _input
+options:
+  _input:
+    description:
+      - A list, or its items as text with commas between them, or a JSON array as text.
+    type: raw
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show two paths
+  ansible.builtin.debug:
+    msg: "{{ '/srv/one,/srv/two' | mobius.dhash.as_list }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The items.
+  type: list
+  elements: raw
+"""
+
+import json
+
+from ansible.errors import AnsibleFilterError
+
+
+def as_list(value):
+    if value is None:
+        return []
+    if not isinstance(value, str):
+        return list(value) if isinstance(value, (list, tuple)) else [value]
+    if not value.lstrip().startswith("["):
+        return [item for item in map(str.strip, value.split(",")) if item]
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise AnsibleFilterError(f"not a JSON array: {value} ({error})") from error
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self):
+        return {"as_list": as_list}
