@@ -10,9 +10,10 @@ import bisect
 import hashlib
 import json
 import math
+from collections import Counter
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _journal, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _journal, _library, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 
 # A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
@@ -38,11 +39,11 @@ class Migrated(NamedTuple):
     seconds: list[float]
 
 
-def assemble(library: _library.Library, entries: list[_journal.Entry], terms: Terms, journal: _journal.Journal,
-             timestamp: str, write_note: bool) -> Migrated:
+def assemble(library: _library.Library, entries: list[_journal.Entry], identities: list[_files.Identity | None],
+             terms: Terms, journal: _journal.Journal, timestamp: str, write_note: bool) -> Migrated:
     """Put the hashes, errors and duplicates of ``entries`` (one an image, in the library's order) into ``library``.
 
-    What is not ours is shared with the original, which stays as it is. ``timestamp`` is the new record's. Raises
+    ``identities`` tell which images are names of one file. What is not ours is shared with the original, which stays as it is. ``timestamp`` is the new record's. Raises
     ``MissingRequirementError`` where the duplicates have to be looked for and numpy is not there.
     """
     images = library.value["images"]
@@ -50,7 +51,7 @@ def assemble(library: _library.Library, entries: list[_journal.Entry], terms: Te
     value["images"] = [_with_hash(image, entry) for image, entry in zip(images, entries)]
     errors = [{"image": image["filename"], "error": entry.error, "path": image["path"], "kind": entry.kind}
               for image, entry in zip(images, entries) if entry.kind]
-    duplicates = _duplicates(library.value, entries, terms.threshold, journal, write_note)
+    duplicates = _duplicates(library.value, entries, _shared(identities), terms.threshold, journal, write_note)
     changed = [entry for image, entry in zip(images, entries) if image.get("dhash") != entry.dhash]
     seconds = [entry.seconds for entry in (changed or entries) if entry.seconds]
     decoders = {name: _decode.decoder_versions()[name] for name in ("pillow", "ffmpeg")}
@@ -112,14 +113,25 @@ def _with_hash(image: dict[str, Any], entry: _journal.Entry) -> dict[str, Any]:
     return new
 
 
-def _duplicates(value: dict[str, Any], entries: list[_journal.Entry], threshold: int, journal: _journal.Journal,
-                write_note: bool) -> list[dict[str, Any]]:
-    """The duplicate records; those that the library has, where they were made of the same hashes and names."""
-    matchable = [(image, entry) for image, entry in zip(value["images"], entries)
+def _shared(identities: list[_files.Identity | None]) -> list[int | None]:
+    """For each image whose file is that of another image too, the position of the file's first image."""
+    first: dict[_files.Identity, int] = {}
+    for position, identity in enumerate(identities):
+        if identity is not None:
+            first.setdefault(identity, position)
+    count = Counter(identities)
+    return [first[identity] if identity is not None and count[identity] > 1 else None for identity in identities]
+
+
+def _duplicates(value: dict[str, Any], entries: list[_journal.Entry], files: list[int | None], threshold: int,
+                journal: _journal.Journal, write_note: bool) -> list[dict[str, Any]]:
+    """The duplicate records; those that the library has, where they were made of the same hashes, names and files."""
+    matchable = [(image, entry, file) for image, entry, file in zip(value["images"], entries, files)
                  if entry.dhash is not None and not entry.low_detail]
     question = hashlib.sha256(f"{threshold}".encode())
-    for image, entry in matchable:
-        line = json.dumps([image["filename"], image["path"], entry.dhash, entry.vertical])
+    for image, entry, file in matchable:
+        known = [image["filename"], image["path"], entry.dhash, entry.vertical]
+        line = json.dumps(known if file is None else [*known, file])
         question.update(line.encode() + b"\n")
     noted = json.loads(journal.note(MATCHES) or "{}")
     present = value.get("dhash_duplicates")
@@ -132,7 +144,8 @@ def _duplicates(value: dict[str, Any], entries: list[_journal.Entry], threshold:
     return duplicates
 
 
-def _find_duplicates(matchable: list[tuple[dict[str, Any], _journal.Entry]], threshold: int) -> list[dict[str, Any]]:
+def _find_duplicates(matchable: list[tuple[dict[str, Any], _journal.Entry, int | None]],
+                     threshold: int) -> list[dict[str, Any]]:
     try:
         import numpy as np
     except ImportError as error:
@@ -141,12 +154,12 @@ def _find_duplicates(matchable: list[tuple[dict[str, Any], _journal.Entry]], thr
         ) from error
     from ansible_collections.mobius.dhash.plugins.module_utils import _matching
 
-    hashes = np.array([int(entry.dhash, 16) for _image, entry in matchable], dtype=np.uint64)
+    hashes = np.array([int(entry.dhash, 16) for _image, entry, _file in matchable], dtype=np.uint64)
     later, earlier, distances = _matching.nearest_earlier(hashes, threshold)
     duplicates = []
     for index, original, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
-        image, entry = matchable[index]
-        original_image, original_entry = matchable[original]
+        image, entry, file = matchable[index]
+        original_image, original_entry, original_file = matchable[original]
         vertical = bin(int(entry.vertical, 16) ^ int(original_entry.vertical, 16)).count("1")
         duplicates.append({
             "original": original_image["filename"],
@@ -157,6 +170,7 @@ def _find_duplicates(matchable: list[tuple[dict[str, Any], _journal.Entry]], thr
             "originalPath": original_image["path"],
             "duplicatePath": image["path"],
             "confidence": round(max(0.0, 1 - (distance + vertical) / 64), 2),
+            **({"sameFile": True} if file is not None and file == original_file else {}),
         })
     return duplicates
 

@@ -92,8 +92,14 @@ def opened(path: str, media_roots: Sequence[str], limits: Limits) -> Iterator[tu
         os.close(descriptor)
 
 
-def missing() -> ImageError:
-    """The error of an image that has no file."""
+def missing(path: str) -> ImageError:
+    """The error of an image that has no file at ``path``."""
+    with contextlib.suppress(ValueError):  # a name that no file can have
+        found = _files.in_another_form(path)
+        if found is not None:
+            return ImageError(
+                "missing", f"the file does not exist under this name, which is in the Unicode normalization form {_files.form_of(path)}:"
+                f" the same name is there in {_files.form_of(found)}", "Rename the file, or correct the path in the library.")
     return ImageError("missing", "the file does not exist", "Check the path in the library.")
 
 
@@ -125,7 +131,7 @@ def _open(path: str) -> int:
         raise ImageError("missing", "no file can have this name", NEXT_STEPS[errno.ENOENT]) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            raise missing() from None
+            raise missing(path) from None
         if error.errno in (errno.ENXIO, errno.ENODEV):
             raise ImageError("unreadable", "it is a socket or a device, not a file") from None
         raise _unreadable(error) from None

@@ -2,12 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tells whether the file at a path is still the one that was read."""
+"""Files by their names, and by what tells whether a file is still the one that was read."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from typing import NamedTuple
+
+Identity = tuple[int, int, int, int]  # device, inode, size and mtime: some file systems have one inode for several files
 
 
 class Stamp(NamedTuple):
@@ -35,3 +38,30 @@ def stamp_of(status: os.stat_result) -> Stamp:
     """The stamp of the file with that status."""
     inode = status.st_ino if status.st_ino < 1 << 63 else status.st_ino - (1 << 64)  # SQLite's integers have a sign
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode)
+
+
+def identity_of(status: os.stat_result) -> Identity | None:
+    """What all names of the file with that status have in common, and no other file has; None if it cannot be told."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status.st_ino else None
+
+
+def in_another_form(path: str) -> str | None:
+    """The path of the file whose name is that of ``path``, which is not there, in another Unicode normalization form.
+
+    macOS and some archives decompose names (NFD), most else composes them (NFC): they look the same.
+    """
+    if path.isascii():
+        return None
+    found = "/" if path.startswith("/") else ""
+    for part in path.split("/"):
+        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        name = next((name for name in forms if os.path.lexists(os.path.join(found, name))), None)
+        if name is None:
+            return None
+        found = os.path.join(found, name)
+    return found
+
+
+def form_of(text: str) -> str:
+    """The Unicode normalization form of a name."""
+    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), "neither NFC nor NFD")

@@ -49,12 +49,14 @@ class Entry(NamedTuple):
 class Found(NamedTuple):
     """The file at a path as it is now, and the entry that the journal has for exactly that file.
 
-    ``stamp`` is None if there is no file (``is_missing``), or if this user cannot look at it.
+    ``stamp`` is None if there is no file (``is_missing``), or if this user cannot look at it. ``identity`` is the same for
+    all names of one file.
     """
 
     stamp: _files.Stamp | None
     entry: Entry | None
     is_missing: bool = False
+    identity: _files.Identity | None = None
 
 
 class Journal:
@@ -82,12 +84,13 @@ class Journal:
     def look_up(self, path: str) -> Found:
         """The file at ``path`` and what is known of it. Raises ``DhashError``."""
         try:
-            stamp = _files.stamp_of(os.stat(path))
+            status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return Found(None, None, is_missing=True)
         except OSError:
             return Found(None, None)
-        return Found(stamp, self.known(path, stamp))
+        stamp = _files.stamp_of(status)
+        return Found(stamp, self.known(path, stamp), identity=_files.identity_of(status))
 
     def known(self, path: str, stamp: _files.Stamp) -> Entry | None:
         """The entry of the file at ``path`` if it had this stamp when it was hashed. Raises ``DhashError``."""

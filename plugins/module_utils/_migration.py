@@ -260,8 +260,8 @@ def _doubtful(source: _survey.Source, value: dict[str, Any], digest: str, settin
 
 def _assemble(source: _survey.Source, settings: Settings, journal: _journal.Journal,
               write_note: bool) -> _assembly.Migrated:
-    return _assembly.assemble(source.library, [image.entry for image in source.images], settings.terms, journal,
-                              _hashing.now(), write_note)
+    return _assembly.assemble(source.library, [image.entry for image in source.images],
+                              [image.identity for image in source.images], settings.terms, journal, _hashing.now(), write_note)
 
 
 def _before(source: _survey.Source) -> dict:

@@ -66,7 +66,7 @@ class Log:
             self.line(f"error {error['kind']} {printable(error['path'])}: {printable(error['error'])}")
         for record in value["dhash_duplicates"]:
             self.line(f"duplicate {printable(record['duplicatePath'])} of {printable(record['originalPath'])},"
-                      f" distance {record['hammingDistance']}")
+                      f" distance {record['hammingDistance']}" + (", the same file" if record.get("sameFile") else ""))
         for line in summary_lines(result):
             self.line(line)
 

@@ -29,7 +29,7 @@ LOCK = "review"
 NAMES = {"json": "queue.json", "csv": "queue.csv", "html": "review.html"}
 SIDES = ("filename", "path", "dhash", "width", "height", "bytes", "format", "modifiedAt", "preview")
 COLUMNS = ("id", "cluster", "hammingDistance", "verticalDistance", "confidence", "needsReview", "reviewStatus",
-           "reviewNotes", "isDuplicate", "keepImage", "proposedKeep", "proposedReason", "createdAt")
+           "reviewNotes", "isDuplicate", "keepImage", "proposedKeep", "proposedReason", "createdAt", "sameFile")
 
 
 class Settings(NamedTuple):

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _hashing, _journal, _library, _review_memory
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _dhash, _files, _hashing, _journal, _library, _review_memory)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class Terms(NamedTuple):
 class Image(NamedTuple):
     """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
     None where there is no file, ``vertical`` where that hash is not known. ``is_current``: the journal knows the file as
-    it is now."""
+    it is now. ``identity`` is that of its file."""
 
     path: str
     filename: str
@@ -53,6 +54,7 @@ class Image(NamedTuple):
     size: int | None
     mtime_ns: int | None
     is_current: bool
+    identity: _files.Identity | None
 
 
 class Detail(NamedTuple):
@@ -89,10 +91,11 @@ def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
 
 def look_up(file: str, image: dict[str, Any], journal: _journal.Journal) -> Image:
     """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
-    stamp, entry, _is_missing = journal.look_up(file)
+    stamp, entry, _is_missing, identity = journal.look_up(file)
     vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
     size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
-    return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None)
+    return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None,
+                 identity)
 
 
 def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.Different]) -> Queue:
@@ -187,7 +190,7 @@ def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> I
             "id": match_id(one.path, one.dhash, other.path, other.dhash),
             "image1": _shown(one, seen[0]), "image2": _shown(other, seen[1]),
             "hammingDistance": distance, "confidence": confidence(distance, vertical), "verticalDistance": vertical,
-            "cluster": cluster, "needsReview": True, "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
+            "sameFile": is_same_file(one, other), "cluster": cluster, "needsReview": True, "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
             "keepImage": None, "proposedKeep": keep, "proposedReason": reason, "createdAt": exported_at,
         }
 
@@ -212,12 +215,19 @@ def _moment(mtime_ns: int | None) -> str | None:
         return None
 
 
-def propose(one: tuple[Image, Detail | None], other: tuple[Image, Detail | None]) -> tuple[str, str]:
+def is_same_file(one: Image, other: Image) -> bool:
+    """Whether two images are names of one file."""
+    return one.identity is not None and one.identity == other.identity
+
+
+def propose(one: tuple[Image, Detail | None], other: tuple[Image, Detail | None]) -> tuple[str | None, str]:
     """Which of two images to keep, ``image1`` or ``image2``, and why: by resolution, bytes, format, then order.
 
-    What is not known of both does not count.
+    What is not known of both does not count. Of two names of one file neither is proposed.
     """
     (image1, detail1), (image2, detail2) = one, other
+    if is_same_file(image1, image2):
+        return None, "both names are the same file"
     if detail1 and detail2:
         pixels1, pixels2 = detail1.width * detail1.height, detail2.width * detail2.height
         if pixels1 != pixels2:

@@ -185,6 +185,10 @@ function badge(pane, properties) {
 }
 
 function proposal(pair) {
+  if (pair.isSameFile) {
+    return [element("strong", {textContent: "One file under two names"}),
+      " — choose the entry that stays in the library. The file stays in any case."];
+  }
   if (pair.proposed === null) {
     return ["No proposal: decide yourself."];
   }

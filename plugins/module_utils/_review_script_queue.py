@@ -158,6 +158,7 @@ function readPair(raw, place, index) {
     confidence: numberIn(raw.confidence) ?? 0,
     proposed: raw.proposedKeep === "image1" ? LEFT : raw.proposedKeep === "image2" ? RIGHT : null,
     reason: textIn(raw.proposedReason),
+    isSameFile: raw.sameFile === true,
     cluster: raw.cluster ?? `of ${raw.id}`,
     words: [left.path, left.name, right.path, right.name].join("\n").toLowerCase(),
     decision: decisionIn(raw) ?? PENDING,

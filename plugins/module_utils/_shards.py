@@ -201,7 +201,7 @@ class _Share:
     def known_now(self) -> Iterator[list]:
         """The rows that are handed over: what the journal knows of the files as the leader sees them."""
         for image in self._mine:
-            stamp, entry, _is_missing = self._journal.look_up(os.path.join(self._folder, image.path))
+            stamp, entry, _is_missing, _identity = self._journal.look_up(os.path.join(self._folder, image.path))
             if entry and image.fits(stamp) and (self._same_decoders or entry.kind is None):
                 yield [*image, *entry]
 

@@ -16,18 +16,18 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import Librar
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
 CHANGING_READS = 20
-MISSING = _hashing.failure("missing", str(_decode.missing()))
 
 
 class Image(NamedTuple):
     """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed).
 
-    ``stamp`` is None if there was no file, or none that this user can look at.
+    ``stamp`` is None if there was no file, or none that this user can look at. ``identity`` is that of its file.
     """
 
     path: str
     stamp: _files.Stamp | None
     entry: Entry | None
+    identity: _files.Identity | None = None
 
 
 class Source(NamedTuple):
@@ -77,7 +77,9 @@ def _time_of_change(path: str) -> int | None:
 
 def _look_up(path: str, journal: _journal.Journal) -> Image:
     found = journal.look_up(path)
-    return Image(path, found.stamp, MISSING if found.is_missing else found.entry)  # a worker says why it cannot open it
+    if found.is_missing:
+        return Image(path, None, _hashing.failure("missing", str(_decode.missing(path))))
+    return Image(path, found.stamp, found.entry, found.identity)  # of a file that cannot be looked at the worker says why
 
 
 def expect_known_failures_again(source: Source) -> Source:

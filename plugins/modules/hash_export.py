@@ -68,6 +68,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 def main():
     module = AnsibleModule(argument_spec=dict(**_arguments.LIBRARY, **_arguments.LOCK), supports_check_mode=True)
     try:
+        _arguments.run_in(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params)
         if module.check_mode:
             result = _fleet_duplicates.check_export(library)

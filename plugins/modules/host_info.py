@@ -128,6 +128,7 @@ def main():
         ),
         supports_check_mode=True,
     )
+    _arguments.run_in(None, module.check_mode)
     params = module.params
     library = _state.resolve(params["library"])
     beside = os.path.dirname(library)

@@ -147,6 +147,7 @@ def main():
         supports_check_mode=True,
     )
     try:
+        _arguments.run_in(None, module.check_mode)
         library = _state.resolve(module.params["library"])
         beside = os.path.dirname(library)
         folders = [os.path.join(beside, module.params["backup_dir"] or "")]

@@ -95,6 +95,7 @@ def main():
         supports_check_mode=True,
     )
     try:
+        _arguments.run_in(None, module.check_mode)
         library = _state.resolve(module.params["library"])
         backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
         backups = [describe(backup) for backup in _backups.find(library, backup_dir)]

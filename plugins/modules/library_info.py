@@ -218,6 +218,7 @@ def main():
         supports_check_mode=True,
     )
     try:
+        _arguments.run_in(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params)
         if not module.params["check_library"]:
             result = {**_inspection.inspect_record(library, state), "watch": watch_or_warning(module, state)}

@@ -200,6 +200,7 @@ def main():
         supports_check_mode=True,
     )
     try:
+        _arguments.run_in(None, module.check_mode)
         settings = settings_of(module.params)
         if module.params["state"] == "acknowledged":
             result = {}

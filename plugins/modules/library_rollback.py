@@ -210,6 +210,7 @@ def main():
         supports_check_mode=True,
     )
     try:
+        _arguments.run_in(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params)
         with _operations.recorded(module, "rollback") as done:
             if module.check_mode:

@@ -114,6 +114,17 @@ def transforms(browser) -> list[str]:
     return browser.script("return [...document.querySelectorAll('.stage > .pane:not([hidden]) img')].map(i => getComputedStyle(i).transform)")
 
 
+def test_two_names_of_one_file_are_called_so(start, review):
+    same = pairs(2, review.previews, sameFile=True, proposedKeep=None, proposedReason="both names are the same file")
+    browser = start()
+    browser.open(review([same[0], *pairs(2, review.previews)[1:]]))
+    browser.wait_for_text("#proposal", "One file under two names — choose the entry that stays in the library")
+    browser.press("Shift+a", *"0")
+    browser.wait_for_text("#bulk-summary", "1 pair is decided as proposed")
+    browser.press(Keys.ESCAPE, "1")
+    browser.wait_for_text("#counts", "1 of 2 decided")
+
+
 def test_what_was_decided_is_found_again_in_a_later_export_of_the_same_library(start, review):
     matches = pairs(4, review.previews)
     browser = start()

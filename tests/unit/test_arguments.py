@@ -97,6 +97,18 @@ def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_ha
     _arguments.run_in("/bin/sh", check_mode=False)
 
 
+def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path, respawned, monkeypatch):
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    python = tmp_path / "python"
+    python.touch(mode=0o755)
+    for named, gone_on_in in ((None, sys.executable), (str(python), str(python))):
+        with pytest.raises(Respawned) as caught:
+            _arguments.run_in(named, check_mode=False)
+        assert caught.value.args == (gone_on_in,)
+        assert os.environ["PYTHONUTF8"] == "1"
+
+
 def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path, respawned):
     with pytest.raises(MissingRequirementError) as caught:
         _arguments.run_in(str(tmp_path / "python"), check_mode=False)

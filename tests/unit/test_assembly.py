@@ -43,9 +43,10 @@ def library_of(*images, **members):
     return _library.Library({"version": 3, "images": named, **members}, True)
 
 
-def assemble(library, entries, journal, algorithm="pillow", threshold=10, batch_size=100, timestamp=NOW, write_note=True):
+def assemble(library, entries, journal, algorithm="pillow", threshold=10, batch_size=100, timestamp=NOW, write_note=True,
+             identities=None):
     terms = _assembly.Terms(algorithm, threshold, batch_size)
-    return _assembly.assemble(library, entries, terms, journal, timestamp, write_note)
+    return _assembly.assemble(library, entries, identities or [None] * len(entries), terms, journal, timestamp, write_note)
 
 
 def duplicates_of(entries, journal, threshold=10):

@@ -110,6 +110,14 @@ def test_every_setting_that_a_role_reads_is_in_its_argument_spec(role: str) -> N
     assert set(SETTING.findall(text)) <= options(role).keys() | made_here
 
 
+def test_every_module_with_paths_takes_care_of_the_locale() -> None:
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "plugins/modules").glob("*.py")}
+    del texts["notify"]  # it runs on the controller, where Ansible itself accepts no locale but a UTF-8 one
+    with_paths = {name: text for name, text in texts.items() if 'type="path"' in text or "_arguments.LIBRARY" in text}
+    assert len(with_paths) >= 16
+    assert [name for name, text in with_paths.items() if "_arguments.run_in(" not in text] == []
+
+
 def test_every_document_that_the_code_cites_is_there() -> None:
     files = [path for folder in ("plugins", "roles", "playbooks", "tests") for path in (ROOT / folder).rglob("*")
              if path.suffix in (".py", ".yml", ".sh", ".j2") and path != Path(__file__)]

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import unicodedata
 
 import pytest
 from PIL import Image
@@ -142,6 +143,21 @@ def test_images_may_have_absolute_paths_and_odd_names(pictures):
     assert (result["hashed"], result["errors"]) == (12, 0)
 
 
+@pytest.mark.parametrize(("there", "listed"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_missing_file_in_another_normalization_form_is_named_so(pictures, there, listed):
+    folder, name = "Zürich", "Müller.png"
+    pictures.add(f"{unicodedata.normalize(there, folder)}/{unicodedata.normalize(there, name)}", seed=7)
+    image = pictures.value["images"][-1]
+    if (pictures.folder / unicodedata.normalize(listed, folder)).exists():
+        pytest.skip("this file system takes both forms for one name")
+    image["path"] = unicodedata.normalize(listed, image["path"])
+    pictures.write()
+    pictures.run()
+    (error,) = pictures.migrated()["dhash_errors"]
+    assert error["kind"] == "missing"
+    assert f"form {listed}: the same name is there in {there}. Rename the file" in error["error"]
+
+
 def test_names_that_no_file_can_have_are_missing_files(pictures):
     pictures.value["images"] += [{"path": path, "filename": "x"} for path in ("nul\0.png", "\ud83d.png", "x" * 300, "")]
     pictures.path.write_text(json.dumps(pictures.value, indent=2))
@@ -254,6 +270,50 @@ def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_l
     assert (result["would_change"], result["leftover"]) == (False, False)
     assert pictures.deploy() is False
     assert (pictures.record().phase, pictures.record().restart_owed) == (_state.DEPLOYED, True)
+
+
+# One file under several names.
+
+
+def link_hard(target, link):
+    os.link(target, link)
+
+
+def link_symbolically(target, link):
+    link.symlink_to(target)
+
+
+def name_twice(_target, _link):
+    """The library names the same path twice."""
+
+
+@pytest.mark.parametrize("link", [link_hard, link_symbolically, name_twice])
+def test_a_duplicate_that_is_the_same_file_is_marked(pictures, link):
+    link(pictures.folder / "3.png", pictures.folder / "again.png")
+    again = "3.png" if link is name_twice else "again.png"
+    pictures.add(again)
+    pictures.add("copy.png", content=(pictures.folder / "2.png").read_bytes())
+    pictures.write()
+    migrate_and_deploy(pictures)
+    records = {record["duplicatePath"]: record for record in pictures.value["dhash_duplicates"]}
+    assert records[again]["sameFile"] is True and records[again]["originalPath"] == "3.png"
+    assert "sameFile" not in records["copy.png"]
+    assert pictures.run()["would_change"] is False
+
+
+def test_a_record_from_before_the_mark_changes_once(pictures):
+    os.link(pictures.folder / "3.png", pictures.folder / "again.png")
+    pictures.add("again.png")
+    pictures.write()
+    migrate_and_deploy(pictures)
+    (record,) = pictures.value["dhash_duplicates"]
+    del record["sameFile"]
+    pictures.write()
+    assert pictures.check()["would_change"] is True
+    for would_change in (True, False):
+        assert pictures.run()["would_change"] is would_change
+        pictures.deploy()
+    assert pictures.reload()["dhash_duplicates"][0]["sameFile"] is True
 
 
 # What the journal is trusted with.

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,7 +119,7 @@ def test_a_match_has_all_that_the_page_and_the_import_need(host):
                    "format": None, "modifiedAt": None, "preview": None},
         "image2": {"filename": "b.png", "path": "b.png", "dhash": f"{NEAR:016X}", "width": None, "height": None, "bytes": None,
                    "format": None, "modifiedAt": None, "preview": None},
-        "hammingDistance": 9, "confidence": 0.72, "verticalDistance": None, "cluster": 1, "needsReview": True,
+        "hammingDistance": 9, "confidence": 0.72, "verticalDistance": None, "sameFile": False, "cluster": 1, "needsReview": True,
         "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None, "keepImage": None, "proposedKeep": "image1",
         "proposedReason": "it comes first in the library", "createdAt": queue["exportedAt"]}
     assert len(match["id"]) == 16
@@ -151,7 +153,7 @@ def test_clusters_are_the_connected_components(pairs):
 
 
 def side(size=100, width=40, height=30, format_="JPEG", seen=True):
-    image = _review_queue.Image("path", "name", "0" * 16, None, "file", size, 0, True)
+    image = _review_queue.Image("path", "name", "0" * 16, None, "file", size, 0, True, None)
     return image, _review_queue.Detail(width, height, format_, "images/0.jpg") if seen else None
 
 
@@ -169,6 +171,15 @@ def side(size=100, width=40, height=30, format_="JPEG", seen=True):
 ])
 def test_the_larger_then_the_heavier_then_the_better_format_then_the_earlier_is_proposed(one, other, keep, reason):
     assert _review_queue.propose(one, other) == (keep, reason)
+
+
+def test_of_two_names_of_one_file_neither_is_proposed(host):
+    host.add("a.png", 0, 0, content=b"a picture").add("b.png", NEAR, 0, content=b"a picture").add("c.png", 0, 0)
+    os.link(host.folder / "a.png", host.folder / "c.png")
+    matches = {(match["image1"]["path"], match["image2"]["path"]): match for match in export(host, minimum=0)["matches"]}
+    same, other = matches["a.png", "c.png"], matches["a.png", "b.png"]
+    assert (same["sameFile"], same["proposedKeep"], same["proposedReason"]) == (True, None, "both names are the same file")
+    assert (other["sameFile"], other["proposedKeep"]) == (False, "image1")
 
 
 def test_what_loses_nothing_is_preferred_to_what_does():
