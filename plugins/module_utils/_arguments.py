@@ -34,9 +34,11 @@ BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
 def library_and_state(params: dict) -> tuple[str, str]:
-    """The real path of the library, and its state folder."""
+    """The real path of the library, and its state folder. Raises ``RefusedError`` if another one has work pending."""
     library = _state.resolve(params["library"])
-    return library, _state.folder(params["state_dir"], library)
+    state = _state.folder(params["state_dir"], library)
+    _state.require_own(library, state)
+    return library, state
 
 
 def limits(params: dict) -> _decode.Limits:

@@ -51,9 +51,9 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Kind], advice: 
         raise DhashError(f"{what} is damaged", path, advice(content)) from error
 
 
-def write(path: str, value: dict[str, Any]) -> None:
+def write(path: str, value: dict[str, Any], mode: int = 0o600) -> None:
     """Replace the state file at ``path``, durably. Raises ``DhashError``."""
-    _durable.write(path, [(json.dumps({"format": FORMAT, **value}, indent=2) + "\n").encode()])
+    _durable.write(path, [(json.dumps({"format": FORMAT, **value}, indent=2) + "\n").encode()], mode=mode)
 
 
 def require_known_format(value: dict[str, Any], path: str, what: str) -> None:

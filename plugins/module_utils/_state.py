@@ -17,8 +17,8 @@ import time
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _pending, _records
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 VERSION = "1.0.0"  # the collection's: galaxy.yml holds the same
 PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED = "prepared", "announced", "deploying", "deployed", "verified"
@@ -143,9 +143,38 @@ def run_of(state: str) -> str | None:
 
 
 def write(state: str, record: Record) -> None:
-    """Replace the record in the state folder ``state``, durably. Raises ``DhashError``."""
+    """Replace the record in the state folder ``state``, durably, and mark beside the library what is pending.
+
+    Raises ``DhashError``.
+    """
     _durable.make_folder(state)
+    if is_pending(record):
+        _pending.mark(record.library, state, record.run, record.operation)
     _records.write(os.path.join(state, FILE), record._asdict())
+    if not is_pending(record):
+        _pending.clear(record.library, state)
+
+
+def is_pending(record: Record | None) -> bool:
+    """Whether that run has a restart, a deploy or a verification pending."""
+    return record is not None and (record.restart_owed or record.phase in (ANNOUNCED, DEPLOYING, DEPLOYED))
+
+
+def require_own(library: str, state: str) -> None:
+    """Raise ``RefusedError`` if this host has work pending for the library that is on record in another state folder."""
+    marker = _pending.read(library)
+    if marker is None or os.path.realpath(marker.state) == os.path.realpath(state):
+        return
+    try:
+        if not is_pending(read(marker.state)):
+            return
+        where = f"its record is in {marker.state}"
+    except DhashError:
+        where = f"its record is in {marker.state}, which this user cannot read"
+    raise RefusedError(
+        f"{marker.user} has work pending for this library: {marker.operation} of run {marker.run}, since {marker.since}; {where}",
+        library, f"Run as {marker.user}, or set dhash_state_dir to {os.path.dirname(marker.state)}, so that the service is restarted and"
+        f" verified. If that record is lost, restart the service yourself and remove {_pending.path(library)}.")
 
 
 def note_rehearsal(state: str, result: dict[str, Any]) -> None:

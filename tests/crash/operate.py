@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _hashing, _migration, _settings, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _hashing, _migration, _pending, _settings, _state
 from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback
 
 START = 1_770_000_000  # the clock of all that happens before, s since the epoch
@@ -45,7 +45,8 @@ class Site:
             "to": "latest", "remove_dhash": False, "force": False, "undo": None, "identity": None, "encrypt_to": [], "backup_dir": str(self.backups),
             "output": None, "limit": None, "report": "logs/report.json", "dry_run": False, "threshold": 10, "batch_size": 100,
             "algorithm": "pillow", "media_roots": None, "image_timeout": 30, "max_image_bytes": 1 << 20,
-            "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "parallel": 1, "temp_dir": None}
+            "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "parallel": 1, "temp_dir": None, "ignore_ctime": True,
+            "origin": None, "dependents": []}
         self.state = _state.folder(self.params["state_dir"], str(self.library))
 
     def draw(self, count: int) -> None:
@@ -105,9 +106,9 @@ class Site:
         self._deploy("verified")
 
     def _deploy(self, wanted: str) -> None:
-        changed, _due = library_deploy.foresee(wanted, str(self.library), self.state, [])
+        changed, _due = library_deploy.foresee(wanted, str(self.library), self.state, self.params)
         if changed:
-            library_deploy.carry_out(wanted, str(self.library), self.state, 0, [])
+            library_deploy.carry_out(wanted, str(self.library), self.state, self.params)
 
     def rollback(self, **changes) -> None:
         library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state, _state.new_run())
@@ -138,18 +139,22 @@ class Site:
     def _content(self, path: Path) -> object:
         if path.name == "journal.sqlite":
             with sqlite3.connect(path) as journal:
+                journal.execute("UPDATE images SET ctime_ns = NULL, inode = NULL")  # a restored site has others
                 content = list(journal.iterdump())
+                journal.rollback()
             journal.close()
             return content
         if path.name == "run.json":
             record = _state.read(self.state)
-            return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9]]
+            return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9], record.stopped_at is not None, record.undoes is not None]
+        if path.name.endswith(".pending"):
+            return _pending.read(str(self.library)).operation
         if path.suffix == ".lock":
             return None  # who held it last
         return STAMP.sub("TIME", path.read_bytes().decode("latin-1"))
 
     def temporary_files(self) -> list[str]:
-        return [str(path) for path in self.folder.rglob("*.mobius-dhash.*")]
+        return [str(path) for path in self.folder.rglob("*.mobius-dhash.*") if not path.name.endswith(".pending")]
 
 
 class Operation(NamedTuple):

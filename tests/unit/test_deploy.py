@@ -13,7 +13,7 @@ from datetime import datetime
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _pending, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 OLD, NEW, THEIRS = b"old" * 1000, b"new" * 2000, b"theirs" * 500
@@ -65,7 +65,8 @@ class Host:
         return _deploy.verified(str(self.live), self.state, check)
 
     def files(self):
-        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        marker = os.path.basename(_pending.path(str(self.live)))
+        return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.name != marker}
 
 
 @pytest.fixture

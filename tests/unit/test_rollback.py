@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _deploy, _deployment, _durable, _library, _rollback, _state)
+    _backups, _deploy, _deployment, _durable, _library, _pending, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 
 RUN = "20260131T120000Z-7"
@@ -111,7 +111,7 @@ class Host:
         return [path.read_bytes() for path in sorted(self.folder.glob("library.json.pre-rollback.*"))]
 
     def names(self):
-        return {path.name for path in self.folder.iterdir()} - {"library.json.lock"}
+        return {path.name for path in self.folder.iterdir()} - {"library.json.lock", os.path.basename(_pending.path(str(self.live)))}
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 RECORD = _state.Record(
-    run="20260131T120000Z-7", operation=_state.MIGRATION, phase=_state.PREPARED, library="/srv/library.json",
-    output="/srv/library.dhash.json", kept="/srv/library.json.pre-dhash", old_sha256="0" * 64, new_sha256="1" * 64,
+    run="20260131T120000Z-7", operation=_state.MIGRATION, phase=_state.PREPARED, library="/none/library.json",
+    output="/none/library.dhash.json", kept="/none/library.json.pre-dhash", old_sha256="0" * 64, new_sha256="1" * 64,
     restart_owed=False, settings={"parallel": 2, "media_roots": ["/srv"], "limit": None})
 
 
@@ -84,7 +84,7 @@ def test_a_host_that_has_run_nothing_has_no_record(tmp_path):
     assert _state.read(str(tmp_path / "state")) is None
 
 
-@pytest.mark.parametrize("record", [RECORD, RECORD._replace(phase=_state.DEPLOYED, restart_owed=True, library="/srv/\udcff.json")])
+@pytest.mark.parametrize("record", [RECORD, RECORD._replace(phase=_state.DEPLOYED, restart_owed=True, library="/none/\udcff.json")])
 def test_a_record_is_read_as_it_was_written(tmp_path, record):
     _state.write(str(tmp_path / "state"), record)
     assert _state.read(str(tmp_path / "state")) == record

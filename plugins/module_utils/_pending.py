@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The marker of pending work beside a library, so that a user with another state directory learns of it.
+
+It tells where on which host the record of that work is kept. It is there before the record says that anything is
+pending, and goes after the record says that nothing is.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import time
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Marker(NamedTuple):
+    """The run that has work pending: of which ``user``, with its record in the folder ``state`` of ``host``."""
+
+    host: str
+    state: str
+    user: str
+    run: str
+    operation: str
+    since: str
+
+
+def path(library: str) -> str:
+    """Where the marker of the library at the real path ``library`` lies."""
+    folder, name = os.path.split(library)
+    return os.path.join(folder, f".{name}.mobius-dhash.pending")
+
+
+def read(library: str) -> Marker | None:
+    """The marker of this host; None where there is none that can be read."""
+    try:
+        marker = _records.read(path(library), "the marker of pending work", _parse, lambda _content: "")
+    except DhashError:
+        return None
+    return marker if marker is not None and marker.host == socket.gethostname() else None
+
+
+def _parse(value: dict[str, Any]) -> Marker:
+    return _records.build(Marker, value)
+
+
+def mark(library: str, state: str, run: str, operation: str) -> None:
+    """Put the marker in place, durably, where it is not there yet. Raises ``DhashError``."""
+    if not os.path.isdir(os.path.dirname(library)):
+        return  # with its file system the library is gone, and the record of it has to be written all the same
+    marker = Marker(socket.gethostname(), state, _user(), run, operation, time.strftime(TIME, time.gmtime()))
+    present = read(library)
+    if present is None or present._replace(since=marker.since) != marker:
+        _records.write(path(library), marker._asdict(), mode=0o644)
+
+
+def clear(library: str, state: str) -> None:
+    """Remove the marker, unless another state folder or another host has work pending. Raises ``DhashError``."""
+    present = read(library)
+    if present is not None and present.state == state:
+        _durable.remove(path(library))
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

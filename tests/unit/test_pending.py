@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The marker of pending work beside a library, and what it is to a user with another state directory."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import stat
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _deploy, _pending, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
+
+
+class Host:
+    def __init__(self, folder):
+        self.library = str(folder / "srv" / "library.json")
+        os.mkdir(os.path.dirname(self.library))
+        self.state_dir = str(folder / "states")
+        self.state = _state.folder(self.state_dir, self.library)
+        self.other = str(folder / "other")
+        self.record = _state.Record("20260131T120000Z-7", _state.MIGRATION, _state.PREPARED, self.library, "", "", "0" * 64,
+                                    "1" * 64, False, {})
+
+    @property
+    def marker(self):
+        return _pending.path(self.library)
+
+    def is_now(self, **changes):
+        _state.write(self.state, self.record._replace(**changes))
+
+    def begin(self, state_dir):
+        """What each module does first."""
+        return _arguments.library_and_state({"library": self.library, "state_dir": state_dir})
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+PENDING = [{"restart_owed": True}, {"phase": _state.ANNOUNCED, "restart_owed": True}, {"phase": _state.DEPLOYING},
+           {"phase": _state.DEPLOYED}, {"phase": _state.VERIFIED, "restart_owed": True}]
+
+
+@pytest.mark.parametrize("pending", PENDING)
+def test_pending_work_is_marked_beside_the_library(host, pending):
+    host.is_now(**pending)
+    marker = json.loads(open(host.marker, encoding="utf-8").read())
+    assert (marker["state"], marker["run"], marker["operation"]) == (host.state, host.record.run, "migration")
+    assert stat.S_IMODE(os.stat(host.marker).st_mode) == 0o644
+    host.is_now(phase=_state.VERIFIED, restart_owed=False)
+    assert not os.path.exists(host.marker)
+
+
+@pytest.mark.parametrize("pending", PENDING)
+def test_another_state_directory_is_refused_while_work_is_pending(host, pending):
+    host.is_now(**pending)
+    assert host.begin(host.state_dir) == (host.library, host.state)
+    with pytest.raises(RefusedError) as refused:
+        host.begin(host.other)
+    text = str(refused.value)
+    assert "has work pending for this library: migration of run 20260131T120000Z-7, since 2" in text
+    assert host.state in text and f"set dhash_state_dir to {host.state_dir}" in text
+    host.is_now()
+    host.begin(host.other)
+
+
+def test_a_record_that_cannot_be_read_is_pending_all_the_same(host):
+    host.is_now(restart_owed=True)
+    record = os.path.join(host.state, _state.FILE)
+    os.unlink(record)
+    os.mkdir(record)
+    with pytest.raises(RefusedError, match="which this user cannot read"):
+        host.begin(host.other)
+
+
+def test_a_marker_whose_record_is_gone_is_ignored(host):
+    host.is_now(restart_owed=True)
+    shutil.rmtree(host.state)
+    host.begin(host.other)
+    assert os.path.exists(host.marker)
+
+
+def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
+    with monkeypatch.context() as there:
+        there.setattr(_pending.socket, "gethostname", lambda: "elsewhere")
+        host.is_now(restart_owed=True)
+    host.begin(host.other)
+    _pending.clear(host.library, host.state)
+    assert os.path.exists(host.marker)
+
+
+def test_a_damaged_marker_is_ignored_and_replaced(host):
+    with open(host.marker, "w", encoding="utf-8") as file:
+        file.write("{")
+    host.begin(host.other)
+    host.is_now(restart_owed=True)
+    assert _pending.read(host.library).state == host.state
+
+
+def test_a_library_whose_folder_is_gone_keeps_its_record(host):
+    os.rmdir(os.path.dirname(host.library))
+    host.is_now(restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
+    assert _deploy.started(host.library, host.state, check=False)
+
+
+def test_a_run_killed_at_any_step_leaves_no_pending_work_unmarked(host, killed_at):
+    for number in itertools.count():
+        host.is_now()
+        killed = killed_at(number, lambda: host.is_now(phase=_state.DEPLOYED, restart_owed=True))
+        if _state.is_pending(_state.read(host.state)):
+            assert _pending.read(host.library).state == host.state
+        if not killed:
+            break
+    for number in itertools.count():
+        host.is_now(phase=_state.DEPLOYED, restart_owed=True)
+        killed = killed_at(number, host.is_now)
+        if _state.is_pending(_state.read(host.state)):
+            assert _pending.read(host.library).state == host.state
+        else:
+            host.begin(host.other)
+        if not killed:
+            break
