@@ -2,55 +2,46 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make, list, verify, copy and prune backups of a library.
+"""Make, list, verify, copy and prune the backups of a library.
 
-Beside each lies a ``.sha256`` that ``sha256sum -c`` accepts. An encrypted one (``.age``) has a manifest as well, whose
-digest stands in the same ``.sha256``: it tells without any identity what the clear text is.
+Beside each backup lie its checksum file and its manifest (:mod:`_manifest`). Several libraries of one name may keep
+their backups in one folder: each operation looks only at the backups that belong to its own library.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _library, _manifest, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, from_os_error
 
 STAMP = "%Y%m%dT%H%M%SZ"
 # The second form is what the service's own tools wrote before: 2024-01-15T10-30-00-000Z.
 STAMP_PATTERN = re.compile(r"(\d{8}T\d{6}Z|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z)(\.age)?")
-NOTE, MANIFEST = ".sha256", ".json"  # beside a backup
+PRE_ROLLBACK = ".pre-rollback."
 UNSTABLE_READS = 5
-
-
-class Manifest(NamedTuple):
-    """What the clear text of an encrypted backup is; counts are None where it was no library that could be read."""
-
-    sha256: str
-    size: int
-    images: int | None
-    hashed: int | None
-    recipients: tuple[str, ...]
+OWN, UNKNOWN, FOREIGN = "own", "unknown", "foreign"  # whose a backup is
 
 
 class Backup(NamedTuple):
-    """A backup on disk. ``expected_sha256`` is what its ``.sha256`` file says, None where there is no such file.
+    """A backup on disk. ``expected_sha256`` is what its checksum file says, None if there is no such file.
 
-    ``manifest`` is that of an encrypted backup, None where it is damaged.
+    ``manifest`` is None if there is none, or it is damaged. ``belongs`` is OWN, UNKNOWN or FOREIGN.
     """
 
     path: str
     time: datetime
     size: int
     expected_sha256: str | None
-    manifest: Manifest | None = None
+    manifest: _manifest.Manifest | None = None
+    belongs: str = OWN
 
     @property
     def encrypted(self) -> bool:
@@ -60,6 +51,11 @@ class Backup(NamedTuple):
     def content_sha256(self) -> str | None:
         """The digest of the library in it."""
         return self.manifest and self.manifest.sha256 if self.encrypted else self.expected_sha256
+
+    @property
+    def library(self) -> str | None:
+        """The real path of the library that it was made of, None if it does not say."""
+        return self.manifest and self.manifest.library
 
 
 class Content(NamedTuple):
@@ -71,16 +67,27 @@ class Content(NamedTuple):
     hashed: int | None
 
 
-def find(library: str, backup_dir: str) -> list[Backup]:
-    """All backups of ``library`` in ``backup_dir``, the newest first. Raises ``DhashError``."""
+def find(library: str, backup_dir: str, digests: Collection[str] = ()) -> list[Backup]:
+    """All backups in ``backup_dir`` that have the name of ``library``, the newest first. Raises ``DhashError``.
+
+    A backup belongs to the library that its manifest names. One without a manifest belongs to ``library`` if it lies
+    in the folder of ``library``, or its content is one of ``digests`` (:func:`digests_on_record`).
+    """
     prefix = f"{os.path.basename(library)}.bak."
+    beside_library = os.path.realpath(backup_dir) == os.path.realpath(os.path.dirname(library))
     found = []
     try:
         for entry in os.scandir(backup_dir):
             stamp = STAMP_PATTERN.fullmatch(entry.name[len(prefix):]) if entry.name.startswith(prefix) else None
             moment = stamp and _time_of(stamp.group(1))
             if moment and entry.is_file(follow_symlinks=False):
-                found.append(_with_its_companions(Backup(entry.path, moment, entry.stat().st_size, None)))
+                backup = Backup(entry.path, moment, entry.stat().st_size, _manifest.digest_of_backup(entry.path),
+                                _manifest.read(entry.path))
+                if backup.library is not None:
+                    belongs = OWN if backup.library == library else FOREIGN
+                else:
+                    belongs = OWN if beside_library or backup.content_sha256 in digests else UNKNOWN
+                found.append(backup._replace(belongs=belongs))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -88,11 +95,38 @@ def find(library: str, backup_dir: str) -> list[Backup]:
     return sorted(found, key=lambda backup: (backup.time, backup.path), reverse=True)
 
 
+def find_own(library: str, backup_dir: str, digests: Collection[str] = ()) -> list[Backup]:
+    """The backups that belong to ``library``, the newest first. Raises ``DhashError``."""
+    return [backup for backup in find(library, backup_dir, digests) if backup.belongs == OWN]
+
+
+def digests_on_record(state: str) -> frozenset[str]:
+    """The contents that the last run replaced, and made. Raises ``DhashError``."""
+    record = _state.read(state)
+    return frozenset() if record is None else frozenset({record.old_sha256, record.new_sha256})
+
+
+@contextlib.contextmanager
+def lock(library: str, folders: Sequence[str], run: str, timeout: float) -> Iterator[None]:
+    """Make ``folders`` and lock them for backups that have the name of ``library``. Call it with the library's lock held.
+
+    Raises ``DhashError``.
+    """
+    beside = os.path.realpath(os.path.dirname(library))
+    with contextlib.ExitStack() as stack:
+        for place, folder in {os.path.realpath(folder): folder for folder in folders}.items():
+            _durable.make_folder(folder)
+            if place != beside:  # that one the library's own lock covers
+                stack.enter_context(_durable.lock(os.path.join(folder, os.path.basename(library)), "backup", run, timeout,
+                                                  "the backup folder", like=folder))
+        yield
+
+
 def examine(backup: Backup) -> Content:
     """Read a backup from the disk: its digest and what it holds. Never raises for what is wrong with the backup."""
     if backup.encrypted:
         images, hashed = backup.manifest[2:4] if backup.manifest else (None, None)
-        problem = None if is_good(backup) else "it, its manifest or its .sha256 file is missing or damaged"
+        problem = None if is_good(backup) else "the backup, its manifest or its .sha256 file is missing or damaged"
         return Content(problem is None, problem, images, hashed)
     try:
         library, digest = _library.read(backup.path)
@@ -117,40 +151,36 @@ def is_good(backup: Backup) -> bool:
         return False
 
 
-def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str] = ()) -> Backup | None:
-    """The newest good backup whose clear text has this SHA-256, encrypted to just these ``recipients`` or not at all."""
-    for backup in find(library, backup_dir):
+def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str] = (),
+            digests: Collection[str] = ()) -> Backup | None:
+    """The newest good backup of ``library`` whose clear text has this SHA-256, encrypted to just these ``recipients``."""
+    for backup in find_own(library, backup_dir, digests):
         readers = backup.manifest.recipients if backup.manifest else ()
         if backup.content_sha256 == digest and set(readers) == set(recipients) and is_good(backup):
             return backup
     return None
 
 
-def make(library: str, backup_dir: str, recipients: Sequence[str] = ()) -> tuple[Backup, bool]:
-    """A good backup of what ``library`` holds now, and whether it had to be made. Call it with the lock held.
+def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
+         digests: Collection[str] = ()) -> tuple[Backup, bool]:
+    """A good backup of what ``library`` holds now, and whether it had to be made. Call it with the locks held.
 
-    It has mode 0600 and the library's owner, and is read back from the disk. What vouches for it is there before it,
-    so that no kill leaves a backup without. Encrypted to ``recipients``, if any. Raises ``DhashError``.
+    It has mode 0600 and the library's owner, and is read back from the disk. Its checksum file and its manifest are
+    written first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any. Raises
+    ``DhashError``.
     """
     _remove_leftovers(library, backup_dir)
     try:
         for _attempt in range(UNSTABLE_READS):
             digest = _durable.sha256_of_file(library)
-            present = holding(library, backup_dir, digest, recipients)
+            present = holding(library, backup_dir, digest, recipients, digests)
             if present:
                 return present, False
-            _durable.make_folder(backup_dir)
-            prefix = name_of(library, backup_dir, "")
-            if recipients:
-                content = _durable.read(library)
-                if hashlib.sha256(content).hexdigest() == digest:
-                    return _encrypt(content, free_name(prefix, _age.SUFFIX), recipients, library), True
-                continue
-            path = free_name(prefix)
-            _durable.write(f"{path}{NOTE}", [_note_line(digest, path)], mode=0o600)
-            if _durable.copy(library, path, mode=0o600, owner_of=library) == digest:
-                return Backup(path, _time_of(path[len(prefix):]), _durable.size_of_file(path), digest), True
-            _durable.remove(path)  # a writer changed the library in between
+            content = _durable.read(library)
+            if hashlib.sha256(content).hexdigest() == digest:
+                _durable.make_folder(backup_dir)
+                path = free_name(name_of(library, backup_dir, ""), _age.SUFFIX if recipients else "")
+                return _write(content, path, recipients, library, source=library), True
     finally:
         _remove_leftovers(library, backup_dir)
     raise DhashError("it changes faster than it can be copied", library, "Stop what writes it, then run again.")
@@ -158,7 +188,7 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = ()) -> tuple
 
 def safety_copies(library: str) -> list[str]:
     """What rollbacks have replaced, as far as it is not encrypted."""
-    folder, prefix = os.path.dirname(library), f"{os.path.basename(library)}.pre-rollback."
+    folder, prefix = os.path.dirname(library), f"{os.path.basename(library)}{PRE_ROLLBACK}"
     try:
         names = [name for name in os.listdir(folder) if name.startswith(prefix)]
     except OSError as error:
@@ -168,8 +198,9 @@ def safety_copies(library: str) -> list[str]:
 
 
 def encrypt_in_place(path: str, recipients: Sequence[str]) -> None:
-    """Replace the file ``path`` by an encrypted one, with its manifest and digest. Raises ``DhashError``."""
-    _encrypt(_durable.read(path), f"{path}{_age.SUFFIX}", recipients, path)
+    """Replace the safety copy ``path`` by an encrypted one, with its manifest and checksum. Raises ``DhashError``."""
+    library = path.rpartition(PRE_ROLLBACK)[0]
+    _write(_durable.read(path), f"{path}{_age.SUFFIX}", recipients, library, source=path)
     _durable.remove(path)
 
 
@@ -184,35 +215,48 @@ def clear_text(backup: Backup, identity: str | None) -> bytes:
     return _age.decrypt(backup.path, identity)
 
 
-def is_copied(backup: Backup, folder: str) -> bool:
-    """Whether ``folder`` holds a good copy of ``backup``."""
-    target = os.path.join(folder, os.path.basename(backup.path))
-    return is_good(_with_its_companions(backup._replace(path=target)))
+def find_copy(backup: Backup, library: str, folder: str) -> Backup | None:
+    """A good copy of ``backup`` in ``folder``, None if there is none. Raises ``DhashError``."""
+    for other in find(library, folder):
+        if other.belongs != FOREIGN and other.expected_sha256 == backup.expected_sha256 and is_good(other):
+            return other
+    return None
 
 
-def copy_to(backup: Backup, folder: str) -> None:
-    """Copy ``backup`` and what vouches for it to ``folder``, where it is read back. Raises ``DhashError``."""
+def copy_to(backup: Backup, library: str, folder: str) -> None:
+    """Copy ``backup`` with its checksum and its manifest to ``folder``, where it is read back. Raises ``DhashError``.
+
+    The copy gets the name of the next free second if another backup has its name there.
+    """
     _durable.make_folder(folder)
     target = os.path.join(folder, os.path.basename(backup.path))
-    for suffix in (*_companions(backup), ""):
+    damaged = [other.path for other in find(library, folder) if other.belongs == OWN and not is_good(other)]
+    if _durable.exists(target) and target not in damaged:
+        target = free_name(name_of(library, folder, ""), _age.SUFFIX if backup.encrypted else "", backup.time.timestamp())
+    manifest_digest = _manifest.digest_of_manifest(backup.path)
+    _manifest.write_checksums(target, backup.expected_sha256, manifest_digest, owner_of=backup.path)
+    for suffix in ([_manifest.MANIFEST] if manifest_digest else []) + [""]:
         digest = _durable.copy(f"{backup.path}{suffix}", f"{target}{suffix}", owner_of=backup.path)
     if digest != backup.expected_sha256:
         raise DhashError("it is damaged, and so is its copy", backup.path, "Check the disk, then run again.")
 
 
-def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime) -> list[Backup]:
+def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str] = (),
+                coming: int = 0) -> list[Backup]:
     """Which of ``backups`` (newest first) go: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
 
-    Only good backups count and only good backups go, so that the last good one always stays.
+    Only good backups count and only good backups go, so that the last good one always stays. A backup whose content is
+    one of ``relied_on`` (digests) stays too. ``coming``: how many newer ones are about to be made.
     """
     oldest_kept = now - timedelta(days=keep_days)
+    keep = max(keep, 1) - coming
     good = [backup for backup in backups if backup.expected_sha256 is not None]
-    candidates = [backup for backup in good[max(keep, 1):] if backup.time < oldest_kept]
+    candidates = [backup for backup in good[keep:] if backup.time < oldest_kept and backup.content_sha256 not in relied_on]
     if not candidates:
         return []
     verified, kept = 0, set()
     for backup in good:
-        if verified >= max(keep, 1):
+        if verified >= keep:
             break
         if is_good(backup):
             verified += 1
@@ -221,10 +265,16 @@ def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime)
 
 
 def prune(backups: list[Backup]) -> None:
-    """Remove ``backups``, each before what vouches for it. Raises ``DhashError``."""
+    """Remove ``backups``, each before its manifest and its checksum file. Raises ``DhashError``."""
     for backup in backups:
-        for suffix in ("", *_companions(backup)):
-            _durable.remove(f"{backup.path}{suffix}")
+        for path in reversed(files_of(backup)):
+            _durable.remove(path)
+
+
+def files_of(backup: Backup) -> list[str]:
+    """The paths of ``backup``, its checksum file first and the backup itself last."""
+    has_manifest = backup.encrypted or _manifest.digest_of_manifest(backup.path) is not None
+    return [f"{backup.path}{suffix}" for suffix in (_manifest.CHECKSUM, *([_manifest.MANIFEST] if has_manifest else []), "")]
 
 
 def name_of(library: str, backup_dir: str, stamp: str) -> str:
@@ -233,22 +283,29 @@ def name_of(library: str, backup_dir: str, stamp: str) -> str:
 
 
 def _remove_leftovers(library: str, backup_dir: str) -> None:
-    """Remove what a backup or a pruning left that was cut short: half a backup, and what vouches for none."""
-    prefix = os.path.join(backup_dir, f"{os.path.basename(library)}.bak.")
+    """Remove what an interrupted backup or pruning left: half a backup, a checksum file or a manifest without one."""
+    prefix = name_of(library, backup_dir, "")
     _durable.remove_leftovers(prefix)
     with contextlib.suppress(OSError):
         names = set(os.listdir(backup_dir))
         for name in names:
             path, suffix = os.path.splitext(os.path.join(backup_dir, name))
             stamp = STAMP_PATTERN.fullmatch(path[len(prefix):]) if path.startswith(prefix) else None
-            vouches = stamp and (suffix == NOTE or suffix == MANIFEST and stamp.group(2))
-            if vouches and os.path.basename(path) not in names:
+            if stamp is None or os.path.basename(path) in names:
+                continue
+            if suffix == _manifest.CHECKSUM:
+                if _manifest.digest_of_manifest(path):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{path}{_manifest.MANIFEST}")
                 os.unlink(f"{path}{suffix}")
+            elif suffix == _manifest.MANIFEST and stamp.group(2):  # earlier versions removed the checksum file first
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{path}{suffix}")
 
 
-def free_name(prefix: str, suffix: str = "") -> str:
+def free_name(prefix: str, suffix: str = "", moment: float | None = None) -> str:
     """``prefix``, the time, or the next second at which there is no such file, and ``suffix``. Raises ``DhashError``."""
-    moment = int(time.time())
+    moment = int(time.time() if moment is None else moment)
     while True:
         path = f"{prefix}{time.strftime(STAMP, time.gmtime(moment))}{suffix}"
         if not _durable.exists(path):
@@ -264,54 +321,17 @@ def _time_of(stamp: str) -> datetime | None:
     return None
 
 
-def _with_its_companions(backup: Backup) -> Backup:
-    """``backup`` with what the files beside it say of it."""
-    manifest = _read_manifest(backup.path) if backup.encrypted else None
-    return backup._replace(expected_sha256=_noted_digest(backup.path), manifest=manifest)
-
-
-def _companions(backup: Backup) -> tuple[str, ...]:
-    return (NOTE, MANIFEST) if backup.encrypted else (NOTE,)
-
-
-def _encrypt(content: bytes, path: str, recipients: Sequence[str], owner_of: str) -> Backup:
-    """Write ``content`` to ``path``, encrypted, its manifest and its digest before it."""
-    encrypted = _age.encrypt(content, recipients)
+def _write(content: bytes, path: str, recipients: Sequence[str], library: str, source: str) -> Backup:
+    """Write ``content``, which was read from ``source``, to ``path``: checksum file, manifest, backup, in this order."""
     try:
-        counts = _library.counts(_library.parse(content, owner_of).value)
+        counts = _library.counts(_library.parse(content, source).value)
     except LibraryError:
         counts = {"images": None, "hashed": None}
-    manifest = Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
-                        tuple(recipients))
-    text = (json.dumps(manifest._asdict(), indent=2) + "\n").encode()
-    digest = hashlib.sha256(encrypted).hexdigest()
-    note = _note_line(digest, path) + _note_line(hashlib.sha256(text).hexdigest(), f"{path}{MANIFEST}")
-    _durable.write(f"{path}{NOTE}", [note])
-    _durable.write(f"{path}{MANIFEST}", [text], owner_of=owner_of)
-    _durable.write(path, [encrypted], owner_of=owner_of)
-    return Backup(path, _time_of(path[:-len(_age.SUFFIX)].rpartition(".")[2]), len(encrypted), digest, manifest)
-
-
-def _note_line(digest: str, path: str) -> bytes:
-    return os.fsencode(f"{digest}  {os.path.basename(path)}\n")
-
-
-def _noted_digest(path: str, line: int = 0) -> str | None:
-    try:
-        with open(f"{path}{NOTE}", encoding="utf-8", errors="replace") as file:
-            noted = re.match(r"([0-9a-f]{64})\s", file.read(8192).split("\n")[line])
-    except (OSError, IndexError):
-        return None
-    return noted and noted.group(1)
-
-
-def _read_manifest(path: str) -> Manifest | None:
-    """The manifest of the encrypted backup ``path``, None where its digest does not hold."""
-    try:
-        content = _durable.read(f"{path}{MANIFEST}")
-        if hashlib.sha256(content).hexdigest() != _noted_digest(path, line=1):
-            return None
-        fields = json.loads(content)
-        return Manifest(**{**fields, "recipients": tuple(fields["recipients"])})
-    except (DhashError, ValueError, TypeError, KeyError):
-        return None
+    manifest = _manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
+                                  tuple(recipients), library, _durable.metadata(source))
+    stored = _age.encrypt(content, recipients) if recipients else content
+    digest = hashlib.sha256(stored).hexdigest()
+    _manifest.write(path, digest, manifest, owner_of=source)
+    _durable.write(path, [stored], owner_of=source)
+    stamp = os.path.basename(path).removesuffix(_age.SUFFIX).rpartition(".")[2]
+    return Backup(path, _time_of(stamp), len(stored), digest, manifest)

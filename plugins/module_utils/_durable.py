@@ -146,16 +146,17 @@ def remove_leftovers(prefix: str) -> None:
 
 
 def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int = 0o600,
-          owner_of: str | None = None) -> str:
+          owner_of: str | None = None, noted: dict[str, Any] | None = None) -> str:
     """Put the bytes of ``chunks`` at ``path`` in one step that outlasts a loss of power; returns their SHA-256.
 
     The file gets the metadata of ``like`` (a path: mode, owner, ACL, extended attributes, security label) or,
-    without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. Raises ``DhashError``, leaving
+    without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. ``noted`` is what :func:`metadata`
+    read from a file that is gone: the new one gets as much of it as the user may give. Raises ``DhashError``, leaving
     ``path`` as it was.
     """
     temporary = temporary_name(path)
     try:
-        digest = _write_temporary(temporary, path, chunks, like, mode, owner_of)
+        digest = _write_temporary(temporary, path, chunks, like, mode, owner_of, noted)
         os.rename(temporary, path)
         sync_folder(os.path.dirname(path))
     except OSError as error:
@@ -216,7 +217,7 @@ def _sync_names_of(path: str) -> None:
         raise from_os_error(error, "make its new name last", path) from error
 
 
-def _write_temporary(temporary, path, chunks, like, mode, owner_of) -> str:
+def _write_temporary(temporary, path, chunks, like, mode, owner_of, noted) -> str:
     _remove_where_possible(temporary)  # of a run that was killed
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(temporary, flags, 0o600), "wb") as file:
@@ -227,6 +228,8 @@ def _write_temporary(temporary, path, chunks, like, mode, owner_of) -> str:
         file.flush()
         if like is not None:
             _copy_metadata(like, file.fileno())
+        elif noted is not None:
+            _give_metadata_where_allowed(noted, file.fileno())
         else:
             if owner_of is not None:
                 _give_owner_where_allowed(owner_of, file.fileno())
@@ -257,11 +260,12 @@ def _remove_where_possible(path: str) -> None:
 
 @contextlib.contextmanager
 def lock(path: str, operation: str, run: str, timeout: float, what: str = "the library",
-         next_step: str = WAIT_LONGER) -> Iterator[None]:
+         next_step: str = WAIT_LONGER, like: str | None = None) -> Iterator[None]:
     """Hold the one lock on ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
 
     Waits ``timeout`` seconds at most for another holder, then raises ``LockedError`` that says who holds ``what``, as
-    messages call it. A dead holder's lock is free by itself.
+    messages call it. A dead holder's lock is free by itself. The lock file is for those who may change ``path`` or, if
+    there is nothing at ``path``, ``like``.
     """
     lock_path = f"{path}.lock"
     try:
@@ -271,8 +275,9 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
     try:
         # Whoever may change the library may lock it, whichever user made the lock file.
         with contextlib.suppress(OSError):
-            _give_owner_where_allowed(path, descriptor)
-            os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode) & 0o666 | 0o600)
+            owner = like if like is not None and not exists(path) else path
+            _give_owner_where_allowed(owner, descriptor)
+            os.fchmod(descriptor, stat.S_IMODE(os.stat(owner).st_mode) & 0o666 | 0o600)
         _acquire(descriptor, lock_path, timeout, what, next_step)
         holder = {"operation": operation, "run": run, "process": os.getpid(), "host": socket.gethostname(),
                   "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}
@@ -386,6 +391,15 @@ def _give_owner_where_allowed(source: str, descriptor: int) -> None:
     wanted = os.stat(source)
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+
+
+def _give_metadata_where_allowed(noted: dict[str, Any], descriptor: int) -> None:
+    with contextlib.suppress(PermissionError):
+        os.fchown(descriptor, noted["uid"], noted["gid"])
+    for name, value in noted["xattrs"].items():
+        with contextlib.suppress(OSError):
+            os.setxattr(descriptor, name, base64.b64decode(value))
+    os.fchmod(descriptor, noted["mode"])
 
 
 def _drop_from_page_cache(descriptor: int) -> None:

@@ -111,16 +111,18 @@ def diff(library: str, result: dict) -> dict:
             "after": "".join(f"{key}: {text}\n" for key, text in after.items()) + f"{fields}\n"}
 
 
-def rollback_lines(library: str, way: _rollback.Way) -> list[str]:
-    """What a rollback restores from where, in a few lines."""
+def rollback_lines(library: str, way: _rollback.Way, kept: str | None) -> list[str]:
+    """What a rollback restores from where, what is lost by it, and where what it replaces is kept, in a few lines."""
     counts = _library.counts(way.content.value)
     source = EDITED[way.operation] if way.source is None else printable(way.source)
     return [
         "Rollback Report",
         f"Library: {printable(library)}",
         f"Restored from: {source}",
-        f"Images: {counts['images']}, images lost by it: {way.gained}",
+        f"Images: {counts['images']}",
         f"Images with DHash after rollback: {counts['hashed']}",
+        f"Lost by it: {way.losses}",
+        f"The replaced library is kept as: {printable(kept) if kept else 'nothing, there was none'}",
     ]
 
 

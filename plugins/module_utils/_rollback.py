@@ -9,14 +9,14 @@ docs/operations.md states the rules.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _durable, _library, _review_removal, _state, _unfinished)
+    _backups, _durable, _library, _losses, _review_removal, _state, _unfinished)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, RefusedError, printable)
 
@@ -40,9 +40,11 @@ class Wish(NamedTuple):
 class Way(NamedTuple):
     """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
 
-    ``content`` is the library that the live one becomes, ``text`` its bytes, ``gained`` how many images the live one
-    has that it lacks; ``due`` whether the live library is anything else yet; ``locked`` whether what should have been
-    restored is there in encrypted backups alone, which nothing was given to open.
+    ``content`` is the library that the live one becomes, ``text`` its bytes, ``losses`` what the live one has that it
+    lacks; ``due`` whether the live library is anything else yet; ``locked`` whether what should have been restored is
+    there in encrypted backups alone, which nothing was given to open. ``undo`` is the operation that a rescue takes
+    back, None for a rollback that an operator asked for. ``metadata`` is that of the library which ``source`` was made
+    of (:func:`_durable.metadata`), if it is known.
     """
 
     operation: str
@@ -50,19 +52,21 @@ class Way(NamedTuple):
     content: _library.Library
     text: bytes
     sha256: str
-    gained: int
+    losses: _losses.Losses
     due: bool
     locked: bool = False
+    undo: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
-    """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose images."""
+    """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
     _unfinished.require_finished(library, state, _unfinished.WAYS_BACK)
     if wish.remove_dhash:
         return _without_dhash(library)
-    found = _backups.find(library, backup_dir)
+    found = _backups.find(library, backup_dir, _backups.digests_on_record(state))
     way = (_restore_latest(library, state, found, wish.identity) if wish.backup == LATEST
-           else _restore_named(library, wish.backup, found, wish.identity))
+           else _restore_named(library, wish, found))
     _refuse_loss(library, way, wish.force)
     return way
 
@@ -81,20 +85,24 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identi
                            "Look at it, and roll back by hand if need be.")
     if record.phase in (_state.PREPARED, _state.ANNOUNCED):
         return None
-    live = _durable.sha256_of_file(library)
+    live = _durable.sha256_of_file(library) if _durable.exists(library) else None
     if live == record.old_sha256:
         return None
-    if live != new_sha256:
-        return _keeping_later_edits(library, record)
-    found = _backups.find(library, backup_dir)
-    for source in (record.kept, *(backup.path for backup in found)):
-        if _durable.exists(source) and _durable.sha256_of_file(source) == record.old_sha256:
-            return _restore(library, source, _durable.read(source), record.old_sha256)
-    encrypted = [backup for backup in found
-                 if backup.encrypted and backup.content_sha256 == record.old_sha256 and _backups.is_good(backup)]
-    if encrypted and identity:
-        return _restore_backup(library, encrypted[0], found, identity)
-    return _keeping_later_edits(library, record)._replace(locked=bool(encrypted))
+    if live not in (None, new_sha256):
+        with contextlib.suppress(LibraryError):  # a broken library has no edits that could be kept
+            return _keeping_later_edits(library, record.operation)
+    return _restore_replaced(library, state, backup_dir, record, identity)._replace(undo=record.operation)
+
+
+def _restore_replaced(library: str, state: str, backup_dir: str, record: _state.Record, identity: str | None) -> Way:
+    found = _backups.find_own(library, backup_dir, _backups.digests_on_record(state))
+    if _durable.exists(record.kept) and _durable.sha256_of_file(record.kept) == record.old_sha256:
+        return _restore_kept(library, record.kept, record.old_sha256)
+    holding = [backup for backup in found if backup.content_sha256 == record.old_sha256 and _backups.is_good(backup)]
+    for backup in holding:
+        if identity or not backup.encrypted:
+            return _restore_backup(library, backup, found, identity)
+    return _keeping_later_edits(library, record.operation)._replace(locked=bool(holding))
 
 
 def is_prepared(library: str, state: str, way: Way) -> bool:
@@ -120,19 +128,19 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
 
     Where there is no live library at all, it is put in place at once. Call it with the lock held. Raises ``DhashError``.
     """
-    _durable.remove_leftovers(f"{library}.pre-rollback.")
+    _durable.remove_leftovers(f"{library}{_backups.PRE_ROLLBACK}")
     if is_prepared(library, state, way):
         return False
     last = _state.read(state)
     record = _state.Record(
         run, way.operation, _state.PREPARED, library, f"{library}.rollback",
-        _backups.free_name(f"{library}.pre-rollback."), "", way.sha256, True,
-        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force},
+        _backups.free_name(f"{library}{_backups.PRE_ROLLBACK}"), "", way.sha256, True,
+        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo},
         stopped_at=last and last.stopped_at, dependents=last.dependents if last else [], undoes=undoes,
-        metadata=last and last.metadata, origin=origin)
+        metadata=(last and last.metadata) or way.metadata, origin=origin)
     if not _durable.exists(library):
         _state.write(state, record._replace(phase=_state.ANNOUNCED))
-        _durable.write(library, [way.text], mode=0o640, owner_of=way.source)
+        _durable.write(library, [way.text], mode=0o640, owner_of=way.source, noted=record.metadata)
         _state.write(state, record._replace(phase=_state.DEPLOYED))
         _unfinished.withdraw(last, record)
         return True
@@ -152,6 +160,8 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
     _durable.remove(record.kept)  # not of what will be replaced
     if record.operation == _state.REMOVE_DHASH:
         way = _without_dhash(record.library)
+    elif settings.get("undo"):  # what came since is kept, as where the rescue finds it at once
+        way = _keeping_later_edits(record.library, settings["undo"])
     else:
         prepared = _durable.read(record.output)  # the backup itself may be encrypted, and no identity at hand
         way = _restore(record.library, settings["source"], prepared, settings["sha256"])
@@ -160,22 +170,30 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
 
 
 def _refuse_loss(library: str, way: Way, force: bool) -> None:
-    if way.gained and not force:
+    if any(way.losses) and not force:
         raise RefusedError(
-            f"it has {way.gained} images that {os.path.basename(way.source)} has not: restoring that would lose them",
-            library, "Take only the hashes out (dhash_rollback_remove_dhash), or set dhash_rollback_force to lose them.")
+            f"restoring {os.path.basename(way.source)} would lose what was added or changed since: {way.losses}", library,
+            "Take only the hashes out and keep everything else (dhash_rollback_remove_dhash), or set dhash_rollback_force: the"
+            f" live library is then kept as {os.path.basename(library)}{_backups.PRE_ROLLBACK}<time>.")
 
 
-def _restore_named(library: str, wanted: str, found: list[_backups.Backup], identity: str | None) -> Way:
-    named = [backup for backup in found if wanted in (backup.path, os.path.basename(backup.path))]
+def _restore_named(library: str, wish: Wish, found: list[_backups.Backup]) -> Way:
+    named = [backup for backup in found if wish.backup in (backup.path, os.path.basename(backup.path))]
     if not named:
-        raise DhashError(f"there is no backup {printable(wanted)} of it", library, _offer(found))
-    return _restore_backup(library, named[0], found, identity)
+        raise DhashError(f"there is no backup {printable(wish.backup)} of it", library, _offer(found))
+    backup = named[0]
+    if backup.belongs != _backups.OWN and not wish.force:
+        whose = ("it has no manifest, so the library that it was made of is unknown" if backup.library is None
+                 else f"it is a backup of another library, {printable(backup.library)}")
+        raise RefusedError(f"{whose}: it is not restored into {printable(library)}", backup.path,
+                           f"{_offer(found)} To restore it all the same, set dhash_rollback_force.")
+    return _restore_backup(library, backup, found, wish.identity)
 
 
 def _restore_latest(library: str, state: str, found: list[_backups.Backup], identity: str | None) -> Way:
     """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
     record = _state.read(state)
+    own = [backup for backup in found if backup.belongs == _backups.OWN]
     target = None
     if record and record.operation in PUT_IN_PLACE and record.phase in (_state.DEPLOYING, _state.DEPLOYED,
                                                                         _state.VERIFIED):
@@ -183,17 +201,17 @@ def _restore_latest(library: str, state: str, found: list[_backups.Backup], iden
     elif record and record.operation == _state.RESTORE:
         target = record.new_sha256
     if target is None:
-        for backup in found:
+        for backup in own:
             content = _backups.examine(backup)
             if content.good and content.hashed == 0:
                 return _restore_backup(library, backup, found, identity)
         raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(found))
-    claiming = [backup for backup in found if backup.content_sha256 == target]
+    claiming = [backup for backup in own if backup.content_sha256 == target]
     for backup in claiming:
         if _backups.is_good(backup) and (identity or not backup.encrypted):
             return _restore_backup(library, backup, found, identity)
     if _durable.exists(record.kept) and _durable.sha256_of_file(record.kept) == target:
-        return _restore(library, record.kept, _durable.read(record.kept), target)
+        return _restore_kept(library, record.kept, target)
     if claiming:
         return _restore_backup(library, claiming[0], found, identity)  # which says why it cannot be
     raise DhashError("there is no backup of what the last deploy replaced", library, _offer(found))
@@ -201,7 +219,12 @@ def _restore_latest(library: str, state: str, found: list[_backups.Backup], iden
 
 def _restore_backup(library: str, backup: _backups.Backup, found: list[_backups.Backup], identity: str | None) -> Way:
     _require_good(backup, found)
-    return _restore(library, backup.path, _backups.clear_text(backup, identity), backup.content_sha256)
+    way = _restore(library, backup.path, _backups.clear_text(backup, identity), backup.content_sha256)
+    return way._replace(metadata=backup.manifest and backup.manifest.metadata)
+
+
+def _restore_kept(library: str, kept: str, expected: str) -> Way:
+    return _restore(library, kept, _durable.read(kept), expected)._replace(metadata=_durable.metadata(kept))
 
 
 def _require_good(backup: _backups.Backup, found: list[_backups.Backup]) -> None:
@@ -212,10 +235,14 @@ def _require_good(backup: _backups.Backup, found: list[_backups.Backup]) -> None
 
 
 def _offer(found: list[_backups.Backup]) -> str:
-    good = next((backup for backup in found if _backups.is_good(backup)), None)
-    if good is None:
-        return "There is no good backup; only the hashes can be taken out (dhash_rollback_remove_dhash)."
-    return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
+    own = [backup for backup in found if backup.belongs == _backups.OWN]
+    good = next((backup for backup in own if _backups.is_good(backup)), None)
+    if good is not None:
+        return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
+    others = len(found) - len(own)
+    also = (f" The folder has {others} more that are not known to be of this library: name one (dhash_rollback_to) and set"
+            " dhash_rollback_force to restore it." if others else "")
+    return f"There is no good backup; only the hashes can be taken out (dhash_rollback_remove_dhash).{also}"
 
 
 def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
@@ -225,19 +252,21 @@ def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
     content = _library.parse(text, source)
     try:
         live, live_digest = _library.read(library)
-        gained = sum((_paths(live) - _paths(content)).values())
+        losses = _losses.NONE if live_digest == digest else _losses.find(live.value, content.value)
     except LibraryError:  # a broken library is what is rolled back from
-        live_digest, gained = None, 0
-    return Way(_state.RESTORE, source, content, text, digest, gained, live_digest != digest)
+        live_digest, losses = None, _losses.NONE
+    return Way(_state.RESTORE, source, content, text, digest, losses, live_digest != digest)
 
 
-def _keeping_later_edits(library: str, record: _state.Record) -> Way:
-    if record.operation == _state.MIGRATION:
-        return _without_dhash(library)
-    if record.operation == _state.REVIEW_IMPORT:
-        return _edited(library, _state.REVIEW_REVERSAL, lambda value: _review_removal.put_back(value) or value)
-    raise DhashError("it was edited since a review was taken back, so it was left as it is", library,
-                     "Look at it, and import the review again if need be.")
+def _keeping_later_edits(library: str, operation: str) -> Way:
+    if operation == _state.MIGRATION:
+        way = _without_dhash(library)
+    elif operation == _state.REVIEW_IMPORT:
+        way = _edited(library, _state.REVIEW_REVERSAL, lambda value: _review_removal.put_back(value) or value)
+    else:
+        raise DhashError("it was edited since a review was taken back, so it was left as it is", library,
+                         "Look at it, and import the review again if need be.")
+    return way._replace(undo=operation)
 
 
 def _without_dhash(library: str) -> Way:
@@ -249,9 +278,5 @@ def _edited(library: str, operation: str, edit: Callable[[dict[str, Any]], dict[
     content = live._replace(value=edit(live.value))
     text = _library.serialize(content)
     if text == _library.serialize(live):
-        return Way(operation, None, content, text, digest, 0, False)
-    return Way(operation, None, content, text, hashlib.sha256(text).hexdigest(), 0, True)
-
-
-def _paths(library: _library.Library) -> Counter[Any]:
-    return Counter(image["path"] for image in library.value["images"])
+        return Way(operation, None, content, text, digest, _losses.NONE, False)
+    return Way(operation, None, content, text, hashlib.sha256(text).hexdigest(), _losses.NONE, True)

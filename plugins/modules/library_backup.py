@@ -12,11 +12,15 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Copies a C(library.json) to C(library.json.bak.YYYYMMDDTHHMMSSZ) with mode 0600 and the library's owner, reads the
-    copy back from the disk, and vouches for it with a C(.sha256) file that C(sha256sum -c) accepts.
+  - Copies a C(library.json) to C(library.json.bak.YYYYMMDDTHHMMSSZ) with mode 0600 and the library's owner, and reads the
+    copy back from the disk. Beside it lie a C(.sha256) file that C(sha256sum --check) accepts, and a manifest (C(.json))
+    with the real path of the library, its mode and owner, its digest and its counts.
   - Content of which there is a good backup is not backed up again.
-  - Old backups go when they are neither among the O(keep) newest good ones nor younger than O(keep_days).
-    The last good one always stays, and so does every backup whose digest does not hold.
+  - Old backups are removed when they are neither among the O(keep) newest good ones nor younger than O(keep_days).
+    The last good one is never removed, nor is a backup whose digest does not match, the backup of the current content, or
+    the backup of what the last deploy replaced.
+  - Several libraries of one name can share a folder for backups. Only the backups of the same library count, and only
+    they are removed. The folder is locked while a backup is made or removed (C(library.json.lock) in it).
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -30,15 +34,15 @@ options:
   encrypt_to:
     description:
       - The recipients that a backup is encrypted to with C(age), as C(age1…) or as ssh public keys. Each of them can decrypt it.
-      - The backup's name ends in C(.age) then. Its C(.sha256) file covers the encrypted file, and a small manifest beside it
-        (C(.age.json)) tells the digest and the counts of the clear text.
+      - The backup's name ends in C(.age) then. Its C(.sha256) file covers the encrypted file; its manifest has the digest and
+        the counts of the clear text.
     type: list
     elements: str
     default: []
   copy_dir:
     description:
       - A second folder, on another disk or another machine's share, that gets a copy of the backup, read back there.
-      - It is pruned as O(backup_dir) is. Hosts that share it need a folder each.
+      - Old copies are removed from it by the same rules as from O(backup_dir). Hosts that share it need a folder each.
     type: path
   keep:
     description: How many good backups are kept whatever their age.
@@ -82,6 +86,17 @@ backup_sha256:
   description: The digest of the backup's file, as its C(.sha256) file has it; none in check mode where it is yet to be made.
   returned: success
   type: str
+files:
+  description:
+    - The paths of the C(.sha256) file, the manifest and the backup, the backup last. A backup that was made before manifests
+      were written has none. In check mode, if the backup is yet to be made, the list has only the backup.
+  returned: success
+  type: list
+  elements: str
+real_path:
+  description: The path of the library's real file.
+  returned: success
+  type: str
 created:
   description: Whether that backup had to be made.
   returned: success
@@ -101,37 +116,42 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _b
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
-def too_many(library, folder, params):
-    """The backups in a folder that are to go."""
-    return _backups.superfluous(_backups.find(library, folder), params["keep"], params["keep_days"], datetime.now(timezone.utc))
+def expired(library, folder, params, digests, live, coming=0):
+    """The backups of the library in a folder that are to be removed."""
+    return _backups.superfluous(_backups.find_own(library, folder, digests), params["keep"], params["keep_days"],
+                                datetime.now(timezone.utc), {live, *digests}, coming)
 
 
-def plan(library, folders, params):
+def plan(library, state, folders, params):
+    digests = _backups.digests_on_record(state)
     digest = _durable.sha256_of_file(library)
-    present = _backups.holding(library, folders[0], digest, params["encrypt_to"])
+    present = _backups.holding(library, folders[0], digest, params["encrypt_to"], digests)
+    missing = [not present, *(not present or not _backups.find_copy(present, library, folder) for folder in folders[1:])]
     stamp = "YYYYMMDDTHHMMSSZ.age" if params["encrypt_to"] else "YYYYMMDDTHHMMSSZ"
     path = present.path if present else _backups.name_of(library, folders[0], stamp)
-    return {"sha256": digest, "backup": path, "created": present is None,
-            "backup_sha256": present and present.expected_sha256,
-            "copied": any(not present or not _backups.is_copied(present, folder) for folder in folders[1:]),
-            "pruned": [backup.path for folder in folders for backup in too_many(library, folder, params)]}
+    return {"sha256": digest, "backup": path, "created": missing[0], "copied": any(missing[1:]), "real_path": library,
+            "backup_sha256": present and present.expected_sha256, "files": _backups.files_of(present) if present else [path],
+            "pruned": [backup.path for folder, is_missing in zip(folders, missing)
+                       for backup in expired(library, folder, params, digests, digest, coming=int(is_missing))]}
 
 
-def carry_out(library, folders, params, run):
+def carry_out(library, state, folders, params, run):
     copied = False
     pruned = []
-    with _durable.lock(library, "backup", run, params["lock_timeout"]):
-        backup, created = _backups.make(library, folders[0], params["encrypt_to"])
+    with _durable.lock(library, "backup", run, params["lock_timeout"]), \
+            _backups.lock(library, folders, run, params["lock_timeout"]):
+        digests = _backups.digests_on_record(state)
+        backup, created = _backups.make(library, folders[0], params["encrypt_to"], digests)
         for folder in folders[1:]:
-            if not _backups.is_copied(backup, folder):
-                _backups.copy_to(backup, folder)
+            if not _backups.find_copy(backup, library, folder):
+                _backups.copy_to(backup, library, folder)
                 copied = True
         for folder in folders:
-            superfluous = too_many(library, folder, params)
-            _backups.prune(superfluous)
-            pruned += [old.path for old in superfluous]
-    return {"sha256": backup.content_sha256, "backup": backup.path, "backup_sha256": backup.expected_sha256,
-            "created": created, "copied": copied, "pruned": pruned}
+            old = expired(library, folder, params, digests, backup.content_sha256)
+            _backups.prune(old)
+            pruned += [gone.path for gone in old]
+    return {"sha256": backup.content_sha256, "backup": backup.path, "backup_sha256": backup.expected_sha256, "real_path": library,
+            "files": _backups.files_of(backup), "created": created, "copied": copied, "pruned": pruned}
 
 
 def main():
@@ -148,17 +168,17 @@ def main():
     )
     try:
         _arguments.run_in(None, module.check_mode)
-        library = _state.resolve(module.params["library"])
+        library, state = _arguments.library_and_state(module.params)
         beside = os.path.dirname(library)
         folders = [os.path.join(beside, module.params["backup_dir"] or "")]
         if module.params["copy_dir"]:
             folders.append(os.path.join(beside, module.params["copy_dir"]))
         with _operations.recorded(module, "backup") as done:
             if module.check_mode:
-                result = plan(library, folders, module.params)
+                result = plan(library, state, folders, module.params)
             else:
                 done.run = _state.new_run()
-                result = carry_out(library, folders, module.params, done.run)
+                result = carry_out(library, state, folders, module.params, done.run)
             done.changed = result["created"] or result["copied"] or bool(result["pruned"])
             done.before = done.after = result["sha256"]
             done.details = {"backup": result["backup"], "created": result["created"], "copied": result["copied"],

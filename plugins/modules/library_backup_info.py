@@ -14,6 +14,7 @@ author:
 description:
   - Finds the backups of a C(library.json), reads each from the disk, and says whether its digest holds and what it has.
   - Backups with the older name pattern C(library.json.bak.2024-01-15T10-30-00-000Z) are found too.
+  - Another library of the same name may keep its backups in the same folder. Such backups are listed too, and marked.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
@@ -55,6 +56,15 @@ backups:
     size:
       description: Its size in bytes.
       type: int
+    belongs:
+      description:
+        - Whose backup it is. V(own) is a backup of this library. V(foreign) is a backup of another library. V(unknown) is a
+          backup without a manifest outside the folder of the library, whose content is not on record either.
+        - The modules restore and remove only those that are V(own).
+      type: str
+    library:
+      description: The real path of the library that it was made of, by its manifest; none if it has no manifest.
+      type: str
     good:
       description: Whether its bytes have the digest that was noted for them.
       type: bool
@@ -71,7 +81,7 @@ backups:
       description: The number of those with a hash.
       type: int
 good:
-  description: The number of good ones.
+  description: The number of good backups of this library.
   returned: success
   type: int
 """
@@ -79,14 +89,23 @@ good:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def digests_on_record(module, state):
+    try:
+        return _backups.digests_on_record(state)
+    except DhashError as error:
+        module.warn(f"Backups without a manifest may be listed as unknown: {error}")
+        return ()
 
 
 def describe(backup):
     content = _backups.examine(backup)
     return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size, "encrypted": backup.encrypted,
-            "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), **content._asdict()}
+            "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), "belongs": backup.belongs, "library": backup.library,
+            **content._asdict()}
 
 
 def main():
@@ -96,12 +115,13 @@ def main():
     )
     try:
         _arguments.run_in(None, module.check_mode)
-        library = _state.resolve(module.params["library"])
+        library, state = _arguments.library_and_state(module.params)
         backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
-        backups = [describe(backup) for backup in _backups.find(library, backup_dir)]
+        backups = [describe(backup) for backup in _backups.find(library, backup_dir, digests_on_record(module, state))]
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, backups=backups, good=sum(backup["good"] for backup in backups))
+    good = sum(backup["good"] and backup["belongs"] == _backups.OWN for backup in backups)
+    module.exit_json(changed=False, backups=backups, good=good)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,14 @@ description:
     leaves as it is. M(mobius.dhash.library_deploy) puts it in place, as it does with a migrated library, and keeps what
     it replaces as C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ).
   - A backup whose digest does not hold is refused, and the next good one named.
-  - Restoring a backup that lacks images which the live library has gained since would lose them. That is refused
-    unless O(force) is set.
-  - Where there is no live library at all, the backup is put in its place at once.
+  - Restoring a backup would lose what was added or changed in the live library since. If there are images, edits of images
+    or other top-level fields that the backup lacks, it is refused unless O(force) is set. The fields that a migration or a
+    review import writes do not count.
+  - Only backups of the same library are restored. A backup of another library of that name, or one of which that is
+    unknown, has to be named in O(to), and needs O(force).
+  - If the live library does not exist, the backup is put in its place at once. It gets the mode, owner, ACL, extended
+    attributes and security label that the library had when the last operation was prepared or, without a record of that,
+    when the backup was made.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -41,14 +46,16 @@ options:
     type: bool
     default: false
   force:
-    description: Restore the backup even where images that the library has gained since are lost by it.
+    description:
+      - Restore the backup even if what was added or changed in the library since is lost, or if it is not a backup of this
+        library.
     type: bool
     default: false
   undo:
     description:
       - Put back what the run did that deployed a library with this SHA-256, and touch nothing where another has since.
-      - The replaced library comes back where the live one is still what that run deployed. Otherwise its later edits are
-        kept, and only the fields of the migration are taken out, or what a review took out is put back.
+      - The replaced library comes back if the live one is still what that run deployed, or cannot be read. Otherwise its later
+        edits are kept, and only the fields of the migration are taken out, or what a review took out is put back.
       - O(to) and O(remove_dhash) do not count then.
     type: str
   identity:
@@ -121,6 +128,21 @@ lost_images:
   description: The number of images that the live library has and the restored one lacks.
   returned: success
   type: int
+changed_images:
+  description: The number of images that the live library has with other fields than the restored one.
+  returned: success
+  type: int
+lost_fields:
+  description: The number of top-level fields that the restored library lacks, or has with another value.
+  returned: success
+  type: int
+kept:
+  description:
+    - Where the live library is kept when it is replaced; none if nothing is replaced.
+    - In check mode, if nothing is prepared yet, without the time in its name.
+  returned: success
+  type: str
+  sample: /srv/mobius/library.json.pre-rollback.20260131T120000Z
 locked:
   description: Whether O(undo) would have restored what is there in encrypted backups alone, without an O(identity) that opens them.
   returned: success
@@ -151,7 +173,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _durable, _library, _metrics, _operations, _report, _rollback, _state)
+    _arguments, _backups, _deploy, _durable, _library, _metrics, _operations, _report, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -166,11 +188,21 @@ def find_way(params, library, state):
 def describe(way):
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
-                "sha256": None, "locked": False, "withdrawn": None}
+                "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None}
     counts = _library.counts(way.content.value)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
-            "hashed": counts["hashed"], "lost_images": way.gained, "sha256": way.sha256,
-            "locked": way.locked, "withdrawn": None}
+            "hashed": counts["hashed"], "lost_images": len(way.losses.images), "changed_images": len(way.losses.changed),
+            "lost_fields": len(way.losses.fields), "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None}
+
+
+def foresee(params, library, state):
+    way = find_way(params, library, state)
+    result = describe(way)
+    changed = result["due"] and not _rollback.is_prepared(library, state, way)
+    if result["due"] and _durable.exists(library):
+        stamped = f"{library}{_backups.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
+        result["kept"] = stamped if changed else _state.read(state).kept
+    return {**result, "withdrawn": _rollback.withdrawn(library, state, way)}, changed
 
 
 def carry_out(params, library, state, run):
@@ -188,12 +220,14 @@ def carry_out(params, library, state, run):
         with _report.Log(log_dir, library, "rollback") as log:
             withdrawn = _rollback.withdrawn(library, state, way)
             undoes = _state.run_of(state) if params["undo"] is not None else None
+            is_there = _durable.exists(library)
             changed = _rollback.prepare(library, state, way, params["force"], run, params["origin"], undoes)
+            kept = _state.read(state).kept if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
-            for line in _report.rollback_lines(library, way):
+            for line in _report.rollback_lines(library, way, kept):
                 log.line(line)
-            return {**describe(way), "log": log.path, "withdrawn": withdrawn}, changed
+            return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn}, changed
 
 
 def main():
@@ -214,16 +248,14 @@ def main():
         library, state = _arguments.library_and_state(module.params)
         with _operations.recorded(module, "rollback") as done:
             if module.check_mode:
-                way = find_way(module.params, library, state)
-                result = describe(way)
-                done.changed = result["due"] and not _rollback.is_prepared(library, state, way)
-                result["withdrawn"] = _rollback.withdrawn(library, state, way)
+                result, done.changed = foresee(module.params, library, state)
             else:
                 done.run = _state.new_run()
                 result, done.changed = carry_out(module.params, library, state, done.run)
                 record = _state.read(state)
                 done.before, done.after = record and record.old_sha256, result["sha256"]
-                done.details = {key: result[key] for key in ("operation", "restored_from", "images", "lost_images")}
+                done.details = {key: result[key] for key in (
+                    "operation", "restored_from", "images", "lost_images", "changed_images", "lost_fields", "kept")}
         if not module.check_mode:
             _metrics.of(module.params, library, state, module.warn).settled(record, done.changed)
         result["run"] = _state.run_of(state)

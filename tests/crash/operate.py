@@ -89,12 +89,12 @@ class Site:
         _migration.run(_settings.of({**self.params, **changes}), lambda _progress: None)
 
     def backup(self) -> None:
-        library_backup.carry_out(str(self.library), [str(self.backups)], self.params, _state.new_run())
+        library_backup.carry_out(str(self.library), self.state, [str(self.backups)], self.params, _state.new_run())
 
     def backup_encrypted(self) -> None:
         """A backup that is encrypted, and copied to another folder."""
         params = {**self.params, "encrypt_to": ["age1recipient"]}
-        library_backup.carry_out(str(self.library), [str(self.backups), str(self.copies)], params, _state.new_run())
+        library_backup.carry_out(str(self.library), self.state, [str(self.backups), str(self.copies)], params, _state.new_run())
 
     def announce(self) -> None:
         self._deploy("announced")

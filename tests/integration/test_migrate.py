@@ -20,7 +20,8 @@ from conftest import IMAGES, Run, Site, sha256
 
 RUNBOOK_GREP = 'grep -E "(Migration Report|Total images|Successfully processed|Errors|Duplicates found)" logs/*.migration-*.log'
 WRITTEN = {  # by the first run, beside the library and in the state folder
-    "library/library.json", "library/library.json.bak.TIME", "library/library.json.bak.TIME.sha256", "library/library.json.lock",
+    "library/library.json", "library/library.json.bak.TIME", "library/library.json.bak.TIME.sha256",
+    "library/library.json.bak.TIME.json", "library/library.json.lock",
     "library/logs", "library/logs/library.json.migration-TIME.log",
     "library/logs/library.json.migration-report.json", "library/logs/library.json.operations-TIME.jsonl",
     "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/run.json"}

@@ -62,9 +62,18 @@ def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: 
     edit(site, images=2)
     edited = sha256(site.library)
     refused = site.playbook("rollback")
-    assert refused.code != 0 and "it has 2 images that" in " ".join(refused.failures())
+    message = " ".join(refused.failures())
+    assert refused.code != 0 and "2 images (media/new-0.jpg, media/new-1.jpg), 0 changed images, 1 other fields (edited)" in message
     assert sha256(site.library) == edited
-    assert site.playbook("rollback", dhash_rollback_force=True).code == 0
+    check = site.playbook("rollback", "--check", dhash_rollback_force=True)
+    forced = site.playbook("rollback", dhash_rollback_force=True)
+    assert check.code == forced.code == 0, forced.output
+    (safety_copy,) = site.library.parent.glob("library.json.pre-rollback.*")
+    (log,) = site.library.parent.glob("logs/*rollback-*.log")
+    for shown in (forced.output, log.read_text(encoding="utf-8")):
+        assert f"The replaced library is kept as: {safety_copy}" in shown
+    assert "Lost by it: 2 images, 0 changed images, 1 other fields" in forced.output
+    assert sha256(safety_copy) == edited
     assert sha256(site.library) == before
 
 

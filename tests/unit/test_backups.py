@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import shutil
 import stat
@@ -19,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
+from ansible_collections.mobius.dhash.plugins.modules import library_backup
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 UNHASHED = b'{"images": [{"path": "a.jpg", "filename": "a.jpg"}]}'
@@ -138,14 +140,14 @@ def test_the_folder_for_backups_is_made_where_it_is_not_there(library, tmp_path)
 
 def test_a_library_that_changes_while_it_is_copied_is_copied_again(library, monkeypatch):
     contents = [HASHED, UNHASHED, HASHED]
-    copy = _durable.copy
+    read = _durable.read
 
-    def copy_after_a_change(*args, **kwargs):
-        if contents:
+    def read_after_a_change(path):
+        if path == str(library) and contents:
             library.write_bytes(contents.pop())
-        return copy(*args, **kwargs)
+        return read(path)
 
-    monkeypatch.setattr(_durable, "copy", copy_after_a_change)
+    monkeypatch.setattr(_durable, "read", read_after_a_change)
     backup, created = make(library)
     assert created
     assert Path(backup.path).read_bytes() == library.read_bytes() == HASHED
@@ -153,14 +155,15 @@ def test_a_library_that_changes_while_it_is_copied_is_copied_again(library, monk
 
 
 def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(library, monkeypatch):
-    copy = _durable.copy
+    read = _durable.read
     numbers = itertools.count()
 
-    def copy_after_a_change(*args, **kwargs):
-        library.write_bytes(b"%d" % next(numbers))
-        return copy(*args, **kwargs)
+    def read_after_a_change(path):
+        if path == str(library):
+            library.write_bytes(b"%d" % next(numbers))
+        return read(path)
 
-    monkeypatch.setattr(_durable, "copy", copy_after_a_change)
+    monkeypatch.setattr(_durable, "read", read_after_a_change)
     with pytest.raises(DhashError) as caught:
         make(library)
     assert (caught.value.path, caught.value.cause) == (str(library), "it changes faster than it can be copied")
@@ -194,9 +197,8 @@ def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leave
         assert all(_backups.is_good(backup) for backup in find(library))
         backup, created = make(library)
         assert _backups.is_good(backup)
-        assert {str(path): path.read_bytes() for path in library.parent.iterdir() if path.suffix != ".sha256"} == {
-            str(library): UNHASHED, backup.path: UNHASHED}
-        assert [str(path) for path in library.parent.glob("*.sha256")] == [f"{backup.path}.sha256"]
+        assert {str(path) for path in library.parent.iterdir()} == {str(library), *_backups.files_of(backup)}
+        assert Path(backup.path).read_bytes() == UNHASHED
         if not killed:
             break
     assert not created
@@ -300,6 +302,204 @@ def test_the_newest_good_backup_of_a_content_is_found(library):
     assert _backups.holding(str(library), str(library.parent), digest).path == str(newest)
 
 
+# Several libraries of one name.
+
+
+RUN = "20260131T120000Z-7"
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A folder for the backups of several libraries."""
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another library of the same name."""
+    path = tmp_path / "other" / "library.json"
+    path.parent.mkdir()
+    path.write_bytes(UNHASHED)
+    return path
+
+
+def whose(library, folder, digests=()):
+    return {os.path.basename(backup.path): backup.belongs for backup in _backups.find(str(library), str(folder), digests)}
+
+
+def move_to(folder, *paths):
+    folder.mkdir(exist_ok=True)
+    return [Path(shutil.move(path, folder)) for path in paths]
+
+
+def run_module(library, folders, keep=1, keep_days=0, state="/nowhere", check=False):
+    """What the module library_backup does."""
+    params = {"encrypt_to": [], "keep": keep, "keep_days": keep_days, "lock_timeout": 0}
+    folders = [str(folder) for folder in folders]
+    if check:
+        return library_backup.plan(str(library), str(state), folders, params)
+    return library_backup.carry_out(str(library), str(state), folders, params, RUN)
+
+
+def test_manifest_says_whose_backup_it_is(library):
+    library.chmod(0o664)
+    backup, _created = make(library)
+    assert json.loads(Path(f"{backup.path}.json").read_text()) == {
+        "format": 1, "library": str(library), "sha256": hashlib.sha256(UNHASHED).hexdigest(), "size": len(UNHASHED),
+        "images": 1, "hashed": 0, "recipients": [],
+        "metadata": _durable.metadata(str(library))}
+    assert backup.manifest.metadata["mode"] == 0o664
+    assert stat.S_IMODE(os.stat(f"{backup.path}.json").st_mode) == 0o600
+
+
+def test_library_that_does_not_parse_is_backed_up(library):
+    library.write_bytes(b"{")
+    backup, created = make(library)
+    assert created and Path(backup.path).read_bytes() == b"{"
+    assert (backup.manifest.images, backup.manifest.hashed) == (None, None)
+
+
+def test_two_libraries_keep_their_backups_apart(library, other, shared, monkeypatch):
+    monkeypatch.setattr(time, "time", NOW.timestamp)
+    own, theirs = make(library, shared)[0], make(other, shared)[0]
+    assert own.path != theirs.path
+    for path, backup in ((library, own), (other, theirs)):
+        assert make(path, shared) == (backup, False)
+        assert _backups.find_own(str(path), str(shared)) == [backup]
+    assert sorted(whose(library, shared).values()) == ["foreign", "own"]
+
+
+def test_pruning_leaves_backups_of_another_library(library, other, shared):
+    theirs = make(other, shared)[0]
+    library.write_bytes(HASHED)
+    for content in (HASHED, UNHASHED + b" ", UNHASHED + b"  "):
+        library.write_bytes(content)
+        run_module(library, [shared])
+    assert find(other, shared)[-1].path == theirs.path
+    assert _backups.find_own(str(other), str(shared)) == [theirs] and _backups.is_good(theirs)
+
+
+@pytest.mark.parametrize("stamp", ["20240115T103000Z", "2024-01-15T10-30-00-000Z"])
+def test_backup_without_manifest_belongs_where_it_lies(library, shared, stamp):
+    old = place(library, stamp)
+    assert whose(library, library.parent) == {old.name: "own"}
+    move_to(shared, old, f"{old}.sha256")
+    assert whose(library, shared) == {old.name: "unknown"}
+    assert whose(library, shared, {hashlib.sha256(UNHASHED).hexdigest()}) == {old.name: "own"}
+    assert whose(library, shared, {hashlib.sha256(HASHED).hexdigest()}) == {old.name: "unknown"}
+
+
+def test_manifest_of_an_earlier_version_is_read(library, shared):
+    path = place(library, "20240115T103000Z.age", b"encrypted")
+    manifest = json.dumps({"sha256": "a" * 64, "size": 1, "images": 2, "hashed": 1, "recipients": ["age1x"]})
+    Path(f"{path}.json").write_text(manifest)
+    with open(f"{path}.sha256", "a", encoding="utf-8") as checksums:
+        checksums.write(f"{hashlib.sha256(manifest.encode()).hexdigest()}  {path.name}.json\n")
+    (backup,) = find(library)
+    assert (backup.belongs, backup.library, backup.content_sha256, _backups.is_good(backup)) == ("own", None, "a" * 64, True)
+    move_to(shared, path, f"{path}.json", f"{path}.sha256")
+    assert whose(library, shared) == {path.name: "unknown"}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"library": "/srv/other/library.json"}'])
+def test_damaged_manifest_does_not_say_whose_backup_it_is(library, shared, content):
+    backup, _created = make(library, shared)
+    manifest = Path(f"{backup.path}.json")
+    if content is None:
+        manifest.unlink()
+    else:
+        manifest.write_bytes(content)
+    (found,) = find(library, shared)
+    assert (found.belongs, found.library, _backups.is_good(found)) == ("unknown", None, True)
+    assert make(library, shared)[1]
+
+
+def test_manifest_of_a_newer_version_is_left_alone(library, shared):
+    backup, _created = make(library, shared)
+    text = Path(f"{backup.path}.json").read_text().replace('"format": 1', '"format": 2')
+    Path(f"{backup.path}.json").write_text(text)
+    checksums = Path(f"{backup.path}.sha256").read_text().splitlines(keepends=True)
+    Path(f"{backup.path}.sha256").write_text(checksums[0] + f"{hashlib.sha256(text.encode()).hexdigest()}  x.json\n")
+    assert whose(library, shared) == {os.path.basename(backup.path): "unknown"}
+
+
+def test_library_that_was_moved_is_another_library(library, shared, tmp_path):
+    name = os.path.basename(make(library, shared)[0].path)
+    moved = Path(shutil.move(library.parent, tmp_path / "moved")) / library.name
+    assert whose(moved, shared) == {name: "foreign"}
+
+
+def test_symbolic_link_shares_the_backups_of_its_target(library, shared, tmp_path):
+    link = tmp_path / "link.json"
+    link.symlink_to(library)
+    name = os.path.basename(make(library, shared)[0].path)
+    assert whose(_state.resolve(str(link)), shared) == {name: "own"}
+
+
+def test_copies_of_two_libraries_do_not_overwrite_each_other(library, other, shared, monkeypatch):
+    monkeypatch.setattr(time, "time", NOW.timestamp)
+    other.write_bytes(HASHED)
+    for path, content in ((library, UNHASHED), (other, HASHED), (library, UNHASHED), (other, HASHED)):
+        backup, _created = make(path)
+        if _backups.find_copy(backup, str(path), str(shared)) is None:
+            _backups.copy_to(backup, str(path), str(shared))
+        assert Path(_backups.find_copy(backup, str(path), str(shared)).path).read_bytes() == content
+    assert sorted(whose(library, shared).values()) == ["foreign", "own"]
+    for backup in find(library, shared):
+        check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
+        assert subprocess.run(check, cwd=shared, capture_output=True, check=False).returncode == 0
+
+
+def test_copy_without_manifest_is_not_copied_again(library, shared):
+    backup, _created = make(library)
+    _backups.copy_to(backup, str(library), str(shared))
+    copy = _backups.find_copy(backup, str(library), str(shared)).path
+    Path(f"{copy}.json").unlink()
+    assert _backups.find_copy(backup, str(library), str(shared)).path == copy
+
+
+def test_damaged_copy_is_written_again_in_its_place(library, shared):
+    backup, _created = make(library)
+    _backups.copy_to(backup, str(library), str(shared))
+    Path(_backups.find_copy(backup, str(library), str(shared)).path).write_bytes(b"damaged")
+    _backups.copy_to(backup, str(library), str(shared))
+    assert len(find(library, shared)) == 1 and _backups.find_copy(backup, str(library), str(shared))
+
+
+@pytest.mark.parametrize("where", ["backups", "copies", "the folder of the other library"])
+def test_shared_backup_folder_is_locked_during_a_backup(library, other, shared, tmp_path, where):
+    folders = {"backups": [shared], "copies": [library.parent, shared]}.get(where, [other.parent])
+    with _durable.lock(str(other), "backup", RUN, 0), _backups.lock(str(other), [str(shared)], RUN, 0):
+        with pytest.raises(LockedError, match="the backup folder is in use by backup"):
+            run_module(library, folders)
+    assert run_module(library, folders)["created"]
+
+
+def test_lock_of_a_backup_folder_is_for_those_who_may_write_it(library, shared):
+    shared.mkdir()
+    shared.chmod(0o770)
+    run_module(library, [shared])
+    assert stat.S_IMODE((shared / "library.json.lock").stat().st_mode) == 0o660
+
+
+def test_one_folder_for_backups_and_copies_is_locked_once(library, shared, tmp_path):
+    shared.mkdir()
+    (tmp_path / "link").symlink_to(shared)
+    assert run_module(library, [shared, tmp_path / "link"])["created"]
+
+
+def test_manifest_alone_that_no_checksum_file_names_stays(library):
+    unrelated = library.with_name("library.json.bak.20240101T000000Z.json")
+    unrelated.write_text("{}")
+    left = place(library, "20240102T000000Z")
+    Path(f"{left}.json").write_text("{}")
+    with open(f"{left}.sha256", "a", encoding="utf-8") as checksums:
+        checksums.write(f"{'0' * 64}  {left.name}.json\n")
+    left.unlink()
+    make(library)
+    assert unrelated.exists() and not Path(f"{left}.json").exists() and not Path(f"{left}.sha256").exists()
+
+
 # Pruning.
 
 
@@ -343,6 +543,42 @@ def test_old_backups_under_the_services_own_names_are_pruned_too(library):
     old = place(library, "2020-01-01T00-00-00-000Z")
     place(library, "20260101T000000Z")
     assert [backup.path for backup in _backups.superfluous(find(library), 1, 0, NOW)] == [str(old)]
+
+
+def test_backup_of_the_current_content_is_never_pruned(library):
+    old = place(library, "20200101T000000Z")
+    for day in (2, 3):
+        place(library, f"2020010{day}T000000Z", HASHED + b" " * day)
+    result = run_module(library, [library.parent])
+    assert (result["created"], result["backup"]) == (False, str(old))
+    assert old.exists() and old.name not in map(os.path.basename, result["pruned"])
+    assert len(result["pruned"]) == 1
+
+
+def test_backup_of_what_the_last_deploy_replaced_is_never_pruned(library, tmp_path):
+    state = str(tmp_path / "state")
+    replaced = place(library, "20200101T000000Z")
+    place(library, "20200102T000000Z", UNHASHED + b" ")
+    library.write_bytes(HASHED)
+    _state.write(state, _state.Record(
+        RUN, _state.MIGRATION, _state.VERIFIED, str(library), "", "", hashlib.sha256(UNHASHED).hexdigest(),
+        hashlib.sha256(HASHED).hexdigest(), False, {}))
+    check = run_module(library, [library.parent], state=state, check=True)
+    result = run_module(library, [library.parent], state=state)
+    assert replaced.exists()
+    assert [os.path.basename(path) for path in result["pruned"]] == ["library.json.bak.20200102T000000Z"]
+    assert check["pruned"] == result["pruned"]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2, 3])
+def test_check_mode_names_what_a_run_prunes(library, shared, keep):
+    for day in range(1, 5):
+        place(library, f"2020010{day}T000000Z", HASHED + b" " * day)
+        move_to(shared, *library.parent.glob("*.bak.*"))
+    digests = {hashlib.sha256(HASHED + b" " * day).hexdigest() for day in range(1, 5)}
+    gone = _backups.superfluous(_backups.find_own(str(library), str(shared), digests), keep, 0, NOW, coming=1)
+    make(library, shared)
+    assert gone == _backups.superfluous(_backups.find_own(str(library), str(shared), digests), keep, 0, NOW)
 
 
 def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_good(tmp_path, killed_at):

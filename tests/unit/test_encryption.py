@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _backups, _deploy, _deployment, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _backups, _deploy, _deployment, _durable, _rollback, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 SECRET = "a name that nobody else may read"
@@ -106,7 +106,8 @@ def test_its_manifest_tells_without_an_identity_what_is_in_it(library, recipient
     backup, _created = make(library, recipient)
     content = library.path.read_bytes()
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
-        "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "images": 2, "hashed": 0, "recipients": [recipient]}
+        "format": 1, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "images": 2, "hashed": 0,
+        "recipients": [recipient], "library": str(library.path), "metadata": _durable.metadata(str(library.path))}
     assert _backups.examine(backup) == (True, None, 2, 0)
 
 
@@ -237,22 +238,21 @@ def test_a_damaged_encrypted_backup_is_refused_and_the_next_good_one_named(libra
 # Copies.
 
 
-def test_a_copy_has_the_same_bytes_and_vouches_for_itself(library, recipient, tmp_path):
+def test_copy_has_the_same_bytes_and_verifies(library, recipient, tmp_path):
     for backup, _created in (make(library), make(library, recipient)):
         folder = str(tmp_path / "elsewhere")
-        assert not _backups.is_copied(backup, folder)
-        _backups.copy_to(backup, folder)
-        assert _backups.is_copied(backup, folder)
-        copy = os.path.join(folder, os.path.basename(backup.path))
+        assert _backups.find_copy(backup, str(library.path), folder) is None
+        _backups.copy_to(backup, str(library.path), folder)
+        copy = _backups.find_copy(backup, str(library.path), folder).path
         assert Path(copy).read_bytes() == Path(backup.path).read_bytes()
         check = ["sha256sum", "--strict", "-c", f"{copy}.sha256"]
         assert subprocess.run(check, cwd=folder, capture_output=True, check=False).returncode == 0
         Path(copy).write_bytes(b"damaged")
-        assert not _backups.is_copied(backup, folder)
+        assert _backups.find_copy(backup, str(library.path), folder) is None
 
 
-def test_a_backup_that_is_damaged_as_it_is_copied_is_told(library, tmp_path):
+def test_damaged_backup_is_reported_when_it_is_copied(library, tmp_path):
     backup, _created = make(library)
     Path(backup.path).write_bytes(b"damaged")
     with pytest.raises(DhashError, match="damaged"):
-        _backups.copy_to(backup, str(tmp_path / "elsewhere"))
+        _backups.copy_to(backup, str(library.path), str(tmp_path / "elsewhere"))

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _deploy, _deployment, _durable, _library, _pending, _rollback, _state)
+    _backups, _deploy, _deployment, _durable, _library, _losses, _pending, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 
 RUN = "20260131T120000Z-7"
@@ -191,7 +191,7 @@ def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(ho
     host.verified()
     host.live.write_bytes(laid_out(EDITED))
     host.backup()
-    host.migrate(laid_out({**EDITED, "more": True}))
+    host.migrate(laid_out({**EDITED, "dhash_errors": [1]}))
     host.verified()
     host.roll_back()
     assert host.live.read_bytes() == laid_out(EDITED)
@@ -248,14 +248,114 @@ def test_images_that_would_be_lost_are_told_by_their_number_and_lost_only_by_for
     host.live.write_bytes(live)
     before = tree(host.folder)
     error = refusal(host.plan, backup.name)
-    assert (error.path, error.cause) == (str(host.live),
-                                         f"it has 3 images that {backup.name} has not: restoring that would lose them")
+    assert (error.path, error.cause) == (
+        str(host.live), f"restoring {backup.name} would lose what was added or changed since:"
+        " 3 images (media/a.jpg, media/later.jpg, media/later.jpg), 0 changed images, 0 other fields")
     assert "dhash_rollback_remove_dhash" in error.next_step
     assert tree(host.folder) == before
 
-    assert host.roll_back(backup.name, force=True).gained == 3
+    assert len(host.roll_back(backup.name, force=True).losses.images) == 3
     assert host.live.read_bytes() == OLD
     assert host.kept() == [live]
+
+
+LATER_EDITS = {
+    "an image": ({"images": [*BEFORE["images"], image("later")]}, "1 images (media/later.jpg), 0 changed images, 0 other fields"),
+    "notes": ({"images": [image("a", notes="mine"), BEFORE["images"][1]]}, "0 images, 1 changed images (media/a.jpg), 0 other fields"),
+    "a field": ({"albums": [1]}, "0 images, 0 changed images, 1 other fields (albums)"),
+    "a setting": ({"settings": {"ratio": 0.75}}, "0 images, 0 changed images, 1 other fields (settings)"),
+}
+
+
+@pytest.mark.parametrize("edit", LATER_EDITS)
+@pytest.mark.parametrize("to", [_rollback.LATEST, "by its name"])
+def test_later_edits_are_lost_only_by_force(host, tree, edit, to):
+    backup = host.backup()
+    host.migrate()
+    host.verified()
+    fields, losses = LATER_EDITS[edit]
+    edited = laid_out(hashed({**BEFORE, **fields}))
+    host.live.write_bytes(edited)
+    to = backup.name if to != _rollback.LATEST else to
+    before = tree(host.folder)
+    error = refusal(host.plan, to)
+    assert error.cause == f"restoring {backup.name} would lose what was added or changed since: {losses}"
+    assert all(word in error.next_step for word in ("dhash_rollback_remove_dhash", "dhash_rollback_force", "library.json.pre-rollback."))
+    assert tree(host.folder) == before
+    assert str(host.roll_back(to, force=True).losses) == losses
+    assert (host.live.read_bytes(), host.kept()) == (OLD, [edited])
+
+
+def test_later_edits_stay_where_only_the_hashes_go(host):
+    host.migrate()
+    host.live.write_bytes(laid_out(hashed({**BEFORE, "albums": [1]})))
+    host.roll_back(remove_dhash=True)
+    assert host.live.read_bytes() == laid_out({**BEFORE, "albums": [1]})
+
+
+def test_edits_after_a_rollback_was_prepared_are_not_lost(host):
+    backup = host.backup()
+    host.migrate()
+    host.prepare(host.plan(backup.name))
+    edited = laid_out(hashed({**BEFORE, "albums": [1]}))
+    host.live.write_bytes(edited)
+    assert "1 other fields (albums)" in refusal(host.deploy).cause
+    assert host.live.read_bytes() == edited
+
+
+# Backups of other libraries.
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder that two libraries of one name have their backups in, with a backup of the other one."""
+    other = tmp_path / "other" / "library.json"
+    other.parent.mkdir()
+    other.write_bytes(laid_out({"images": [image("theirs")]}))
+    return Path(_backups.make(str(other), str(tmp_path / "backups"))[0].path)
+
+
+def plan_from(host, folder, to=_rollback.LATEST, force=False):
+    return _rollback.plan(str(host.live), host.state, str(folder), _rollback.Wish(to, False, force))
+
+
+def test_latest_is_never_a_backup_of_another_library(host, elsewhere):
+    assert "There is no good backup" in refusal(plan_from, host, elsewhere.parent).next_step
+    own, _created = _backups.make(str(host.live), str(elsewhere.parent))
+    os.utime(own.path, (0, 0))
+    assert plan_from(host, elsewhere.parent).source == own.path
+
+
+def test_backup_of_another_library_is_refused_by_name(host, elsewhere, tmp_path):
+    error = refusal(plan_from, host, elsewhere.parent, elsewhere.name)
+    assert error.path == str(elsewhere)
+    assert f"it is a backup of another library, {tmp_path}/other/library.json" in error.cause
+    assert "dhash_rollback_force" in error.next_step
+    assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
+
+
+def test_backup_of_nobody_knows_whom_is_refused_by_name(host, elsewhere):
+    for suffix in (".json", ".sha256"):
+        Path(f"{elsewhere}{suffix}").unlink()
+    Path(f"{elsewhere}.sha256").write_text(f"{digest(elsewhere.read_bytes())}  {elsewhere.name}\n")
+    assert "is unknown" in refusal(plan_from, host, elsewhere.parent, elsewhere.name).cause
+    assert "1 more that are not known to be of this library" in refusal(plan_from, host, elsewhere.parent).next_step
+    assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
+
+
+def test_backup_on_record_is_restored_without_a_manifest(host, elsewhere):
+    backup = Path(_backups.make(str(host.live), str(elsewhere.parent))[0].path)
+    host.migrate()
+    host.verified()
+    Path(f"{backup}.json").unlink()
+    assert plan_from(host, elsewhere.parent).source == str(backup)
+
+
+def test_undo_never_restores_another_library(host, elsewhere):
+    host.migrate()
+    host.pre_dhash.unlink()
+    way = _rollback.plan_undo(str(host.live), host.state, str(elsewhere.parent), digest(NEW))
+    assert way.operation == _state.REMOVE_DHASH
 
 
 def test_images_that_are_added_after_it_was_prepared_are_not_lost_either(host):
@@ -263,7 +363,7 @@ def test_images_that_are_added_after_it_was_prepared_are_not_lost_either(host):
     host.migrate()
     host.prepare(host.plan(backup.name))
     host.live.write_bytes(laid_out(EDITED))
-    assert "it has 1 images" in refusal(host.deploy).cause
+    assert "1 images (media/later.jpg)" in refusal(host.deploy).cause
     assert host.live.read_bytes() == laid_out(EDITED)
 
 
@@ -336,8 +436,8 @@ def test_two_rollbacks_within_a_second_keep_what_each_replaced(host, monkeypatch
     monkeypatch.setattr(_backups.time, "time", lambda: 1_769_860_800)
     first, second = host.place_backup("20240101T000000Z"), host.place_backup("20240102T000000Z", laid_out({**BEFORE, "version": 2}))
     host.live.write_bytes(NEW)
-    host.roll_back(second.name)
-    host.roll_back(first.name)
+    host.roll_back(second.name, force=True)
+    host.roll_back(first.name, force=True)
     assert host.kept() == [NEW, second.read_bytes()]
 
 
@@ -350,18 +450,47 @@ def test_a_library_that_is_broken_can_be_rolled_back_from_and_is_kept(host):
     assert host.kept() == [NEW[:100]]
 
 
-def test_a_library_that_is_missing_is_put_in_place_with_the_owner_of_the_backup_and_a_restart_is_owed(host):
+@pytest.mark.parametrize("known", ["record", "manifest", "backup"])
+def test_deleted_library_comes_back_with_its_metadata(host, known):
+    host.live.chmod(0o664)
+    owner, owner_of_backup = (1234, 2345), (3456, 4567)
+    if os.geteuid() == 0:
+        os.chown(host.live, *owner)
+    os.setxattr(host.live, "user.label", b"\x00\xff")
     backup = host.backup()
     host.migrate()
     host.verified()
     if os.geteuid() == 0:
-        os.chown(backup, 1234, 2345)
+        os.chown(backup, *owner_of_backup)
+    wanted = _durable.metadata(str(host.live))
+    if known == "record":
+        _state.write(host.state, host.record._replace(metadata=wanted))
+        Path(f"{backup}.json").unlink()
+    elif known == "backup":
+        Path(f"{backup}.json").unlink()
+        status = backup.stat()
+        wanted = {"mode": 0o640, "uid": status.st_uid, "gid": status.st_gid, "xattrs": {}}
     host.live.unlink()
     way = host.roll_back()
-    assert (way.source, way.due, way.gained) == (str(backup), True, 0)
+    assert (way.source, way.due, way.losses) == (str(backup), True, _losses.NONE)
     assert host.live.read_bytes() == OLD
-    assert host.live.stat().st_uid == backup.stat().st_uid
+    assert _durable.metadata(str(host.live)) == wanted
     assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
+    if known != "backup":
+        assert host.record.metadata == wanted
+
+
+def test_deleted_library_comes_back_as_far_as_the_user_may(host, monkeypatch):
+    def refuse(*_args):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    host.live.chmod(0o664)
+    host.backup()
+    host.live.unlink()
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "setxattr", refuse)
+    host.roll_back()
+    assert host.live.read_bytes() == OLD and stat.S_IMODE(host.live.stat().st_mode) == 0o664
 
 
 def test_a_missing_library_without_hashes_to_take_out_is_refused(host):
@@ -403,7 +532,7 @@ def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(tmp_p
             host.roll_back()
         assert host.live.read_bytes() == OLD
         assert host.kept() == [NEW]
-        assert len(host.names()) == 4  # the library, its backup with the digest, and what is kept
+        assert len(host.names()) == 5  # the library, its backup with checksum file and manifest, and what is kept
         if not killed:
             break
     assert number > 20
@@ -432,7 +561,7 @@ def test_taking_the_hashes_out_keeps_the_edits_made_since(host):
     host.migrate()
     host.live.write_bytes(laid_out({**EDITED, "settings": {"ratio": 0.75}, "lcm_import": {"decisions": 2}}, "\n"))
     way = host.roll_back(remove_dhash=True)
-    assert (way.operation, way.source, way.gained) == (_state.REMOVE_DHASH, None, 0)
+    assert (way.operation, way.source, way.losses) == (_state.REMOVE_DHASH, None, _losses.NONE)
     assert host.live.read_bytes() == laid_out(
         {"version": 3, "images": [*BEFORE["images"], image("later")], "settings": {"ratio": 0.75}, "lcm_import": {"decisions": 2}}, "\n")
 
@@ -608,6 +737,33 @@ def test_a_deploy_that_was_cut_short_is_put_back_as_well(host):
     host.migrate()
     _state.write(host.state, host.record._replace(phase=_state.DEPLOYING))
     assert host.plan_undo().source == str(host.pre_dhash)
+
+
+@pytest.mark.parametrize("operation", [_state.MIGRATION, _state.REVIEW_IMPORT])
+def test_rescue_keeps_edits_that_are_made_before_its_deploy(host, operation):
+    host.migrate()
+    _state.write(host.state, host.record._replace(operation=operation))
+    host.prepare(host.plan_undo())
+    assert host.record.operation == _state.RESTORE
+    host.live.write_bytes(laid_out({**EDITED, "albums": [1]}))
+    host.deploy()
+    left = EDITED if operation == _state.REVIEW_IMPORT else {**BEFORE, "images": [*BEFORE["images"], image("later")]}
+    assert json.loads(host.live.read_bytes()) == {**left, "albums": [1]}
+
+
+@pytest.mark.parametrize("broken", [b'{"images": [NaN]}', None])
+def test_rescue_restores_a_library_that_is_broken_or_gone(host, broken):
+    host.migrate()
+    if broken is None:
+        host.live.unlink()
+    else:
+        host.live.write_bytes(broken)
+    way = host.plan_undo()
+    assert (way.operation, way.source) == (_state.RESTORE, str(host.pre_dhash))
+    host.prepare(way)
+    host.deploy()
+    assert host.live.read_bytes() == OLD
+    assert host.kept() == ([broken] if broken else [])
 
 
 # What cannot be told is not taken for absent.
