@@ -88,7 +88,7 @@ def test_backups_are_listed_without_a_readable_record(site: Site) -> None:
     (record,) = site.state.glob("*/run.json")
     record.write_text("{")
     listed = site.module("library_backup_info", library=str(site.library), state_dir=str(site.state))
-    assert listed["good"] == 1 and str(record) in listed["warnings"][0]
+    assert listed["good"] == 1 and str(record) in str(listed["warnings"])
 
 
 def test_backups_from_before_manifests_stay_in_use(site: Site) -> None:
