@@ -233,7 +233,7 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
     damaged = [other.path for other in find(library, folder) if other.belongs == OWN and not is_good(other)]
     if _durable.exists(target) and target not in damaged:
         target = free_name(name_of(library, folder, ""), _age.SUFFIX if backup.encrypted else "", backup.time.timestamp())
-    manifest_digest = _manifest.digest_of_manifest(backup.path)
+    manifest_digest = _durable.sha256_of_file(f"{backup.path}{_manifest.MANIFEST}") if backup.manifest else None
     _manifest.write_checksums(target, backup.expected_sha256, manifest_digest, owner_of=backup.path)
     for suffix in ([_manifest.MANIFEST] if manifest_digest else []) + [""]:
         digest = _durable.copy(f"{backup.path}{suffix}", f"{target}{suffix}", owner_of=backup.path)
@@ -273,7 +273,7 @@ def prune(backups: list[Backup]) -> None:
 
 def files_of(backup: Backup) -> list[str]:
     """The paths of ``backup``, its checksum file first and the backup itself last."""
-    has_manifest = backup.encrypted or _manifest.digest_of_manifest(backup.path) is not None
+    has_manifest = backup.manifest is not None or backup.encrypted or _manifest.digest_of_manifest(backup.path) is not None
     return [f"{backup.path}{suffix}" for suffix in (_manifest.CHECKSUM, *([_manifest.MANIFEST] if has_manifest else []), "")]
 
 

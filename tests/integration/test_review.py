@@ -180,3 +180,41 @@ def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
     run = site.playbook("review_import", dhash_review_queues=str(decisions), dhash_service_manager="command", dhash_restart_command="false")
     assert run.code != 0 and "the import of the review of" in " ".join(run.failures())
     assert sha256(site.library) == before
+
+
+def test_reversal_after_remove_dhash_restarts_the_service_once(site: Site) -> None:
+    common = {"library": str(site.library), "state_dir": str(site.state)}
+
+    def run(module: str, **arguments) -> dict:
+        result = site.module(module, **common, **arguments)
+        assert not result.get("failed"), result
+        return result
+
+    def go_live() -> None:
+        run("library_deploy")
+        run("library_deploy", state="verified")
+
+    run("library_migrate", parallel=1)
+    go_live()
+    run("review_export", min_distance=0, confirm=False, formats=["json"], include_images=False, parallel=1)
+    (queue,) = site.library.parent.glob("*review/queue.json")
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(decide(json.loads(queue.read_text()))))
+    assert run("review_import", queues=[str(decisions)])["images_removed"] == 2
+    go_live()
+    run("library_rollback", remove_dhash=True)
+    go_live()
+
+    starts = site.home / "starts"
+    script = site.home / "start"
+    script.write_text(f"#!/bin/sh\necho start >> '{starts}'\n")
+    script.chmod(0o755)
+    back = site.playbook("review_import", dhash_review_state="absent", dhash_service_manager="command",
+                         dhash_restart_command=str(script))
+    assert back.code == 0, back.output
+    assert starts.read_text().count("start") == 1
+    library = site.read()
+    assert len(library["images"]) == IMAGES and "lcm_import" not in library and "dhash_migration" not in library
+    assert not [image for image in library["images"] if "dhash" in image]
+    record = site.module("library_info", **common)["run"]
+    assert (record["operation"], record["phase"], record["restart_owed"]) == ("review_reversal", "verified", False)
