@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _pending, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 RUN_AGAIN = "Run it again: what is hashed already is not hashed twice."
@@ -171,15 +171,18 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
                                   dependents=[])
     kept = cleared is not None and _durable.exists(pre_dhash(library))
+    marked = not _state.is_pending(cleared or record) and _pending.is_marked(library, state)  # also by a run that was killed
     clear_text = _backups.safety_copies(library) if recipients and cleared is not None else []
     if not check:
         for path in clear_text:
             _backups.encrypt_in_place(path, recipients)
         if cleared != record and cleared is not None:
             _state.write(state, cleared)
+        if marked:
+            _pending.clear(library, state)
         if kept:
             _durable.remove(pre_dhash(library))
-    return kept or bool(clear_text) or (cleared is not None and cleared != record)
+    return kept or marked or bool(clear_text) or (cleared is not None and cleared != record)
 
 
 def _keep_replaced(library: str, record: _state.Record) -> None:

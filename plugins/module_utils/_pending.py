@@ -62,10 +62,15 @@ def mark(library: str, state: str, run: str, operation: str) -> None:
         _records.write(path(library), marker._asdict(), mode=0o644)
 
 
+def is_marked(library: str, state: str) -> bool:
+    """Whether the marker says that the record in the state folder ``state`` of this host has work pending."""
+    present = read(library)
+    return present is not None and present.state == state
+
+
 def clear(library: str, state: str) -> None:
     """Remove the marker, unless another state folder or another host has work pending. Raises ``DhashError``."""
-    present = read(library)
-    if present is not None and present.state == state:
+    if is_marked(library, state):
         _durable.remove(path(library))
 
 

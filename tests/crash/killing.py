@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -16,10 +17,11 @@ from typing import NamedTuple
 import operate
 import tracing
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _deploy
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _pending, _state, _unfinished
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 ERRORS = ["EIO", "ENOSPC", "EROFS", "EACCES"]
+SEEN = re.compile("rename|unlink|mkdir")
 CHANGING = re.compile("openat|p?write|f(data)?sync|rename|unlink|mkdir|fchmod|fchown|f?setxattr|ftruncate")
 
 
@@ -148,6 +150,45 @@ class Bench:
         return problems + [f"left behind: {path}" for path in self.site.temporary_files()]
 
 
+    def problems_after_another(self, play: Callable[[operate.Site], None]) -> list[str]:
+        """Run another playbook than the one that was killed, then finish that; what is lost, discarded or left stopped."""
+        operate.set_clock(operate.START + 3600)
+        library, state = str(self.site.library), self.site.state
+        waiting = _unfinished.waiting(library, state)
+        must_stay = waiting is not None and waiting.operation != _state.MIGRATION and not waiting.undoes
+        problems, refused = [], False
+        try:
+            play(self.site)
+        except RefusedError:
+            refused = True
+        self.site.started()  # however it ended
+        record = _state.read(state)
+        if record is not None and record.stopped_at:
+            problems.append("the service is left stopped")
+        if must_stay and (not refused or record.run != waiting.run or not Path(waiting.output).exists()):
+            problems.append(f"the unfinished {waiting.operation} was discarded")
+        if refused and not must_stay:
+            problems.append("it was refused, and nothing was unfinished")
+        if self._paths() not in (self._paths(self.old), self._paths(self.new)):
+            problems.append(f"images are lost: {self._paths()} are left")
+        if refused:
+            self.run_again()
+            if self.site.library.read_bytes() != self.new:
+                problems.append("the operation that was killed cannot be finished")
+        self.site.play_verify()
+        record = _state.read(state)
+        if record and record.phase == _state.DEPLOYING:  # a verification finishes no deploy: its own playbook does
+            self.run_again()
+            self.site.play_verify()
+        if _state.is_pending(_state.read(state)) or Path(_pending.path(library)).exists():
+            problems.append("something is still pending")
+        return problems
+
+    def _paths(self, content: bytes | None = None) -> list[str]:
+        """The paths of the images of a library, by default the live one."""
+        return [image["path"] for image in json.loads(content or self.site.library.read_bytes())["images"]]
+
+
 def kill_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
     """Kill the operation ``name`` at every call on its site whose turn it is: each ``shares``-th from ``share`` on."""
     bench = Bench(folder, name)
@@ -189,3 +230,18 @@ def fail_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
         found += bench.problems_after_running_again()
         problems += [f"{error} at {call.name}({call.arguments[:200]}): {problem}" for problem in found]
     return Outcome(len(faults), 0, problems)
+
+
+def another_after_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
+    """Kill an operation before each call that other processes see the effect of, and run another playbook after it."""
+    bench = Bench(folder, name.split(" after ")[1])
+    problems = []
+    points = [call for call in bench.calls if SEEN.match(call.name) or call.name == "openat" and "O_CREAT" in call.arguments]
+    for call in points[share::shares]:
+        ended = bench.trace(f"{call.name}:signal=SIGKILL:when={call.ordinal}")
+        found = bench.problems_now()
+        if not ended.killed:
+            found.append(f"it was not killed there but {ended.status} {ended.told}")
+        found += bench.problems_after_another(operate.OTHERS[name])
+        problems += [f"killed at {call.name}({call.arguments[:200]}): {problem}" for problem in found]
+    return Outcome(len(points), 0, problems)

@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _hashing, _migration, _pending, _settings, _state
-from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _age, _decode, _hashing, _migration, _pending, _review_export, _review_queue, _settings, _state)
+from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback, review_import
 
 START = 1_770_000_000  # the clock of all that happens before, s since the epoch
 KEEP = {"keep": 2, "keep_days": 30}
@@ -119,6 +120,54 @@ class Site:
     def undo(self) -> None:
         self.rollback(undo=_state.read(self.state).new_sha256)
 
+    def started(self) -> None:
+        self._deploy("started")
+
+    def decide(self) -> None:
+        """The decisions of a review: one of the first two pictures leaves the library."""
+        review = self.folder / "review"
+        _review_export.run(_review_export.Settings(
+            str(self.library), self.state, str(review), _state.new_run(), ("json",), _review_queue.Terms(1, 64, False, 100), False,
+            (str(self.library.parent),), _decode.Limits(), 1, None, 0))
+        queue = json.loads((review / "queue.json").read_text())
+        queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+        (self.folder / "decided.json").write_text(json.dumps(queue))
+
+    def review_import(self) -> None:
+        self._review("present")
+
+    def review_reversal(self) -> None:
+        self._review("absent")
+
+    def _review(self, wanted: str) -> None:
+        params = {**self.params, "state": wanted, "queues": [str(self.folder / "decided.json")], "validate_only": False}
+        review_import.carry_out(params, str(self.library), self.state, "review-import", _state.new_run())
+
+    # Playbooks: what they prepare, they deploy; then they start the service and verify it.
+
+    def play_migrate(self) -> None:
+        record = _state.read(self.state)
+        if record and record.undoes and (_state.is_unfinished(record) or record.phase == _state.DEPLOYED):
+            self._play(record.operation)  # a rollback that was interrupted is finished, and nothing else is done
+        else:
+            self.migrate()
+            self._play(_state.MIGRATION)
+
+    def play_rollback(self) -> None:
+        self.rollback()
+        self._play(_state.RESTORE)
+
+    def play_verify(self) -> None:
+        self.started()
+        self.verified()
+
+    def _play(self, operation: str) -> None:
+        record = _state.read(self.state)
+        if record and record.operation == operation:
+            self.announce()
+            self.deploy()
+        self.play_verify()
+
     # What there is.
 
     def images(self) -> list[dict]:
@@ -146,7 +195,7 @@ class Site:
             return content
         if path.name == "run.json":
             record = _state.read(self.state)
-            return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9], record.stopped_at is not None, record.undoes is not None]
+            return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9], record.stopped_at is not None]
         if path.name.endswith(".pending"):
             return _pending.read(str(self.library)).operation
         if path.suffix == ".lock":
@@ -168,14 +217,25 @@ class Operation(NamedTuple):
 MIGRATION = [Site.backup, Site.migrate, Site.announce, Site.deploy]
 GO_LIVE = [Site.announce, Site.deploy]
 OPERATIONS = {
-    "migrate": Operation([Site.dry_run, Site.forget_duplicates], [Site.migrate], [Site.migrate, *GO_LIVE]),
+    "migrate": Operation([Site.backup, Site.dry_run, Site.forget_duplicates], [Site.migrate], [Site.migrate, *GO_LIVE]),
     "backup": Operation([], [Site.backup], [Site.backup]),
     "encrypted-backup": Operation([], [Site.backup_encrypted], [Site.backup_encrypted]),
     "deploy": Operation([Site.backup, Site.migrate], GO_LIVE, [Site.migrate, *GO_LIVE]),
     "verified": Operation(MIGRATION, [Site.verified], [Site.migrate, *GO_LIVE, Site.verified]),
     "rollback": Operation([*MIGRATION, Site.verified], [Site.rollback, *GO_LIVE], [Site.rollback, *GO_LIVE]),
     "remove-dhash": Operation([*MIGRATION, Site.verified, Site.edit], [Site.remove_dhash, *GO_LIVE], [Site.remove_dhash, *GO_LIVE]),
+    "review-import": Operation([*MIGRATION, Site.verified, Site.decide], [Site.review_import, *GO_LIVE], [Site.review_import, *GO_LIVE]),
+    "review-reversal": Operation([*MIGRATION, Site.decide, Site.review_import, *GO_LIVE, Site.verified],
+                                 [Site.review_reversal, *GO_LIVE], [Site.review_reversal, *GO_LIVE]),
     "undo": Operation(MIGRATION, [Site.undo, *GO_LIVE], [Site.rollback, *GO_LIVE]),
+}
+
+# A playbook that runs after another operation was killed.
+OTHERS = {
+    "rollback after migrate": Site.play_rollback, "rollback after deploy": Site.play_rollback,
+    "verify after deploy": Site.play_verify,
+    "migrate after rollback": Site.play_migrate, "migrate after review-import": Site.play_migrate,
+    "rollback after review-import": Site.play_rollback, "migrate after undo": Site.play_migrate,
 }
 
 

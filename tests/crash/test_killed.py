@@ -29,3 +29,10 @@ def test_killed_at_every_system_call(operation, at_each_point):
     outcome = at_each_point(killing.kill_at_each, operation)
     assert not outcome.problems, "\n".join(outcome.problems)
     assert outcome.reads > outcome.points > 40
+
+
+@pytest.mark.parametrize("operations", operate.OTHERS)
+def test_another_playbook_after_a_kill_discards_nothing(operations, at_each_point):
+    outcome = at_each_point(killing.another_after_each, operations)
+    assert not outcome.problems, "\n".join(outcome.problems)
+    assert outcome.points > 10
