@@ -62,6 +62,9 @@ class Needs(NamedTuple):
     rehearsed: datetime | None = None  # when a rehearsal passed last; local time, as ``now``
     rehearsal_max_days: int | None = None
     parallel: int = 1  # worker processes
+    state: str | None = None
+    log_dir: str | None = None
+    async_dir: str | None = None  # of Ansible, which runs the longer operations in the background
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
         "node": _program_version("node", "--version") if needs.node_min_version else None,
     }
     problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
-                *_open_file_problems(needs), *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
+                *_own_folder_problems(needs), *_open_file_problems(needs), *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
     return {"versions": versions, "problems": problems, "os_family": _install_key()}
 
 
@@ -173,11 +176,11 @@ def _library_problems(needs: Needs) -> list[dict[str, str]]:
         return [_problem("a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
     grown = size + _library.ADDED_BYTES * len(images)
-    for place, purpose, needed in ((folder, "the migrated library", 2 * grown), (needs.backup_dir, "backups", size),
-                                   (needs.copy_dir, "copies of backups", size),
-                                   (needs.temp_dir, "temporary files", 0)):
+    for place, purpose, needed, variable in (
+            (folder, "the migrated library", 2 * grown, None), (needs.backup_dir, "backups", size, "dhash_backup_dir"),
+            (needs.copy_dir, "copies of backups", size, "dhash_backup_copy_dir")):
         if place is not None:
-            problems += _folder_problems(place, purpose, needed)
+            problems += _folder_problems(place, purpose, needed, variable)
     problems += _owner_problems(needs.library)
     for root in needs.media_roots or [folder]:
         if not os.path.isdir(root) or not os.access(root, os.R_OK | os.X_OK):
@@ -188,6 +191,29 @@ def _library_problems(needs: Needs) -> list[dict[str, str]]:
         problems.append(_problem("the image files", f"none of the {len(images)} is there",
                                  "Check that the media are mounted, and the paths in the library."))
     return problems
+
+
+def _own_folder_problems(needs: Needs) -> list[dict[str, str]]:
+    """Of the folders that a run writes whatever the library is. A user without a home has none of them by default."""
+    problems = []
+    for place, purpose, variable in ((needs.state, "the state", "dhash_state_dir"), (needs.log_dir, "logs", "dhash_log_dir"),
+                                     (needs.async_dir, "Ansible's background jobs", "ansible_async_dir"),
+                                     (needs.temp_dir, "temporary files", "dhash_temp_dir")):
+        if place is not None:
+            problems += _folder_problems(place, purpose, 0, variable)
+    if needs.temp_dir is None and not any(map(_is_writable_folder, _system_temp_dirs())):
+        problems.append(_problem("a writable folder for temporary files", f"none of {', '.join(_system_temp_dirs())}",
+                                 "Set dhash_temp_dir to a folder that this user may write."))
+    return problems
+
+
+def _system_temp_dirs() -> list[str]:
+    """Where Python puts temporary files: the first of these that can be written (``tempfile.gettempdir``)."""
+    return [*filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp", "/var/tmp", "/usr/tmp"]
+
+
+def _is_writable_folder(path: str) -> bool:
+    return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
 
 
 def _owner_problems(library: str) -> list[dict[str, str]]:
@@ -203,20 +229,21 @@ def _paths(folder: str, images: list[dict[str, Any]]):
     return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
 
 
-def _folder_problems(place: str, purpose: str, needed: int) -> list[dict[str, str]]:
+def _folder_problems(place: str, purpose: str, needed: int, variable: str | None) -> list[dict[str, str]]:
+    elsewhere = f"set {variable} to another folder" if variable else "move the library to another disk"
     present = os.path.abspath(place)
     while not os.path.lexists(present):
         present = os.path.dirname(present)
     if not os.path.isdir(present):
         return [_problem(f"a writable folder for {purpose}", f"{printable(present)} is no folder",
-                         "Move it away, or name another folder.")]
-    if not os.access(present, os.W_OK | os.X_OK):
+                         f"Move it away, or {elsewhere}.")]
+    if not _is_writable_folder(present):
         return [_problem(f"a writable folder for {purpose}", f"{printable(present)} cannot be written",
-                         "Give this user write access to it, run with become, or name another folder.")]
+                         f"Give this user write access to it, run with become, or {elsewhere}.")]
     free = shutil.disk_usage(present).free
     if free < needed:
         return [_problem(f"{_mebibytes(needed)} free for {purpose}", f"{_mebibytes(free)} in {printable(present)}",
-                         "Free some space, or name another folder.")]
+                         f"Free some space, or {elsewhere}.")]
     return []
 
 

@@ -44,6 +44,7 @@ class Metrics:
         self._state = state
         self._warn = warn
         self._warned = False
+        self._swept = False
         self._start = ""
         self._told = 0.0
 
@@ -134,11 +135,26 @@ class Metrics:
                     raise DhashError("there is no such folder for metrics", self._folder,
                                      "Make it, or correct dhash_metrics_dir.")
                 _durable.write(self.path, [_exposition.render(known).encode()], mode=0o644)
+            if not self._swept:
+                self._swept = True
+                self._remove_those_of_libraries_that_are_gone()
+
+    def _remove_those_of_libraries_that_are_gone(self) -> None:
+        """Remove the metrics of each library whose state lies beside this one's, and which is no longer where it was.
+
+        The state folder proves that the file is this host's: several hosts and containers can share ``folder``.
+        """
+        for path in glob.glob(os.path.join(glob.escape(os.path.dirname(self._state)), "*", NAME)):
+            with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, AttributeError):
+                library = json.loads(_durable.read(path))["library"]
+                if os.path.dirname(path) == _state.folder(os.path.dirname(self._state), library) and \
+                        not _durable.exists(library):
+                    _durable.remove(_path(self._folder, library))
 
     @property
     def path(self) -> str:
-        """The file for the exporter, named as the library's state folder is: no two libraries have the same."""
-        return os.path.join(self._folder, f"mobius-dhash-{os.path.basename(_state.folder('', self._library))}.prom")
+        """The file for the exporter."""
+        return _path(self._folder, self._library)
 
     @contextlib.contextmanager
     def _by_product(self):
@@ -164,6 +180,11 @@ class Metrics:
             except (ValueError, TypeError, KeyError, AttributeError):
                 self._warn(f"{path}: it is damaged, so that the metrics begin anew.")
         return begun
+
+
+def _path(folder: str, library: str) -> str:
+    """The file for the exporter, named as the library's state folder is: no two libraries have the same."""
+    return os.path.join(folder, f"mobius-dhash-{os.path.basename(_state.folder('', library))}.prom")
 
 
 OFF = Metrics(None, "", "", lambda _text: None)

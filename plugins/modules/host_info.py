@@ -41,11 +41,17 @@ options:
     type: int
   state_dir:
     description:
-      - The folder in which this host keeps its journals and records, the note of the last rehearsal among them.
+      - The folder in which this host keeps its journals and records, the note of the last rehearsal among them. It has to be writable.
       - By default V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for others.
     type: path
   temp_dir:
     description: The folder for temporary files of decoders, where one is to be used.
+    type: path
+  log_dir:
+    description: The folder for logs, where there are to be some. A relative path counts from the folder of the library.
+    type: path
+  async_dir:
+    description: The folder in which Ansible keeps the state of jobs in the background (the variable C(ansible_async_dir)).
     type: path
   parallel:
     description: How many worker processes are to hash. By default one a core. Each needs some open files.
@@ -120,6 +126,8 @@ def main():
             rehearsal_max_days=dict(type="int"),
             state_dir=dict(type="path"),
             temp_dir=dict(type="path"),
+            log_dir=dict(type="path"),
+            async_dir=dict(type="path"),
             parallel=dict(type="int"),
             media_roots=dict(type="list", elements="path"),
             ffmpeg=dict(type="str", choices=["required", "optional"], default="optional"),
@@ -132,7 +140,8 @@ def main():
     params = module.params
     library = _state.resolve(params["library"])
     beside = os.path.dirname(library)
-    rehearsed = _state.last_rehearsal(_state.folder(params["state_dir"], library))
+    state = _state.folder(params["state_dir"], library)
+    rehearsed = _state.last_rehearsal(state)
     needs = _host.Needs(
         library=library,
         python=params["python"] or sys.executable,
@@ -147,6 +156,9 @@ def main():
         ffmpeg_required=params["ffmpeg"] == "required",
         node_min_version=params["node_min_version"],
         maintenance_window=params["maintenance_window"],
+        state=state,
+        log_dir=params["log_dir"] and os.path.join(beside, params["log_dir"]),
+        async_dir=params["async_dir"],
     )
     module.exit_json(changed=False, **_host.examine(needs, datetime.now()))
 

@@ -134,6 +134,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     if not ROOT_USER or os.access(SYSTEM_PYTHON, os.X_OK):
         for name in ("unreadable", "read_only"):
             made.add(name, folder=made.public, ansible_python_interpreter=made.nobody)
+        homeless = made.interpreter("homeless", f"export HOME=/nonexistent; exec {made.nobody}")
+        made.add("homeless", folder=made.public, ansible_python_interpreter=homeless, dhash_state_dir="").chmod(0o777)
         (made.public / "unreadable/library.json").chmod(0o000)
         (made.public / "read_only").chmod(0o555)
     mounted = None
@@ -189,7 +191,9 @@ def test_a_library_that_is_none(name: str, hosts: Hosts, run: Run) -> None:
 @pytest.mark.parametrize(("name", "cause", "step"), [
     ("unreadable", "could not read the library: Permission denied", "Give the user that runs this access to it, or run with become."),
     ("read_only", "- a writable folder for backups: {place} cannot be written", "Give this user write access to it"),
-    ("disk_full", "free for the migrated library: 0.", "Free some space, or name another folder."),
+    ("homeless", "- a writable folder for the state: / cannot be written", "or set dhash_state_dir to another folder."),
+    ("homeless", "- a writable folder for Ansible's background jobs: / cannot be written", "or set ansible_async_dir to another folder."),
+    ("disk_full", "free for the migrated library: 0.", "Free some space, or move the library to another disk."),
     ("media_root_missing", "- the media root /no/such/folder: not there", "Mount it, correct dhash_media_roots"),
     ("media_gone", "- the image files: none of the 1 is there", "Check that the media are mounted, and the paths in the library."),
     ("ffmpeg_missing", "- the program ffmpeg: none on the PATH", "ffmpeg"),

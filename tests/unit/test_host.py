@@ -274,13 +274,24 @@ def test_a_relative_folder_for_temporary_files_will_do(needs, tmp_path, monkeypa
     assert problems(needs._replace(temp_dir="scratch")) == []
 
 
-@pytest.mark.parametrize(("folder", "purpose"), [("backup_dir", "backups"), ("temp_dir", "temporary files")])
-def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, folder, purpose):
+@pytest.mark.parametrize(("folder", "purpose", "variable"), [
+    ("backup_dir", "backups", "dhash_backup_dir"), ("copy_dir", "copies of backups", "dhash_backup_copy_dir"),
+    ("temp_dir", "temporary files", "dhash_temp_dir"), ("state", "the state", "dhash_state_dir"),
+    ("log_dir", "logs", "dhash_log_dir"), ("async_dir", "Ansible's background jobs", "ansible_async_dir")])
+def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, folder, purpose, variable):
     read_only = tmp_path / "read only"
     read_only.mkdir()
     mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=read_only)
     found = problem(needs._replace(**{folder: str(read_only / "new")}))
     assert (found["what"], found["found"]) == (f"a writable folder for {purpose}", f"{read_only} cannot be written")
+    assert f"set {variable} to another folder" in found["fix"]
+
+
+def test_a_host_without_a_place_for_temporary_files_is_told_to_name_one(needs, monkeypatch):
+    monkeypatch.setattr(_host, "_is_writable_folder", lambda path: path not in _host._system_temp_dirs())
+    monkeypatch.setattr(_host, "_folder_problems", lambda *_arguments: [])
+    found = problem(needs)
+    assert found["what"] == "a writable folder for temporary files" and "Set dhash_temp_dir" in found["fix"]
 
 
 def test_a_file_in_the_place_of_a_folder_is_a_problem(needs, library):

@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -69,6 +71,51 @@ def watched(library, decoded_here, tmp_path):
     folder = tmp_path / "textfile"
     folder.mkdir()
     return Watched(library, folder)
+
+
+# Libraries that are gone.
+
+
+@pytest.fixture
+def moved(new_library, tmp_path, decoded_here):
+    """A library that was moved, with its old metrics, beside two files that are not its own."""
+    folder, state_dir = tmp_path / "textfile", str(tmp_path / "states")
+    folder.mkdir()
+
+    def at(library):
+        library.state = Path(_state.folder(state_dir, str(library.path)))
+        return Watched(library, folder)
+
+    old, new = at(new_library("old")), at(new_library("new"))
+    old.library.add("a.png", seed=1)
+    old.library.write()
+    old.run()
+    (folder / "mobius-dhash-other-0123456789ab.prom").write_text("of another host")
+    (folder / "node.prom").write_text("of another exporter")
+    new.library.folder.rmdir()
+    return old, new, folder
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_metrics_of_a_library_that_was_moved_are_removed(moved):
+    old, new, folder = moved
+    os.rename(old.library.folder, new.library.folder)
+    before = names(folder)
+    new.run()
+    gone, made = os.path.basename(old.metrics().path), os.path.basename(new.metrics().path)
+    assert names(folder) == before - {gone} | {made}
+    assert new.warnings == []
+
+
+def test_the_metrics_of_a_library_that_is_there_stay(moved):
+    old, new, folder = moved
+    shutil.copytree(old.library.folder, new.library.folder)
+    before = names(folder)
+    new.run()
+    assert before < names(folder)
 
 
 # What a migration tells.

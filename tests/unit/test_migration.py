@@ -665,7 +665,7 @@ def test_a_log_is_named_by_what_was_run(pictures, tmp_path, changes, name):
     if "output" in changes:
         changes = {**changes, "output": str(tmp_path / changes["output"])}
     result = pictures.run(log_dir=str(tmp_path / "logs"), **changes)
-    assert re.fullmatch(name + r"-\d{8}-\d{6}\.log", os.path.basename(result["log"]))
+    assert re.fullmatch(r"library\.json\." + name + r"-\d{8}-\d{6}\.log", os.path.basename(result["log"]))
 
 
 def test_a_library_that_is_refused_gets_no_file_beside_it_and_no_state(pictures, tmp_path):
