@@ -92,7 +92,8 @@ class Previews:
         return made
 
     def _name(self, image: _review_queue.Image) -> str:
-        what = [image.file, image.size, image.mtime_ns, self._media_roots]
+        # The hash tells pictures of one size and time of change apart that were renamed to each other.
+        what = [image.file, image.dhash, image.size, image.mtime_ns, self._media_roots]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
     def _detail(self, name: str) -> _review_queue.Detail:

@@ -199,6 +199,25 @@ def test_the_preview_of_a_file_that_changed_is_made_anew_and_the_old_one_removed
     assert len(list((two.review / "images").iterdir())) == 2
 
 
+def test_two_alike_pictures_that_are_swapped_get_new_previews(two, looked_at):
+    one, other = (two.folder / image["path"] for image in two.value["images"][:2])
+    for file in (one, other):
+        file.write_bytes(file.read_bytes().ljust(1000, b"\0"))
+        os.utime(file, ns=(0, 10**18))
+    two.export()
+    before = [two.queue()["matches"][0][side]["preview"] for side in ("image1", "image2")]
+    looked_at.clear()
+    spare = two.folder / "spare"
+    for source, target in ((one, spare), (other, one), (spare, other)):
+        os.rename(source, target)
+    images = two.value["images"]
+    images[0]["dhash"], images[1]["dhash"] = images[1]["dhash"], images[0]["dhash"]
+    two.write()
+    two.export()
+    assert sorted(looked_at) == ["a.png", "b.png"]
+    assert not set(before) & {two.queue()["matches"][0][side]["preview"] for side in ("image1", "image2")}
+
+
 def test_a_preview_that_was_lost_is_made_again(two, looked_at):
     two.export()
     lost = two.review / two.queue()["matches"][0]["image2"]["preview"]
