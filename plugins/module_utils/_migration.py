@@ -9,6 +9,7 @@ Check mode (:func:`check`) and the real run (:func:`run`) share the survey and a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -47,7 +48,10 @@ class Settings(NamedTuple):
 
 
 def check(settings: Settings) -> dict:
-    """What :func:`run` would do, as its result; writes nothing, takes no lock, hashes nothing. Raises ``DhashError``."""
+    """What :func:`run` would do, as its result; writes nothing, takes no lock, and hashes a sample at most.
+
+    Raises ``DhashError``.
+    """
     _require_finished(settings)
     limits = limits_text(settings.limits)
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
@@ -59,13 +63,16 @@ def check(settings: Settings) -> dict:
             try:
                 migrated = _assemble(expected, settings, journal, write_note=False)
                 outcome = _outcome(expected, migrated, settings)
-                doubtful = set() if outcome["would_change"] else _doubtful(
-                    source, migrated.library.value, source.sha256, settings, fresh=())
+            except MissingRequirementError:
+                pass  # whether the duplicates change cannot be told without numpy: say that they may
+            else:
+                doubtful: set[str] = set()
+                if not outcome["would_change"]:
+                    with contextlib.suppress(MissingRequirementError):  # a host that a run would give Pillow and numpy
+                        doubtful = _doubtful(source, migrated.library.value, source.sha256, settings, fresh=())
                 if not doubtful:
                     return result | outcome
                 result["to_hash"] = len(doubtful)
-            except MissingRequirementError:
-                pass  # whether anything changes cannot be told without numpy: say that it may
     kinds = Counter(image.entry.kind for image in expected.images if image.entry and image.entry.kind)
     errors = sum(kinds.values())
     return result | {

@@ -533,6 +533,7 @@ def test_check_mode_without_numpy_still_tells_that_a_migrated_library_does_not_c
     migrate_and_deploy(pictures)
     monkeypatch.setitem(sys.modules, "numpy", None)
     assert pictures.check()["would_change"] is False
+    assert pictures.check(sample=5)["would_change"] is False
 
 
 def test_check_mode_takes_no_lock_and_is_not_kept_waiting_by_one(pictures):
