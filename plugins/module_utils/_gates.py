@@ -57,8 +57,10 @@ def chosen(wishes: Mapping[str, Mapping[str, Any]]) -> dict[str, Gate]:
     gates = {name: gate._replace(**wishes.get(name, {})) for name, gate in GATES.items()}
     for name, gate in gates.items():
         least = 1 if gate.breaks == IN_A_ROW else 0
-        if gate.limit is not None and not (math.isfinite(gate.limit) and gate.limit >= least):
-            raise DhashError(f"the limit {gate.limit:g} of the gate {name} is no number from {least} up",
+        most = 1 if name == "failure_rate" else math.inf
+        if gate.limit is not None and not (math.isfinite(gate.limit) and least <= gate.limit <= most):
+            wanted = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+            raise DhashError(f"the limit of the gate {name} must be {wanted}, got {gate.limit:g}",
                              next_step="Correct it (dhash_monitor_gates).")
     return gates
 

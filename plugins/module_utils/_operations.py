@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.parameters import remove_values
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _ranges, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, RefusedError, from_os_error, printable)
 
@@ -60,13 +60,14 @@ class Done:
 def recorded(module: AnsibleModule, operation: str, log: bool = True) -> Iterator[Done]:
     """Log the operation that is carried out under it; nothing in check mode, nor without ``log``.
 
-    The module needs the arguments ``_arguments.LIBRARY`` and ``_arguments.LOG``. A log that cannot be written is a
+    The module needs the arguments ``_arguments.LIBRARY`` and ``_arguments.LOG``; numbers out of their range are refused. A log that cannot be written is a
     warning, and changes nothing of what the operation comes to. What is raised under it is raised on.
     """
     done = Done()
     started = time.monotonic()
     quiet = module.check_mode or not log
     try:
+        _ranges.require(module.params)
         yield done
     except Exception as error:
         if not quiet:

@@ -15,7 +15,6 @@ import ipaddress
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -167,10 +166,7 @@ def service(manager: str, name: str | None, scope: str, command: str | None) -> 
 
 
 def _ask_command(command: str) -> Service:
-    try:
-        done = _run(shlex.split(command))
-    except ValueError as error:
-        done = f"the command is not complete: {error}"
+    done = _run(["/bin/sh", "-c", command])
     if isinstance(done, str):
         return Service(None, done)
     return Service(done.returncode == 0, "running" if done.returncode == 0 else f"exit code {done.returncode}")

@@ -105,7 +105,7 @@ written:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -120,10 +120,9 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    if not 0 <= params["threshold"] <= 64:
-        module.fail_json(msg=f"threshold is {params['threshold']}: it has to be from 0 to 64")
     try:
         _arguments.run_in(None, module.check_mode)
+        _ranges.require(module.params)
         files = {str(host): str(file) for host, file in params["hashes"].items()}
         result = _fleet_duplicates.find(files, params["threshold"], params["confirm"], os.path.abspath(params["dest"]),
                                         module.check_mode)

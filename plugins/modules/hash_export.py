@@ -61,7 +61,7 @@ hashes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -69,6 +69,7 @@ def main():
     module = AnsibleModule(argument_spec=dict(**_arguments.LIBRARY, **_arguments.LOCK), supports_check_mode=True)
     try:
         _arguments.run_in(None, module.check_mode)
+        _ranges.require(module.params)
         library, state = _arguments.library_and_state(module.params)
         if module.check_mode:
             result = _fleet_duplicates.check_export(library)

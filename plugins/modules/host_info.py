@@ -112,7 +112,8 @@ import sys
 from datetime import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _host, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _host, _ranges, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
 def main():
@@ -138,6 +139,10 @@ def main():
     )
     _arguments.run_in(None, module.check_mode)
     params = module.params
+    try:
+        _ranges.require(params)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
     library = _state.resolve(params["library"])
     beside = os.path.dirname(library)
     state = _state.folder(params["state_dir"], library)

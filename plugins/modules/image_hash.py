@@ -114,7 +114,8 @@ import itertools
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _hashing, _library, _state, _survey
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _hashing, _library, _ranges, _state, _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -162,6 +163,7 @@ def main():
         supports_check_mode=True,
     )
     try:
+        _ranges.require(module.params)
         _arguments.run_in(module.params["python"], check_mode=False)
         result = (compare if module.params["images"] else sample)(module.params)
     except DhashError as error:

@@ -101,7 +101,7 @@ journal_set_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _decode, _shards, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _decode, _ranges, _shards, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -116,6 +116,7 @@ def main():
     )
     params = module.params
     try:
+        _ranges.require(module.params)
         _arguments.run_in(params["python"], module.check_mode)
         library, state = _arguments.library_and_state(params)
         limits = _decode.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])

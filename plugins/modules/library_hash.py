@@ -120,7 +120,8 @@ journal_set_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _exchange, _report, _settings, _shards
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _exchange, _ranges, _report, _settings, _shards)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -139,6 +140,7 @@ def main():
     if params["share"] is not None and not 0 <= params["share"] < params["shares"]:
         module.fail_json(msg=f"share {params['share']} of {params['shares']}: it has to be from 0 to {params['shares'] - 1}")
     try:
+        _ranges.require(module.params)
         _arguments.run_in(params["python"], module.check_mode)
         settings = _settings.of(params)
         pending = params["pending"] or _exchange.path_in(settings.state, _exchange.PENDING)

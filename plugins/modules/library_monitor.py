@@ -71,7 +71,7 @@ options:
     choices: [system, user]
     default: system
   status_command:
-    description: A command that ends with 0 while the service runs. It is not run by a shell.
+    description: A command line for C(/bin/sh) that ends with 0 while the service runs.
     type: str
   error_log:
     description:
@@ -162,7 +162,8 @@ evidence:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _gates, _monitor, _probes, _report, _state, _tail, _watch
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _gates, _monitor, _probes, _ranges, _report, _state, _tail, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -201,6 +202,7 @@ def main():
     )
     try:
         _arguments.run_in(None, module.check_mode)
+        _ranges.require(module.params)
         settings = settings_of(module.params)
         if module.params["state"] == "acknowledged":
             result = {}

@@ -149,7 +149,8 @@ answers:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _notification
+from ansible_collections.mobius.dhash.plugins.module_utils import _notification, _ranges
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 TARGET = dict(
     type=dict(type="str", choices=["webhook", "slack", "mail"], required=True),
@@ -180,6 +181,10 @@ def main():
         ),
         supports_check_mode=True,
     )
+    try:
+        _ranges.require(module.params)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
     message = module.params["notification"]
     if message.get("event") not in _notification.EVENTS or not isinstance(message.get("text"), str):
         module.fail_json(msg=f"notification needs a text, and as its event one of {', '.join(_notification.EVENTS)}")

@@ -84,3 +84,56 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     images = {image["path"] for image in site.read()["images"]}
     assert not images & {match["image2"]["path"] for match in queue["matches"][:2]}
     assert site.read()["lcm_import"]["reviewedMatches"] == 2
+
+
+def run_text(site: Site, playbook: str, *options: str, **variables: object):
+    """Run a playbook with these variables as ``-e NAME=VALUE``, which makes text of them."""
+    return site.playbook(playbook, *(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *options)
+
+
+def test_percent_for_a_rate_is_refused_before_anything_is_touched(site: Site) -> None:
+    before = site.snapshot()
+    run = run_text(site, "migrate", dhash_max_failure_rate="5", dhash_limit="-1")
+    told = " ".join(run.failures())
+    assert run.code != 0 and "For 5 percent give 0.05" in told and "dhash_limit must be at least 1, got -1" in told
+    assert site.snapshot() == before
+
+
+def test_missing_library_is_said_without_a_templating_error(site: Site) -> None:
+    run = site.playbook("migrate", dhash_library=None)
+    assert [message.split(".")[0] for message in run.failures()] == ["missing required arguments: dhash_library"]
+
+
+def test_later_playbook_ignores_results_of_earlier_one(site: Site) -> None:
+    """migrate, rollback and verify in one run: verify looks at what the library is, not at what the rollback registered."""
+    both = site.home / "both.yml"
+    both.write_text("".join(f"- ansible.builtin.import_playbook: mobius.dhash.{name}\n" for name in ("migrate", "rollback", "migrate", "verify")),
+                    encoding="utf-8")
+    command = site.command("migrate", dhash_fleet_report_dir=str(site.home / "reports"))
+    command[1] = str(both)
+    shown = subprocess.run(command, cwd=ROOT, env=site.environment(), stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, check=False, timeout=2 * RUN_SECONDS)
+    run = site.read_run(shown.returncode, shown.stdout)
+    assert run.code == 0, run.output
+    assert "Images with DHash after rollback" not in run.of("Show the result")["msg"]
+    reports = sorted((site.home / "reports").iterdir())
+    assert [json.loads((report / "fleet.json").read_text(encoding="utf-8"))["hosts"][0]["phase"] for report in reports] == ["verified"] * 2
+
+
+def test_commands_of_the_service_are_run_by_a_shell(site: Site) -> None:
+    log = site.home / "service.log"
+    run = site.playbook("migrate", dhash_service_manager="command", dhash_stop_command=f"true && echo stopped >> {log}",
+                        dhash_restart_command=f"echo started | cat >> {log}")
+    assert run.code == 0, run.output
+    assert log.read_text(encoding="utf-8").split() == ["stopped", "started"]
+
+
+def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
+    blocked = site.home / "blocked"
+    blocked.touch()
+    run = site.playbook("migrate", dhash_fleet_report_dir=str(blocked))
+    assert run.code == 0, run.output
+    assert len(list((site.home / "mobius-dhash-reports").glob("*/fleet.json"))) == 1
+    assert f"because {blocked}" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
+    status = site.playbook("fleet_status", dhash_fleet_status_file=f"{blocked}/status.json")
+    assert status.code == 0 and (site.home / "status.json").exists()

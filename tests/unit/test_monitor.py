@@ -98,6 +98,7 @@ def host(tmp_path):
 
 @given(st.sampled_from(sorted(_gates.GATES)), st.floats(1, 1e9), st.floats(0, 1e9))
 def test_a_gate_breaks_just_where_it_says(name, limit, value):
+    limit = min(limit, 1) if name == "failure_rate" else limit
     gates = _gates.chosen({name: {"limit": limit, "action": "fail"}})
     kind = gates[name].breaks
     breaks = {_gates.IN_A_ROW: value >= limit, _gates.ABOVE: value > limit, _gates.BELOW: value < limit}[kind]
@@ -111,7 +112,7 @@ def test_what_is_not_known_or_ignored_breaks_nothing():
     assert _gates.broken(gates, {"disk": 0, "memory": 1e15, "health": None}) == {}
 
 
-@pytest.mark.parametrize(("name", "limit"), [("health", 0.5), ("disk", -1), ("queue", float("nan")), ("p95", float("inf"))])
+@pytest.mark.parametrize(("name", "limit"), [("health", 0.5), ("failure_rate", 5), ("disk", -1), ("queue", float("nan")), ("p95", float("inf"))])
 def test_a_limit_that_is_none_is_refused_by_the_name_of_its_gate(name, limit):
     with pytest.raises(DhashError, match=f"gate {name}.*dhash_monitor_gates"):
         _gates.chosen({name: {"limit": limit}})

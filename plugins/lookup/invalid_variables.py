@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: invalid_variables
+short_description: Check the variables of all roles of this collection
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors
+description:
+  - Checks the variables of all roles that are set for a host, before a playbook touches that host. A role by itself finds a wrong value only when
+    its turn comes, which may be after the deploy.
+  - Checks types, choices and ranges. Does not read C(dhash_notify), whose templates have values only when a message is sent.
+"""
+
+EXAMPLES = r"""
+- name: Refuse invalid values
+  ansible.builtin.assert:
+    that: query('mobius.dhash.invalid_variables') | length == 0
+"""
+
+RETURN = r"""
+_list:
+  description: All that is wrong, in words. Empty where nothing is.
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.mobius.dhash.plugins.module_utils import _gates, _ranges
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+ROLES = Path(__file__).parents[2] / "roles"
+NOT_READ = {"dhash_notify"}
+
+
+def options_of_all_roles():
+    """The options of all entry points of all roles, by their names."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return {name: option for file in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+            for entry in yaml.load(file.read_text(encoding="utf-8"), Loader=loader)["argument_specs"].values()  # noqa: S506
+            for name, option in entry["options"].items()}
+
+
+def check(options, given):
+    """What is wrong with the variables ``given``, which are as Ansible has them, extra variables as text."""
+    spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
+            if name in given or option.get("required")}
+    checked = ArgumentSpecValidator(spec).validate(given)
+    found = list(checked.error_messages)
+    if not found:
+        found = _ranges.problems(checked.validated_parameters)
+        try:
+            gates = checked.validated_parameters.get("dhash_monitor_gates") or {}
+            _gates.chosen({name: {key: value for key, value in gate.items() if value is not None} for name, gate in gates.items() if gate})
+        except DhashError as error:
+            found.append(str(error))
+    return found
+
+
+class LookupModule(LookupBase):
+    """See DOCUMENTATION."""
+
+    def run(self, terms, variables=None, **kwargs):
+        options = options_of_all_roles()
+        given = {}
+        for name in sorted((set(options) - NOT_READ) & set(variables)):
+            try:
+                given[name] = self._templar.template(variables[name])
+            except AnsibleError as error:
+                return [f"{name}: {error}"]
+        return check(options, {name: value for name, value in given.items() if value is not None})

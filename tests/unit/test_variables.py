@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Values of variables as the command line gives them: text, and numbers that make no sense."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import check, options_of_all_roles
+from ansible_collections.mobius.dhash.plugins.module_utils import _ranges
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = options_of_all_roles()
+TYPED = {name: option["type"] for name, option in OPTIONS.items() if option["type"] in ("bool", "int", "float", "list", "dict")}
+CONVERSIONS = {"bool": r"bool\b", "int": r"(int|float)\b", "float": r"float\b", "list": r"mobius\.dhash\.as_list\b"}
+EXPRESSION_KEYS = {"when", "that", "until", "failed_when", "changed_when"}
+
+
+def given(**variables) -> list[str]:
+    return check(OPTIONS, {"dhash_library": "/srv/library.json", **variables})
+
+
+def expressions(node, key=None):
+    """The Jinja expressions of a task file, without the texts in them."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from expressions(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from expressions(value, key)
+    elif isinstance(node, str):
+        found = [node] if key in EXPRESSION_KEYS else re.findall(r"\{[{%](.*?)[%}]\}", node, re.DOTALL)
+        yield from (re.sub(r"'[^']*'", "''", expression).strip() for expression in found)
+
+
+def unconverted(expression: str):
+    """The variables in ``expression`` whose text would be taken for a boolean, a number or a list."""
+    if re.fullmatch(r"dhash_[a-z0-9_]+( \| default\(omit(, true)?\))?", expression) and TYPED.get(expression.split(" ")[0]) != "list":
+        return  # as it is: shown to people, or given to something that converts it
+    for use in re.finditer(r"(?<![A-Za-z0-9_])(dhash_[a-z0-9_]+)(?P<after>.*)", expression, re.DOTALL):
+        for name, after in [(use[1], use["after"])]:
+            if name in TYPED and TYPED[name] != "dict":
+                shown = expression[:use.start()].rstrip().endswith("~")
+                converted = re.match(rf" \| (default\([^)]*\) \| )?{CONVERSIONS[TYPED[name]]}", after)
+                if not (shown or converted or after.startswith(" is defined") or after.startswith(" is not defined")):
+                    yield name
+        yield from unconverted(use["after"].strip()) if re.search(r"(?<![A-Za-z0-9_])dhash_", use["after"]) else ()
+        break
+
+
+@pytest.mark.parametrize("file", sorted(str(path.relative_to(ROOT)) for pattern in (
+    "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml") for path in ROOT.glob(pattern)))
+def test_every_typed_variable_is_converted_where_used(file: str) -> None:
+    found = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    assert [(name, expression) for expression in expressions(found) for name in unconverted(expression)] == []
+
+
+@pytest.mark.parametrize("text", ["false", "no", "0"])
+@pytest.mark.parametrize("name", sorted(name for name, kind in TYPED.items() if kind == "bool"))
+def test_booleans_given_as_text_are_accepted(name: str, text: str) -> None:
+    assert given(**{name: text}) == []
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kind in TYPED.items() if kind in ("int", "float")))
+def test_numbers_given_as_text_are_checked(name: str) -> None:
+    least = _ranges.RANGES[name].least
+    assert (given(**{name: "0"}) == []) == (least <= 0)
+    assert given(**{name: "-1"}) == [f"{name} must be {'between 0 and' if _ranges.RANGES[name].most < 65 else 'at least'}"
+                                     f" {_ranges.RANGES[name].most if _ranges.RANGES[name].most < 65 else least:g}, got -1."]
+    for text in ("no", "false", "nan"):
+        assert len(given(**{name: text})) == 1
+
+
+@pytest.mark.parametrize(("name", "value", "problem"), [
+    ("dhash_max_failure_rate", "5", "dhash_max_failure_rate must be between 0 and 1, got 5. For 5 percent give 0.05."),
+    ("dhash_threshold", 65, "dhash_threshold must be between 0 and 64, got 65."),
+    ("dhash_limit", "-1", "dhash_limit must be at least 1, got -1."),
+    ("dhash_monitor_gates", '{"failure_rate": {"limit": 5}}',
+     "the limit of the gate failure_rate must be between 0 and 1, got 5. Correct it (dhash_monitor_gates)."),
+    ("dhash_monitor_gates", {"health": {"limit": 0}},
+     "the limit of the gate health must be at least 1, got 0. Correct it (dhash_monitor_gates)."),
+])
+def test_numbers_out_of_range_are_named(name: str, value: object, problem: str) -> None:
+    assert given(**{name: value}) == [problem]
+
+
+def test_a_missing_library_is_named() -> None:
+    assert check(OPTIONS, {"dhash_limit": "3"}) == ["missing required arguments: dhash_library"]
+
+
+@pytest.mark.parametrize("value", [0.0, 1, 0.05])
+def test_rates_between_zero_and_one_are_accepted(value: float) -> None:
+    assert given(dhash_max_failure_rate=value) == []
+
+
+def test_modules_refuse_numbers_out_of_range() -> None:
+    _ranges.require({"threshold": 64, "limit": None, "images": ["a.jpg"], "lock_timeout": 0})
+    with pytest.raises(RefusedError, match="lock_timeout must be at least 0, got -1.*threshold must be between 0 and 64, got 65") as caught:
+        _ranges.require({"threshold": 65, "lock_timeout": -1})
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(("value", "items"), [
+    (None, []), ("", []), ("a.json", ["a.json"]), ("a.json, b.json", ["a.json", "b.json"]), ('["a.json", "b.json"]', ["a.json", "b.json"]),
+    (["a.json"], ["a.json"])])
+def test_lists_given_as_text_are_converted(value: object, items: list) -> None:
+    assert as_list(value) == items
+
+
+def test_text_that_is_no_json_array_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="not a JSON array"):
+        as_list('["a.json"')
