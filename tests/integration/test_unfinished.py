@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A playbook that meets the unfinished operation of another one: it refuses or finishes it, and never discards it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from conftest import ROOT, Site
+from test_service import Service, record
+
+
+@pytest.fixture
+def service(site: Site) -> Iterator[Service]:
+    made = Service(site)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def call(site: Site, module: str, **arguments) -> dict:
+    result = site.module(module, library=str(site.library), state_dir=str(site.state), **arguments)
+    assert not result.get("failed"), result
+    return result
+
+
+def migrate(site: Site) -> bytes:
+    """Migrate the library, verified; returns the bytes that it had."""
+    before = site.library.read_bytes()
+    for module, arguments in (("library_backup", {"state_dir": None}), ("library_migrate", {}), ("library_deploy", {}),
+                              ("library_deploy", {"state": "verified"})):
+        given = {"library": str(site.library), "state_dir": str(site.state), **arguments}
+        result = site.module(module, **{name: value for name, value in given.items() if value is not None})
+        assert not result.get("failed"), result
+    return before
+
+
+def meanwhile(site: Site, service: Service, playbook: str) -> None:
+    """Have the playbook run as soon as the service is stopped."""
+    command = shlex.join(site.command(playbook, **service.settings))
+    service.meanwhile.write_text(f"cd {shlex.quote(str(ROOT))} && {command} >'{site.home}/other.log' 2>&1 || true\n", encoding="utf-8")
+
+
+def other(site: Site) -> str:
+    """What the playbook in between has shown, on one line."""
+    return " ".join((site.home / "other.log").read_text(encoding="utf-8").replace("\\n", " ").split())
+
+
+def is_settled(site: Site, run: str) -> bool:
+    found = record(site)
+    return (found["run"], found["phase"], found["restart_owed"], found["stopped_at"]) == (run, "verified", False, None)
+
+
+def test_a_migration_does_not_cancel_a_rollback_that_stops_its_service(site: Site, service: Service) -> None:
+    before = migrate(site)
+    meanwhile(site, service, "migrate")
+    run = site.playbook("rollback", **service.settings)
+    assert run.code == 0, run.output
+    assert site.library.read_bytes() == before
+    prepared = run.of("Prepare the library to go back to")["run"]
+    assert f"a rollback is unfinished: run {prepared}" in other(site) and "failed=1" in other(site)
+    assert is_settled(site, prepared)
+
+
+def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site, service: Service) -> None:
+    migrate(site)
+    call(site, "review_export", min_distance=0, include_images=False, review_dir=str(site.home / "review"))
+    queue = json.loads((site.home / "review/queue.json").read_text(encoding="utf-8"))
+    queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(queue), encoding="utf-8")
+    images = len(site.read()["images"])
+    meanwhile(site, service, "migrate")
+    run = site.playbook("review_import", **service.settings, dhash_review_queues=[str(decisions)])
+    assert run.code == 0, run.output
+    assert len(site.read()["images"]) == images - 1
+    assert "an import of review decisions is unfinished: run" in other(site) and "failed=1" in other(site)
+    assert is_settled(site, record(site)["run"])
