@@ -242,7 +242,7 @@ def _folder_problems(place: str, purpose: str, needed: int, variable: str | None
                          f"Give this user write access to it, run with become, or {elsewhere}.")]
     free = shutil.disk_usage(present).free
     if free < needed:
-        return [_problem(f"{_mebibytes(needed)} free for {purpose}", f"{_mebibytes(free)} in {printable(present)}",
+        return [_problem(f"{_size(needed)} free for {purpose}", f"{_size(free)} in {printable(present)}",
                          f"Free some space, or {elsewhere}.")]
     return []
 
@@ -284,8 +284,12 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB"
+def _size(count: int) -> str:
+    """In MiB, or in the smaller unit in which it is not rounded to nothing."""
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size / 10:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
 
 
 def _install_key() -> str | None:

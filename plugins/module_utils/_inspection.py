@@ -11,7 +11,7 @@ import shutil
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _dhash, _durable, _journal, _library, _review_removal, _state, _watch)
+    _dhash, _durable, _journal, _library, _review_removal, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
@@ -28,7 +28,7 @@ def inspect(library: str, state: str) -> dict[str, Any]:
         "sha256": digest, "size": os.path.getsize(library), **counts,
         "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
         "inconsistencies": _inconsistencies(read.value, counts, record),
-        "disk_free": disk.free, "disk_total": disk.total, "watch": _watch.summary(state), **inspect_record(library, state),
+        "disk_free": disk.free, "disk_total": disk.total, **inspect_record(library, state),
     }
 
 

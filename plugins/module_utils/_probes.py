@@ -4,7 +4,7 @@
 
 """What a watch looks at: the health URL, the service, its memory, the library, the disk.
 
-None of them raises for what it finds, nor takes longer than ``SECONDS``: what cannot be told is None.
+None of the probes raises for what it finds, nor takes longer than ``SECONDS``: what cannot be told is None.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ FIXES = {  # problem: what to do about it
     "tls": "Check whether the URL has to begin with http:// or https://, and the TLS settings of the server.",
     "proxy": "Correct the proxy settings of this host (http_proxy, https_proxy), or add the server to no_proxy.",
 }
+# What of a unit names the units that a stop of it stops, systemd.unit(5).
+STOPPED_WITH = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
 SYSTEMD_FACTS = "LoadState,ActiveState,SubState,MainPID,MemoryCurrent"
 
 
@@ -172,16 +174,51 @@ def _ask_command(command: str) -> Service:
     return Service(done.returncode == 0, "running" if done.returncode == 0 else f"exit code {done.returncode}")
 
 
-def _ask_systemd(name: str, scope: str) -> Service:
+def dependents(name: str, scope: str) -> list[str]:
+    """The active systemd units that a stop of the unit ``name`` stops with it, in the order of their names.
+
+    Raises ``DhashError`` if systemctl does not answer.
+    """
+    found: dict[str, bool] = {}
+    left = [name]
+    while left:
+        shown = _show_units(left, f"Id,ActiveState,{','.join(STOPPED_WITH)}", scope)
+        if isinstance(shown, str):
+            raise DhashError(f"the units that stop with {printable(name)} are not known: {shown}",
+                             next_step="Check that systemctl answers on this host, then run again.")
+        left = []
+        for facts in shown:
+            found[facts.get("Id", "")] = facts.get("ActiveState") in ("active", "activating", "reloading")
+            left += [unit for kind in STOPPED_WITH for unit in facts.get(kind, "").split()]
+        left = sorted(set(left) - found.keys())
+    itself = next(iter(found))
+    return sorted(unit for unit, is_active in found.items() if is_active and unit != itself)
+
+
+def is_removed_when_stopped(name: str) -> bool:
+    """Whether the container was started with ``--rm``: a stop removes it. False if docker cannot tell."""
+    done = _run(["docker", "container", "inspect", "--format", "{{json .HostConfig.AutoRemove}}", "--", name])
+    return not isinstance(done, str) and done.returncode == 0 and _json(done.stdout) is True
+
+
+def _show_units(names: Sequence[str], properties: str, scope: str) -> list[dict[str, str]] | str:
+    """These properties of each unit, or why they are not known."""
     user = scope == "user"
     environment = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} if user else None
     whose = ["--user"] if user else []
-    done = _run(["systemctl", *whose, "show", f"--property={SYSTEMD_FACTS}", "--", name], environment)
+    done = _run(["systemctl", *whose, "show", f"--property={properties}", "--", *names], environment)
     if isinstance(done, str):
-        return Service(None, done)
-    facts = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    if "ActiveState" not in facts:
-        return Service(None, _said(done))
+        return done
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in done.stdout.split("\n\n")]
+    units = [facts for facts in blocks if "ActiveState" in facts]
+    return units or _said(done)
+
+
+def _ask_systemd(name: str, scope: str) -> Service:
+    shown = _show_units([name], SYSTEMD_FACTS, scope)
+    if isinstance(shown, str):
+        return Service(None, shown)
+    facts = shown[0]
     is_there = facts.get("LoadState") == "loaded"
     says = f"{facts['ActiveState']} ({facts.get('SubState', '')})" if is_there else "not there"
     memory = facts.get("MemoryCurrent", "")

@@ -180,13 +180,13 @@ def _refuse_loss(library: str, way: Way, force: bool) -> None:
 def _restore_named(library: str, wish: Wish, found: list[_backups.Backup]) -> Way:
     named = [backup for backup in found if wish.backup in (backup.path, os.path.basename(backup.path))]
     if not named:
-        raise DhashError(f"there is no backup {printable(wish.backup)} of it", library, _offer(found))
+        raise DhashError(f"there is no backup {printable(wish.backup)} of it", library, _offer(library, found))
     backup = named[0]
     if backup.belongs != _backups.OWN and not wish.force:
         whose = ("it has no manifest, so the library that it was made of is unknown" if backup.library is None
                  else f"it is a backup of another library, {printable(backup.library)}")
         raise RefusedError(f"{whose}: it is not restored into {printable(library)}", backup.path,
-                           f"{_offer(found)} To restore it all the same, set dhash_rollback_force.")
+                           f"{_offer(library, found)} To restore it all the same, set dhash_rollback_force.")
     return _restore_backup(library, backup, found, wish.identity)
 
 
@@ -205,7 +205,7 @@ def _restore_latest(library: str, state: str, found: list[_backups.Backup], iden
             content = _backups.examine(backup)
             if content.good and content.hashed == 0:
                 return _restore_backup(library, backup, found, identity)
-        raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(found))
+        raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(library, found))
     claiming = [backup for backup in own if backup.content_sha256 == target]
     for backup in claiming:
         if _backups.is_good(backup) and (identity or not backup.encrypted):
@@ -214,11 +214,11 @@ def _restore_latest(library: str, state: str, found: list[_backups.Backup], iden
         return _restore_kept(library, record.kept, target)
     if claiming:
         return _restore_backup(library, claiming[0], found, identity)  # which says why it cannot be
-    raise DhashError("there is no backup of what the last deploy replaced", library, _offer(found))
+    raise DhashError("there is no backup of what the last deploy replaced", library, _offer(library, found))
 
 
 def _restore_backup(library: str, backup: _backups.Backup, found: list[_backups.Backup], identity: str | None) -> Way:
-    _require_good(backup, found)
+    _require_good(library, backup, found)
     way = _restore(library, backup.path, _backups.clear_text(backup, identity), backup.content_sha256)
     return way._replace(metadata=backup.manifest and backup.manifest.metadata)
 
@@ -227,14 +227,14 @@ def _restore_kept(library: str, kept: str, expected: str) -> Way:
     return _restore(library, kept, _durable.read(kept), expected)._replace(metadata=_durable.metadata(kept))
 
 
-def _require_good(backup: _backups.Backup, found: list[_backups.Backup]) -> None:
+def _require_good(library: str, backup: _backups.Backup, found: list[_backups.Backup]) -> None:
     content = _backups.examine(backup)
     if not content.good:
         raise DhashError(f"it is not restored, since {content.problem}", backup.path,
-                         _offer([other for other in found if other != backup]))
+                         _offer(library, [other for other in found if other != backup]))
 
 
-def _offer(found: list[_backups.Backup]) -> str:
+def _offer(library: str, found: list[_backups.Backup]) -> str:
     own = [backup for backup in found if backup.belongs == _backups.OWN]
     good = next((backup for backup in own if _backups.is_good(backup)), None)
     if good is not None:
@@ -242,7 +242,12 @@ def _offer(found: list[_backups.Backup]) -> str:
     others = len(found) - len(own)
     also = (f" The folder has {others} more that are not known to be of this library: name one (dhash_rollback_to) and set"
             " dhash_rollback_force to restore it." if others else "")
-    return f"There is no good backup; only the hashes can be taken out (dhash_rollback_remove_dhash).{also}"
+    try:
+        _library.read(library)
+        instead = "; only the hashes can be taken out (dhash_rollback_remove_dhash)"
+    except LibraryError:  # then there is nothing that the hashes could be taken out of
+        instead = ""
+    return f"There is no good backup{instead}.{also}"
 
 
 def _restore(library: str, source: str, text: bytes, expected: str) -> Way:

@@ -15,7 +15,7 @@ description:
   - Reads a C(library.json), says whether it is what a library has to be, and counts what is in it.
   - Tells which images are missing and which have changed since they were hashed, who holds the library's lock,
     and what the last run on this host still owes.
-  - Fails where the library cannot be read or is not valid, unless O(check_library=false).
+  - Fails where the library cannot be read or is not valid, unless O(check_library=false). A watch that cannot be read is a warning.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
@@ -24,8 +24,8 @@ options:
   check_library:
     description:
       - Whether to read the library.
-      - With V(false) the module reads only the record of the last run, the result of the last watch, and the lock. A watch that
-        cannot be read is a warning. To start a service again, nothing more is needed.
+      - With V(false) the module reads only the record of the last run, the result of the last watch, and the lock. To start a service
+        again, nothing more is needed.
     type: bool
     default: true
   check_media:
@@ -220,10 +220,8 @@ def main():
     try:
         _arguments.run_in(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params)
-        if not module.params["check_library"]:
-            result = {**_inspection.inspect_record(library, state), "watch": watch_or_warning(module, state)}
-        else:
-            result = _inspection.inspect(library, state)
+        look = _inspection.inspect if module.params["check_library"] else _inspection.inspect_record
+        result = {**look(library, state), "watch": watch_or_warning(module, state)}
         if module.params["check_library"] and module.params["check_media"]:
             result.update(_inspection.inspect_media(library, state, module.params["examples"]))
     except DhashError as error:

@@ -91,10 +91,10 @@ def test_the_check_says_what_the_first_run_then_does(way: Way) -> None:
     assert "+errors: 1 at least (1 missing)" in check.output
     assert check.of("Back up the library")["created"] and first.of("Back up the library")["status"] in ("changed", "ok")
     assert f"+{way.site.library}.bak." in check.output
-    assert f"Would replace {way.site.library} by " in check.of("Say what a run would deploy")["msg"]
-    assert "Would restart" in check.of("Say what a run would restart")["msg"]
-    assert way.site.home.name in check.of("Say what a run would restart")["msg"]
-    assert "would verify" in check.of("there is nothing to verify yet")["msg"]
+    assert f"Would replace {way.site.library} by " in check.of("Show what a run would deploy")["msg"]
+    assert "Would restart" in check.of("Show what a run would restart")["msg"]
+    assert way.site.home.name in check.of("Show what a run would restart")["msg"]
+    assert "would verify" in check.of("Show what a run would verify")["msg"]
     # a step changes something in the check where it changes something in the run
     assert {"Backup", "Migrate", "Deploy", "Restart"} <= {name.split(" | ")[0] for name in check.changed()}
     assert {name.split(" | ")[0] for name in first.changed()} - {"Verify"} == {name.split(" | ")[0] for name in check.changed()}

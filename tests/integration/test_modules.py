@@ -55,13 +55,15 @@ CASES = {
     "library_monitor": Case({"minutes": 0.01}, DEPLOYED, changes=False),
     "library_rehearse": Case({}, (("library_rehearse", {}),), changes=False),
     "notify": Case({"notification": {"event": "start", "text": "it begins"}, "targets": []}, changes=False),
+    "recovery_info": Case({}, DEPLOYED, changes=False),
+    "service_info": Case({}, changes=False),
     "review_export": Case({"min_distance": 0, "include_images": False}, DEPLOYED),
     "review_import": Case({"state": "absent"}, DEPLOYED, changes=False),
     "library_rollback": Case({}, DEPLOYED),
 }
-WITHOUT_STATE = ("health_info", "host_info", "image_hash", "fleet_duplicates", "notify")
+WITHOUT_STATE = ("health_info", "service_info", "host_info", "image_hash", "fleet_duplicates", "notify")
 WITHOUT_DIFF = ("library_deploy announced", "library_deploy started", "library_deploy verified")
-WITHOUT_LIBRARY = ("fleet_duplicates", "health_info", "notify")
+WITHOUT_LIBRARY = ("fleet_duplicates", "health_info", "service_info", "notify")
 
 
 def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict:

@@ -134,7 +134,7 @@ def test_a_gate_that_fails_stops_the_run_and_leaves_the_library(site: Site, serv
     run = site.playbook("migrate", **{**service.settings, "dhash_monitor_gates": gates}, dhash_error_log=str(log))
     assert run.code != 0 and hashed(site) == IMAGES - 5
     (message,) = run.failures()[-1:]
-    assert "2 new lines in the error log, more than 1" in message and "It stays as it was deployed" in message
+    assert "2 new lines in the error log, more than 1" in message and "The library stays as it was deployed" in message
     assert "bytes are free beside the library, fewer than" in run.of("Warn of what is not as it should be")["results"][0]["msg"]
     assert [verb for verb, _digest in service.told()] == ["stop", "restart"]
 

@@ -27,14 +27,21 @@ class Service:
         self.commands = {}
         self.to_kill = site.home / "to-kill"  # the process group that ends when the service is stopped
         self.meanwhile = site.home / "meanwhile"  # a command that runs, once, as soon as the service is stopped
+        self.broken = {verb: site.home / f"broken-{verb}" for verb in ("stop", "restart")}  # a verb whose file exists fails
+        self.stopped = site.home / "stopped"
         for verb in ("stop", "restart"):
             script = site.home / verb
-            script.write_text(f"#!/bin/sh\necho {verb} $(sha256sum < '{site.library}') >> '{self._log}'\n"
+            script.write_text(f"#!/bin/sh\nif [ -e '{self.broken[verb]}' ]; then echo '{verb} is broken' >&2; exit 1; fi\n"
+                              f"echo {verb} $(sha256sum < '{site.library}') >> '{self._log}'\n"
+                              f"{'touch' if verb == 'stop' else 'rm -f'} '{self.stopped}'\n"
                               f"[ ! -e '{self.to_kill}' ] || kill -9 -$(cat '{self.to_kill}')\n"
                               f"if mv '{self.meanwhile}' '{self.meanwhile}.sh'; then sh '{self.meanwhile}.sh'; fi 2>/dev/null\n",
                               encoding="utf-8")
             script.chmod(0o755)
             self.commands[f"dhash_{verb}_command"] = str(script)
+        status = site.home / "status"
+        status.write_text(f"#!/bin/sh\n[ ! -e '{self.stopped}' ]\n", encoding="utf-8")
+        status.chmod(0o755)
         service = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,7 +57,7 @@ class Service:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/health"
-        self.settings = {"dhash_service_manager": "command", **self.commands, "dhash_health_url": self.url,
+        self.settings = {"dhash_service_manager": "command", **self.commands, "dhash_status_command": str(status), "dhash_health_url": self.url,
                          "dhash_health_body": '"status": *"ok"', "dhash_health_retries": 1, "dhash_health_delay": 0}
 
     def told(self) -> list[tuple[str, str]]:
@@ -60,7 +67,7 @@ class Service:
         return [(verb, digest) for verb, digest, _dash in map(str.split, lines)]
 
     def is_stopped(self) -> bool:
-        return self._log.read_text(encoding="utf-8").split("\n")[-2:][0].startswith("stop")
+        return self.stopped.exists()
 
     def restarts(self) -> int:
         return self._log.read_text(encoding="utf-8").count("restart")

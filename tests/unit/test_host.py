@@ -403,3 +403,8 @@ def test_a_fresh_host_can_be_looked_at_with_nothing_but_pythons_standard_library
     answer = subprocess.run([sys.executable, str(script), json.dumps(needs)], capture_output=True, check=True, text=True,
                             env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path)})
     assert json.loads(answer.stdout)["problems"] == []
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, "0 bytes"), (99, "99 bytes"), (2000, "2.0 KiB"), (600_000, "0.6 MiB"), (5 << 30, "5120.0 MiB")])
+def test_a_little_space_is_not_rounded_to_nothing(count, shown):
+    assert _host._size(count) == shown

@@ -185,6 +185,14 @@ def test_where_there_is_no_backup_at_all_the_way_without_one_is_told(host):
     assert "only the hashes can be taken out (dhash_rollback_remove_dhash)" in refusal(host.plan).next_step
 
 
+@pytest.mark.parametrize("content", [None, b'{"images": [], "ratio": NaN}'])
+def test_no_hashes_are_taken_out_of_a_library_that_is_gone(host, content):
+    host.live.unlink(missing_ok=True)
+    if content:
+        host.live.write_bytes(content)
+    assert "taken out" not in refusal(host.plan).next_step
+
+
 def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(host):
     host.backup()
     host.migrate()

@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a failed run leaves behind, for whoever is woken by it: the live library, its service, the kept files, the next command."""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import Any, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _deploy, _durable, _library, _probes, _state, _unfinished
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
+
+OLD, NEW, EDITED, UNREADABLE, MISSING, UNRECORDED = ("old", "new", "edited", "unreadable", "missing", "unrecorded")
+RUNNING, STOPPED, UNKNOWN, UNMANAGED = "running", "stopped", "unknown", "unmanaged"
+DIGITS = 12  # of a digest, in a sentence
+
+
+class Host(NamedTuple):
+    """Where to look. ``library`` is the real file; ``playbook`` is the one that failed."""
+
+    library: str
+    state: str
+    backup_dir: str
+    manager: str
+    name: str | None
+    scope: str
+    status_command: str | None
+    playbook: str
+
+
+def report(host: Host) -> dict[str, Any]:
+    """Tokens and paths for programs, and ``summary``, the same in sentences. Never raises ``DhashError``."""
+    try:
+        record, problem = _state.read(host.state), None
+    except DhashError as error:
+        record, problem = None, str(error)
+    live, digest = _live(host.library, record)
+    service, says = _service(host, record)
+    kept, backups = _kept(host, record)
+    command = _next(host, record, live)
+    sentence = _LIBRARY.get(live) or _LIBRARY[live, _is_rollback(record)]
+    lines = [sentence.format(library=printable(host.library), digest=(digest or "")[:DIGITS], run=record and record.run),
+             *([problem] if problem else []),
+             _SERVICE[service].format(since=record and record.stopped_at, says=says), _files(kept, backups, host.backup_dir),
+             f"Next: {command}"]
+    return {"live": live, "sha256": digest, "service": service, "stopped_at": record and record.stopped_at,
+            "phase": record and record.phase, "kept": kept, "backups": backups, "next": command,
+            "summary": [line for line in lines if line]}
+
+
+_LIBRARY = {  # (the token, whether the run is a rollback)
+    (OLD, False): "{library} is the old library, from before run {run} (sha256 {digest}).",
+    (NEW, False): "{library} is the new library of run {run} (sha256 {digest}).",
+    (OLD, True): "{library} is the old library, which run {run} restored (sha256 {digest}).",
+    (NEW, True): "{library} is the new library, which run {run} was to replace (sha256 {digest}).",
+    EDITED: "{library} is neither the old nor the new library of run {run}: it was edited since (sha256 {digest}).",
+    UNREADABLE: "{library} cannot be read as a library (sha256 {digest}).",
+    MISSING: "{library} does not exist.",
+    UNRECORDED: "{library} is a valid library (sha256 {digest}). This host has no record of a run that replaced it.",
+}
+_SERVICE = {
+    RUNNING: "The service is running ({says}).",
+    STOPPED: "The service is stopped ({says}).",
+    UNKNOWN: "Whether the service runs is not known ({says}).",
+    UNMANAGED: "",
+}
+
+
+def _live(library: str, record: _state.Record | None) -> tuple[str, str | None]:
+    try:
+        digest = _durable.sha256_of_file(library)
+    except DhashError:
+        return UNREADABLE if _durable.exists(library) else MISSING, None
+    try:
+        _library.read(library)
+    except DhashError:
+        return UNREADABLE, digest
+    if record is None:
+        return UNRECORDED, digest
+    before, after = (NEW, OLD) if _is_rollback(record) else (OLD, NEW)
+    return {record.old_sha256: before, record.new_sha256: after}.get(digest, EDITED), digest
+
+
+def _is_rollback(record: _state.Record | None) -> bool:
+    return record is not None and (record.operation in (_state.RESTORE, _state.REMOVE_DHASH) or record.undoes is not None)
+
+
+def _service(host: Host, record: _state.Record | None) -> tuple[str, str]:
+    asked = _probes.service(host.manager, host.name, host.scope, host.status_command)
+    if asked is not None and asked.running is not None:
+        return RUNNING if asked.running else STOPPED, asked.says
+    if record is not None and record.stopped_at:
+        return STOPPED, f"since {record.stopped_at}, as the record of the run says"
+    if host.manager == "none":
+        return UNMANAGED, ""
+    return UNKNOWN, asked.says if asked else "dhash_status_command is not set"
+
+
+def _kept(host: Host, record: _state.Record | None) -> tuple[list[str], int]:
+    """The files that hold a replaced library, and the number of backups."""
+    places = {_deploy.pre_dhash(host.library), *glob.glob(f"{glob.escape(host.library)}.pre-rollback.*")}
+    if record is not None:
+        places.add(record.kept)
+    try:
+        backups = len(_backups.find(host.library, host.backup_dir))
+    except DhashError:
+        backups = 0
+    return sorted(place for place in places if os.path.isfile(place)), backups
+
+
+def _files(kept: list[str], backups: int, backup_dir: str) -> str:
+    parts = [printable(path) for path in kept]
+    if backups:
+        parts.append(f"{backups} backup{'s' if backups > 1 else ''} in {printable(backup_dir)}")
+    return f"Kept: {', '.join(parts)}." if parts else ""
+
+
+def _next(host: Host, record: _state.Record | None, live: str) -> str:
+    playbook = host.playbook
+    if live in (UNREADABLE, MISSING):
+        playbook = "rollback"
+    elif record is not None and record.undoes:
+        playbook = "migrate" if record.phase != _state.VERIFIED else playbook
+    elif record is not None and (record.restart_owed or _state.is_unfinished(record)):
+        playbook = _unfinished.PLAYBOOKS[record.operation]
+    return f"ansible-playbook mobius.dhash.{playbook}"

@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: recovery_info
+short_description: Report what a failed run leaves behind
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Tells which library is live, whether its service runs, which files hold a library that was replaced, and which playbook to run next.
+  - Never fails for what it finds.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+  - mobius.dhash._options
+options:
+  backup_dir:
+    description: The folder for backups. By default the folder of the library.
+    type: path
+  playbook:
+    description: The playbook that failed. It is the next one to run, unless the record of the run asks for another one.
+    type: str
+    default: migrate
+  service_manager:
+    description: What manages the service. V(command) asks O(status_command).
+    type: str
+    choices: [none, systemd, docker, pm2, command]
+    default: none
+  service_name:
+    description: The unit, the container or the process.
+    type: str
+  service_scope:
+    description: "The systemd instance that runs the unit: the system's or the user's."
+    type: str
+    choices: [system, user]
+    default: system
+  status_command:
+    description: A command that ends with 0 while the service runs. It is not run by a shell.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Report what the failed run leaves behind
+  mobius.dhash.recovery_info:
+    library: /srv/mobius/library.json
+    service_manager: systemd
+    service_name: mobius-service
+  register: left
+"""
+
+RETURN = r"""
+live:
+  description:
+    - What the live library is, compared with the record of the last run.
+    - One of V(old), V(new), V(edited), V(unreadable), V(missing) and V(unrecorded) (there is no record).
+  returned: success
+  type: str
+  sample: old
+sha256:
+  description: The digest of the live library. None if it cannot be read.
+  returned: success
+  type: str
+service:
+  description: One of V(running), V(stopped), V(unknown) and V(unmanaged) (O(service_manager=none)).
+  returned: success
+  type: str
+  sample: running
+stopped_at:
+  description: Since when (UTC) a run has the service stopped. None if no run has.
+  returned: success
+  type: str
+phase:
+  description: The phase of the last run. None if there is no record.
+  returned: success
+  type: str
+kept:
+  description: The existing files that hold a library that was replaced.
+  returned: success
+  type: list
+  elements: str
+backups:
+  description: The number of backups.
+  returned: success
+  type: int
+next:
+  description: The next command to type.
+  returned: success
+  type: str
+  sample: ansible-playbook mobius.dhash.migrate
+summary:
+  description: The same in sentences.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _recovery
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            backup_dir=dict(type="path"),
+            playbook=dict(type="str", default="migrate"),
+            service_manager=dict(type="str", choices=["none", "systemd", "docker", "pm2", "command"], default="none"),
+            service_name=dict(type="str"),
+            service_scope=dict(type="str", choices=["system", "user"], default="system"),
+            status_command=dict(type="str"),
+            **_arguments.LIBRARY,
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        _arguments.run_in(None, module.check_mode)
+        library, state = _arguments.library_and_state(params)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **_recovery.report(_recovery.Host(
+        library=library, state=state, backup_dir=os.path.join(os.path.dirname(library), params["backup_dir"] or ""),
+        manager=params["service_manager"], name=params["service_name"], scope=params["service_scope"],
+        status_command=params["status_command"], playbook=params["playbook"])))
+
+
+if __name__ == "__main__":
+    main()

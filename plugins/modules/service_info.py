@@ -1,0 +1,98 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_info
+short_description: Read the state of a service and what a stop of it would take down
+version_added: 1.0.0
+author:
+  - mobius.dhash contributors (@mobius-dhash)
+description:
+  - Asks the manager of a service whether the service runs.
+  - For systemd, finds the active units that a stop of the unit stops with it (C(Requires), C(BindsTo), C(PartOf) and C(Requisite) of those units),
+    directly or through other units.
+  - For docker, finds out whether a stop removes the container.
+extends_documentation_fragment:
+  - mobius.dhash._attributes
+  - mobius.dhash._attributes.info
+options:
+  manager:
+    description: What manages the service. V(command) asks O(status_command).
+    type: str
+    choices: [none, systemd, docker, pm2, command]
+    default: none
+  name:
+    description: The unit, the container or the process.
+    type: str
+  scope:
+    description: "The systemd instance that runs the unit: the system's or the user's."
+    type: str
+    choices: [system, user]
+    default: system
+  status_command:
+    description: A command that ends with 0 while the service runs. It is not run by a shell.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Find the units that stop with a service
+  mobius.dhash.service_info:
+    manager: systemd
+    name: mobius-service
+  register: service
+"""
+
+RETURN = r"""
+running:
+  description: Whether the service runs. None if that is not known.
+  returned: success
+  type: bool
+message:
+  description: What the manager said.
+  returned: success
+  type: str
+  sample: active (running)
+dependents:
+  description: The active systemd units that a stop of the service stops with it. They have to be started after it.
+  returned: success
+  type: list
+  elements: str
+removed_when_stopped:
+  description: Whether a stop removes the container (C(docker run --rm)).
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mobius.dhash.plugins.module_utils import _probes
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            manager=dict(type="str", choices=["none", "systemd", "docker", "pm2", "command"], default="none"),
+            name=dict(type="str"),
+            scope=dict(type="str", choices=["system", "user"], default="system"),
+            status_command=dict(type="str"),
+        ),
+        required_if=[("manager", manager, ("name",)) for manager in ("systemd", "docker", "pm2")],
+        supports_check_mode=True,
+    )
+    manager, name, scope = (module.params[option] for option in ("manager", "name", "scope"))
+    try:
+        service = _probes.service(manager, name, scope, module.params["status_command"])
+        dependents = _probes.dependents(name, scope) if manager == "systemd" else []
+        removed = manager == "docker" and _probes.is_removed_when_stopped(name)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, running=service and service.running, message=service.says if service else "nothing to ask",
+                     dependents=dependents, removed_when_stopped=removed)
+
+
+if __name__ == "__main__":
+    main()

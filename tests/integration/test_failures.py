@@ -1,0 +1,284 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every row of the table in docs/operations.md that says what a failed playbook leaves, played for real."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import ROOT, Site
+from test_service import Service
+
+TABLE = re.compile(r"^## What a failed run leaves\n(?:[^|].*\n|\n)+\|.*\n\| ---.*\n(?P<rows>(?:\|.*\n)+)", re.M)
+HEALTHY, UNHEALTHY = (200, '{"status": "ok"}'), (503, '{"status": "broken"}')
+
+
+class Row(NamedTuple):
+    """One row of the table."""
+
+    playbook: str
+    moment: str
+    library: str
+    service: str
+    command: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.playbook}: {self.moment}"
+
+
+def rows() -> list[Row]:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    lines = TABLE.search(text)["rows"].splitlines()
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [Row(*cells[:-1], cells[-1].strip("`")) for cells in found]
+
+
+class Place:
+    """A site with a service; the moments below make it fail."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.service = Service(site)
+        self.was_stopped = False
+
+    def call(self, module: str, **arguments: Any) -> dict:
+        result = self.site.module(module, library=str(self.site.library), state_dir=str(self.site.state), **arguments)
+        assert not result.get("failed"), result
+        return result
+
+    def migrated(self, verified: bool = True) -> None:
+        """The library was migrated by an earlier run."""
+        self.call("library_backup")
+        self.call("library_migrate")
+        self.call("library_deploy")
+        if verified:
+            self.call("library_deploy", state="verified")
+
+    def stopped(self) -> None:
+        """An earlier migration was killed with the service stopped."""
+        self.call("library_backup")
+        self.call("library_migrate")
+        self.call("library_deploy", state="announced")
+        self.service.stopped.touch()
+        self.was_stopped = True
+
+    def unhealthy_from(self, request: int) -> None:
+        """The service is unhealthy from so many requests on."""
+        asked = []
+
+        def answer() -> tuple[int, str]:
+            asked.append(1)
+            return UNHEALTHY if len(asked) > request else HEALTHY
+
+        self.service.answer = answer
+
+    def unhealthy_with(self, *libraries: bytes) -> None:
+        """The service is unhealthy while one of these is the live library; without any, while it is not the present one."""
+        present = self.site.library.read_bytes()
+        self.service.answer = lambda: UNHEALTHY if (
+            self.site.library.read_bytes() in libraries if libraries else self.site.library.read_bytes() != present) else HEALTHY
+
+    def left(self, playbook: str) -> dict:
+        return self.call("recovery_info", service_manager="command", status_command=self.service.settings["dhash_status_command"], playbook=playbook)
+
+
+def prerequisite(place: Place) -> dict:
+    place.stopped()
+    return {"dhash_media_roots": ["/no/such/folder"]}
+
+
+def too_many(place: Place) -> dict:
+    place.stopped()
+    place.site.library.write_text(json.dumps({**place.site.read(), "edited": True}, indent=2), encoding="utf-8")
+    return {"dhash_max_failure_rate": 0.01}
+
+
+def subset(place: Place) -> dict:
+    place.stopped()
+    return {"dhash_limit": 5}
+
+
+def stop_fails(place: Place) -> dict:
+    place.service.broken["stop"].touch()
+    return {}
+
+
+def becomes_invalid(place: Place) -> dict:
+    text = place.site.library.read_text(encoding="utf-8")
+    invalid = place.site.home / "invalid.json"
+    invalid.write_text(text.replace("{", '{"ratio": NaN, ', 1), encoding="utf-8")
+    place.service.meanwhile.write_text(f"cat '{invalid}' > '{place.site.library}'\n", encoding="utf-8")
+    return {}
+
+
+def start_fails(place: Place) -> dict:
+    place.service.broken["restart"].touch()
+    return {}
+
+
+def new_is_unhealthy(place: Place) -> dict:
+    place.unhealthy_with()
+    return {}
+
+
+def both_are_unhealthy(place: Place) -> dict:
+    place.unhealthy_from(1)
+    return {}
+
+
+def nothing_to_deploy(place: Place) -> dict:
+    place.migrated()
+    place.unhealthy_from(1)
+    return {}
+
+
+def watch_rolls_back(place: Place) -> dict:
+    old, asked = place.site.library.read_bytes(), []
+
+    def answer() -> tuple[int, str]:
+        asked.append(1)
+        return UNHEALTHY if len(asked) > 2 and place.site.library.read_bytes() != old else HEALTHY
+
+    place.service.answer = answer
+    return {"dhash_monitor_minutes": 0.02, "dhash_monitor_gates": {"health": {"limit": 1}}}
+
+
+def watch_fails(place: Place) -> dict:
+    return watch_rolls_back(place) | {"dhash_monitor_gates": {"health": {"limit": 1, "action": "fail"}}}
+
+
+def is_killed(place: Place) -> dict:
+    with subprocess.Popen(place.site.command("migrate", **place.service.settings), cwd=ROOT, env=place.site.environment(),
+                          start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        place.service.to_kill.write_text(str(killed.pid), encoding="utf-8")
+    assert killed.returncode == -signal.SIGKILL
+    return {}
+
+
+def check_mode(place: Place) -> dict:
+    place.stopped()
+    return {"options": ["--check"]}
+
+
+def never_migrated(place: Place) -> dict:
+    place.stopped()
+    return {}
+
+
+def migrated_and_unhealthy(place: Place) -> dict:
+    place.migrated(verified=False)
+    place.unhealthy_from(0)
+    return {}
+
+
+def watched_and_unhealthy(place: Place) -> dict:
+    old = place.site.library.read_bytes()
+    place.migrated()
+    place.service.answer = lambda: UNHEALTHY if place.site.library.read_bytes() != old else HEALTHY
+    return {"dhash_monitor_minutes": 0.02, "dhash_monitor_gates": {"health": {"limit": 1}}}
+
+
+def no_such_backup(place: Place) -> dict:
+    place.stopped()
+    return {"dhash_rollback_to": "library.json.bak.20000101T000000Z"}
+
+
+def rollback_cannot_stop(place: Place) -> dict:
+    place.migrated()
+    return stop_fails(place)
+
+
+def rolled_back_is_unhealthy(place: Place) -> dict:
+    place.migrated()
+    place.unhealthy_from(0)
+    return {}
+
+
+def unreadable_watch(place: Place) -> dict:
+    place.migrated()
+    (record,) = place.site.state.glob("*/run.json")
+    record.with_name("monitor.json").write_text("{", encoding="utf-8")
+    return {}
+
+
+def refused_decisions(place: Place) -> dict:
+    place.stopped()
+    queue = place.site.home / "decisions.json"
+    queue.write_text('{"matches": 3}', encoding="utf-8")
+    return {"dhash_review_queues": [str(queue)]}
+
+
+def read_only(place: Place) -> dict:
+    place.stopped()
+    return {}
+
+
+MOMENTS: dict[tuple[str, str], Callable[[Place], dict]] = {
+    ("migrate", "a prerequisite is missing"): prerequisite,
+    ("migrate", "too many images have no hash"): too_many,
+    ("migrate", "`dhash_limit` is set, so nothing is deployed"): subset,
+    ("migrate", "the service cannot be stopped"): stop_fails,
+    ("migrate", "the library becomes invalid while the service is stopped"): becomes_invalid,
+    ("migrate", "the service cannot be started, with either library"): start_fails,
+    ("migrate", "the service is unhealthy with the new library"): new_is_unhealthy,
+    ("migrate", "the service is unhealthy with either library"): both_are_unhealthy,
+    ("migrate", "nothing is to be deployed, and the service is unhealthy"): nothing_to_deploy,
+    ("migrate", "the watch ends with `rollback`"): watch_rolls_back,
+    ("migrate", "the watch ends with `fail`"): watch_fails,
+    ("migrate", "the controller is killed while the service is stopped"): is_killed,
+    ("migrate", "check mode, with a service that is stopped"): check_mode,
+    ("verify", "the library was never migrated"): never_migrated,
+    ("verify", "the service is unhealthy"): migrated_and_unhealthy,
+    ("monitor", "the watch ends with `rollback`"): watched_and_unhealthy,
+    ("rollback", "the rollback is refused"): no_such_backup,
+    ("rollback", "the service cannot be stopped"): rollback_cannot_stop,
+    ("rollback", "the service is unhealthy with the old library"): rolled_back_is_unhealthy,
+    ("rollback", "`monitor.json` cannot be read, which is a warning"): unreadable_watch,
+    ("review_import", "the decisions are refused"): refused_decisions,
+    ("list_backups", "the service is stopped"): read_only,
+}
+NOT_RUN = ("the controller is killed while the service is stopped",)
+SUCCEED = ("`dhash_limit` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
+           "`monitor.json` cannot be read, which is a warning")
+
+
+@pytest.fixture
+def place(site: Site) -> Iterator[Place]:
+    made = Place(site)
+    yield made
+    made.service.server.shutdown()
+    made.service.server.server_close()
+
+
+def test_the_table_of_failures_has_every_moment() -> None:
+    assert {(row.playbook, row.moment) for row in rows()} == MOMENTS.keys()
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
+def test_a_failed_run_leaves_what_the_table_says(row: Row, place: Place) -> None:
+    variables = MOMENTS[row.playbook, row.moment](place)
+    options = variables.pop("options", [])
+    if row.moment not in NOT_RUN:
+        run = place.site.playbook(row.playbook, *options, **{**place.service.settings, **variables})
+        output = " ".join(run.output.split())
+        assert (run.code == 0) is (row.moment in SUCCEED), run.output
+        assert "Traceback" not in run.output and "VARIABLE IS NOT DEFINED" not in run.output
+        if place.was_stopped and row.service == "running":
+            assert "had been stopped since" in output and "It was started." in output, run.output
+        elif place.was_stopped:
+            first = next(record["result"]["msg"] for record in run.results if record["action"].endswith("debug") and record["status"] != "skipped")
+            assert "has been stopped since" in first, run.output
+        for verb, broken in place.service.broken.items():
+            assert not broken.exists() or any(f"{verb} is broken" in message for message in run.failures()), run.output
+    left = place.left(row.playbook)
+    assert (left["live"], left["service"]) == (row.library, row.service), left
+    assert left["next"] == f"ansible-playbook mobius.dhash.{row.command}"
