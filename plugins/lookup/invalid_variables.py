@@ -46,7 +46,7 @@ def options_of_all_roles():
     """The options of all entry points of all roles, by their names."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return {name: option for file in sorted(ROLES.glob("*/meta/argument_specs.yml"))
-            for entry in yaml.load(file.read_text(encoding="utf-8"), Loader=loader)["argument_specs"].values()  # noqa: S506
+            for entry in yaml.load(file.read_text(encoding="utf-8"), Loader=loader)["argument_specs"].values()
             for name, option in entry["options"].items()}
 
 

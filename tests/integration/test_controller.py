@@ -23,6 +23,11 @@ def inventory_of(site: Site, hosts: dict[str, dict], **everywhere: object) -> Pa
     return file
 
 
+def run_text(site: Site, playbook: str, *options: str, **variables: object):
+    """Run a playbook with these variables as ``-e NAME=VALUE``, which makes text of them."""
+    return site.playbook(playbook, *(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *options)
+
+
 def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
     shown = subprocess.run(site.command("dry_run"), cwd=ROOT, env=site.environment(), stdin=subprocess.DEVNULL, text=True,
                            capture_output=True, check=True, timeout=RUN_SECONDS)
@@ -79,16 +84,11 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     assert sha256(site.library) == before
 
     grace.write_text(decided(queue, approved=[1]), encoding="utf-8")
-    imported = site.playbook("review_import", dhash_review_queues=f"{ada},{grace}")
+    imported = run_text(site, "review_import", dhash_review_queues=f"{ada},{grace}", dhash_review_validate_only="false")
     assert imported.code == 0, imported.output
     images = {image["path"] for image in site.read()["images"]}
     assert not images & {match["image2"]["path"] for match in queue["matches"][:2]}
     assert site.read()["lcm_import"]["reviewedMatches"] == 2
-
-
-def run_text(site: Site, playbook: str, *options: str, **variables: object):
-    """Run a playbook with these variables as ``-e NAME=VALUE``, which makes text of them."""
-    return site.playbook(playbook, *(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *options)
 
 
 def test_percent_for_a_rate_is_refused_before_anything_is_touched(site: Site) -> None:

@@ -45,15 +45,11 @@ def unconverted(expression: str):
     """The variables in ``expression`` whose text would be taken for a boolean, a number or a list."""
     if re.fullmatch(r"dhash_[a-z0-9_]+( \| default\(omit(, true)?\))?", expression) and TYPED.get(expression.split(" ")[0]) != "list":
         return  # as it is: shown to people, or given to something that converts it
-    for use in re.finditer(r"(?<![A-Za-z0-9_])(dhash_[a-z0-9_]+)(?P<after>.*)", expression, re.DOTALL):
-        for name, after in [(use[1], use["after"])]:
-            if name in TYPED and TYPED[name] != "dict":
-                shown = expression[:use.start()].rstrip().endswith("~")
-                converted = re.match(rf" \| (default\([^)]*\) \| )?{CONVERSIONS[TYPED[name]]}", after)
-                if not (shown or converted or after.startswith(" is defined") or after.startswith(" is not defined")):
-                    yield name
-        yield from unconverted(use["after"].strip()) if re.search(r"(?<![A-Za-z0-9_])dhash_", use["after"]) else ()
-        break
+    for use in re.finditer(r"(?<![A-Za-z0-9_])dhash_[a-z0-9_]+", expression):
+        kind, before, after = TYPED.get(use[0]), expression[:use.start()], expression[use.end():]
+        if kind in CONVERSIONS and not before.rstrip().endswith("~") and not re.match(
+                rf" \| (default\([^)]*\) \| )?{CONVERSIONS[kind]}| is (not )?defined", after):
+            yield use[0]
 
 
 @pytest.mark.parametrize("file", sorted(str(path.relative_to(ROOT)) for pattern in (
