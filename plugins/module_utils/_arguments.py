@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.common.respawn import has_respawned, respawn_module
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _places, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
@@ -33,11 +33,16 @@ JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
-def library_and_state(params: dict) -> tuple[str, str]:
-    """The real path of the library, and its state folder. Raises ``RefusedError`` if another one has work pending."""
+def library_and_state(params: dict, check_places: bool = True) -> tuple[str, str]:
+    """The real path of the library, and its state folder.
+
+    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to.
+    """
     library = _state.resolve(params["library"])
     state = _state.folder(params["state_dir"], library)
     _state.require_own(library, state)
+    if check_places:
+        _places.require(library, state, params)
     return library, state
 
 

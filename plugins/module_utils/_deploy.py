@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _pending, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _pending, _state, _written
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 RUN_AGAIN = "Run it again: what is hashed already is not hashed twice."
@@ -41,9 +41,25 @@ def incoming(library: str) -> str:
     return os.path.join(folder, f".{name}.mobius-dhash.incoming")
 
 
+def rollback_output(library: str) -> str:
+    """Where a rollback writes the library that is to come back."""
+    return f"{library}.rollback"
+
+
 def pre_dhash(library: str) -> str:
     """Where the library that a migration replaces is kept until verification has passed."""
     return f"{library}.pre-dhash"
+
+
+def deploy_files(library: str) -> tuple[str, ...]:
+    """The files beside the library that a deploy, or the rescue after it, overwrites."""
+    return pre_dhash(library), rollback_output(library)
+
+
+def require_free_names(library: str, state: str) -> None:
+    """Raise ``RefusedError`` where one of :func:`deploy_files` is a file of somebody else's."""
+    for path in deploy_files(library):
+        _written.require_ours(state, path)
 
 
 def plan(library: str, state: str) -> Plan:
@@ -58,6 +74,7 @@ def plan(library: str, state: str) -> Plan:
         return Plan(record, False, False)
     if _durable.sha256_of_file(record.output) != record.new_sha256:
         raise DhashError("this is not the library that the last run wrote", record.output, RUN_AGAIN)
+    _written.require_ours(state, record.kept)
     return Plan(record, True, False)
 
 
@@ -106,7 +123,7 @@ def deploy(library: str, state: str) -> bool:
     planned = plan(library, state)
     record = planned.record
     if planned.exchange:
-        _keep_replaced(library, record)
+        _keep_replaced(library, state, record)
         try:
             if _durable.copy(record.output, incoming(library), like=library) != record.new_sha256:
                 _durable.remove(incoming(library))
@@ -122,7 +139,7 @@ def deploy(library: str, state: str) -> bool:
             _keep_what_came_out(library, record)
         else:  # put in place by hand: what waits there is of an earlier run
             _durable.remove(incoming(library))
-        _durable.remove(record.output)
+        _written.remove(state, record.output)
         _state.write(state, record._replace(phase=_state.DEPLOYED, restart_owed=True))
         return True
     return False
@@ -170,7 +187,7 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
         phases = {_state.ANNOUNCED: _state.PREPARED, _state.DEPLOYING: _state.PREPARED, _state.DEPLOYED: _state.VERIFIED}
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
                                   dependents=[])
-    kept = cleared is not None and _durable.exists(pre_dhash(library))
+    kept = cleared is not None and _written.is_ours(state, pre_dhash(library))
     marked = not _state.is_pending(cleared or record) and _pending.is_marked(library, state)  # also by a run that was killed
     clear_text = _backups.safety_copies(library) if recipients and cleared is not None else []
     if not check:
@@ -180,15 +197,15 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
             _state.write(state, cleared)
         if marked:
             _pending.clear(library, state)
-        if kept:
-            _durable.remove(pre_dhash(library))
+        if cleared is not None:
+            _written.remove(state, pre_dhash(library))
     return kept or marked or bool(clear_text) or (cleared is not None and cleared != record)
 
 
-def _keep_replaced(library: str, record: _state.Record) -> None:
+def _keep_replaced(library: str, state: str, record: _state.Record) -> None:
     # A copy, no hard link: that would change with a writer that writes in place.
-    if _durable.copy(library, record.kept, like=library) != record.old_sha256:
-        _durable.remove(record.kept)
+    if _written.copy(state, library, record.kept, like=library) != record.old_sha256:
+        _written.remove(state, record.kept)
         raise ChangedError("it changed while it was copied, so nothing was replaced", library, RUN_AGAIN)
 
 

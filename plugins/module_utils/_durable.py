@@ -23,7 +23,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -146,17 +146,20 @@ def remove_leftovers(prefix: str) -> None:
 
 
 def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int = 0o600,
-          owner_of: str | None = None, noted: dict[str, Any] | None = None) -> str:
+          owner_of: str | None = None, noted: dict[str, Any] | None = None,
+          before: Callable[[str], None] | None = None) -> str:
     """Put the bytes of ``chunks`` at ``path`` in one step that outlasts a loss of power; returns their SHA-256.
 
     The file gets the metadata of ``like`` (a path: mode, owner, ACL, extended attributes, security label) or,
     without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. ``noted`` is what :func:`metadata`
-    read from a file that is gone: the new one gets as much of it as the user may give. Raises ``DhashError``, leaving
-    ``path`` as it was.
+    read from a file that is gone: the new one gets as much of it as the user may give. ``before`` is called with the digest
+    when all is on disk but the name. Raises ``DhashError``, leaving ``path`` as it was.
     """
     temporary = temporary_name(path)
     try:
         digest = _write_temporary(temporary, path, chunks, like, mode, owner_of, noted)
+        if before is not None:
+            before(digest)
         os.rename(temporary, path)
         sync_folder(os.path.dirname(path))
     except OSError as error:
@@ -168,9 +171,10 @@ def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int
     return digest
 
 
-def copy(source: str, path: str, like: str | None = None, mode: int = 0o600, owner_of: str | None = None) -> str:
+def copy(source: str, path: str, like: str | None = None, mode: int = 0o600, owner_of: str | None = None,
+         before: Callable[[str], None] | None = None) -> str:
     """Copy ``source`` to ``path`` as :func:`write` does; returns the SHA-256 of what was copied."""
-    return write(path, _content_of(source), like, mode, owner_of)
+    return write(path, _content_of(source), like, mode, owner_of, before=before)
 
 
 def _content_of(path: str) -> Iterator[bytes]:

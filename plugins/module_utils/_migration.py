@@ -18,8 +18,8 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _records, _report,
-    _state, _survey, _unfinished, _usage)
+    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _places, _records,
+    _report, _state, _survey, _unfinished, _usage, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
@@ -53,6 +53,7 @@ def check(settings: Settings) -> dict:
     Raises ``DhashError``.
     """
     _require_finished(settings)
+    _require_free_names(settings)
     limits = limits_text(settings.limits)
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
         source = _look(settings, *_survey.read_settled(settings.library), journal)
@@ -95,6 +96,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
     Logs older than ``log_retention`` days are removed; 0 keeps all.
     """
     _hashing.require_numpy()
+    _require_free_names(settings)
     if not os.path.exists(f"{settings.library}.lock"):
         _survey.read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
     metrics = metrics if settings.limit is None and not settings.dry_run else _metrics.OFF
@@ -112,7 +114,8 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
             result, migrated, images = _run(settings, tell, log, failed={})
             if settings.report:
                 result["report"] = settings.report
-                _report.write(settings.report, result, migrated.library.value, settings.library,
+                result["report_set_aside"] = _written.set_aside(settings.state, settings.report)
+                _report.write(settings.report, result, migrated.library.value, settings.library, settings.state,
                               _metrics.queue_length(settings.state))
         except DhashError as error:
             log.line(f"FAILED {error}")
@@ -335,18 +338,26 @@ def _forecast(source: _survey.Source, settings: Settings) -> dict:
     }}
 
 
+def _require_free_names(settings: Settings) -> None:
+    """Raise ``RefusedError`` where the run, or the deploy after it, would overwrite a file of somebody else's."""
+    if not settings.dry_run:
+        _written.require_ours(settings.state, settings.output, _places.FILES["output"])
+        if settings.limit is None:
+            _deploy.require_free_names(settings.library, settings.state)
+
+
 def _write_output(source: _survey.Source, content: bytes | None, digest: str, result: dict, settings: Settings) -> None:
     """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
     last = _state.read(settings.state)
     if not result["would_change"]:
         result["output_sha256"] = None
         if result["leftover"]:
-            _durable.remove(last.output)
+            _written.remove(settings.state, last.output)
             _state.write(settings.state, last._replace(phase=_state.VERIFIED))
         return
     result["output_sha256"] = digest
     if content is not None:
-        _durable.write(settings.output, [content], like=settings.library)
+        _written.write(settings.state, settings.output, [content], like=settings.library)
     record = _state.Record(
         settings.run, _state.MIGRATION, _state.PREPARED, settings.library, settings.output,
         _deploy.pre_dhash(settings.library), source.sha256, result["output_sha256"],

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.parameters import remove_values
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _ranges, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _places, _ranges, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, RefusedError, from_os_error, printable)
 
@@ -144,6 +144,7 @@ def _record(module: AnsibleModule, operation: str, done: Done, started: float, r
     if module.params["log_dir"] is None:
         return
     try:
+        _places.require(library, _state.folder(module.params.get("state_dir"), library), {"log_dir": module.params["log_dir"]})
         append(os.path.join(os.path.dirname(library), module.params["log_dir"]), library, entry)
     except DhashError as problem:
         module.warn(f"The log of operations lacks a line ({operation}, {result}): {problem}")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library, _state, _written
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     ImageError, LibraryError, from_os_error, printable)
 
@@ -154,7 +154,8 @@ def runbook_metrics(result: dict, queue: int | None) -> dict[str, float | None]:
     }
 
 
-def write(path: str, result: dict, value: dict[str, Any], library: str, queue: int | None) -> None:
+def write(path: str, result: dict, value: dict[str, Any], library: str, state: str,
+          queue: int | None) -> None:
     """Write the whole report as JSON to ``path``, durably; ``queue`` is as above. Raises ``DhashError``."""
     missing = [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"]
     report = {
@@ -167,7 +168,7 @@ def write(path: str, result: dict, value: dict[str, Any], library: str, queue: i
     }
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     _durable.make_folder(os.path.dirname(path), 0o750)
-    _durable.write(path, [text.encode("utf-8", "backslashreplace")], mode=0o640, owner_of=library)
+    _written.write(state, path, [text.encode("utf-8", "backslashreplace")], mode=0o640, owner_of=library)
 
 
 @contextlib.contextmanager

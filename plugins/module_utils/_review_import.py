@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _hashing, _library, _records, _review_decisions, _review_memory, _review_removal, _review_verdict, _state,
-    _unfinished)
+    _deploy, _durable, _hashing, _library, _records, _review_decisions, _review_memory, _review_removal,
+    _review_verdict, _state, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Account, Removal
 
@@ -49,6 +49,7 @@ class Plan(NamedTuple):
 def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
     """What the import of ``queues`` comes to. Raises ``QueueError`` with all that is wrong, or another ``DhashError``."""
     waiting = _unfinished.require_finished(library, state, (_state.REVIEW_IMPORT,))
+    _require_free_names(library, state)
     live, digest = _library.read(library)
     reading = _review_decisions.read(queues)
     memory = _review_memory.read(library)
@@ -77,6 +78,7 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
 def plan_reversal(library: str, state: str) -> Plan:
     """What taking the last import back comes to. Raises ``DhashError``."""
     waiting = _unfinished.require_finished(library, state, (_state.REVIEW_REVERSAL, _state.REVIEW_IMPORT))
+    _require_free_names(library, state)
     live, digest = _library.read(library)
     value = put_back(library, live.value)
     if waiting is not None and waiting.operation == _state.REVIEW_IMPORT and value is not None:
@@ -170,7 +172,7 @@ def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[st
         _review_memory.write(library, planned.memory)
     last = _state.read(state)
     if planned.leftover:
-        _durable.remove(last.output)
+        _written.remove(state, last.output)
         _state.write(state, last._replace(phase=_state.VERIFIED))
     elif is_due(planned) and not _is_prepared(library, state, planned):
         record = _write(_state.Record(
@@ -195,14 +197,20 @@ def difference(library: str, planned: Plan) -> dict[str, str]:
             "after": "\n".join([*after, ""])}
 
 
+def _require_free_names(library: str, state: str) -> None:
+    _written.require_ours(state, output_of(library))
+    _deploy.require_free_names(library, state)
+
+
 def output_of(library: str) -> str:
     """Where the new library is written that waits to be deployed."""
     return f"{library}.import"
 
 
 def _write(record: _state.Record, text: bytes) -> _state.Record:
-    record = record._replace(new_sha256=_durable.write(record.output, [text], like=record.library))
-    _state.write(record.settings["state"], record)
+    state = record.settings["state"]
+    record = record._replace(new_sha256=_written.write(state, record.output, [text], like=record.library))
+    _state.write(state, record)
     return record
 
 
@@ -227,5 +235,5 @@ def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
         value = _review_removal.take_out(live.value, removals, _account_of(record))
     if value is None:
         raise DhashError("its last import was taken back in the meantime", record.library, "Look at it, then run again.")
-    _durable.remove(record.kept)  # not of what will be replaced
+    _written.remove(record.settings["state"], record.kept)  # not of what will be replaced
     _write(record._replace(phase=_state.PREPARED, old_sha256=digest), _library.serialize(live._replace(value=value)))

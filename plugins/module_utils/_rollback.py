@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _durable, _library, _losses, _review_removal, _state, _unfinished)
+    _backups, _deploy, _durable, _library, _losses, _review_removal, _state, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, RefusedError, printable)
 
@@ -62,6 +62,7 @@ class Way(NamedTuple):
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
     _unfinished.require_finished(library, state, _unfinished.WAYS_BACK)
+    _written.require_ours(state, _deploy.rollback_output(library))
     if wish.remove_dhash:
         return _without_dhash(library)
     found = _backups.find(library, backup_dir, _backups.digests_on_record(state))
@@ -88,6 +89,7 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identi
     live = _durable.sha256_of_file(library) if _durable.exists(library) else None
     if live == record.old_sha256:
         return None
+    _written.require_ours(state, _deploy.rollback_output(library))
     if live not in (None, new_sha256):
         with contextlib.suppress(LibraryError):  # a broken library has no edits that could be kept
             return _keeping_later_edits(library, record.operation)
@@ -133,7 +135,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
         return False
     last = _state.read(state)
     record = _state.Record(
-        run, way.operation, _state.PREPARED, library, f"{library}.rollback",
+        run, way.operation, _state.PREPARED, library, _deploy.rollback_output(library),
         _backups.free_name(f"{library}{_backups.PRE_ROLLBACK}"), "", way.sha256, True,
         settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo},
         stopped_at=last and last.stopped_at, dependents=last.dependents if last else [], undoes=undoes,
@@ -148,7 +150,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
                              metadata=_durable.metadata(library))
     if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
         record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
-    _durable.write(record.output, [way.text], like=library)
+    _written.write(state, record.output, [way.text], like=library)
     _state.write(state, record)
     _unfinished.withdraw(last, record)
     return True
@@ -157,7 +159,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
 def bring_up_to_date(record: _state.Record, _failed: dict) -> None:
     """Prepare the same rollback again for a live library that has changed since. Call it with the lock held."""
     settings = record.settings
-    _durable.remove(record.kept)  # not of what will be replaced
+    _written.remove(settings["state"], record.kept)  # not of what will be replaced
     if record.operation == _state.REMOVE_DHASH:
         way = _without_dhash(record.library)
     elif settings.get("undo"):  # what came since is kept, as where the rescue finds it at once

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _places, _state
 
 
 # What only a migration is asked for; a rehearsal and a share of one go without.
@@ -20,23 +20,9 @@ def of(params: dict) -> _migration.Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
     params = {**NOT_ASKED, **params}
     library, state = _arguments.library_and_state(params)
-    folder, name = os.path.split(library)
-
-    def beside_library(path: str | None) -> str | None:
-        return path and os.path.join(folder, path)
-
-    def report() -> str | None:
-        if params["report"] or params["log_dir"] is None:
-            return params["report"]
-        if params["dry_run"]:
-            return f"{name}.migrate-dryrun.json"
-        return os.path.join(params["log_dir"], f"{name}.{prefix}migration-report.json")
-
-    stem = name[:-len(".json")] if name.endswith(".json") else name
-    prefix = "test-" if params["limit"] is not None else ""
     return _migration.Settings(
         library=library,
-        output=beside_library(params["output"] or f"{prefix}{stem}.dhash.json"),
+        output=_places.output_of(library, params),
         state=state,
         run=_state.new_run(),
         terms=_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"]),
@@ -47,8 +33,8 @@ def of(params: dict) -> _migration.Settings:
         limit=params["limit"],
         lock_timeout=params["lock_timeout"],
         dry_run=params["dry_run"],
-        report=beside_library(report()),
-        log_dir=beside_library(params["log_dir"]),
+        report=_places.report_of(library, params),
+        log_dir=params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"]),
         origin=params["origin"],
         sample=params["sample"],
         ignore_ctime=params["ignore_ctime"],

@@ -115,7 +115,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _hashing, _library, _ranges, _state, _survey)
+    _arguments, _hashing, _library, _places, _ranges, _state, _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -140,6 +140,7 @@ def compare(params):
 
 def sample(params):
     library = _state.resolve(params["library"])
+    _places.require(library, _state.folder(None, library), {"temp_dir": params["temp_dir"]})
     read, digest = _library.read(library)
     drawn = [read.value["images"][position] for position in _survey.sample(read.value, digest, params["sample"])]
     paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]

@@ -179,7 +179,8 @@ def main():
     try:
         with _operations.recorded(module, OPERATIONS[operation]) as done:
             _arguments.run_in(module.params["python"], module.check_mode)
-            library, state = _arguments.library_and_state(module.params)
+            # A service that was stopped is started whatever has become of the paths.
+            library, state = _arguments.library_and_state(module.params, check_places=operation != "started")
             changed, due = foresee(operation, library, state, module.params)
             if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
                 changed, due = carry_out(operation, library, state, module.params)

@@ -253,6 +253,10 @@ report:
   description: Where the report was written.
   returned: when O(report) is given, not in check mode
   type: str
+report_set_aside:
+  description: Where a file was renamed to that was at the path of the report and that this collection had not written; none if there was none.
+  returned: success, if a report was written
+  type: str
 log:
   description: Where the log was written.
   returned: when O(log_dir) is given, not in check mode
@@ -298,6 +302,8 @@ def main():
                     metrics = _metrics.of(params, settings.library, settings.state, module.warn)
                     result = _migration.run(settings, progress, metrics, params["log_retention"])
                 result["summary"] = _report.summary_lines(result)
+                if result.get("report_set_aside"):
+                    module.warn(f"{settings.report} was not written by this collection. It was renamed to {result['report_set_aside']}.")
                 if result["distrusted"]:
                     module.warn(f"{settings.library}: a sample of its images did not have the hashes on record, so"
                                 f" {result['distrusted']} images were hashed again.")

@@ -146,7 +146,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _metrics, _ranges, _review_export, _review_queue, _state)
+    _arguments, _metrics, _places, _ranges, _review_export, _review_queue, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -155,7 +155,7 @@ def settings_of(params):
     return _review_export.Settings(
         library=library,
         state=state,
-        review_dir=os.path.normpath(os.path.join(os.path.dirname(library), params["review_dir"] or f"{library}.review")),
+        review_dir=_places.review_dir_of(library, params),
         run=_state.new_run(),
         formats=tuple(params["formats"]),
         terms=_review_queue.Terms(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),

@@ -21,7 +21,8 @@ from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _decode, _deploy, _durable, _errors, _journal, _library, _migration, _settings, _state, _survey, _workers)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    DhashError, ImageError, LibraryError, LockedError, RefusedError)
 
 # What check mode predicts of a run.
 PREDICTED = ("images", "before", "source_sha256", "hashed", "errors", "errors_by_kind", "missing", "duplicates", "would_change",
@@ -220,14 +221,32 @@ def test_a_second_run_before_the_deploy_finds_its_output_current(mixed, tree):
     assert mixed.record() == record
 
 
-def test_an_output_that_somebody_has_changed_is_written_anew(mixed):
-    first = mixed.run()
+def test_an_output_that_somebody_has_changed_is_refused(mixed):
+    mixed.run()
     mixed.output.write_bytes(b"{}")
-    second = mixed.run()
-    assert not second["output_current"]
-    assert second["output_sha256"] == hashlib.sha256(mixed.output.read_bytes()).hexdigest()
-    assert mixed.record().new_sha256 == second["output_sha256"]
-    assert first["hashed"] == second["hashed"]
+    for run in (mixed.run, mixed.check):
+        with pytest.raises(RefusedError, match="was not written by this collection") as refused:
+            run()
+        assert refused.value.path == str(mixed.output) and mixed.output.read_bytes() == b"{}"
+
+
+def test_the_output_of_the_old_runbook_is_refused_before_anything_is_written(mixed, tree):
+    mixed.output.write_bytes(mixed.path.read_bytes())
+    before = tree(mixed.folder)
+    for run in (mixed.run, mixed.check):
+        with pytest.raises(RefusedError, match="it holds a library with"):
+            run()
+    assert tree(mixed.folder) == before and not os.path.exists(mixed.state)
+    assert mixed.run(limit=2, output=str(mixed.folder / "test-library.dhash.json"))["would_change"]
+
+
+def test_a_report_of_somebody_else_is_set_aside(mixed):
+    report = mixed.folder / "report.json"
+    report.write_text("notes")
+    result = mixed.run(report=str(report))
+    (kept,) = mixed.folder.glob("report.json.set-aside-*")
+    assert (kept.read_text(), result["report_set_aside"]) == ("notes", str(kept))
+    assert mixed.run(report=str(report))["report_set_aside"] is None
 
 
 def test_a_restart_that_is_owed_stays_owed_when_the_library_is_migrated_anew(pictures):

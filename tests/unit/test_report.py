@@ -193,7 +193,7 @@ def test_the_diff_of_a_run_that_changes_nothing_is_empty():
 
 def test_the_report_holds_the_result_every_missing_path_and_all_records(library):
     path = library.parent / "reports" / "report.json"
-    _report.write(str(path), RESULT, VALUE, str(library), 7)
+    _report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), 7)
     report = json.loads(path.read_text(encoding="utf-8"))
     assert RESULT.items() <= report.items()
     assert (report["library"], report["missing_paths"]) == (str(library), ["b.jpg"])
@@ -208,7 +208,7 @@ def test_the_report_holds_the_result_every_missing_path_and_all_records(library)
 def test_a_report_refuses_what_json_has_no_form_for(library):
     path = library.parent / "report.json"
     with pytest.raises(TypeError):
-        _report.write(str(path), {**RESULT, "run": object()}, VALUE, str(library), 7)
+        _report.write(str(path), {**RESULT, "run": object()}, VALUE, str(library), str(library.parent / "state"), 7)
     assert not path.exists()
 
 
@@ -216,7 +216,7 @@ def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library
     path = library.parent / "report.json"
     path.write_bytes(b"the last one")
     with full_disk(), pytest.raises(DhashError) as caught:
-        _report.write(str(path), RESULT, VALUE, str(library), None)
+        _report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), None)
     assert caught.value.path == str(path)
     assert path.read_bytes() == b"the last one"
 

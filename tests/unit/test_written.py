@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Only files that the collection has written are overwritten or removed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _host, _review_import, _rollback, _state, _written
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
+
+FOREIGN = b'{"images": [{"path": "a.jpg", "dhash": "0F1E2D3C4B5A6978"}, {"path": "b.jpg"}]}'
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> str:
+    return str(tmp_path / "state")
+
+
+def test_what_was_written_is_known_by_path_and_content(tmp_path: Path, state: str) -> None:
+    file, other = tmp_path / "file", tmp_path / "other"
+    _written.write(state, str(file), [b"one"])
+    other.write_bytes(b"one")
+    assert _written.is_ours(state, str(file)) and not _written.is_ours(state, str(other))
+    file.write_bytes(b"edited")
+    assert _written.is_foreign(state, str(file))
+
+
+def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    _written.write(state, str(file), [b"one"])
+    for content in (b"two", b"three", b"four"):
+        with monkeypatch.context() as context:
+            context.setattr(_durable.os, "rename", lambda *_names: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                _durable.write(str(file), [content], before=lambda digest: _noted(state, str(file), digest, context))
+        assert file.read_bytes() == b"one" and _written.is_ours(state, str(file))
+    _written.write(state, str(file), [b"five"])
+    assert _written.is_ours(state, str(file))
+
+
+def _noted(state: str, path: str, digest: str, context: pytest.MonkeyPatch) -> None:
+    context.undo()
+    _written.note(state, path, digest)
+    context.setattr(_durable.os, "rename", lambda *_names: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+def test_a_kill_after_the_rename_leaves_the_new_file_ours(tmp_path: Path, state: str) -> None:
+    noted = []
+
+    def note(digest: str) -> None:
+        noted.append(not (tmp_path / "file").exists())
+        _written.note(state, str(tmp_path / "file"), digest)
+
+    _durable.write(str(tmp_path / "file"), [b"one"], before=note)
+    assert noted == [True] and _written.is_ours(state, str(tmp_path / "file"))
+
+
+def test_only_files_of_ours_are_removed(tmp_path: Path, state: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"theirs")
+    assert not _written.remove(state, str(file)) and file.exists()
+    file.unlink()
+    _written.write(state, str(file), [b"ours"])
+    assert _written.remove(state, str(file)) and not file.exists()
+    assert json.loads(Path(state, "written.json").read_text())["files"] == {}
+
+
+def test_files_on_the_record_of_a_run_are_ours(tmp_path: Path, state: str) -> None:
+    for name in ("output", "kept"):
+        (tmp_path / name).write_bytes(name.encode())
+    digests = [_durable.sha256_of_file(str(tmp_path / name)) for name in ("output", "kept")]
+    _state.write(state, _state.Record("run", _state.MIGRATION, _state.PREPARED, str(tmp_path / "library.json"), str(tmp_path / "output"),
+                                      str(tmp_path / "kept"), digests[1], digests[0], False, {}))
+    assert _written.is_ours(state, str(tmp_path / "output")) and _written.is_ours(state, str(tmp_path / "kept"))
+
+
+def test_a_file_of_somebody_else_is_set_aside_over_nothing(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_written.time, "time", lambda: 0)
+    report = tmp_path / "report.json"
+    kept = []
+    for content in (b"one", b"two"):
+        report.write_bytes(content)
+        kept.append(_written.set_aside(state, str(report)))
+    assert kept == [f"{report}.set-aside-19700101T00000{second}Z" for second in (0, 1)]
+    assert [Path(path).read_bytes() for path in kept] == [b"one", b"two"] and not report.exists()
+    assert _written.set_aside(state, str(report)) is None
+
+
+@pytest.mark.parametrize(("name", "lock", "guess"), [
+    ("library.dhash.json", False, "it is probably what the manual runbook's migrate:dhash has written, or a live library"),
+    ("library.dhash.json", True, "it is probably a live library"),
+    ("library.json.pre-dhash", False, "it is probably the library that a deploy by the manual runbook has replaced"),
+])
+def test_a_refusal_says_what_the_file_probably_is(tmp_path: Path, state: str, name: str, lock: bool, guess: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(FOREIGN)
+    if lock:
+        (tmp_path / f"{name}.lock").touch()
+    with pytest.raises(RefusedError) as refused:
+        _written.require_ours(state, str(file), "dhash_output")
+    text = str(refused.value)
+    assert text.startswith(f"{file}: this file was not written by this collection") and guess in text
+    assert "it holds a library with 2 images, 1 of them with a hash" in text
+    assert f"mv '{file}' '{file}.old'" in text and "dhash_output" in text
+
+
+def test_a_damaged_note_of_written_files_is_named(tmp_path: Path, state: str) -> None:
+    Path(state).mkdir()
+    Path(state, "written.json").write_text('{"files": 1}')
+    with pytest.raises(DhashError, match="the note of the files that were written is damaged"):
+        _written.is_ours(state, str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["library.json.pre-dhash", "library.json.rollback"])
+def test_a_deploy_refuses_the_files_of_the_old_runbook(tmp_path: Path, state: str, name: str) -> None:
+    library = tmp_path / "library.json"
+    library.write_bytes(FOREIGN)
+    (tmp_path / name).write_bytes(FOREIGN)
+    with pytest.raises(RefusedError, match="was not written by this collection"):
+        _deploy.require_free_names(str(library), state)
+    if name.endswith("rollback"):
+        with pytest.raises(RefusedError, match="was not written by this collection"):
+            _rollback.plan(str(library), state, str(tmp_path), _rollback.Wish("latest", True, False))
+    with pytest.raises(RefusedError, match="was not written by this collection"):
+        _review_import.plan(str(library), state, [])
+
+
+def test_a_staged_import_of_somebody_else_is_refused(tmp_path: Path, state: str) -> None:
+    library = tmp_path / "library.json"
+    library.write_bytes(FOREIGN)
+    (tmp_path / "library.json.import").write_bytes(FOREIGN)
+    with pytest.raises(RefusedError, match="was not written by this collection"):
+        _review_import.plan_reversal(str(library), state)
+
+
+def test_a_verification_leaves_what_the_old_runbook_kept(tmp_path: Path, state: str) -> None:
+    library, kept = tmp_path / "library.json", tmp_path / "library.json.pre-dhash"
+    library.write_bytes(FOREIGN)
+    kept.write_bytes(FOREIGN)
+    _state.write(state, _state.Record("run", _state.MIGRATION, _state.DEPLOYED, str(library), str(tmp_path / "out"), str(kept), "0" * 64,
+                                      "1" * 64, True, {}))
+    assert _deploy.verified(str(library), state, check=False)
+    assert kept.read_bytes() == FOREIGN
+
+
+def test_a_host_names_every_file_that_is_in_the_way(tmp_path: Path, state: str) -> None:
+    library = tmp_path / "library.json"
+    for name in ("library.json", "library.dhash.json", "library.json.pre-dhash"):
+        (tmp_path / name).write_bytes(FOREIGN)
+    needs = _host.Needs(str(library), "", str(tmp_path), None, None, False, None, None, state=state,
+                        places={"output": None, "report": "library.json"}, controller={"dhash_fleet_status_file": str(library)})
+    found = [problem["what"] for problem in _host._place_problems(needs)]
+    assert found == ["another path in dhash_report", "another path in dhash_fleet_status_file", "a free name for dhash_output",
+                     "a free name for a file of this collection"]
