@@ -12,11 +12,11 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _library, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _deploy, _library, _places, _workers, _written
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 
@@ -65,6 +65,8 @@ class Needs(NamedTuple):
     state: str | None = None
     log_dir: str | None = None
     async_dir: str | None = None  # of Ansible, which runs the longer operations in the background
+    places: Mapping[str, Any] = {}  # the options that name where a run writes
+    controller: Mapping[str, str] = {}  # the same by variable, of a controller that is this host
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
@@ -75,7 +77,8 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
         "node": _program_version("node", "--version") if needs.node_min_version else None,
     }
     problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
-                *_own_folder_problems(needs), *_open_file_problems(needs), *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
+                *_own_folder_problems(needs), *_place_problems(needs), *_open_file_problems(needs), *_rehearsal_problems(needs, now),
+                *_window_problems(needs, now)]
     return {"versions": versions, "problems": problems, "os_family": _install_key()}
 
 
@@ -147,6 +150,33 @@ def _encryption_problems(needs: Needs) -> list[dict[str, str]]:
         except DhashError as error:
             return [_problem("recipients that age accepts (dhash_backup_encrypt_to)", error.cause, error.next_step)]
     return []
+
+
+def identity() -> str | None:
+    """What tells this host from others: its node name and the ID of its boot; None where there is none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{platform.node()} {file.read().strip()}"
+    except OSError:
+        return None
+
+
+def _place_problems(needs: Needs) -> list[dict[str, str]]:
+    """Paths that a run must not write to, and files of somebody else that it would meet."""
+    if needs.state is None:
+        return []
+    wrong = [*_places.problems(needs.library, needs.state, needs.places),
+             *_places.controller_problems(needs.library, needs.state, needs.controller)]
+    named = [_problem(f"another path in {variable}", f"{printable(path)}: {cause}", problem.next_step)
+             for problem in wrong for variable, path, cause in [problem]]
+    output = _places.FILES["output"]
+    files = [] if any(problem.variable == output for problem in wrong) else [
+        (_places.output_of(needs.library, needs.places), output)]
+    files += [(path, None) for path in _deploy.deploy_files(needs.library)]
+    try:
+        return named + [problem for path, variable in files if (problem := _written.problem(needs.state, path, variable))]
+    except DhashError as error:
+        return [*named, _problem("readable state files", str(error), error.next_step or "")]
 
 
 def _open_file_problems(needs: Needs) -> list[dict[str, str]]:

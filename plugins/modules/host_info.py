@@ -68,6 +68,33 @@ options:
   node_min_version:
     description: The oldest Node.js that will do, where one has to be there.
     type: str
+  venv:
+    description: The virtual environment of the collection, if it is used.
+    type: path
+  output:
+    description: Where a migration writes the new library. A relative path counts from the folder of the library, here and below.
+    type: path
+  report:
+    description: Where a migration writes its report.
+    type: path
+  dry_run_report:
+    description: Where a dry run writes its report.
+    type: path
+  review_dir:
+    description: The folder of the review.
+    type: path
+  metrics_dir:
+    description: The folder of the metrics.
+    type: path
+  controller:
+    description:
+      - Paths that the playbook writes to on the controller, by the variable that names each. Names that end with C(_file) are files.
+      - They are checked if O(controller_id) says that the controller is this host.
+    type: dict
+    default: {}
+  controller_id:
+    description: The node name and the boot ID of the controller (C(uname -n) and C(/proc/sys/kernel/random/boot_id)), with a space between.
+    type: str
   maintenance_window:
     description:
       - When the migration may run, in the host's local time.
@@ -134,6 +161,14 @@ def main():
             ffmpeg=dict(type="str", choices=["required", "optional"], default="optional"),
             node_min_version=dict(type="str"),
             maintenance_window=dict(type="str"),
+            venv=dict(type="path"),
+            output=dict(type="path"),
+            report=dict(type="path"),
+            dry_run_report=dict(type="path"),
+            review_dir=dict(type="path"),
+            metrics_dir=dict(type="path"),
+            controller=dict(type="dict", default={}),
+            controller_id=dict(type="str"),
         ),
         supports_check_mode=True,
     )
@@ -164,6 +199,8 @@ def main():
         state=state,
         log_dir=params["log_dir"] and os.path.join(beside, params["log_dir"]),
         async_dir=params["async_dir"],
+        places=params,
+        controller=params["controller"] if params["controller_id"] == _host.identity() else {},
     )
     module.exit_json(changed=False, **_host.examine(needs, datetime.now()))
 

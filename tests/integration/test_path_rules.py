@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every playbook refuses a path that is a library, or one of its files. One run of each, a host for each variable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run, Site, sha256
+
+STATE = ["dhash_state_dir"]
+LOGGED = [*STATE, "dhash_log_dir", "dhash_metrics_dir"]
+PREPARED = [*LOGGED, "dhash_output", "dhash_report", "dhash_dry_run_report", "dhash_backup_dir", "dhash_backup_copy_dir", "dhash_review_dir",
+            "dhash_temp_dir", "dhash_review_fetch", "dhash_backup_fetch_dir"]
+PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "migrate": (PREPARED, {"dhash_serial": "100%"}),
+    "dry_run": (PREPARED, {}),
+    "rehearse": (PREPARED, {}),
+    "rollback": ([*LOGGED, "dhash_backup_dir"], {}),
+    "review_export": ([*STATE, "dhash_metrics_dir", "dhash_review_dir", "dhash_temp_dir"], {}),
+    "review_import": (LOGGED, {"dhash_review_state": "absent"}),
+    "verify": ([*LOGGED, "dhash_temp_dir"], {"dhash_sample_images": 1}),
+    "list_backups": ([*STATE, "dhash_backup_dir"], {}),
+    "fleet_duplicates": (STATE, {}),
+}
+TARGETS = ["library.json", "library.json.lock", "library.json.bak.20260131T120000Z", "other.json", "other.json.lock"]
+OTHER = {"images": [{"path": "0.png", "filename": "0.png"}]}
+
+
+@pytest.fixture(scope="module")
+def migrated(make_site: Callable[[str], Site]) -> Path:
+    """The folder of a migrated library, with files beside it that no run may touch."""
+    site = make_site("migrated")
+    given = {"library": str(site.library), "state_dir": str(site.state)}
+    for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})):
+        result = site.module(module, **given, **arguments)
+        assert not result.get("failed"), result
+    folder = site.library.parent
+    shutil.copy(site.library, folder / "library.json.bak.20260131T120000Z")
+    for name, text in (("other.json", json.dumps(OTHER)), ("other.json.lock", ""), ("library.json.lock", "")):
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+@pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
+def test_no_variable_of_a_playbook_may_name_a_library(make_site: Callable[[str], Site], migrated: Path, playbook: str, check: bool) -> None:
+    site = make_site("rules")
+    variables, options = PLAYBOOKS[playbook]
+    hosts = {}
+    for number, variable in enumerate(variables):
+        folder = site.home / "hosts" / variable
+        shutil.copytree(migrated, folder)
+        # A folder cannot be one of the files anyway: what counts there is that none is damaged.
+        target = TARGETS[(number + check) % len(TARGETS)]
+        hosts[variable] = {"dhash_library": str(folder / "library.json"), "dhash_state_dir": str(site.home / "states" / variable),
+                           variable: str(folder / target)}
+    inventory = site.home / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    before = {variable: contents(site.home / "hosts" / variable) for variable in variables}
+    run = site.playbook(playbook, *["--check"] * check, inventory=inventory, **{
+        "dhash_library": None, "dhash_state_dir": None, "dhash_media_roots": [str(migrated)], **options})
+    assert run.code != 0
+    for variable in variables:
+        told = " ".join(run.failures(variable))
+        assert variable in told and hosts[variable][variable] in told, (variable, run.output)
+        after = contents(site.home / "hosts" / variable)
+        assert before[variable].items() <= after.items()
+        assert {name for name in after if name not in before[variable] and not name.startswith("logs/")} == set()
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
+def test_the_report_of_a_fleet_may_not_be_a_library(site: Site, check: bool) -> None:
+    before = contents(site.library.parent)
+    run = site.playbook("migrate", *["--check"] * check, dhash_fleet_report_dir=str(site.library))
+    assert run.code != 0 and "dhash_fleet_report_dir" in " ".join(run.failures())
+    assert contents(site.library.parent) == before
+
+
+def test_the_status_of_a_fleet_may_not_be_a_library(site: Site) -> None:
+    def status(file: Path) -> Run:
+        return site.playbook("fleet_status", dhash_fleet_status_file=str(file))
+
+    before = contents(site.library.parent)
+    refused = status(site.library)
+    assert refused.code != 0 and "dhash_fleet_status_file" in " ".join(refused.failures())
+    assert contents(site.library.parent) == before
+    file = site.home / "status.json"
+    assert [status(file).code, status(file).code] == [0, 0] and json.loads(file.read_text())
