@@ -196,6 +196,8 @@ class Site:
         if path.name == "run.json":
             record = _state.read(self.state)
             return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9], record.stopped_at is not None]
+        if path.name == "written.json":  # the report that it has the digest of tells times
+            return sorted({STAMP.sub("TIME", name) for name in json.loads(path.read_text())["files"]})
         if path.name.endswith(".pending"):
             return _pending.read(str(self.library)).operation
         if path.suffix == ".lock":
