@@ -26,7 +26,7 @@ PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "rollback": ([*LOGGED, "dhash_backup_dir"], {}),
     "review_export": ([*STATE, "dhash_metrics_dir", "dhash_review_dir", "dhash_temp_dir"], {}),
     "review_import": (LOGGED, {"dhash_review_state": "absent"}),
-    "verify": ([*LOGGED, "dhash_temp_dir"], {"dhash_sample_images": 1}),
+    "verify": (LOGGED, {}),
     "list_backups": ([*STATE, "dhash_backup_dir"], {}),
     "fleet_duplicates": (STATE, {}),
 }
