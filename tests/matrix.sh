@@ -20,35 +20,39 @@ mkdir -p test-results
 tests/copy_checkout.sh "$scratch"
 checkout=$scratch/ansible_collections/mobius/dhash
 make --no-print-directory -C "$checkout" .ansible/collections/ansible_collections/mobius/dhash
-grep -v '^ansible-core\|^-r' requirements.txt requirements-dev.txt --no-filename | grep -v 'ansible-lint\|antsibull\|molecule\|shellcheck' >"$scratch/requirements.txt"
+grep --no-filename '^Pillow\|^numpy\|^ffmpeg-python\|^pytest' requirements.txt requirements-dev.txt >"$scratch/requirements.txt"
 
 as_nobody() {
   setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
 
-provide() { # CORE: makes its virtual environment, with the newest final release, or with a pre-release where there is none
-  local python prefix
+provide() { # CORE: installs its newest final release, or a pre-release where there is none, into the virtual environment of its Python
+  local python prefix name
   python=$(tests/find_python.sh "${newest_python[$1]:-}") || return
-  if [ "$(id -u)" -eq 0 ] && ! as_nobody "$python" -c '' 2>/dev/null; then # pyenv's in the home of root
-    prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
-    [ -e "$scratch/${prefix##*/}" ] || cp -r "$prefix" "$scratch"
-    python=$scratch/${prefix##*/}/bin/python3
+  name=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  bin=$scratch/$name/bin
+  if [ ! -e "$bin" ]; then
+    if [ "$(id -u)" -eq 0 ] && ! as_nobody "$python" -c '' 2>/dev/null; then # pyenv's, in the home of root
+      prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
+      cp -r "$prefix" "$scratch/base-$name"
+      export LD_LIBRARY_PATH=$scratch/base-$name/lib # where pyenv has built it as a shared library
+      python=$scratch/base-$name/bin/python3
+    fi
+    "$python" -m venv "$scratch/$name" && "$bin/pip" install --quiet --requirement "$scratch/requirements.txt" || return
   fi
-  "$python" -m venv "$scratch/$1"
-  "$scratch/$1/bin/pip" install --quiet --requirement "$scratch/requirements.txt"
-  "$scratch/$1/bin/pip" install --quiet "ansible-core~=$1.0" || "$scratch/$1/bin/pip" install --quiet "ansible-core~=$1.0b1"
+  "$bin/pip" install --quiet "ansible-core~=$1.0" || "$bin/pip" install --quiet "ansible-core~=$1.0b1"
 }
 
 run() { # CORE USER: adds a row to the table
-  local bin=$scratch/$1/bin log=test-results/matrix-$1-$2.log home=$scratch/home-$1-$2 as=() started=$SECONDS versions result
+  local log=test-results/matrix-$1-$2.log home=$scratch/home-$1-$2 as=() started=$SECONDS versions result
   mkdir "$home"
   if [ "$2" = nobody ]; then
     as=(as_nobody)
     chown -R 65534:65534 "$home" "$checkout"
   fi
   versions=$("$bin/python" -c 'import ansible.release, sys; print(ansible.release.__version__, sys.version.split()[0])')
-  (cd "$checkout" && HOME=$home TMPDIR=$home PYTHONDONTWRITEBYTECODE=1 "${as[@]}" "$bin/python" -m pytest "${tests[@]}" -q -n auto --dist loadfile \
-    -p no:cacheprovider) >"$log" 2>&1 || status=1
+  (cd "$checkout" && HOME=$home TMPDIR=$home "${as[@]}" "$bin/python" -m pytest "${tests[@]}" -q -n auto --dist loadfile -p no:cacheprovider) \
+    >"$log" 2>&1 || status=1
   result=$(tail -n 1 "$log" | sed 's/ in [0-9].*//')
   # shellcheck disable=SC2086 # two words
   printf '%-14s %-8s %-8s %s, %d s\n' $versions "$2" "$result" $((SECONDS - started)) | tee -a "$scratch/table"
