@@ -34,6 +34,7 @@ SECONDS = 10
 MAX_ANSWER = 64 << 10
 SHOWN = 200  # characters of what somebody else says
 HEALTHY_STATUS = (200, 204)
+CANNOT_BE_RUN = (126, 127)  # exit codes of a shell that has not found a program, or may not run it
 PROXY_AUTHENTICATION_REQUIRED = 407
 FIXES = {  # problem: what to do about it
     "connection": "Start the service that should answer there.",
@@ -168,9 +169,16 @@ def service(manager: str, name: str | None, scope: str, command: str | None) -> 
 
 
 def _ask_command(command: str) -> Service:
+    checked = _run(["/bin/sh", "-nc", command])
+    if isinstance(checked, str):
+        return Service(None, checked)
+    if checked.returncode != 0:
+        return Service(None, f"the command is not complete: {_said(checked)}")
     done = _run(["/bin/sh", "-c", command])
     if isinstance(done, str):
         return Service(None, done)
+    if done.returncode in CANNOT_BE_RUN:
+        return Service(None, f"the command cannot be run: {_said(done)}")
     return Service(done.returncode == 0, "running" if done.returncode == 0 else f"exit code {done.returncode}")
 
 

@@ -155,10 +155,10 @@ def test_the_file_at_a_path_is_looked_up_as_it_is_now(state, tmp_path):
     file = tmp_path / "a.jpg"
     file.write_bytes(b"picture")
     with writing(state) as journal:
-        assert journal.look_up(str(file)) == (_files.stamp_of(file.stat()), None, False)
+        assert journal.look_up(str(file))[:3] == (_files.stamp_of(file.stat()), None, False)
         journal.record([(str(file), journal.look_up(str(file)).stamp, HASHED)])
         assert journal.look_up(str(file)).entry == HASHED
-        assert journal.look_up(str(tmp_path / "gone.jpg")) == (None, None, True)
+        assert journal.look_up(str(tmp_path / "gone.jpg"))[:3] == (None, None, True)
         assert journal.look_up(str(file / "part.jpg")) == (None, None, True)
         assert journal.look_up("/srv/a\0.jpg") == (None, None, True)
 

@@ -90,6 +90,8 @@ def moved(new_library, tmp_path, decoded_here):
     old.library.add("a.png", seed=1)
     old.library.write()
     old.run()
+    old.deploy()
+    _deploy.verified(str(old.library.path), str(old.library.state), check=False)
     (folder / "mobius-dhash-other-0123456789ab.prom").write_text("of another host")
     (folder / "node.prom").write_text("of another exporter")
     new.library.folder.rmdir()
