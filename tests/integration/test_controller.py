@@ -129,11 +129,23 @@ def test_commands_of_the_service_are_run_by_a_shell(site: Site) -> None:
 
 
 def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
-    blocked = site.home / "blocked"
-    blocked.touch()
-    run = site.playbook("migrate", dhash_fleet_report_dir=str(blocked))
+    blocked = "/proc/nowhere"  # not even root can make a directory there
+    run = site.playbook("migrate", dhash_fleet_report_dir=f"{blocked}/reports")
     assert run.code == 0, run.output
     assert len(list((site.home / "mobius-dhash-reports").glob("*/fleet.json"))) == 1
-    assert f"because {blocked}" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
+    assert f"because {blocked}/reports" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
     status = site.playbook("fleet_status", dhash_fleet_status_file=f"{blocked}/status.json")
     assert status.code == 0 and (site.home / "status.json").exists()
+
+
+def test_report_without_any_directory_fails_no_run(make_site) -> None:
+    """Two hosts in one batch: the task that fails is run once for both."""
+    sites = {host: make_site(host) for host in ("one", "two")}
+    home = sites["one"].home
+    (home / "mobius-dhash-reports").touch()
+    inventory = inventory_of(sites["one"], {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state)}
+                                            for host, site in sites.items()})
+    run = sites["one"].playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_serial=2,
+                                dhash_fleet_report_dir="/proc/nowhere/reports")
+    assert run.code == 0, run.output
+    assert "the report of this run could not be written" in run.of("Warn that it could not be written", "one")["msg"]
