@@ -11,7 +11,7 @@ import operate
 import ordering
 import pytest
 
-GO_LIVE = ["deploy", "rollback", "remove-dhash", "undo"]
+GO_LIVE = ["deploy", "rollback", "remove-dhash", "review-import", "review-reversal", "undo"]
 
 
 @pytest.fixture(scope="module", params=operate.OPERATIONS)

@@ -159,8 +159,8 @@ def test_the_file_at_a_path_is_looked_up_as_it_is_now(state, tmp_path):
         journal.record([(str(file), journal.look_up(str(file)).stamp, HASHED)])
         assert journal.look_up(str(file)).entry == HASHED
         assert journal.look_up(str(tmp_path / "gone.jpg"))[:3] == (None, None, True)
-        assert journal.look_up(str(file / "part.jpg")) == (None, None, True)
-        assert journal.look_up("/srv/a\0.jpg") == (None, None, True)
+        assert journal.look_up(str(file / "part.jpg"))[:3] == (None, None, True)
+        assert journal.look_up("/srv/a\0.jpg")[:3] == (None, None, True)
 
 
 def as_before_ctime(state):
