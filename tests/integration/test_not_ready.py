@@ -193,7 +193,7 @@ def test_a_library_that_is_none(name: str, hosts: Hosts, run: Run) -> None:
     ("read_only", "- a writable folder for backups: {place} cannot be written", "Give this user write access to it"),
     ("homeless", "- a writable folder for the state: / cannot be written", "or set dhash_state_dir to another folder."),
     ("homeless", "- a writable folder for Ansible's background jobs: / cannot be written", "or set ansible_async_dir to another folder."),
-    ("disk_full", "free for the migrated library: 0.", "Free some space, or move the library to another disk."),
+    ("disk_full", "free for the migrated library: ", "Free some space, or move the library to another disk."),
     ("media_root_missing", "- the media root /no/such/folder: not there", "Mount it, correct dhash_media_roots"),
     ("media_gone", "- the image files: none of the 1 is there", "Check that the media are mounted, and the paths in the library."),
     ("ffmpeg_missing", "- the program ffmpeg: none on the PATH", "ffmpeg"),
