@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -81,3 +83,28 @@ def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site
     assert len(site.read()["images"]) == images - 1
     assert "an import of review decisions is unfinished: run" in other(site) and "failed=1" in other(site)
     assert is_settled(site, record(site)["run"])
+
+
+def test_a_rescue_that_was_killed_is_finished_by_the_next_migration(site: Site, service: Service) -> None:
+    before = site.library.read_bytes()
+
+    def answer() -> tuple[int, str]:
+        if site.library.read_bytes() == before:
+            return 200, '{"status": "ok"}'
+        service.to_kill.write_text(str(killed.pid), encoding="utf-8")  # it dies as the rescue stops the service
+        return 500, "out of order"
+
+    service.answer = answer
+    with subprocess.Popen(site.command("migrate", **service.settings), cwd=ROOT, env=site.environment(), start_new_session=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        pass
+    service.to_kill.unlink()
+    assert killed.returncode == -signal.SIGKILL
+    left = record(site)
+    assert left["operation"] == "restore" and left["undoes"] and left["stopped_at"] and site.library.read_bytes() != before
+
+    again = site.playbook("migrate", **service.settings)
+    assert again.code != 0 and left["undoes"] in " ".join(again.failures()), again.output
+    assert site.library.read_bytes() == before
+    assert is_settled(site, left["run"])
+    assert service.told()[-1][0] == "restart"
