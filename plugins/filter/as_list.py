@@ -9,7 +9,7 @@ name: as_list
 short_description: Convert a list that was given as text
 version_added: 1.0.0
 author:
-  - mobius.dhash contributors
+  - mobius.dhash contributors (@mobius-dhash)
 description:
   - Extra variables of the form C(-e NAME=VALUE) are text. This filter makes a list of them, as a module does with an option of type list.
 positional: _input

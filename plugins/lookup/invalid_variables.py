@@ -9,7 +9,7 @@ name: invalid_variables
 short_description: Check the variables of all roles of this collection
 version_added: 1.0.0
 author:
-  - mobius.dhash contributors
+  - mobius.dhash contributors (@mobius-dhash)
 description:
   - Checks the variables of all roles that are set for a host, before a playbook touches that host. A role by itself finds a wrong value only when
     its turn comes, which may be after the deploy.

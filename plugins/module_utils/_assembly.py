@@ -43,8 +43,9 @@ def assemble(library: _library.Library, entries: list[_journal.Entry], identitie
              terms: Terms, journal: _journal.Journal, timestamp: str, write_note: bool) -> Migrated:
     """Put the hashes, errors and duplicates of ``entries`` (one an image, in the library's order) into ``library``.
 
-    ``identities`` tell which images are names of one file. What is not ours is shared with the original, which stays as it is. ``timestamp`` is the new record's. Raises
-    ``MissingRequirementError`` where the duplicates have to be looked for and numpy is not there.
+    ``identities`` tell which images are names of one file. What is not ours is shared with the original, which stays as it
+    is. ``timestamp`` is the new record's. Raises ``MissingRequirementError`` where the duplicates have to be looked for and
+    numpy is not there.
     """
     images = library.value["images"]
     value = dict(library.value)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError, printable

@@ -170,8 +170,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 def settings_of(params):
     library, state = _arguments.library_and_state(params)
     beside = {name: params[name] and os.path.join(os.path.dirname(library), params[name]) for name in ("error_log", "log_dir")}
-    given = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager", "service_name", "service_scope",
-                                             "status_command", "error_log_pattern")}
+    given = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
+                                             "service_name", "service_scope", "status_command", "error_log_pattern")}
     return _monitor.Settings(library=library, state=state, run=_state.new_run(), minutes=params["minutes"],
                              gates=_gates.chosen(params["gates"]), **given, **beside)
 

@@ -142,8 +142,6 @@ without_preview:
   type: int
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _arguments, _metrics, _places, _ranges, _review_export, _review_queue, _state)

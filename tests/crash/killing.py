@@ -149,7 +149,6 @@ class Bench:
                     if found.get(name) != self.expected.get(name)]
         return problems + [f"left behind: {path}" for path in self.site.temporary_files()]
 
-
     def problems_after_another(self, play: Callable[[operate.Site], None]) -> list[str]:
         """Run another playbook than the one that was killed, then finish that; what is lost, discarded or left stopped."""
         operate.set_clock(operate.START + 3600)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest

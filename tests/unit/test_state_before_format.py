@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _deployment, _durable, _exchange, _files, _journal, _metrics, _migration, _review_import, _rollback, _shards, _state,
-    _watch)
+    _deploy, _deployment, _durable, _exchange, _files, _journal, _metrics, _shards, _state, _watch)
 
 GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
 CASES = sorted(folder.name for folder in GOLDEN.iterdir() if "-" in folder.name)

@@ -40,14 +40,14 @@ class Host:
     def record(self):
         return _state.read(self.state)
 
-    def queue(self, decision=KEEP_ONE, match=0):
+    def queue(self, decision=None, match=0):
         """The file of a review that has decided one match."""
         folder = self.folder / "review"
         _review_export.run(_review_export.Settings(
             self.library, self.state, str(folder), RUN, ("json",), _review_queue.Terms(1, 64, False, 1000), False,
             (str(self.folder),), _decode.Limits(), 1, None, 0))
         queue = json.loads((folder / "queue.json").read_text())
-        queue["matches"][match].update(decision)
+        queue["matches"][match].update(decision or KEEP_ONE)
         decided = self.folder / f"decided-{match}.json"
         decided.write_text(json.dumps(queue))
         return str(decided)

@@ -21,6 +21,10 @@ def state(tmp_path: Path) -> str:
     return str(tmp_path / "state")
 
 
+def interrupt(*_names: str) -> None:
+    raise KeyboardInterrupt
+
+
 def test_what_was_written_is_known_by_path_and_content(tmp_path: Path, state: str) -> None:
     file, other = tmp_path / "file", tmp_path / "other"
     _written.write(state, str(file), [b"one"])
@@ -35,7 +39,7 @@ def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state
     _written.write(state, str(file), [b"one"])
     for content in (b"two", b"three", b"four"):
         with monkeypatch.context() as context:
-            context.setattr(_durable.os, "rename", lambda *_names: (_ for _ in ()).throw(KeyboardInterrupt))
+            context.setattr(_durable.os, "rename", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 _durable.write(str(file), [content], before=lambda digest: _noted(state, str(file), digest, context))
         assert file.read_bytes() == b"one" and _written.is_ours(state, str(file))
@@ -46,7 +50,7 @@ def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state
 def _noted(state: str, path: str, digest: str, context: pytest.MonkeyPatch) -> None:
     context.undo()
     _written.note(state, path, digest)
-    context.setattr(_durable.os, "rename", lambda *_names: (_ for _ in ()).throw(KeyboardInterrupt))
+    context.setattr(_durable.os, "rename", interrupt)
 
 
 def test_a_kill_after_the_rename_leaves_the_new_file_ours(tmp_path: Path, state: str) -> None:
