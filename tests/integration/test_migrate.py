@@ -24,7 +24,7 @@ WRITTEN = {  # by the first run, beside the library and in the state folder
     "library/library.json.bak.TIME.json", "library/library.json.lock",
     "library/logs", "library/logs/library.json.migration-TIME.log",
     "library/logs/library.json.migration-report.json", "library/logs/library.json.operations-TIME.jsonl",
-    "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/run.json"}
+    "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/run.json", "state/KEY/written.json"}
 
 
 class Step(NamedTuple):
@@ -131,7 +131,7 @@ def test_the_backup_is_the_library_as_it_was_and_sha256sum_vouches_for_it(way: W
     assert backup.read_bytes() == way.before
     checked = subprocess.run(["sha256sum", "--check", "--strict", f"{backup.name}.sha256"], cwd=backup.parent, check=False,
                              capture_output=True, text=True)
-    assert (checked.returncode, checked.stdout) == (0, f"{backup.name}: OK\n")
+    assert (checked.returncode, checked.stdout) == (0, f"{backup.name}: OK\n{backup.name}.json: OK\n")
 
 
 def test_the_runbooks_own_grep_prints_the_report_from_the_log(way: Way) -> None:
