@@ -39,7 +39,7 @@ from pathlib import Path
 sys.path.insert(0, "/srv/fleet")
 import check_library  # pylint: disable=wrong-import-position
 
-PATIENCE = 60
+PATIENCE = 180
 FLEET = Path("/srv/fleet")
 OUR_TIMES = {"migration_timestamp", "processing_time_seconds", "average_time_per_image", "p95_time_per_image"}
 UNIT = """[Unit]
