@@ -25,7 +25,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PATIENCE = 120  # seconds for a moment to come, and for what is done then
+PATIENCE = 240  # seconds for a moment to come, and for what is done then
 LONGEST_RUN = 300  # seconds
 
 
