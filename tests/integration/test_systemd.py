@@ -83,7 +83,7 @@ def test_units_that_stop_with_the_service_are_started_again(site: Site, systemd:
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
     assert systemd.running() == ["app.service", "proxy.service", "tunnel.service"]
     assert systemd.log.read_text(encoding="utf-8").splitlines() == [
-        "stop app.service", "restart app.service", "start proxy.service", "start tunnel.service"]
+        "stop app.service", "start app.service", "start proxy.service", "start tunnel.service"]
     assert "Stopping app (systemd)." in run.output
 
 
