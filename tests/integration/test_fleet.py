@@ -96,7 +96,7 @@ def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> No
     assert (report["canary"]["images"], report["canary"]["hashed"], report["canary"]["errors"]) == (IMAGES, IMAGES - 5, 5)
     assert sum(report["canary"]["times"].values()) == IMAGES - 5
     folder = max(stopped.fleet.reports.iterdir())
-    assert [name.startswith("migration-") and (folder / "canary" / name).exists() for name in report["canary"]["logs"]] == [True]
+    assert [name.startswith("library.json.migration-") and (folder / "canary" / name).exists() for name in report["canary"]["logs"]] == [True]
     assert len(report["second"]["logs"]) == 2
 
 
