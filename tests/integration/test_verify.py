@@ -74,7 +74,7 @@ def test_counts_that_do_not_agree_with_the_record(way: Way) -> None:
 def test_a_hash_that_is_not_that_of_its_image(way: Way) -> None:
     message = told(way, "sample")
     assert f"{way.site.library.parent}/sample.json: 1 of {IMAGES - 5} images" in message
-    assert json.dumps(way.forged) in message and "run the migrate playbook again" in message
+    assert json.dumps(way.forged) in message and "Run the migrate playbook" in message
 
 
 def test_two_images_that_are_nearer_than_expected(way: Way) -> None:
