@@ -89,8 +89,9 @@ def test_a_healthy_host_of_the_same_batch_is_finished_and_its_service_started(st
 def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> None:
     report = stopped.fleet.report()
     assert {host: entry["phase"] for host, entry in report.items()} == {
-        "canary": "verified", "second": "failed", "mate": "verified", "third": "not begun"}
+        "canary": "verified", "second": "put back", "mate": "verified", "third": "not begun"}
     assert "Restart | Run the restart command" in report["second"]["cause"]
+    assert report["second"]["put_back"] == f"{stopped.fleet.sites['second'].library}.pre-dhash"
     assert "The rollback failed, too, at Restart | Run the restart command" in report["second"]["cause"]
     assert report["second"]["left"]["live"] == "old"
     assert (report["canary"]["images"], report["canary"]["hashed"], report["canary"]["errors"]) == (IMAGES, IMAGES - 5, 5)
