@@ -330,7 +330,7 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     manifest = _manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
                                   tuple(recipients), library, _durable.metadata(source))
     stored = _age.encrypt(content, recipients) if recipients else content
-    digest = hashlib.sha256(stored).hexdigest()
+    digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256
     _manifest.write(path, digest, manifest, owner_of=source)
     _durable.write(path, [stored], owner_of=source)
     stamp = os.path.basename(path).removesuffix(_age.SUFFIX).rpartition(".")[2]

@@ -154,8 +154,7 @@ def started(library: str, state: str, check: bool) -> bool:
     if record is None:
         return False
     noted = record._replace(stopped_at=None, dependents=[])
-    replaced_nothing = not _is_live(library, record.new_sha256)
-    if replaced_nothing and (record.phase == _state.ANNOUNCED or _is_abandoned(record)):
+    if (record.phase == _state.ANNOUNCED or _is_abandoned(record)) and not _is_live(library, record.new_sha256):
         noted = noted._replace(phase=_state.PREPARED, restart_owed=False)
     if noted != record and not check:
         _state.write(state, noted)

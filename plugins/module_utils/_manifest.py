@@ -16,11 +16,10 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 CHECKSUM, MANIFEST = ".sha256", ".json"
-FORMAT = 1
 
 
 class Manifest(NamedTuple):
@@ -42,7 +41,7 @@ class Manifest(NamedTuple):
 
 def write(path: str, digest: str, manifest: Manifest, owner_of: str) -> None:
     """Write both files for the backup that is about to be written at ``path``. Raises ``DhashError``."""
-    text = (json.dumps({"format": FORMAT, **manifest._asdict()}, indent=2) + "\n").encode()
+    text = _records.text(manifest._asdict())
     write_checksums(path, digest, hashlib.sha256(text).hexdigest(), owner_of)
     _durable.write(f"{path}{MANIFEST}", [text], owner_of=owner_of)
 
@@ -60,10 +59,9 @@ def read(path: str) -> Manifest | None:
         if hashlib.sha256(content).hexdigest() != digest_of_manifest(path):
             return None
         fields = json.loads(content)
-        if fields.get("format", FORMAT) > FORMAT:
-            return None
-        known = {key: value for key, value in fields.items() if key in Manifest._fields}
-        return Manifest(**{**known, "recipients": tuple(fields.get("recipients", ()))})
+        _records.require_known_format(fields, path, "the manifest")
+        manifest = _records.build(Manifest, fields)
+        return manifest._replace(recipients=tuple(manifest.recipients))
     except (DhashError, ValueError, TypeError, AttributeError):
         return None
 

@@ -53,7 +53,12 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Kind], advice: 
 
 def write(path: str, value: dict[str, Any], mode: int = 0o600) -> None:
     """Replace the state file at ``path``, durably. Raises ``DhashError``."""
-    _durable.write(path, [(json.dumps({"format": FORMAT, **value}, indent=2) + "\n").encode()], mode=mode)
+    _durable.write(path, [text(value)], mode=mode)
+
+
+def text(value: dict[str, Any]) -> bytes:
+    """The content of a state file."""
+    return (json.dumps({"format": FORMAT, **value}, indent=2) + "\n").encode()
 
 
 def require_known_format(value: dict[str, Any], path: str, what: str) -> None:
