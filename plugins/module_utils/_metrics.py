@@ -29,7 +29,6 @@ QUEUE = "dhash_review_queue_pairs"
 PROGRESS = "dhash_last_progress_timestamp_seconds"
 LOCK_SECONDS = 5
 SECONDS_BETWEEN_SIGNS = 30
-WAYS_BACK = (_state.RESTORE, _state.REMOVE_DHASH)
 
 
 class Metrics:
@@ -98,7 +97,7 @@ class Metrics:
         if self._folder is None:
             return
         success = is_verified and (
-            record is None or (record.phase == _state.VERIFIED and record.operation not in WAYS_BACK))
+            record is None or (record.phase == _state.VERIFIED and record.operation not in _state.WAYS_BACK))
         series: dict[str, Any] = {"dhash_last_success_timestamp_seconds": _time()} if success else {}
         with self._by_product():
             counts = _library.counts(_library.read(self._library)[0].value)

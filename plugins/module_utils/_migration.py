@@ -361,9 +361,8 @@ def _write_output(source: _survey.Source, content: bytes | None, digest: str, re
     record = _state.Record(
         settings.run, _state.MIGRATION, _state.PREPARED, settings.library, settings.output,
         _deploy.pre_dhash(settings.library), source.sha256, result["output_sha256"],
-        restart_owed=bool(last and last.restart_owed),
-        stopped_at=last and last.stopped_at, dependents=last.dependents if last else [], settings=_noted(settings),
-        metadata=_durable.metadata(settings.library), origin=settings.origin)
+        **_state.carried_over(last), settings=_noted(settings), metadata=_durable.metadata(settings.library),
+        origin=settings.origin)
     if settings.limit is None and (last is None or not _state.same_work(last, record)):
         _state.write(settings.state, record)
         _unfinished.withdraw(last, record)

@@ -85,7 +85,7 @@ def _live(library: str, record: _state.Record | None) -> tuple[str, str | None]:
 
 
 def _is_rollback(record: _state.Record | None) -> bool:
-    return record is not None and (record.operation in (_state.RESTORE, _state.REMOVE_DHASH) or record.undoes is not None)
+    return record is not None and (record.operation in _state.WAYS_BACK or record.undoes is not None)
 
 
 def _service(host: Host, record: _state.Record | None) -> tuple[str, str]:

@@ -177,8 +177,7 @@ def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[st
     elif is_due(planned) and not _is_prepared(library, state, planned):
         record = _write(_state.Record(
             run, planned.operation, _state.PREPARED, library, output_of(library), _deploy.pre_dhash(library),
-            planned.live_sha256, "", bool(last and last.restart_owed), planned.settings,
-            stopped_at=last and last.stopped_at, dependents=last.dependents if last else [],
+            planned.live_sha256, "", **_state.carried_over(last), settings=planned.settings,
             metadata=_durable.metadata(library), origin=origin), planned.text)
         _unfinished.withdraw(last, record)
     return changed

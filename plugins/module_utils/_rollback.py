@@ -61,7 +61,7 @@ class Way(NamedTuple):
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
-    _unfinished.require_finished(library, state, _unfinished.WAYS_BACK)
+    _unfinished.require_finished(library, state, _state.WAYS_BACK)
     _written.require_ours(state, _deploy.rollback_output(library))
     if wish.remove_dhash:
         return _without_dhash(library)
@@ -136,10 +136,10 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
     last = _state.read(state)
     record = _state.Record(
         run, way.operation, _state.PREPARED, library, _deploy.rollback_output(library),
-        _backups.free_name(f"{library}{_backups.PRE_ROLLBACK}"), "", way.sha256, True,
+        _backups.free_name(f"{library}{_backups.PRE_ROLLBACK}"), "", way.sha256,
+        **{**_state.carried_over(last), "restart_owed": True},
         settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo},
-        stopped_at=last and last.stopped_at, dependents=last.dependents if last else [], undoes=undoes,
-        metadata=(last and last.metadata) or way.metadata, origin=origin)
+        undoes=undoes, metadata=(last and last.metadata) or way.metadata, origin=origin)
     if not _durable.exists(library):
         _state.write(state, record._replace(phase=_state.ANNOUNCED))
         _durable.write(library, [way.text], mode=0o640, owner_of=way.source, noted=record.metadata)

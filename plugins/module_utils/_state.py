@@ -26,10 +26,11 @@ MIGRATION, RESTORE, REMOVE_DHASH = "migration", "restore", "remove_dhash"
 REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
 PHASES = (PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED)
 OPERATIONS = (MIGRATION, RESTORE, REMOVE_DHASH, REVIEW_IMPORT, REVIEW_REVERSAL)
+WAYS_BACK = (RESTORE, REMOVE_DHASH)
 FILE = "run.json"
 RECORD = "the record of the last run"
 REHEARSAL = "rehearsal.json"
-TIME = "%Y-%m-%dT%H:%M:%SZ"
+TIME = _pending.TIME
 SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept", "stopped_at", "dependents",
          "undoes", "metadata", "origin")  # in a module's result
 
@@ -60,6 +61,12 @@ class Record(NamedTuple):
     undoes: str | None = None
     metadata: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
+
+
+def carried_over(last: Record | None) -> dict[str, Any]:
+    """The fields of the next record that the record ``last`` decides: the restart that is pending, and the stopped service."""
+    return {"restart_owed": bool(last and last.restart_owed), "stopped_at": last and last.stopped_at,
+            "dependents": last.dependents if last else []}
 
 
 def is_in_place(record: Record | None) -> bool:

@@ -16,7 +16,6 @@ from datetime import datetime
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError, printable
 
-WAYS_BACK = (_state.RESTORE, _state.REMOVE_DHASH)
 NAMES = {_state.MIGRATION: "a migration", _state.RESTORE: "a rollback", _state.REMOVE_DHASH: "a rollback (remove-dhash)",
          _state.REVIEW_IMPORT: "an import of review decisions", _state.REVIEW_REVERSAL: "the reversal of a review import"}
 PLAYBOOKS = {_state.MIGRATION: "migrate", _state.RESTORE: "rollback", _state.REMOVE_DHASH: "rollback",
