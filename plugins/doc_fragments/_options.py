@@ -137,6 +137,26 @@ options:
 """
 
     # Of a watch.
+    SERVICE = r"""
+options:
+  service_manager:
+    description: What manages the service. V(command) asks O(status_command).
+    type: str
+    choices: [none, systemd, docker, pm2, command]
+    default: none
+  service_name:
+    description: The unit, the container or the process.
+    type: str
+  service_scope:
+    description: "The systemd instance that runs the unit: the system's or the user's."
+    type: str
+    choices: [system, user]
+    default: system
+  status_command:
+    description: A command line for C(/bin/sh) that ends with 0 while the service runs.
+    type: str
+"""
+
     GATES = r"""
 options:
   gates:

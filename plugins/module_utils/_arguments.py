@@ -29,6 +29,12 @@ DECODING = {
     "python": {"type": "path"},
 }
 HASHING = {"algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"}, **DECODING}
+SERVICE = {
+    "service_manager": {"type": "str", "choices": ["none", "systemd", "docker", "pm2", "command"], "default": "none"},
+    "service_name": {"type": "str"},
+    "service_scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
+    "status_command": {"type": "str"},
+}
 JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 

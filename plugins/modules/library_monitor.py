@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
   - mobius.dhash._options
   - mobius.dhash._options.gates
+  - mobius.dhash._options.service
 options:
   state:
     description:
@@ -57,22 +58,6 @@ options:
     description: Whether to validate the TLS certificate of O(health_url).
     type: bool
     default: true
-  service_manager:
-    description: What manages the service. V(command) asks O(status_command).
-    type: str
-    choices: [none, systemd, docker, pm2, command]
-    default: none
-  service_name:
-    description: The unit, the container or the process.
-    type: str
-  service_scope:
-    description: Whose systemd has the unit.
-    type: str
-    choices: [system, user]
-    default: system
-  status_command:
-    description: A command line for C(/bin/sh) that ends with 0 while the service runs.
-    type: str
   error_log:
     description:
       - A log of the service. Lines that it had before the watch do not count.
@@ -186,16 +171,12 @@ def main():
             health_body=dict(type="str"),
             health_status=dict(type="list", elements="int", default=list(_probes.HEALTHY_STATUS)),
             health_validate_certs=dict(type="bool", default=True),
-            service_manager=dict(type="str", choices=["none", "systemd", "docker", "pm2", "command"], default="none"),
-            service_name=dict(type="str"),
-            service_scope=dict(type="str", choices=["system", "user"], default="system"),
-            status_command=dict(type="str"),
             error_log=dict(type="path"),
             error_log_pattern=dict(type="str", default=_tail.PATTERN),
             log_dir=dict(type="path"),
             gates=_gates.argument_spec(),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY,
+            **_arguments.LIBRARY, **_arguments.SERVICE,
         ),
         required_if=[("state", "acknowledged", ("run",))],
         supports_check_mode=True,

@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
   - mobius.dhash._options
+  - mobius.dhash._options.service
 options:
   backup_dir:
     description: The folder for backups. By default the folder of the library.
@@ -26,22 +27,6 @@ options:
     description: The playbook that failed. It is the next one to run, unless the record of the run asks for another one.
     type: str
     default: migrate
-  service_manager:
-    description: What manages the service. V(command) asks O(status_command).
-    type: str
-    choices: [none, systemd, docker, pm2, command]
-    default: none
-  service_name:
-    description: The unit, the container or the process.
-    type: str
-  service_scope:
-    description: "The systemd instance that runs the unit: the system's or the user's."
-    type: str
-    choices: [system, user]
-    default: system
-  status_command:
-    description: A command that ends with 0 while the service runs. It is not run by a shell.
-    type: str
 """
 
 EXAMPLES = r"""
@@ -111,11 +96,7 @@ def main():
         argument_spec=dict(
             backup_dir=dict(type="path"),
             playbook=dict(type="str", default="migrate"),
-            service_manager=dict(type="str", choices=["none", "systemd", "docker", "pm2", "command"], default="none"),
-            service_name=dict(type="str"),
-            service_scope=dict(type="str", choices=["system", "user"], default="system"),
-            status_command=dict(type="str"),
-            **_arguments.LIBRARY,
+            **_arguments.LIBRARY, **_arguments.SERVICE,
         ),
         supports_check_mode=True,
     )

@@ -19,30 +19,14 @@ description:
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
-options:
-  manager:
-    description: What manages the service. V(command) asks O(status_command).
-    type: str
-    choices: [none, systemd, docker, pm2, command]
-    default: none
-  name:
-    description: The unit, the container or the process.
-    type: str
-  scope:
-    description: "The systemd instance that runs the unit: the system's or the user's."
-    type: str
-    choices: [system, user]
-    default: system
-  status_command:
-    description: A command that ends with 0 while the service runs. It is not run by a shell.
-    type: str
+  - mobius.dhash._options.service
 """
 
 EXAMPLES = r"""
 - name: Find the units that stop with a service
   mobius.dhash.service_info:
-    manager: systemd
-    name: mobius-service
+    service_manager: systemd
+    service_name: mobius-service
   register: service
 """
 
@@ -68,22 +52,17 @@ removed_when_stopped:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _probes
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _probes
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
 def main():
     module = AnsibleModule(
-        argument_spec=dict(
-            manager=dict(type="str", choices=["none", "systemd", "docker", "pm2", "command"], default="none"),
-            name=dict(type="str"),
-            scope=dict(type="str", choices=["system", "user"], default="system"),
-            status_command=dict(type="str"),
-        ),
-        required_if=[("manager", manager, ("name",)) for manager in ("systemd", "docker", "pm2")],
+        argument_spec=_arguments.SERVICE,
+        required_if=[("service_manager", manager, ("service_name",)) for manager in ("systemd", "docker", "pm2")],
         supports_check_mode=True,
     )
-    manager, name, scope = (module.params[option] for option in ("manager", "name", "scope"))
+    manager, name, scope = (module.params[option] for option in ("service_manager", "service_name", "service_scope"))
     try:
         service = _probes.service(manager, name, scope, module.params["status_command"])
         dependents = _probes.dependents(name, scope) if manager == "systemd" else []
