@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import os
 import re
-import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -22,7 +21,6 @@ from typing import NamedTuple
 from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _library, _manifest, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, from_os_error
 
-STAMP = "%Y%m%dT%H%M%SZ"
 # The second form is what the service's own tools wrote before: 2024-01-15T10-30-00-000Z.
 STAMP_PATTERN = re.compile(r"(\d{8}T\d{6}Z|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z)(\.age)?")
 PRE_ROLLBACK = ".pre-rollback."
@@ -179,7 +177,7 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
             content = _durable.read(library)
             if hashlib.sha256(content).hexdigest() == digest:
                 _durable.make_folder(backup_dir)
-                path = free_name(name_of(library, backup_dir, ""), _age.SUFFIX if recipients else "")
+                path = _durable.free_name(name_of(library, backup_dir, ""), _age.SUFFIX if recipients else "")
                 return _write(content, path, recipients, library, source=library), True
     finally:
         _remove_leftovers(library, backup_dir)
@@ -232,7 +230,7 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
     target = os.path.join(folder, os.path.basename(backup.path))
     damaged = [other.path for other in find(library, folder) if other.belongs == OWN and not is_good(other)]
     if _durable.exists(target) and target not in damaged:
-        target = free_name(name_of(library, folder, ""), _age.SUFFIX if backup.encrypted else "", backup.time.timestamp())
+        target = _durable.free_name(name_of(library, folder, ""), _age.SUFFIX if backup.encrypted else "", backup.time.timestamp())
     manifest_digest = _durable.sha256_of_file(f"{backup.path}{_manifest.MANIFEST}") if backup.manifest else None
     _manifest.write_checksums(target, backup.expected_sha256, manifest_digest, owner_of=backup.path)
     for suffix in ([_manifest.MANIFEST] if manifest_digest else []) + [""]:
@@ -303,19 +301,9 @@ def _remove_leftovers(library: str, backup_dir: str) -> None:
                     os.unlink(f"{path}{suffix}")
 
 
-def free_name(prefix: str, suffix: str = "", moment: float | None = None) -> str:
-    """``prefix``, the time, or the next second at which there is no such file, and ``suffix``. Raises ``DhashError``."""
-    moment = int(time.time() if moment is None else moment)
-    while True:
-        path = f"{prefix}{time.strftime(STAMP, time.gmtime(moment))}{suffix}"
-        if not _durable.exists(path):
-            return path
-        moment += 1
-
-
 def _time_of(stamp: str) -> datetime | None:
     with contextlib.suppress(ValueError):
-        moment = (datetime.strptime(stamp, STAMP) if len(stamp) == 16
+        moment = (datetime.strptime(stamp, _durable.STAMP) if len(stamp) == 16
                   else datetime.strptime(stamp[:19], "%Y-%m-%dT%H-%M-%S"))
         return moment.replace(tzinfo=timezone.utc)
     return None

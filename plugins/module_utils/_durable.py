@@ -33,6 +33,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
 
 CHUNK = 1 << 20
 TEMPORARY = ".mobius-dhash.tmp"
+STAMP = "%Y%m%dT%H%M%SZ"  # UTC, in a file name
 RENAME_EXCHANGE = 2  # linux/fs.h
 CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY)  # SMB and some FUSE file systems; so do restic and borg
 AT_FDCWD = -100  # linux/fcntl.h
@@ -131,6 +132,16 @@ def temporary_name(path: str) -> str:
     """Where the new content of ``path`` is prepared: one name a path, in the same folder."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}{TEMPORARY}")
+
+
+def free_name(prefix: str, suffix: str = "", moment: float | None = None) -> str:
+    """``prefix``, the time, or the next second at which there is no such file, and ``suffix``. Raises ``DhashError``."""
+    moment = int(time.time() if moment is None else moment)
+    while True:
+        path = f"{prefix}{time.strftime(STAMP, time.gmtime(moment))}{suffix}"
+        if not exists(path):
+            return path
+        moment += 1
 
 
 def remove_leftovers(prefix: str) -> None:

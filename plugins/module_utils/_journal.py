@@ -194,7 +194,7 @@ def open_for_writing(state: str, algorithm: str, limits: str,
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            set_aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+            set_aside = f"{path}.damaged-{time.strftime(_durable.STAMP, time.gmtime())}"
             os.rename(path, set_aside)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{path}-journal")

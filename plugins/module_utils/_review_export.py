@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _csv, _decode, _durable, _hashing, _library, _review_memory, _review_previews, _review_queue)
+    _csv, _decode, _durable, _hashing, _library, _review_memory, _review_previews, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "decided_matches", "clusters", "previews",
@@ -213,7 +213,7 @@ def _set_aside(path: str, last: dict[str, Any]) -> list[str]:
     """Keep, under another name, a file that is not as the last export wrote it: somebody's decisions may be in it."""
     if not _durable.exists(path) or _durable.sha256_of_file(path) in last["files"].get(path, []):
         return []
-    kept = _backups.free_name(f"{path}.edited-")
+    kept = _durable.free_name(f"{path}.edited-")
     _durable.move(path, kept)
     return [kept]
 

@@ -136,7 +136,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
     last = _state.read(state)
     record = _state.Record(
         run, way.operation, _state.PREPARED, library, _deploy.rollback_output(library),
-        _backups.free_name(f"{library}{_backups.PRE_ROLLBACK}"), "", way.sha256,
+        _durable.free_name(f"{library}{_backups.PRE_ROLLBACK}"), "", way.sha256,
         **{**_state.carried_over(last), "restart_owed": True},
         settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo},
         undoes=undoes, metadata=(last and last.metadata) or way.metadata, origin=origin)

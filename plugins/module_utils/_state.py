@@ -93,7 +93,7 @@ def shown(record: Record | None) -> dict[str, Any] | None:
 
 def new_run() -> str:
     """The identifier of a run: UTC time to the second, as in a backup's name, and the process."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+    return f"{time.strftime(_durable.STAMP, time.gmtime())}-{os.getpid()}"
 
 
 def resolve(library: str) -> str:

@@ -81,7 +81,7 @@ def _begun(record: _state.Record) -> str:
     by = f" by {printable(who)}" if who else ""
     of = f" (playbook {printable(str(origin['playbook']))})" if origin.get("playbook") else ""
     try:
-        when = f" at {datetime.strptime(record.run.split('-')[0], '%Y%m%dT%H%M%SZ').strftime(_state.TIME)}"
+        when = f" at {datetime.strptime(record.run.split('-')[0], _durable.STAMP).strftime(_state.TIME)}"
     except ValueError:
         when = ""
     return f", begun{by}{of}{when}" if by or of or when else ""

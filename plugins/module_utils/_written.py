@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +19,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _rec
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError, printable
 
 FILE = "written.json"
-SET_ASIDE = "%Y%m%dT%H%M%SZ"
 
 
 def is_ours(state: str, path: str) -> bool:
@@ -90,13 +88,9 @@ def set_aside(state: str, path: str) -> str | None:
     """Rename a file at ``path`` that is somebody else's; its new path, None if there is none. Raises ``DhashError``."""
     if not is_foreign(state, path):
         return None
-    moment = int(time.time())
-    while True:
-        kept = f"{path}.set-aside-{time.strftime(SET_ASIDE, time.gmtime(moment))}"
-        if not _durable.exists(kept):
-            _durable.move(path, kept)
-            return kept
-        moment += 1
+    kept = _durable.free_name(f"{path}.set-aside-")
+    _durable.move(path, kept)
+    return kept
 
 
 def counts(path: str) -> dict[str, int] | None:

@@ -441,7 +441,7 @@ def test_what_a_rollback_replaces_is_kept_with_its_metadata(host, how):
 
 
 def test_two_rollbacks_within_a_second_keep_what_each_replaced(host, monkeypatch):
-    monkeypatch.setattr(_backups.time, "time", lambda: 1_769_860_800)
+    monkeypatch.setattr(_durable.time, "time", lambda: 1_769_860_800)
     first, second = host.place_backup("20240101T000000Z"), host.place_backup("20240102T000000Z", laid_out({**BEFORE, "version": 2}))
     host.live.write_bytes(NEW)
     host.roll_back(second.name, force=True)
@@ -536,7 +536,7 @@ def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(tmp_p
         killed = killed_at(number, host.roll_back)
         assert host.live.read_bytes() in (OLD, NEW)
         with monkeypatch.context() as later:
-            later.setattr(_backups.time, "time", lambda: next(moments))
+            later.setattr(_durable.time, "time", lambda: next(moments))
             host.roll_back()
         assert host.live.read_bytes() == OLD
         assert host.kept() == [NEW]

@@ -84,7 +84,7 @@ def test_files_on_the_record_of_a_run_are_ours(tmp_path: Path, state: str) -> No
 
 
 def test_a_file_of_somebody_else_is_set_aside_over_nothing(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_written.time, "time", lambda: 0)
+    monkeypatch.setattr(_durable.time, "time", lambda: 0)
     report = tmp_path / "report.json"
     kept = []
     for content in (b"one", b"two"):
