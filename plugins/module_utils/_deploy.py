@@ -186,7 +186,7 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
         phases = {_state.ANNOUNCED: _state.PREPARED, _state.DEPLOYING: _state.PREPARED, _state.DEPLOYED: _state.VERIFIED}
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
                                   dependents=[])
-    kept = cleared is not None and _written.is_ours(state, pre_dhash(library))
+    kept = cleared is not None and _written.is_left(state, pre_dhash(library))
     marked = not _state.is_pending(cleared or record) and _pending.is_marked(library, state)  # also by a run that was killed
     clear_text = _backups.safety_copies(library) if recipients and cleared is not None else []
     if not check:

@@ -58,6 +58,11 @@ def copy(state: str, source: str, path: str, **options: Any) -> str:
     return _durable.copy(source, path, before=lambda digest: note(state, path, digest), **options)
 
 
+def is_left(state: str, path: str) -> bool:
+    """Whether :func:`remove` has a file to remove there, or a note to forget. Raises ``DhashError``."""
+    return is_ours(state, path) if _durable.exists(path) else path in _read(state)
+
+
 def remove(state: str, path: str) -> bool:
     """Remove the file at ``path`` if it is ours; whether it was removed. Raises ``DhashError``."""
     if is_foreign(state, path):
