@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -209,10 +210,12 @@ def kill_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
 
 
 def fail_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
-    """Let every call of the operation ``name`` on its site fail once with each error, those whose turn it is."""
+    """Let every call of the operation ``name`` on its site fail once, those whose turn it is: a call that changes something
+    with one error after another, so that each error meets a part of them."""
     bench = Bench(folder, name)
-    faults = [(call, error) for call in bench.calls for error in (ERRORS if CHANGING.match(call.name) else ERRORS[:1])
-              if not (error == "EACCES" and bench.gives_a_backup_its_owner(call))]
+    changing = itertools.cycle(ERRORS)
+    faults = [(call, next(changing) if CHANGING.match(call.name) else ERRORS[0]) for call in bench.calls]
+    faults = [(call, "EIO" if error == "EACCES" and bench.gives_a_backup_its_owner(call) else error) for call, error in faults]
     problems = []
     for call, error in faults[share::shares]:
         ended = bench.trace(f"{call.name}:error={error}:when={call.ordinal}")

@@ -12,6 +12,7 @@ moment on at which it holds the process.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import select
@@ -69,16 +70,20 @@ def run(function: Callable[[], str], log: Path, *inject: str, before: Callable[[
     ``function`` returns what it tells; an exception is told as its traceback.
     """
     go_read, go_write = os.pipe()
+    ready_read, ready_write = os.pipe()
     told_read, told_write = os.pipe()
     waiting = select.poll()
     waiting.register(go_read, select.POLLIN)
     process = os.fork()
     if process == 0:
-        # Nothing that strace counts may happen here before it has attached.
+        gc.disable()  # it closes files at a moment that depends on what happened before
         LIBC.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
+        # Nothing that strace counts may happen here between this write and the moment at which it has attached.
+        os.write(ready_write, b"ready")
         waiting.poll(1000 * PATIENCE)
         _run_here(function, told_write)
     os.close(told_write)
+    os.read(ready_read, 5)
     command = [STRACE, "-p", str(process), "-o", str(log), "-y", "-s", "256", "-e", TRACED,
                *(option for expression in inject for option in ("-e", f"inject={expression}"))]
     try:
@@ -93,8 +98,8 @@ def run(function: Callable[[], str], log: Path, *inject: str, before: Callable[[
                 raise RuntimeError(f"{first}{strace.stderr.read()}")
     finally:
         status = os.waitpid(process, 0)[1]
-        os.close(go_read)
-        os.close(go_write)
+        for descriptor in (go_read, go_write, ready_read, ready_write):
+            os.close(descriptor)
     return Ended(status, text, read(log))
 
 
