@@ -108,6 +108,14 @@ class Site:
         assert shown.stderr == "", shown.stderr
         return json.loads(shown.stdout)
 
+    def migrate(self) -> None:
+        """What the migrate playbook does to a library without a service, by its modules alone."""
+        given = {"library": str(self.library), "state_dir": str(self.state)}
+        for module, arguments in (("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {}),
+                                  ("library_deploy", {"state": "verified"})):
+            result = self.module(module, **given, **arguments)
+            assert not result.get("failed"), result
+
     def snapshot(self) -> dict[str, tuple]:
         """All that is in the folder but the home."""
         return snapshot(self.folder, without=self.home)

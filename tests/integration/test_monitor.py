@@ -177,7 +177,7 @@ def test_the_verdict_of_a_watch_whose_controller_was_killed_is_acted_upon_by_the
 
 def test_the_playbook_monitor_puts_back_what_turns_bad_long_after(site: Site, service: Service) -> None:
     before = sha256(site.library)
-    assert site.playbook("migrate", **{**service.settings, "dhash_monitor_minutes": 0}).code == 0
+    site.migrate()
     assert watch(site) is None
     with contextlib.closing(WebServer()) as web:
         told = {"dhash_notify": [{"type": "webhook", "url": web.url("/taken")}]}

@@ -47,7 +47,7 @@ def decide(queue: dict) -> dict:
 @pytest.fixture(scope="module")
 def way(make_site) -> Way:
     site = make_site("review")
-    assert site.playbook("migrate").code == 0
+    site.migrate()
     fetched = site.home / "reviews"
     options = {**QUEUE, "dhash_review_fetch": str(fetched)}
     tree = site.snapshot()
@@ -172,7 +172,7 @@ def test_a_migration_that_was_refused_is_not_deployed_by_another_playbook(site: 
 
 def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
     site = make_site("rescued")
-    assert site.playbook("migrate").code == 0
+    site.migrate()
     assert site.playbook("review_export", **QUEUE).code == 0
     decisions = site.home / "decisions.json"
     decisions.write_text(json.dumps(decide(site.read("library.json.review/queue.json"))))

@@ -46,7 +46,7 @@ def test_an_emergency_rollback_brings_back_the_bytes_from_before_the_migration_a
 
 def test_taking_the_hashes_out_keeps_what_was_edited_since(site: Site) -> None:
     original = site.read()
-    assert site.playbook("migrate").code == 0
+    site.migrate()
     edit(site, images=2)
     run = site.playbook("rollback", dhash_rollback_remove_dhash=True)
     assert run.code == 0, run.output
@@ -58,7 +58,7 @@ def test_taking_the_hashes_out_keeps_what_was_edited_since(site: Site) -> None:
 
 def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: Site) -> None:
     before = sha256(site.library)
-    assert site.playbook("migrate").code == 0
+    site.migrate()
     edit(site, images=2)
     edited = sha256(site.library)
     refused = site.playbook("rollback")
@@ -79,7 +79,7 @@ def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: 
 
 def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_is_named(site: Site) -> None:
     before = sha256(site.library)
-    assert site.playbook("migrate").code == 0
+    site.migrate()
     (good,) = site.backups()
     bad = good.with_name("library.json.bak.20990101T000000Z")
     bad.write_bytes(good.read_bytes().replace(b"1", b"2", 1))
@@ -95,7 +95,7 @@ def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_is
 
 def test_a_library_that_is_gone_altogether_is_put_back(site: Site) -> None:
     before = sha256(site.library)
-    assert site.playbook("migrate").code == 0
+    site.migrate()
     os.unlink(site.library)
     run = site.playbook("rollback")
     assert run.code == 0, run.output
