@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration review monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix build bench clean
+.PHONY: help demo test gates unit integration thorough review monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,7 +37,10 @@ unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
 
 integration: .venv/.dev ## Integration tests: the playbooks and modules run for real, the tarball among them
-	@$(GATE) integration $(BIN)/python -m pytest tests/integration --junitxml=test-results/integration.xml $(PYTEST_ARGS)
+	@$(GATE) integration $(BIN)/python -m pytest tests/integration -m 'not thorough' --junitxml=test-results/integration.xml $(PYTEST_ARGS)
+
+thorough: .venv/.dev ## The integration tests that make test leaves out for their time
+	@$(GATE) thorough $(BIN)/python -m pytest tests/integration -m thorough --junitxml=test-results/thorough.xml $(PYTEST_ARGS)
 
 review: .venv/.dev ## The review page in a real browser, with keys alone
 	@$(GATE) review $(BIN)/python -m pytest tests/review --junitxml=test-results/review.xml $(PYTEST_ARGS)
@@ -69,7 +72,7 @@ molecule: ## The scenarios on hosts that are containers, which need root or Dock
 	@$(MAKE) --no-print-directory .venv/.dev
 	@tests/molecule.sh $(SCENARIO)
 
-matrix: ## The tests that run playbooks, on each supported ansible-core, as root and as another user
+matrix: thorough ## Tests that run playbooks on each supported ansible-core, as root and as another user; make thorough before
 	@tests/matrix.sh
 
 build: .venv/.demo ## The collection's tarball, in dist/

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from conftest import IMAGES, Run, Site
 
+pytestmark = pytest.mark.thorough
+
 PACKAGES = ["Pillow>=9.0", "numpy>=1.24", "ffmpeg-python"]
 
 

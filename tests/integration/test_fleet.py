@@ -165,12 +165,14 @@ def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(mak
     assert snapshot(fleet.site.folder, without=fleet.site.home) == before
 
 
+@pytest.mark.thorough
 def test_a_check_writes_no_report(make_site) -> None:
     fleet = Fleet(make_site)
     assert fleet.run("migrate", "--check").code == 0
     assert not fleet.reports.exists()
 
 
+@pytest.mark.thorough
 def test_no_report_is_written_without_a_folder(site: Site) -> None:
     reports = site.home / "reports"
     assert site.playbook("migrate", dhash_fleet_report_dir=str(reports)).code == 0

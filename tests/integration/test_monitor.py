@@ -102,6 +102,7 @@ def test_health_that_turns_bad_after_the_deploy_is_put_back_by_itself(site: Site
     assert site.library.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_what_the_service_has_edited_since_is_kept(site: Site, service: Service) -> None:
     original = site.read()
     turns_ill(service, polls=3)
@@ -121,6 +122,7 @@ def test_what_the_service_has_edited_since_is_kept(site: Site, service: Service)
     assert library == original
 
 
+@pytest.mark.thorough
 def test_a_gate_that_fails_stops_the_run_and_leaves_the_library(site: Site, service: Service) -> None:
     log = site.home / "error.log"
     log.write_text("ERROR of old\n", encoding="utf-8")
@@ -143,6 +145,7 @@ def test_a_gate_that_fails_stops_the_run_and_leaves_the_library(site: Site, serv
     assert again.code == 0 and polls(again) == [], again.output
 
 
+@pytest.mark.thorough
 def test_a_gate_that_warns_lets_the_run_go_on(site: Site, service: Service) -> None:
     service.settings["dhash_monitor_gates"] = {"health": {"limit": 1, "action": "warn"}}
     turns_ill(service, polls=1)
@@ -175,6 +178,7 @@ def test_the_verdict_of_a_watch_whose_controller_was_killed_is_acted_upon_by_the
     assert watch(site)["waits"] is False
 
 
+@pytest.mark.thorough
 def test_the_playbook_monitor_puts_back_what_turns_bad_long_after(site: Site, service: Service) -> None:
     before = sha256(site.library)
     site.migrate()

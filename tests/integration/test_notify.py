@@ -128,6 +128,7 @@ def test_the_report_says_who_was_told_of_the_start(failed: Failed) -> None:
     assert told == ["1 (webhook 127.0.0.1)", "3 (webhook 127.0.0.1)"]
 
 
+@pytest.mark.thorough
 def test_a_run_of_several_batches_tells_of_its_success_once_and_a_rollback_of_what_it_put_back(listen: Callable[..., Listening]) -> None:
     place = listen("canary", "second")
     run = place.run("migrate", dhash_require_notified=True)

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import pytest
 from conftest import BIN, Run, Site, sha256, wait_for
 
+pytestmark = pytest.mark.thorough
+
 SERVICE = """
 const [,, library, log, port] = process.argv;
 const fs = require("fs");

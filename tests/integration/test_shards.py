@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 from conftest import IMAGES, Run, Site, sha256
 
+pytestmark = pytest.mark.thorough
+
 HOSTS = ("leader", "second", "third")
 # It answers until the shares are fixed: it has one then, and does not hash it.
 DIES = {"ansible_connection": "{{ 'ssh' if __dhash_shard_hosts | default([]) | length > 1 else 'local' }}", "ansible_host": "127.0.0.1",

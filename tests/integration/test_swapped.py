@@ -15,6 +15,8 @@ import pytest
 from conftest import IMAGES, Run, Site
 from PIL import Image
 
+pytestmark = pytest.mark.thorough
+
 PAIR = ("one.bmp", "other.bmp")
 
 
