@@ -10,6 +10,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, RUN_SECONDS, Site, sha256
 
 
@@ -137,6 +138,7 @@ def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
     assert status.code == 0 and (site.home / "status.json").exists()
 
 
+@pytest.mark.thorough
 def test_report_without_any_directory_fails_no_run(make_site) -> None:
     """Two hosts in one batch: the task that fails is run once for both."""
     sites = {host: make_site(host) for host in ("one", "two")}

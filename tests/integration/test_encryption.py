@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from conftest import Run, Site, sha256, snapshot
 
+pytestmark = pytest.mark.thorough
+
 pytestmark = pytest.mark.skipif(shutil.which("age") is None, reason="the program age is not installed")
 
 
@@ -84,7 +86,6 @@ def test_a_rollback_without_the_identity_says_what_it_needs_and_touches_nothing(
     assert snapshot(way.site.library.parent, without=way.site.library.parent / "logs") == tree
 
 
-@pytest.mark.thorough
 def test_with_it_the_bytes_come_back_and_the_identity_stays_on_the_controller(way: Way) -> None:
     variables = way.variables | {"dhash_rollback_identity_file": str(way.identity)}
     check = way.site.playbook("rollback", "--check", "-vvv", **variables)

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import pytest
 from conftest import IMAGES, Site
+
+pytestmark = pytest.mark.thorough
 
 
 def test_a_subset_is_migrated_beside_the_library_and_never_deployed(site: Site) -> None:

@@ -17,6 +17,8 @@ import pytest
 from conftest import Site
 from PIL import Image
 
+pytestmark = pytest.mark.thorough
+
 NAMES = ("M\u00fcller.png", "\u65e5\u672c.png", "plain.png")
 
 

@@ -59,6 +59,7 @@ def hashed(site: Site) -> int:
     return sum("dhash" in image for image in site.read()["images"])
 
 
+@pytest.mark.thorough
 def test_a_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, service: Service) -> None:
     before = site.snapshot()
     check = site.playbook("migrate", "--check", **service.settings)

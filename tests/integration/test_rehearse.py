@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 
+import pytest
 from conftest import Site, snapshot
+
+pytestmark = pytest.mark.thorough
 
 
 def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) -> None:
