@@ -46,7 +46,7 @@ class Reader(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.0002):
+        while not self.done.wait(0.001):
             self.reads += 1
             try:
                 content = self.path.read_bytes()

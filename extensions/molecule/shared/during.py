@@ -26,7 +26,7 @@ import tempfile
 from pathlib import Path
 
 PATIENCE = 240  # seconds for a moment to come, and for what is done then
-LONGEST_RUN = 300  # seconds
+LONGEST_RUN = 900  # seconds
 
 
 def descendants(pid: int) -> list[int]:
