@@ -39,15 +39,18 @@ JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
-def library_and_state(params: dict, check_places: bool = True) -> tuple[str, str]:
+def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False) -> tuple[str, str]:
     """The real path of the library, and its state folder.
 
-    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to.
+    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to. The
+    library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
     """
     library = _state.resolve(params["library"])
     state = _state.folder(params["state_dir"], library)
     _state.require_own(library, state)
     if check_places:
+        if not reads_only:
+            _places.require_own_name(library)
         _places.require(library, state, params)
     return library, state
 

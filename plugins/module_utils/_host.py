@@ -165,7 +165,8 @@ def _place_problems(needs: Needs) -> list[dict[str, str]]:
     """Paths that a run must not write to, and files of somebody else that it would meet."""
     if needs.state is None:
         return []
-    wrong = [*_places.problems(needs.library, needs.state, needs.places),
+    unusable = _places.problem_with_library(needs.library)
+    wrong = [*([unusable] if unusable else []), *_places.problems(needs.library, needs.state, needs.places),
              *_places.controller_problems(needs.library, needs.state, needs.controller)]
     named = [_problem(f"another path in {variable}", f"{printable(path)}: {cause}", problem.next_step)
              for problem in wrong for variable, path, cause in [problem]]

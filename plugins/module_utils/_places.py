@@ -78,6 +78,21 @@ def require(library: str, state: str, params: Mapping[str, Any]) -> None:
         raise RefusedError(f"{problem.variable}: {problem.cause}", problem.path, problem.next_step)
 
 
+def require_own_name(library: str) -> None:
+    """Raise ``RefusedError`` if ``library`` is a file of another library: a run would take it for its own and replace it."""
+    problem = problem_with_library(library)
+    if problem:
+        raise RefusedError(f"{problem.variable}: {problem.cause}", problem.path, problem.next_step)
+
+
+def problem_with_library(library: str) -> Problem | None:
+    """What is wrong with the path of the library itself; None if nothing is."""
+    owner = _owner(library, library)
+    if owner is None or _is_same(owner, library):  # the owner may be a link to it
+        return None
+    return Problem("dhash_library", library, f"this name belongs to the library {printable(owner)}")
+
+
 def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Problem]:
     """All that is wrong with the paths in ``params``, as far as it has the options above. Reads, and writes nothing."""
     files, folders = _files(library, params), _folders(library, params)

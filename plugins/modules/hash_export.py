@@ -70,7 +70,7 @@ def main():
     try:
         _arguments.run_in(None, module.check_mode)
         _ranges.require(module.params)
-        library, state = _arguments.library_and_state(module.params)
+        library, state = _arguments.library_and_state(module.params, reads_only=True)
         if module.check_mode:
             result = _fleet_duplicates.check_export(library)
         else:

@@ -115,7 +115,7 @@ def main():
     )
     try:
         _arguments.run_in(None, module.check_mode)
-        library, state = _arguments.library_and_state(module.params)
+        library, state = _arguments.library_and_state(module.params, reads_only=True)
         backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
         backups = [describe(backup) for backup in _backups.find(library, backup_dir, digests_on_record(module, state))]
     except DhashError as error:

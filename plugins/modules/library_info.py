@@ -219,7 +219,7 @@ def main():
     )
     try:
         _arguments.run_in(None, module.check_mode)
-        library, state = _arguments.library_and_state(module.params)
+        library, state = _arguments.library_and_state(module.params, reads_only=True)
         look = _inspection.inspect if module.params["check_library"] else _inspection.inspect_record
         result = {**look(library, state), "watch": watch_or_warning(module, state)}
         if module.params["check_library"] and module.params["check_media"]:

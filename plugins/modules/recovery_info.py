@@ -103,7 +103,7 @@ def main():
     params = module.params
     try:
         _arguments.run_in(None, module.check_mode)
-        library, state = _arguments.library_and_state(params)
+        library, state = _arguments.library_and_state(params, reads_only=True)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **_recovery.report(_recovery.Host(

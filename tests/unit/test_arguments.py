@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _decode
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
 
 
 class Respawned(Exception):
@@ -36,6 +36,17 @@ def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path):
     params = [{"library": str(tmp_path / name / "library.json"), "state_dir": str(tmp_path / "state")} for name in ("real", "link")]
     assert _arguments.library_and_state(params[0]) == _arguments.library_and_state(params[1])
     assert _arguments.library_and_state(params[1])[0] == str(tmp_path / "real" / "library.json")
+
+
+def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path):
+    (tmp_path / "library.json").write_bytes(b"")
+    backup = tmp_path / "library.json.bak.20260131T120000Z"
+    backup.write_bytes(b"")
+    params = {"library": str(backup), "state_dir": str(tmp_path / "state")}
+    with pytest.raises(RefusedError, match="this name belongs to the library"):
+        _arguments.library_and_state(params)
+    assert _arguments.library_and_state(params, reads_only=True)[0] == str(backup)
+    assert _arguments.library_and_state(params, check_places=False)[0] == str(backup)
 
 
 def test_the_limits_are_those_that_were_asked_for():

@@ -129,6 +129,33 @@ def test_a_trial_library_keeps_the_output_that_the_runbook_gives_it(host: Host) 
     assert list(_places.problems(str(trial), host.state, {"output": None})) == []
 
 
+@pytest.mark.parametrize("name", [
+    "library.json.bak.20260131T120000Z", "library.json.pre-dhash", "library.json.lock", "library.json.import", "library.json.rollback",
+    "library.json.review.json", "library.json.pre-rollback.20260131T120000Z", ".library.json.mobius-dhash.incoming", "library.dhash.json",
+    "gone.json.pre-dhash",
+])
+def test_a_file_of_a_library_is_no_library(host: Host, name: str) -> None:
+    (host.folder / "gone.json.lock").touch()
+    (host.folder / name).write_text(LIBRARY)
+    owner = host.path("gone.json" if name.startswith("gone") else "library.json")
+    with pytest.raises(RefusedError) as refused:
+        _places.require_own_name(host.path(name))
+    assert str(refused.value) == (f"{host.path(name)}: dhash_library: this name belongs to the library {owner}. Name another path in"
+                                  " dhash_library, then run again.")
+
+
+@pytest.mark.parametrize("name", ["library.json", "bare.json", "photos.dhash.json", "photos.json.import", "photos.json.bak.20260131T120000Z"])
+def test_a_library_of_any_name_is_a_library_where_no_other_owns_it(host: Host, name: str) -> None:
+    (host.folder / name).write_text(LIBRARY)
+    _places.require_own_name(host.path(name))
+
+
+def test_a_library_that_a_link_points_to_is_not_owned_by_that_link(host: Host) -> None:
+    (host.folder / "photos.dhash.json").write_text(LIBRARY)
+    (host.folder / "photos.json").symlink_to("photos.dhash.json")
+    _places.require_own_name(host.path("photos.dhash.json"))
+
+
 def test_paths_of_the_controller_are_checked_as_those_of_the_host(host: Host) -> None:
     paths = {"dhash_fleet_status_file": str(host.library), "dhash_review_fetch": host.path("other.json"),
              "dhash_backup_fetch_dir": str(host.folder / "pictures")}

@@ -161,3 +161,13 @@ def test_a_host_names_every_file_that_is_in_the_way(tmp_path: Path, state: str) 
     found = [problem["what"] for problem in _host._place_problems(needs)]
     assert found == ["another path in dhash_report", "another path in dhash_fleet_status_file", "a free name for dhash_output",
                      "a free name for a file of this collection"]
+
+
+def test_a_host_refuses_a_backup_as_its_library(tmp_path: Path, state: str) -> None:
+    backup = tmp_path / "library.json.bak.20260131T120000Z"
+    for file in (tmp_path / "library.json", backup):
+        file.write_bytes(FOREIGN)
+    needs = _host.Needs(str(backup), "", str(tmp_path), None, None, False, None, None, state=state, places={})
+    (found,) = _host._place_problems(needs)
+    assert found == {"what": "another path in dhash_library", "found": f"{backup}: this name belongs to the library {tmp_path}/library.json",
+                     "fix": "Name another path in dhash_library, then run again."}
