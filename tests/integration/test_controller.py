@@ -134,8 +134,17 @@ def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
     assert run.code == 0, run.output
     assert len(list((site.home / "mobius-dhash-reports").glob("*/fleet.json"))) == 1
     assert f"because {blocked}/reports" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
-    status = site.playbook("fleet_status", dhash_fleet_status_file=f"{blocked}/status.json")
-    assert status.code == 0 and (site.home / "status.json").exists()
+
+
+def test_status_that_cannot_be_written_replaces_no_file_of_its_name_in_the_home(site: Site) -> None:
+    library = site.home / "library.json"
+    library.write_bytes(site.library.read_bytes())
+    before = sha256(library)
+    status = site.playbook("fleet_status", dhash_fleet_status_file="/proc/nowhere/library.json")
+    assert status.code == 0 and sha256(library) == before, status.output
+    [written] = (site.home / "mobius-dhash-reports").glob("fleet-status-*.json")
+    assert json.loads(written.read_text(encoding="utf-8"))[0]["library"] == str(site.library)
+    assert str(written) in status.of("Warn that it is somewhere else")["msg"]
 
 
 @pytest.mark.thorough
