@@ -163,9 +163,8 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
          digests: Collection[str] = ()) -> tuple[Backup, bool]:
     """A good backup of what ``library`` holds now, and whether it had to be made. Call it with the locks held.
 
-    It has mode 0600 and the library's owner, and is read back from the disk. Its checksum file and its manifest are
-    written first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any. Raises
-    ``DhashError``.
+    It has mode 0600 and the library's owner, and is read back from the disk. Its checksum file and its manifest get their
+    names first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any. Raises ``DhashError``.
     """
     _remove_leftovers(library, backup_dir)
     try:
@@ -227,6 +226,7 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
     The copy gets the name of the next free second if another backup has its name there.
     """
     _durable.make_folder(folder)
+    _remove_leftovers(library, folder)
     target = os.path.join(folder, os.path.basename(backup.path))
     damaged = [other.path for other in find(library, folder) if other.belongs == OWN and not is_good(other)]
     if _durable.exists(target) and target not in damaged:
@@ -263,9 +263,14 @@ def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime,
 
 
 def prune(backups: list[Backup]) -> None:
-    """Remove ``backups``, each before its manifest and its checksum file. Raises ``DhashError``."""
+    """Remove ``backups`` with their manifests and checksum files. Raises ``DhashError``.
+
+    Each becomes a temporary file first: it is a backup no more, and where this is interrupted, the next backup removes the rest.
+    """
     for backup in backups:
-        for path in reversed(files_of(backup)):
+        beside, temporary = files_of(backup)[:-1], _durable.temporary_name(backup.path)
+        _durable.move(backup.path, temporary)
+        for path in [*reversed(beside), temporary]:
             _durable.remove(path)
 
 
@@ -281,24 +286,26 @@ def name_of(library: str, backup_dir: str, stamp: str) -> str:
 
 
 def _remove_leftovers(library: str, backup_dir: str) -> None:
-    """Remove what an interrupted backup or pruning left: half a backup, a checksum file or a manifest without one."""
+    """Remove what an interrupted backup or pruning left: its temporary file, and before it what lies beside the backup.
+
+    Without a temporary file, somebody has moved or compressed the backup: its checksum file and its manifest stay.
+    """
     prefix = name_of(library, backup_dir, "")
+    with contextlib.suppress(OSError, DhashError):
+        for name in os.listdir(backup_dir):
+            path = os.path.join(backup_dir, name[1:].removesuffix(_durable.TEMPORARY))
+            if (_durable.temporary_name(path) == os.path.join(backup_dir, name) and path.startswith(prefix)
+                    and STAMP_PATTERN.fullmatch(path[len(prefix):])):
+                _remove_beside(path)
     _durable.remove_leftovers(prefix)
-    with contextlib.suppress(OSError):
-        names = set(os.listdir(backup_dir))
-        for name in names:
-            path, suffix = os.path.splitext(os.path.join(backup_dir, name))
-            stamp = STAMP_PATTERN.fullmatch(path[len(prefix):]) if path.startswith(prefix) else None
-            if stamp is None or os.path.basename(path) in names:
-                continue
-            if suffix == _manifest.CHECKSUM:
-                if _manifest.digest_of_manifest(path):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(f"{path}{_manifest.MANIFEST}")
-                os.unlink(f"{path}{suffix}")
-            elif suffix == _manifest.MANIFEST and stamp.group(2):  # earlier versions removed the checksum file first
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{path}{suffix}")
+
+
+def _remove_beside(path: str) -> None:
+    """Remove the manifest and the checksum file of the backup ``path``, if it is not there. Raises ``DhashError``."""
+    if not _durable.exists(path):
+        if _manifest.digest_of_manifest(path):
+            _durable.remove(f"{path}{_manifest.MANIFEST}")
+        _durable.remove(f"{path}{_manifest.CHECKSUM}")
 
 
 def _time_of(stamp: str) -> datetime | None:
@@ -310,7 +317,10 @@ def _time_of(stamp: str) -> datetime | None:
 
 
 def _write(content: bytes, path: str, recipients: Sequence[str], library: str, source: str) -> Backup:
-    """Write ``content``, which was read from ``source``, to ``path``: checksum file, manifest, backup, in this order."""
+    """Write ``content``, which was read from ``source``, to ``path``.
+
+    The checksum file and the manifest get their names first, while the backup is a temporary file.
+    """
     try:
         counts = _library.counts(_library.parse(content, source).value)
     except LibraryError:
@@ -319,7 +329,12 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
                                   tuple(recipients), library, _durable.metadata(source))
     stored = _age.encrypt(content, recipients) if recipients else content
     digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256
-    _manifest.write(path, digest, manifest, owner_of=source)
-    _durable.write(path, [stored], owner_of=source)
+    try:
+        _durable.write(path, [stored], owner_of=source,
+                       before=lambda _digest: _manifest.write(path, digest, manifest, owner_of=source))
+    except DhashError:
+        with contextlib.suppress(DhashError):
+            _remove_beside(path)
+        raise
     stamp = os.path.basename(path).removesuffix(_age.SUFFIX).rpartition(".")[2]
     return Backup(path, _time_of(stamp), len(stored), digest, manifest)

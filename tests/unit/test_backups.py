@@ -488,16 +488,16 @@ def test_one_folder_for_backups_and_copies_is_locked_once(library, shared, tmp_p
     assert run_module(library, [shared, tmp_path / "link"])["created"]
 
 
-def test_manifest_alone_that_no_checksum_file_names_stays(library):
-    unrelated = library.with_name("library.json.bak.20240101T000000Z.json")
-    unrelated.write_text("{}")
-    left = place(library, "20240102T000000Z")
-    Path(f"{left}.json").write_text("{}")
-    with open(f"{left}.sha256", "a", encoding="utf-8") as checksums:
-        checksums.write(f"{'0' * 64}  {left.name}.json\n")
-    left.unlink()
+@pytest.mark.parametrize("archived", ["library.json.bak.20240102T000000Z.gz", "archive/library.json.bak.20240102T000000Z"])
+def test_what_lies_beside_a_backup_stays_where_somebody_has_compressed_or_moved_it(library, archived):
+    backup = place(library, "20240102T000000Z")
+    Path(f"{backup}.json").write_text("{}")
+    with open(f"{backup}.sha256", "a", encoding="utf-8") as checksums:
+        checksums.write(f"{'0' * 64}  {backup.name}.json\n")
+    library.with_name("archive").mkdir()
+    backup.rename(library.parent / archived)
     make(library)
-    assert unrelated.exists() and not Path(f"{left}.json").exists() and not Path(f"{left}.sha256").exists()
+    assert Path(f"{backup}.json").exists() and Path(f"{backup}.sha256").exists() and (library.parent / archived).exists()
 
 
 # Pruning.
@@ -585,6 +585,7 @@ def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_g
     for number in itertools.count():
         library = tmp_path / str(number) / "library.json"
         library.parent.mkdir()
+        library.write_bytes(UNHASHED)
         kept = place(library, "20260101T000000Z")
         for day in (1, 2, 3):
             place(library, f"2020010{day}T000000Z")
@@ -596,6 +597,8 @@ def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_g
         assert all(_backups.is_good(backup) for backup in find(library))
         prune()
         assert [backup.path for backup in find(library)] == [str(kept)]
+        make(library)
+        assert {path.name.partition("Z")[0] for path in library.parent.iterdir()} == {"library.json", "library.json.bak.20260101T000000"}
         if not killed:
             break
     assert number > 5
