@@ -87,6 +87,25 @@ def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothi
     assert review.stat().st_mode & 0o777 == 0o750
 
 
+def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site) -> None:
+    """The decisions of a reviewer, or the review of another library; an archive of the host's name; a folder of everybody."""
+    site = make_site("brought")
+    site.migrate()
+    fetched = site.home / "reviews/localhost"
+    fetched.mkdir(parents=True)
+    fetched.chmod(0o1777)
+    archive = site.home / "reviews/localhost.tar.gz"
+    for file in (archive, fetched / "queue.json", fetched / "notes.txt"):
+        file.write_text("somebody's", encoding="utf-8")
+    run = site.playbook("review_export", dhash_review_fetch=str(site.home / "reviews"), **QUEUE)
+    assert run.code == 0, run.output
+    [kept] = fetched.glob("*.set-aside-*")
+    assert {file.read_text(encoding="utf-8") for file in (archive, kept, fetched / "notes.txt")} == {"somebody's"}
+    assert kept.name.startswith("queue.json.set-aside-") and str(kept) in str(run.of("Say where it is")["msg"])
+    assert json.loads((fetched / "queue.json").read_text(encoding="utf-8"))["matches"]
+    assert fetched.stat().st_mode & 0o7777 == 0o1777
+
+
 def test_what_was_approved_leaves_the_library_and_stays_on_disk(way: Way) -> None:
     assert way.imported.code == 0, way.imported.output
     gone = [match["image2"]["path"] for match in json.loads(way.decisions.read_text())["matches"][:2]]
