@@ -353,7 +353,7 @@ def _write_output(source: _survey.Source, content: bytes | None, digest: str, re
         result["output_sha256"] = None
         if result["leftover"]:
             _written.remove(settings.state, last.output)
-            _state.write(settings.state, last._replace(phase=_state.VERIFIED))
+            _state.withdraw(settings.state, last)
         return
     result["output_sha256"] = digest
     if content is not None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _durable, _gates, _metrics, _probes, _report, _rollback, _state, _tail, _watch)
+    _durable, _gates, _metrics, _probes, _report, _state, _tail, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError, printable
 
 FIRST_PAUSE = 1.0
@@ -180,7 +180,7 @@ class _Watcher:
         worst = _gates.strongest(found)
         if worst in VERDICTS:
             reason = "; ".join(gate["says"] for gate in found.values() if gate["action"] == worst)
-            if worst == _gates.ROLLBACK and self._record.operation not in _rollback.PUT_IN_PLACE:
+            if worst == _gates.ROLLBACK and self._record.operation not in _state.PUT_IN_PLACE:
                 worst, reason = _gates.FAIL, f"{reason} (what was deployed is a rollback, which is not taken back)"
             self._decide(VERDICTS[worst], reason)
 

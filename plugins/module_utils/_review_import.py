@@ -173,7 +173,7 @@ def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[st
     last = _state.read(state)
     if planned.leftover:
         _written.remove(state, last.output)
-        _state.write(state, last._replace(phase=_state.VERIFIED))
+        _state.withdraw(state, last)
     elif is_due(planned) and not _is_prepared(library, state, planned):
         record = _write(_state.Record(
             run, planned.operation, _state.PREPARED, library, output_of(library), _deploy.pre_dhash(library),

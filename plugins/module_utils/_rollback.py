@@ -21,7 +21,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, RefusedError, printable)
 
 LATEST = "latest"
-PUT_IN_PLACE = (_state.MIGRATION, _state.REVIEW_IMPORT, _state.REVIEW_REVERSAL)  # what the operations below put back
 UNFINISHED = (_state.PREPARED, _state.ANNOUNCED, _state.DEPLOYING)
 
 
@@ -81,7 +80,7 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identi
     touched.
     """
     record = _state.read(state)
-    if record is None or record.operation not in PUT_IN_PLACE or record.new_sha256 != new_sha256:
+    if record is None or record.operation not in _state.PUT_IN_PLACE or record.new_sha256 != new_sha256:
         raise RefusedError("another run has replaced it since, so it was left as it is", library,
                            "Look at it, and roll back by hand if need be.")
     if record.phase in (_state.PREPARED, _state.ANNOUNCED):
@@ -196,12 +195,7 @@ def _restore_latest(library: str, state: str, found: list[_backups.Backup], iden
     """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
     record = _state.read(state)
     own = [backup for backup in found if backup.belongs == _backups.OWN]
-    target = None
-    if record and record.operation in PUT_IN_PLACE and record.phase in (_state.DEPLOYING, _state.DEPLOYED,
-                                                                        _state.VERIFIED):
-        target = record.old_sha256
-    elif record and record.operation == _state.RESTORE:
-        target = record.new_sha256
+    target = _state.rollback_target(record)
     if target is None:
         for backup in own:
             content = _backups.examine(backup)

@@ -27,6 +27,7 @@ REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
 PHASES = (PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED)
 OPERATIONS = (MIGRATION, RESTORE, REMOVE_DHASH, REVIEW_IMPORT, REVIEW_REVERSAL)
 WAYS_BACK = (RESTORE, REMOVE_DHASH)
+PUT_IN_PLACE = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # what the ways back put back
 FILE = "run.json"
 RECORD = "the record of the last run"
 REHEARSAL = "rehearsal.json"
@@ -43,7 +44,8 @@ class Record(NamedTuple):
     ``stopped_at`` is when the service was about to be stopped (UTC), None once it was started again; ``dependents`` are
     the systemd units that stop with it. ``undoes`` is the run that a rescue takes back. ``metadata`` is that of the live
     library (see :func:`_durable.metadata`), for a library that is restored after it was deleted. ``origin`` tells who
-    began the run.
+    began the run. ``rollback_target`` is the :func:`rollback_target` of the record before, which counts as long as this
+    run has deployed nothing; ``withdrawn``: it never will.
     """
 
     run: str
@@ -61,12 +63,35 @@ class Record(NamedTuple):
     undoes: str | None = None
     metadata: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
+    rollback_target: str | None = None
+    withdrawn: bool = False
+
+
+def rollback_target(record: Record | None) -> str | None:
+    """The SHA-256 of the library that a rollback restores: the one that the last deploy replaced, or that the last rollback
+    has restored. None if no record tells."""
+    if record is None:
+        return None
+    if not record.withdrawn:
+        if record.operation == RESTORE:
+            return record.new_sha256
+        if record.operation == REMOVE_DHASH and is_in_place(record):
+            return None
+        if record.operation in PUT_IN_PLACE and record.phase in (DEPLOYING, DEPLOYED, VERIFIED):
+            return record.old_sha256
+    return record.rollback_target
+
+
+def withdraw(state: str, record: Record) -> None:
+    """Note that what ``record`` has prepared need no longer be deployed. Raises ``DhashError``."""
+    write(state, record._replace(phase=VERIFIED, withdrawn=True))
 
 
 def carried_over(last: Record | None) -> dict[str, Any]:
-    """The fields of the next record that the record ``last`` decides: the restart that is pending, and the stopped service."""
-    return {"restart_owed": bool(last and last.restart_owed), "stopped_at": last and last.stopped_at,
-            "dependents": last.dependents if last else []}
+    """The fields of the next record that the record ``last`` decides: the restart that is pending, the stopped service, and
+    the way back."""
+    return {"rollback_target": rollback_target(last), "restart_owed": bool(last and last.restart_owed),
+            "stopped_at": last and last.stopped_at, "dependents": last.dependents if last else []}
 
 
 def is_in_place(record: Record | None) -> bool:

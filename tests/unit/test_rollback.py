@@ -74,7 +74,7 @@ class Host:
         output.write_bytes(content)
         _state.write(self.state, _state.Record(
             RUN, _state.MIGRATION, _state.PREPARED, str(self.live), str(output), str(self.pre_dhash),
-            digest(self.live.read_bytes()), digest(content), False, {}))
+            digest(self.live.read_bytes()), digest(content), settings={}, **_state.carried_over(_state.read(self.state))))
 
     def migrate(self, content=NEW):
         self.prepare_migration(content)
@@ -203,6 +203,22 @@ def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(ho
     host.verified()
     host.roll_back()
     assert host.live.read_bytes() == laid_out(EDITED)
+
+
+@pytest.mark.parametrize("withdrawn", [True, False])
+def test_a_migration_that_was_prepared_and_never_deployed_leaves_the_way_back_as_it_was(host, withdrawn):
+    backup = host.backup()
+    host.migrate()
+    host.verified()
+    edited = laid_out({**EDITED, "dhash_errors": [1]})
+    host.live.write_bytes(edited)
+    host.backup()
+    host.prepare_migration(laid_out(EDITED))
+    if withdrawn:
+        os.unlink(host.record.output)
+        _state.withdraw(host.state, host.record)
+    host.live.write_bytes(NEW)
+    assert host.plan().source == str(backup)
 
 
 # To a named backup.

@@ -34,7 +34,7 @@ def test_a_record_without_format_is_read_as_it_was(host, case):
     record = _state.read(state)
     assert f"{record.operation}-{record.phase}" == case
     assert record.restart_owed is (record.phase not in (_state.PREPARED, _state.VERIFIED))
-    assert record[-5:] == (None, [], None, None, None)
+    assert record[-7:] == (None, [], None, None, None, None, False)
 
 
 @pytest.mark.parametrize("case", CASES)
