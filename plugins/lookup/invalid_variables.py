@@ -29,6 +29,7 @@ _list:
   elements: str
 """
 
+import re
 from pathlib import Path
 
 import yaml
@@ -50,6 +51,25 @@ def options_of_all_roles():
             for name, option in entry["options"].items()}
 
 
+def contradictions(given):
+    """What variables that are valid by themselves lack of each other, and patterns that are none."""
+    found = []
+    manager = given.get("dhash_service_manager") or "none"
+    needed = {"none": None, "command": "dhash_restart_command"}.get(manager, "dhash_service_name")
+    if needed and not given.get(needed):
+        found.append(f"{needed} is not set, and dhash_service_manager is {manager}. Set it to what"
+                     f" {'starts' if manager == 'command' else 'names'} the service.")
+    for name in ("dhash_health_body", "dhash_error_log_pattern"):
+        try:
+            re.compile(given.get(name) or "")
+        except re.error as error:
+            found.append(f"{name} is no regular expression: {error}.")
+    images = given.get("dhash_compare_images") or []
+    if len(images) not in (0, 2):
+        found.append(f"dhash_compare_images names {len(images)} images. It takes two.")
+    return found
+
+
 def check(options, given):
     """What is wrong with the variables ``given``, which are as Ansible has them, extra variables as text."""
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
@@ -57,7 +77,7 @@ def check(options, given):
     checked = ArgumentSpecValidator(spec).validate(given)
     found = list(checked.error_messages)
     if not found:
-        found = _ranges.problems(checked.validated_parameters)
+        found = _ranges.problems(checked.validated_parameters) + contradictions(checked.validated_parameters)
         try:
             gates = checked.validated_parameters.get("dhash_monitor_gates") or {}
             _gates.chosen({name: {key: value for key, value in gate.items() if value is not None} for name, gate in gates.items() if gate})

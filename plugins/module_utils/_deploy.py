@@ -174,15 +174,20 @@ def _is_live(library: str, digest: str) -> bool:
         return True
 
 
-def verified(library: str, state: str, check: bool, recipients: Sequence[str] = ()) -> bool:
+def verified(library: str, state: str, check: bool, recipients: Sequence[str] = (), run: str | None = None) -> bool:
     """Clear what the last run still owes, since a verification has passed; whether anything was owed.
 
-    A deploy that was cut short is none of it: it stays on record, and so does what it replaced. What rollbacks have
-    replaced is encrypted to ``recipients``, if any. With ``check`` nothing is written.
+    A deploy that was cut short is none of it: it stays on record, and so does what it replaced. A service that is on record
+    as stopped stays so until its start is. What rollbacks have replaced is encrypted to ``recipients``, if any. ``run`` is
+    the run that was on record when the library was read, empty for none: a later one was not verified, which raises
+    ``ChangedError``. With ``check`` nothing is written.
     """
     record = _state.read(state)
+    if run is not None and run != (record.run if record else ""):
+        raise ChangedError(f"run {record.run if record else 'unknown'} came in between, so it was not marked as verified", library,
+                           "Run the playbook again when the other run has ended.")
     cleared = None
-    if record and (record.phase != _state.DEPLOYING or _is_abandoned(record) and not _is_live(library, record.new_sha256)):
+    if record and not record.stopped_at and (record.phase != _state.DEPLOYING or _is_abandoned(record) and not _is_live(library, record.new_sha256)):
         phases = {_state.ANNOUNCED: _state.PREPARED, _state.DEPLOYING: _state.PREPARED, _state.DEPLOYED: _state.VERIFIED}
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
                                   dependents=[])

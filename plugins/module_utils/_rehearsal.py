@@ -101,6 +101,7 @@ class _Stage:
     def _go_live(self) -> None:
         _deploy.announce(self.library, self.settings.state)
         _deployment.run(self.library, self.settings.state, self.settings.lock_timeout)
+        _deploy.started(self.library, self.settings.state, check=False)
 
     def _expect(self, step: str, digest: str) -> None:
         if _durable.sha256_of_file(self.library) != digest:

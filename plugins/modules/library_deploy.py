@@ -36,7 +36,8 @@ options:
         whether it is still RV(due), since another run may have made it after it was planned.
       - V(started) puts on record that the service runs again. Where the library was not replaced, no restart is pending then.
         It needs neither a library that can be read nor a Python with Pillow and numpy.
-      - V(verified) clears what is owed, and removes the replaced library, since a verification has passed.
+      - V(verified) clears what is owed, and removes the replaced library, since a verification has passed. While the service is on
+        record as stopped, nothing is cleared.
     type: str
     choices: [deployed, announced, started, verified]
     default: deployed
@@ -54,6 +55,11 @@ options:
     type: list
     elements: str
     default: []
+  run:
+    description:
+      - With O(state=verified), the run that was on record when the library was read, as M(mobius.dhash.library_info) returns it, empty for
+        none. Where another run came in between, the module fails and clears nothing.
+    type: str
   python:
     description:
       - A Python that has Pillow and numpy, where the one that Ansible uses has not. It is needed where images were added
@@ -145,7 +151,7 @@ def foresee(operation, library, state, params):
     if operation == "started":
         return _deploy.started(library, state, check=True), False
     if operation == "verified":
-        return _deploy.verified(library, state, check=True, recipients=params["encrypt_to"]), False
+        return _deploy.verified(library, state, check=True, recipients=params["encrypt_to"], run=params["run"]), False
     planned = _deploy.plan(library, state)
     due = _deploy.is_due(planned)
     return _deploy.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
@@ -159,7 +165,7 @@ def carry_out(operation, library, state, params):
         if operation == "started":
             return _deploy.started(library, state, check=False), False
         if operation == "verified":
-            return _deploy.verified(library, state, check=False, recipients=params["encrypt_to"]), False
+            return _deploy.verified(library, state, check=False, recipients=params["encrypt_to"], run=params["run"]), False
         planned = _deploy.announce(library, state, params["dependents"])
         return _deploy.announcement_is_due(planned, params["dependents"]), _deploy.is_due(planned)
 
@@ -170,6 +176,7 @@ def main():
             state=dict(type="str", choices=["deployed", "announced", "started", "verified"], default="deployed"),
             dependents=dict(type="list", elements="str", default=[]),
             python=dict(type="path"),
+            run=dict(type="str"),
             encrypt_to=dict(type="list", elements="str", default=[]),
             **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
         ),

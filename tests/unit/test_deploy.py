@@ -405,12 +405,32 @@ def test_an_announcement_says_since_when_the_service_is_stopped(host):
     assert datetime.strptime(host.record.stopped_at, _state.TIME)
     host.deploy()
     assert host.record.stopped_at
-    host.verified()
+    started(host)
     assert host.record.stopped_at is None
 
 
 def started(host, check=False):
     return _deploy.started(str(host.live), host.state, check)
+
+
+def test_a_verification_does_not_forget_that_the_service_is_stopped(host):
+    host.announce()
+    host.deploy()
+    before = host.record
+    assert not host.verified(check=True) and not host.verified()
+    assert host.record == before and before.stopped_at and before.restart_owed
+    started(host)
+    assert host.verified()
+    assert (host.record.phase, host.record.restart_owed) == (_state.VERIFIED, False)
+
+
+def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host):
+    read = host.record.run
+    host.deploy()
+    host.is_now(run="20991231T000000Z-1")
+    with pytest.raises(_deploy.ChangedError, match="run 20991231T000000Z-1 came in between"):
+        _deploy.verified(str(host.live), host.state, check=False, run=read)
+    assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
 
 
 def test_a_start_after_an_announcement_leaves_nothing_pending(host):
@@ -456,7 +476,7 @@ def test_units_that_stopped_with_the_service_are_remembered(host):
     assert host.record.stopped_at == stopped_at
     host.deploy()
     assert host.record.dependents == ["web.service", "worker.service"]
-    host.verified()
+    started(host)
     assert host.record.dependents == []
 
 

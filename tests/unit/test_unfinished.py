@@ -131,6 +131,7 @@ def test_an_operation_whose_staged_library_was_removed_is_abandoned(host, operat
     assert _state.shown(host.record)["unfinished"] is False
     assert not host.deploy()
     host.check_migration()
+    _deploy.started(host.library, host.state, check=False)
     _deploy.verified(host.library, host.state, check=False)
     assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (_state.PREPARED, False, None)
 
@@ -138,7 +139,7 @@ def test_an_operation_whose_staged_library_was_removed_is_abandoned(host, operat
 @pytest.mark.parametrize("end", [_deploy.started, _deploy.verified])
 def test_an_abandoned_deploy_leaves_no_restart_pending(host, end):
     host = host("restore", _state.ANNOUNCED)
-    _state.write(host.state, host.record._replace(phase=_state.DEPLOYING))
+    _state.write(host.state, host.record._replace(phase=_state.DEPLOYING, stopped_at=None))
     os.unlink(host.record.output)
     assert end(host.library, host.state, check=False)
     assert (host.record.phase, host.record.restart_owed) == (_state.PREPARED, False)

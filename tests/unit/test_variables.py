@@ -114,3 +114,20 @@ def test_lists_given_as_text_are_converted(value: object, items: list) -> None:
 def test_text_that_is_no_json_array_is_refused() -> None:
     with pytest.raises(AnsibleFilterError, match="not a JSON array"):
         as_list('["a.json"')
+
+
+@pytest.mark.parametrize(("variables", "said"), [
+    ({"dhash_service_manager": "command", "dhash_stop_command": "true"}, "dhash_restart_command is not set, and dhash_service_manager is command"),
+    ({"dhash_service_manager": "systemd"}, "dhash_service_name is not set, and dhash_service_manager is systemd"),
+    ({"dhash_health_body": "(["}, "dhash_health_body is no regular expression"),
+    ({"dhash_error_log_pattern": "*"}, "dhash_error_log_pattern is no regular expression"),
+    ({"dhash_compare_images": "/srv/one.png"}, "dhash_compare_images names 1 images. It takes two."),
+])
+def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables, said) -> None:
+    (found,) = given(**variables)
+    assert said in found
+
+
+def test_variables_that_complete_each_other_are_taken() -> None:
+    assert given(dhash_service_manager="command", dhash_restart_command="true", dhash_health_body='"status": *"ok"',
+                 dhash_compare_images="/srv/one.png,/srv/other.png") == []
