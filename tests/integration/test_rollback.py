@@ -100,3 +100,19 @@ def test_a_library_that_is_gone_altogether_is_put_back(site: Site) -> None:
     run = site.playbook("rollback")
     assert run.code == 0, run.output
     assert sha256(site.library) == before
+
+
+def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migration_was_deployed(site: Site) -> None:
+    before = sha256(site.library)
+    given = {"library": str(site.library), "state_dir": str(site.state)}
+    for module, arguments in (("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {"state": "announced"})):
+        result = site.module(module, **given, **arguments)
+        assert not result.get("failed"), result
+    os.unlink(site.library)
+    tree = site.snapshot()
+    check = site.playbook("rollback", "--check")
+    assert check.code == 0 and check.changed(), check.output
+    assert site.snapshot() == tree
+    run = site.playbook("rollback")
+    assert run.code == 0, run.output
+    assert sha256(site.library) == before
