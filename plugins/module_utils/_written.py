@@ -24,11 +24,11 @@ FILE = "written.json"
 def is_ours(state: str, path: str) -> bool:
     """Whether the file at ``path`` is one that was written there for the library. Raises ``DhashError``."""
     known = _known(state, path)
-    return bool(known) and _durable.exists(path) and _durable.sha256_of_file(path) in known
+    return bool(known) and _durable.exists(path) and not os.path.isdir(path) and _durable.sha256_of_file(path) in known
 
 
 def is_foreign(state: str, path: str) -> bool:
-    """Whether there is a file at ``path`` that was not written there for the library. Raises ``DhashError``."""
+    """Whether there is a file or a folder at ``path`` that was not written there for the library. Raises ``DhashError``."""
     return _durable.exists(path) and not is_ours(state, path)
 
 
@@ -74,6 +74,8 @@ def remove(state: str, path: str) -> bool:
 
 def require_ours(state: str, path: str, variable: str | None = None) -> None:
     """Raise ``RefusedError`` if the file at ``path`` is somebody else's. ``variable`` is the one that names it, if any."""
+    if os.path.isdir(path):
+        raise RefusedError("a folder is in the way of a file that is written here", path, _advice(path, variable))
     if is_foreign(state, path):
         raise RefusedError(f"this file was not written by this collection, so it was neither overwritten nor removed;"
                            f" {_guess(path)}", path, _advice(path, variable))

@@ -41,9 +41,17 @@ options:
       - V(present) imports the decisions.
       - V(absent) takes the last import back. The images, and the records of duplicates that went with them, come back into
         their places. What has been changed since stays. What was judged different stays remembered.
+      - V(checked) changes nothing and returns nothing. It only fails for a path that must not be written to, so that decisions can be put
+        into O(review_dir) after it.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, checked]
     default: present
+  review_dir:
+    description:
+      - The folder of the review, by default C(library.json.review) beside the library. A relative path counts from the folder of the
+        library. Whoever puts decisions on the host keeps them there.
+      - It is only checked, and refused if it must not be written to.
+    type: path
   validate_only:
     description: Only check the queues against the library, and change nothing.
     type: bool
@@ -88,39 +96,39 @@ EXAMPLES = r"""
 RETURN = r"""
 due:
   description: Whether the live library is to be replaced, by M(mobius.dhash.library_deploy).
-  returned: success
+  returned: success, not with O(state=checked)
   type: bool
 output:
   description: Where the new library is, or would be, written; none where none is due.
-  returned: success
+  returned: success, not with O(state=checked)
   type: str
   sample: /srv/mobius/library.json.import
 output_sha256:
   description: The digest of the new library; none where none is due.
-  returned: success, not in check mode and not with O(validate_only)
+  returned: success, not in check mode, not with O(validate_only), not with O(state=checked)
   type: str
 source_sha256:
   description: The digest of the live library.
-  returned: success
+  returned: success, not with O(state=checked)
   type: str
 images_before:
   description: The number of images in the live library.
-  returned: success
+  returned: success, not with O(state=checked)
   type: int
   sample: 755
 images:
   description: The number of images in the new library.
-  returned: success
+  returned: success, not with O(state=checked)
   type: int
   sample: 749
 images_removed:
   description: The number of images that leave the library.
-  returned: success
+  returned: success, not with O(state=checked)
   type: int
   sample: 6
 images_restored:
   description: The number of images that come back into the library.
-  returned: success
+  returned: success, not with O(state=checked)
   type: int
 reviewed:
   description: The number of matches that were decided.
@@ -162,13 +170,13 @@ log:
   type: str
 run:
   description: The run in this host's record of the last operation; none where there is none.
-  returned: success
+  returned: success, not with O(state=checked)
   type: str
 withdrawn:
   description:
     - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
     - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
-  returned: success
+  returned: success, not with O(state=checked)
   type: dict
   sample: {operation: migration, run: 20260131T120000Z-7}
 """
@@ -221,6 +229,15 @@ def carry_out(params, library, state, operation, run):
         return planned, {**describe(planned, library), **sha256, "log": log.path}, changed
 
 
+def check_paths(module):
+    try:
+        _arguments.run_in(module.params["python"], module.check_mode)
+        _arguments.library_and_state(module.params)
+    except DhashError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False)
+
+
 def publish(metrics, record, result, changed):
     if changed:
         metrics.settled(record, changed)
@@ -232,7 +249,8 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             queues=dict(type="list", elements="path"),
-            state=dict(type="str", choices=["present", "absent"], default="present"),
+            state=dict(type="str", choices=["present", "absent", "checked"], default="present"),
+            review_dir=dict(type="path"),
             validate_only=dict(type="bool", default=False),
             python=dict(type="path"),
             **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
@@ -241,6 +259,8 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
+    if params["state"] == "checked":
+        check_paths(module)
     operation = "review-import" if params["state"] == "present" else "review-reversal"
     try:
         with _operations.recorded(module, operation, log=not params["validate_only"]) as done:

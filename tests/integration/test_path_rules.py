@@ -26,7 +26,7 @@ PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "rollback": ([*LOGGED, "dhash_backup_dir"], {}),
     "review_export": ([*STATE, "dhash_metrics_dir", "dhash_review_dir", "dhash_temp_dir"], {}),
     # A state folder would fail first, and end the run for all hosts.
-    "review_import": (LOGGED[1:], {"dhash_review_state": "absent"}),
+    "review_import": ([*LOGGED[1:], "dhash_review_dir"], {"dhash_review_state": "absent"}),
     "verify": (LOGGED, {}),
     "list_backups": ([*STATE, "dhash_backup_dir"], {}),
     "fleet_duplicates": (STATE, {}),

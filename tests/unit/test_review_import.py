@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,6 +39,15 @@ def three(host):
     host.add("other", bits(*range(40, 64)), 0, PIXELS)
     host.write()
     return host
+
+
+def run_module(host, **arguments):
+    """The result of the module itself."""
+    given = {"ANSIBLE_MODULE_ARGS": {"library": str(host.live), "state_dir": str(host.folder.parent / "states"), **arguments}}
+    shown = subprocess.run([sys.executable, "-m", "ansible_collections.mobius.dhash.plugins.modules.review_import"], input=json.dumps(given),
+                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=False)
+    result = json.loads(shown.stdout)
+    return {key: value for key, value in result.items() if key != "invocation"}
 
 
 def decide(host, decisions, name="decided.json"):
@@ -110,6 +122,24 @@ def test_the_same_import_again_changes_nothing_before_or_after_its_deployment(th
     assert not three.take_in(queue)
     assert digests(three.folder.parent) == before
     assert three.plan(queue).counts["already_removed"] == 1
+
+
+@pytest.mark.parametrize(("state", "name"), [
+    ("checked", "library.json.pre-dhash"), ("checked", "library.json"), ("checked", "other.json.review"),
+    ("present", "library.json.pre-dhash"), ("absent", "library.json.pre-dhash")])
+def test_a_folder_that_decisions_must_not_be_put_into_is_refused_by_name(three, state, name):
+    three.folder.joinpath("other.json").touch()
+    before = digests(three.folder.parent)
+    result = run_module(three, state=state, review_dir=name, queues=[])
+    assert result["failed"] and result["msg"].startswith(f"{three.folder / name}: dhash_review_dir: this ")
+    assert digests(three.folder.parent) == before
+
+
+@pytest.mark.parametrize("folder", [None, "review"])
+def test_checking_the_paths_of_an_import_changes_nothing(three, folder):
+    before = digests(three.folder.parent)
+    assert run_module(three, state="checked", review_dir=folder) == {"changed": False}
+    assert digests(three.folder.parent) == before
 
 
 def test_nothing_is_deployed_where_no_image_leaves_and_the_decisions_are_remembered_all_the_same(three):

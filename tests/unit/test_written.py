@@ -113,6 +113,19 @@ def test_a_refusal_says_what_the_file_probably_is(tmp_path: Path, state: str, na
     assert f"mv '{file}' '{file}.old'" in text and "dhash_output" in text
 
 
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_folder_in_the_way_of_a_file_is_refused_in_words_and_stays(tmp_path: Path, state: str, noted: bool) -> None:
+    folder = tmp_path / "library.json.pre-dhash"
+    if noted:
+        _written.note(state, str(folder), "0" * 64)
+    (folder / "decisions").mkdir(parents=True)
+    with pytest.raises(RefusedError) as refused:
+        _written.require_ours(state, str(folder))
+    assert str(refused.value) == (f"{folder}: a folder is in the way of a file that is written here. If it is not needed here, move it away"
+                                  f" (mv '{folder}' '{folder}.old'), then run again.")
+    assert not _written.remove(state, str(folder)) and folder.is_dir()
+
+
 def test_a_damaged_note_of_written_files_is_named(tmp_path: Path, state: str) -> None:
     Path(state).mkdir()
     Path(state, "written.json").write_text('{"files": 1}')
