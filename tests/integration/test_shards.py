@@ -142,7 +142,10 @@ def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_si
     home = sites["one"].home
     hosts = Hosts(sites["one"], {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state)} for host, site in sites.items()})
     before = {host: sha256(site.library) for host, site in sites.items()}
-    run = hosts.run("fleet_duplicates", dhash_review_confirm=False, dhash_fleet_duplicates_dir=str(home / "mobius-dhash-reports/duplicates"))
+    reports = home / "mobius-dhash-reports/duplicates"
+    reports.mkdir(parents=True)
+    reports.chmod(0o1777)
+    run = hosts.run("fleet_duplicates", dhash_review_confirm=False, dhash_fleet_duplicates_dir=str(reports))
 
     assert run.code == 2 and "it has no hashes yet" in run.failures("new")[0], run.output
     assert run.changed() == [] and {host: sha256(site.library) for host, site in sites.items()} == before
@@ -152,8 +155,9 @@ def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_si
     assert expected
     found = run.of("Compare them", "one")
     assert (found["pairs"], found["hosts"], found["images"]) == (len(expected), 2, sum(map(len, held.values())))
-    report = json.loads((home / "mobius-dhash-reports/duplicates/duplicates.json").read_text(encoding="utf-8"))
+    assert reports.stat().st_mode & 0o7777 == 0o1777
+    report = json.loads((reports / "duplicates.json").read_text(encoding="utf-8"))
     rows = {(image["host"], image["path"]) for group in report["groups"] for image in group["images"]}
     assert rows == {("one", path) for path, _other in expected} | {("two", other) for _path, other in expected}
-    with open(home / "mobius-dhash-reports/duplicates/duplicates.csv", encoding="utf-8-sig", newline="") as file:
+    with open(reports / "duplicates.csv", encoding="utf-8-sig", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(rows)

@@ -166,6 +166,12 @@ def test_delegated_tasks_ignore_become_of_the_inventory(file: str) -> None:
     assert [task["name"] for task in delegated if task.get("vars", {}).get("ansible_become") is not False or "become" in task] == []
 
 
+@pytest.mark.parametrize("file", TASK_FILES)
+def test_folders_that_are_there_keep_their_mode(file: str) -> None:
+    folders = [task for task in all_tasks(load(file)) if task.get("ansible.builtin.file", {}).get("state") == "directory"]
+    assert [task["name"] for task in folders if ".stat.exists" not in str((task["ansible.builtin.file"].get("mode"), task.get("when")))] == []
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_returns_a_key_that_ansible_reserves(module: str) -> None:
     documented = importlib.import_module(f"ansible_collections.mobius.dhash.plugins.modules.{module}").RETURN
