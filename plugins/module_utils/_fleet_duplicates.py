@@ -11,6 +11,7 @@ memory are a few numbers for each image, and the paths of those that several hos
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import (
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 NAMES = ("duplicates.json", "duplicates.csv")
+HEAD = ("hosts", "leftOut", "threshold", "images", "pairs", "refutedPairs", "hostPairs")  # of the JSON, before the groups
 COLUMNS = ("group", "host", "path", "dhash", "bytes", "distance")
 
 
@@ -105,7 +107,7 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
               "groups": len(np.unique(held.group[held.group >= 0])), "grouped_images": int((held.group >= 0).sum()),
               "host_pairs": _host_pairs(hosts, held), "left_out": left_out}
     renderings = _renderings(result, hosts, [files[host] for host in hosts], held)
-    written = []
+    written, set_aside = [], []
     for name, render in renderings.items():
         path = os.path.join(folder, name)
         if _is_there(path, render):
@@ -113,8 +115,9 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
         written.append(path)
         if not check:
             _durable.make_folder(folder, 0o750)
+            set_aside.extend(_set_aside(path))
             _durable.write(path, render(), mode=0o640)
-    return {**result, "files": [os.path.join(folder, name) for name in NAMES], "written": written}
+    return {**result, "files": [os.path.join(folder, name) for name in NAMES], "written": written, "set_aside": set_aside}
 
 
 def match(hashes: np.ndarray, verticals: np.ndarray, known: np.ndarray, owner: np.ndarray, hosts: int, threshold: int,
@@ -209,9 +212,8 @@ def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[st
     def as_json() -> Iterator[bytes]:
         shown = ({"group": number, "images": [dict(zip(COLUMNS[1:], row)) for row in rows]}
                  for number, rows in enumerate(groups, start=1))
-        head = {"hosts": list(hosts), "leftOut": result["left_out"], "threshold": result["threshold"],
-                "images": result["images"], "pairs": result["pairs"], "refutedPairs": result["refuted"],
-                "hostPairs": result["host_pairs"]}
+        head = dict(zip(HEAD, (list(hosts), result["left_out"], result["threshold"], result["images"], result["pairs"],
+                               result["refuted"], result["host_pairs"])))
         yield from map(_library.encode, _library.pieces({**head, "groups": iter(shown)}))
         yield b"\n"
 
@@ -240,6 +242,26 @@ def _is_there(path: str, render: Callable[[], Iterator[bytes]]) -> bool:
     for chunk in render():
         digest.update(chunk)
     return _durable.exists(path) and _durable.sha256_of_file(path) == digest.hexdigest()
+
+
+def _set_aside(path: str) -> list[str]:
+    """Keep, under another name, a file that is no report of this module: it is somebody else's."""
+    if not _durable.exists(path) or _is_report(path):
+        return []
+    kept = _durable.free_name(f"{path}.set-aside-")
+    _durable.move(path, kept)
+    return [kept]
+
+
+def _is_report(path: str) -> bool:
+    content = _durable.read(path)
+    if path.endswith(".csv"):
+        return content.startswith(b"".join(_csv.lines(COLUMNS, [])))
+    try:
+        report = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(report, dict) and report.keys() == {*HEAD, "groups"}
 
 
 def _to_hashed(row: list) -> Hashed:

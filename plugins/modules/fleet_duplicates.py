@@ -16,7 +16,7 @@ description:
     holds, as JSON and as CSV. It runs where these files were fetched to, on the controller.
   - The search is exact. Images that match directly or by way of others make a group; two images of one host are no match.
   - A host whose file is damaged, or whose hashes are of another algorithm than the first host's, is left out with a warning.
-  - A report that is there already is not written again.
+  - A report that is there already is not written again. A file of that name that is no such report is renamed, with a warning.
 requirements:
   - numpy >= 1.24
 extends_documentation_fragment:
@@ -100,13 +100,18 @@ written:
   returned: success
   type: list
   elements: str
+set_aside:
+  description: Where somebody else's files of these names are now.
+  returned: success, empty in check mode
+  type: list
+  elements: str
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 
 
 def main():
@@ -134,6 +139,8 @@ def main():
                           "after": "".join(f"{os.path.basename(path)}: {result['groups']} groups\n" for path in result["written"])}
     for host, reason in result["left_out"].items():
         module.warn(f"{host} is left out: {reason}")
+    for kept in result["set_aside"]:
+        module.warn(f"A file that is no report of this module was in the way. It is kept as {printable(kept)}.")
     module.exit_json(changed=bool(result["written"]), **result)
 
 

@@ -147,6 +147,26 @@ def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_
     assert tree(fleet.folder) == before
 
 
+@pytest.mark.parametrize("name, content", [
+    ("duplicates.json", '{"images": []}'), ("duplicates.json", "[]"), ("duplicates.json", "somebody's"), ("duplicates.csv", "name,address")])
+def test_a_file_of_somebody_else_is_renamed_and_named(fleet, name, content):
+    (fleet.folder / "report").mkdir()
+    (fleet.folder / "report" / name).write_text(content, encoding="utf-8")
+    assert fleet.find(check=True)["set_aside"] == []
+    [kept] = fleet.find()["set_aside"]
+    assert kept.startswith(f"{fleet.folder}/report/{name}.set-aside-")
+    with open(kept, encoding="utf-8") as file:
+        assert file.read() == content
+    assert fleet.report()["groups"] and len(fleet.rows()) == 5
+
+
+def test_an_earlier_report_is_replaced(fleet):
+    fleet.find()
+    found = fleet.find(threshold=0)
+    assert len(found["written"]) == 2 and found["set_aside"] == []
+    assert fleet.report()["threshold"] == 0
+
+
 def test_names_that_a_spreadsheet_would_calculate_are_text(tmp_path):
     fleet = Fleet(tmp_path)
     fleet.add("a", ("=cmd|' /C calc'!A0", 0, 0, 100))
