@@ -47,7 +47,7 @@ class Site:
             "output": None, "limit": None, "report": "logs/report.json", "dry_run": False, "threshold": 10, "batch_size": 100,
             "algorithm": "pillow", "media_roots": None, "image_timeout": 30, "max_image_bytes": 1 << 20,
             "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "parallel": 1, "temp_dir": None, "ignore_ctime": True,
-            "origin": None, "dependents": []}
+            "origin": None, "dependents": [], "run": None}
         self.state = _state.folder(self.params["state_dir"], str(self.library))
 
     def draw(self, count: int) -> None:
@@ -216,7 +216,7 @@ class Operation(NamedTuple):
     again: list[Callable[[Site], None]]
 
 
-MIGRATION = [Site.backup, Site.migrate, Site.announce, Site.deploy]
+MIGRATION = [Site.backup, Site.migrate, Site.announce, Site.deploy, Site.started]
 GO_LIVE = [Site.announce, Site.deploy]
 OPERATIONS = {
     "migrate": Operation([Site.backup, Site.dry_run, Site.forget_duplicates], [Site.migrate], [Site.migrate, *GO_LIVE]),
@@ -227,7 +227,7 @@ OPERATIONS = {
     "rollback": Operation([*MIGRATION, Site.verified], [Site.rollback, *GO_LIVE], [Site.rollback, *GO_LIVE]),
     "remove-dhash": Operation([*MIGRATION, Site.verified, Site.edit], [Site.remove_dhash, *GO_LIVE], [Site.remove_dhash, *GO_LIVE]),
     "review-import": Operation([*MIGRATION, Site.verified, Site.decide], [Site.review_import, *GO_LIVE], [Site.review_import, *GO_LIVE]),
-    "review-reversal": Operation([*MIGRATION, Site.decide, Site.review_import, *GO_LIVE, Site.verified],
+    "review-reversal": Operation([*MIGRATION, Site.decide, Site.review_import, *GO_LIVE, Site.started, Site.verified],
                                  [Site.review_reversal, *GO_LIVE], [Site.review_reversal, *GO_LIVE]),
     "undo": Operation(MIGRATION, [Site.undo, *GO_LIVE], [Site.rollback, *GO_LIVE]),
 }
