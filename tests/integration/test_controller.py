@@ -54,7 +54,9 @@ def test_free_strategy_still_stops_at_first_failed_batch(make_site) -> None:
         "second": {"dhash_library": str(second.library), "dhash_state_dir": str(second.state)}})
     run = first.playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, environment={"ANSIBLE_STRATEGY": "free"})
     assert run.code != 0
-    assert {record["host"] for record in run.results} == {"first"} and sha256(second.library) == before
+    begun = [record["task"] for record in run.results if record["host"] == "second" and record["status"] != "skipped"]
+    assert begun in ([], ["Stop where the inventory sets dhash_serial"]), begun
+    assert sha256(second.library) == before
 
 
 def decided(queue: dict, approved: list[int] = (), different: list[int] = ()) -> str:
