@@ -146,7 +146,7 @@ def test_status_that_cannot_be_written_replaces_no_file_of_its_name_in_the_home(
     assert status.code == 0 and sha256(library) == before, status.output
     [written] = (site.home / "mobius-dhash-reports").glob("fleet-status-*.json")
     assert json.loads(written.read_text(encoding="utf-8"))[0]["library"] == str(site.library)
-    assert str(written) in status.of("Warn that it is somewhere else")["msg"]
+    assert str(written) in status.of("Warn that the status is somewhere else")["msg"]
 
 
 @pytest.mark.thorough
