@@ -249,7 +249,8 @@ def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime,
     oldest_kept = now - timedelta(days=keep_days)
     keep = max(keep, 1) - coming
     good = [backup for backup in backups if backup.expected_sha256 is not None]
-    candidates = [backup for backup in good[keep:] if backup.time < oldest_kept and backup.content_sha256 not in relied_on]
+    candidates = [backup for backup in good[keep:]
+                  if (backup.time < oldest_kept or not keep_days) and backup.content_sha256 not in relied_on]
     if not candidates:
         return []
     verified, kept = 0, set()

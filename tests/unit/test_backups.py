@@ -518,7 +518,7 @@ def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young
             stamp = (NOW - timedelta(hours=hours)).strftime("%Y%m%dT%H%M%SZ")
             kinds[str(place(library, stamp, vouched={GOOD: True, UNVOUCHED: False, DAMAGED: "0" * 64}[kind]))] = (hours, kind)
         goods = sorted((hours, path) for path, (hours, kind) in kinds.items() if kind == GOOD)
-        expected = {path for hours, path in goods[max(keep, 1):] if hours > 24 * keep_days}
+        expected = {path for hours, path in goods[max(keep, 1):] if hours > 24 * keep_days or not keep_days}
 
         gone = _backups.superfluous(find(library), keep, keep_days, NOW)
         assert {backup.path for backup in gone} == expected
@@ -537,6 +537,13 @@ def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_ke
     gone = _backups.superfluous(find(library), keep=0, keep_days=0, now=NOW)
     assert [os.path.basename(backup.path)[17:] for backup in gone] == ["20200101T000000Z"]
     assert str(last_good) in {backup.path for backup in find(library)}
+
+
+def test_a_backup_whose_name_is_ahead_of_the_clock_goes_too_where_age_keeps_none(library):
+    ahead = place(library, (NOW + timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ"))
+    place(library, (NOW + timedelta(seconds=2)).strftime("%Y%m%dT%H%M%SZ"))
+    assert [backup.path for backup in _backups.superfluous(find(library), 1, 0, NOW)] == [str(ahead)]
+    assert not _backups.superfluous(find(library), 1, 1, NOW)
 
 
 def test_old_backups_under_the_services_own_names_are_pruned_too(library):
