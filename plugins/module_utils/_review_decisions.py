@@ -74,7 +74,10 @@ def fault(decision: Decision, what: str) -> str:
 
 
 def read(paths: Sequence[str]) -> Reading:
-    """Read the queues of one or several reviewers. Never raises for what is wrong with them: see ``faults``."""
+    """Read the queues of one or several reviewers; ``faults`` tells what is wrong in them.
+
+    Raises ``LibraryError`` where a file cannot be read.
+    """
     faults: list[str] = []
     decided: dict[str, Decision] = {}
     undecided: dict[str, str] = {}
@@ -97,8 +100,9 @@ def read(paths: Sequence[str]) -> Reading:
 
 
 def _matches(path: str, faults: list[str]) -> list[Any]:
+    content = _library.read_bytes(path, MAX_BYTES, "the queue")
     try:
-        queue = _library.parse_json(_library.read_bytes(path, MAX_BYTES, "the queue"))
+        queue = _library.parse_json(content)
     except LibraryError as error:
         faults.append(f"{printable(path)}: {error.cause}")
         return []

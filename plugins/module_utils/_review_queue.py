@@ -43,8 +43,8 @@ class Terms(NamedTuple):
 
 class Image(NamedTuple):
     """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
-    None where there is no file, ``vertical`` where that hash is not known. ``is_current``: the journal knows the file as
-    it is now. ``identity`` is that of its file."""
+    None where there is no file (``is_missing``) or this user cannot look at it, ``vertical`` where that hash is not
+    known. ``is_current``: the journal knows the file as it is now. ``identity`` is that of its file."""
 
     path: str
     filename: str
@@ -55,6 +55,7 @@ class Image(NamedTuple):
     mtime_ns: int | None
     is_current: bool
     identity: _files.Identity | None
+    is_missing: bool = False
 
 
 class Detail(NamedTuple):
@@ -91,11 +92,11 @@ def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
 
 def look_up(file: str, image: dict[str, Any], journal: _journal.Journal) -> Image:
     """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
-    stamp, entry, _is_missing, identity = journal.look_up(file)
+    stamp, entry, is_missing, identity = journal.look_up(file)
     vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
     size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
     return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None,
-                 identity)
+                 identity, is_missing)
 
 
 def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.Different]) -> Queue:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _hashing, _journal, _library, _review_memory, _review_queue, _review_removal)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_decisions import DIFFERENT, Decision, Side, fault
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Removal
 
@@ -49,7 +49,10 @@ class _Present(NamedTuple):
 
 def judge(library: str, value: dict[str, Any], state: str, decisions: Sequence[Decision],
           memory: Sequence[_review_memory.Different]) -> Verdict:
-    """What ``decisions`` come to in the library ``value`` at the real path ``library``. Writes nothing."""
+    """What ``decisions`` come to in the library ``value`` at the real path ``library``. Writes nothing.
+
+    Raises ``DhashError``.
+    """
     present = _present(value)
     faults: list[str] = []
     sound = []
@@ -140,7 +143,7 @@ def _last_heir(side: Side, heirs: dict[Side, Side]) -> Side | None:
 
 def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision],
                  journal: _journal.Journal) -> list[str]:
-    """Whether the files to keep are there, and both are still what was hashed."""
+    """Whether the files to keep are there, and both are still what was hashed. Raises ``DhashError``."""
     faults = []
     for decision in duplicates:
         for side in (decision.kept, decision.removed):
@@ -149,6 +152,9 @@ def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision]
             image = _look_up(library, present, side, journal)
             if image.size is None:
                 if side == decision.kept and decision.removed.path in present.hashes:
+                    if not image.is_missing:
+                        raise DhashError("could not look at the image to keep", image.file,
+                                         "Check the permissions of its folder and the disk, then run again.")
                     faults.append(fault(decision, f"the file of the image to keep, {printable(side.path)}, is not there"))
             elif not image.is_current and journal.knows(image.file):
                 faults.append(fault(decision, f"the file of {printable(side.path)} has changed since it was hashed:"

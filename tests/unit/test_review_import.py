@@ -304,8 +304,10 @@ def test_a_match_that_is_none_is_told_by_its_number(three, match):
 
 
 def test_a_queue_that_is_not_there_or_no_file_is_told(three):
-    assert "No such file" in faults(three, str(three.folder / "none.json"))[0]
-    assert "Is a directory" in faults(three, str(three.folder))[0]
+    for path, cause in ((three.folder / "none.json", "No such file"), (three.folder, "Is a directory")):
+        with pytest.raises(DhashError, match=cause) as failed:
+            three.plan(str(path))
+        assert failed.value.path == str(path) and failed.value.next_step
 
 
 def test_a_match_that_comes_twice_in_one_file_is_told(three):
@@ -334,6 +336,15 @@ def test_an_image_does_not_leave_for_one_whose_file_is_gone(three):
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").unlink()
     assert "the file of the image to keep, a, is not there" in faults(three, queue)[0]
+
+
+def test_a_file_to_keep_that_cannot_be_looked_at_is_not_called_gone(three):
+    queue = decide(three, {("a", "b"): KEEP_ONE})
+    (three.folder / "a").unlink()
+    (three.folder / "a").symlink_to("a")
+    with pytest.raises(DhashError, match="could not look at the image to keep") as failed:
+        three.plan(queue)
+    assert failed.value.path == str(three.folder / "a") and failed.value.next_step
 
 
 def test_but_it_may_leave_when_its_own_file_is_gone(three):
