@@ -36,11 +36,13 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
 from ansible_collections.mobius.dhash.plugins.module_utils import _gates, _ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
+ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 
 def options_of_all_roles():
@@ -51,7 +53,7 @@ def options_of_all_roles():
             for name, option in entry["options"].items()}
 
 
-def contradictions(given):
+def contradictions(options, given):
     """What variables that are valid by themselves lack of each other, and patterns that are none."""
     found = []
     manager = given.get("dhash_service_manager") or "none"
@@ -67,7 +69,20 @@ def contradictions(given):
     images = given.get("dhash_compare_images") or []
     if len(images) not in (0, 2):
         found.append(f"dhash_compare_images names {len(images)} images. It takes two.")
+    for name in ("dhash_compare_{}_distance", "dhash_review_{}_distance"):
+        least, most = (given.get(name.format(end), options[name.format(end)]["default"]) for end in ("min", "max"))
+        if least > most:
+            found.append(f"{name.format('min')} ({least}) is greater than {name.format('max')} ({most}).")
+    if given.get("dhash_rollback_to") and given.get("dhash_rollback_remove_dhash"):
+        found.append("dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none. Set one of them.")
     return found
+
+
+def expanded(options, given):
+    """The paths that Ansible would change on the host, where a variable of the environment has the name after a dollar sign."""
+    return [f"{name}: {path} has a variable in it, which each host would replace by a value of its own. Write the path out; ~ is the"
+            " home of the user." for name, option in options.items() if "path" in (option["type"], option.get("elements"))
+            for path in as_list(given.get(name)) if isinstance(path, str) and ENVIRONMENT_VARIABLE.search(path)]
 
 
 def check(options, given):
@@ -75,9 +90,9 @@ def check(options, given):
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
             if name in given or option.get("required")}
     checked = ArgumentSpecValidator(spec).validate(given)
-    found = list(checked.error_messages)
+    found = list(checked.error_messages) or expanded(spec, given)
     if not found:
-        found = _ranges.problems(checked.validated_parameters) + contradictions(checked.validated_parameters)
+        found = _ranges.problems(checked.validated_parameters) or contradictions(options, checked.validated_parameters)
         try:
             gates = checked.validated_parameters.get("dhash_monitor_gates") or {}
             _gates.chosen({name: {key: value for key, value in gate.items() if value is not None} for name, gate in gates.items() if gate})

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import re
+import socket
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -55,6 +56,11 @@ class Backup(NamedTuple):
         """The real path of the library that it was made of, None if it does not say."""
         return self.manifest and self.manifest.library
 
+    @property
+    def host(self) -> str | None:
+        """The host of that library, None if it does not say."""
+        return self.manifest and self.manifest.host
+
 
 class Content(NamedTuple):
     """What was found in a backup: ``good`` is whether its bytes have the digest that was noted for them."""
@@ -68,8 +74,9 @@ class Content(NamedTuple):
 def find(library: str, backup_dir: str, digests: Collection[str] = ()) -> list[Backup]:
     """All backups in ``backup_dir`` that have the name of ``library``, the newest first. Raises ``DhashError``.
 
-    A backup belongs to the library that its manifest names. One without a manifest belongs to ``library`` if it lies
-    in the folder of ``library``, or its content is one of ``digests`` (:func:`digests_on_record`).
+    A backup belongs to the library that its manifest names, on the host that it names unless it lies in the folder of
+    ``library``. One without a manifest belongs to ``library`` if it lies there, or its content is one of ``digests``
+    (:func:`digests_on_record`).
     """
     prefix = f"{os.path.basename(library)}.bak."
     beside_library = os.path.realpath(backup_dir) == os.path.realpath(os.path.dirname(library))
@@ -81,10 +88,11 @@ def find(library: str, backup_dir: str, digests: Collection[str] = ()) -> list[B
             if moment and entry.is_file(follow_symlinks=False):
                 backup = Backup(entry.path, moment, entry.stat().st_size, _manifest.digest_of_backup(entry.path),
                                 _manifest.read(entry.path))
-                if backup.library is not None:
-                    belongs = OWN if backup.library == library else FOREIGN
-                else:
+                if backup.library is None:
                     belongs = OWN if beside_library or backup.content_sha256 in digests else UNKNOWN
+                else:
+                    here = beside_library or backup.host in (None, socket.gethostname())
+                    belongs = OWN if here and backup.library == library else FOREIGN
                 found.append(backup._replace(belongs=belongs))
     except FileNotFoundError:
         return []
@@ -327,7 +335,7 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     except LibraryError:
         counts = {"images": None, "hashed": None}
     manifest = _manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
-                                  tuple(recipients), library, _durable.metadata(source))
+                                  tuple(recipients), library, _durable.metadata(source), socket.gethostname())
     stored = _age.encrypt(content, recipients) if recipients else content
     digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256
     try:

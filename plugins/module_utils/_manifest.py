@@ -23,11 +23,11 @@ CHECKSUM, MANIFEST = ".sha256", ".json"
 
 
 class Manifest(NamedTuple):
-    """What the clear text of a backup is. ``library`` is the real path of the library that it was made of.
+    """What the clear text of a backup is. ``library`` is the real path, on ``host``, of the library that it was made of.
 
     ``images`` and ``hashed`` are None if the content could not be parsed as a library. ``metadata`` is that of the
     library (:func:`_durable.metadata`). ``recipients`` are those of an encrypted backup. Manifests that earlier
-    versions wrote have neither ``library`` nor ``metadata``.
+    versions wrote lack ``library``, ``metadata`` or ``host``.
     """
 
     sha256: str
@@ -37,6 +37,7 @@ class Manifest(NamedTuple):
     recipients: tuple[str, ...] = ()
     library: str | None = None
     metadata: dict[str, Any] | None = None
+    host: str | None = None
 
 
 def write(path: str, digest: str, manifest: Manifest, owner_of: str) -> None:

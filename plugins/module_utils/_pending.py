@@ -40,11 +40,8 @@ def path(library: str) -> str:
 
 
 def read(library: str) -> Marker | None:
-    """The marker of this host; None where there is none that can be read."""
-    try:
-        marker = _records.read(path(library), "the marker of pending work", _parse, lambda _content: "")
-    except DhashError:
-        return None
+    """The marker of this host; None where there is none. Raises ``DhashError`` where it does not tell, as a damaged one."""
+    marker = _records.read(path(library), "the marker of pending work", _parse, _what_may_be_pending)
     return marker if marker is not None and marker.host == socket.gethostname() else None
 
 
@@ -52,19 +49,31 @@ def _parse(value: dict[str, Any]) -> Marker:
     return _records.build(Marker, value)
 
 
+def _what_may_be_pending(content: bytes) -> str:
+    user, operation, state = (_records.salvage(content, name) for name in ("user", "operation", "state"))
+    return (f"It still says: user {user or 'unknown'}, operation {operation or 'unknown'}, record in {state or 'an unknown folder'}."
+            " Restart the service yourself, since its restart may be pending. Then remove this file and run again.")
+
+
 def mark(library: str, state: str, run: str, operation: str) -> None:
     """Put the marker in place, durably, where it is not there yet. Raises ``DhashError``."""
     if not os.path.isdir(os.path.dirname(library)):
         return  # with its file system the library is gone, and the record of it has to be written all the same
     marker = Marker(socket.gethostname(), state, _user(), run, operation, time.strftime(TIME, time.gmtime()))
-    present = read(library)
+    try:
+        present = read(library)
+    except DhashError:
+        present = None  # the new one takes its place
     if present is None or present._replace(since=marker.since) != marker:
         _records.write(path(library), marker._asdict(), mode=0o644)
 
 
 def is_marked(library: str, state: str) -> bool:
     """Whether the marker says that the record in the state folder ``state`` of this host has work pending."""
-    present = read(library)
+    try:
+        present = read(library)
+    except DhashError:
+        return False
     return present is not None and present.state == state
 
 

@@ -30,6 +30,7 @@ OWN_NAMES = tuple(re.compile(pattern, re.DOTALL) for pattern in (
     r"(?P<library>.+)\.(?:lock|pre-dhash|rollback|import|review|review\.json)",
     r"(?P<library>.+?)\.(?:bak|pre-rollback)\..+",
     r"\.(?P<library>.+?)\.mobius-dhash\..+"))
+MOST_NAME_BYTES = 196  # the longest name that is made of it has 59 more: .NAME.pre-rollback.TIME.age.sha256.mobius-dhash.tmp
 STATE_FOLDER = re.compile(r".+-[0-9a-f]{12}")
 
 
@@ -87,6 +88,10 @@ def require_own_name(library: str) -> None:
 
 def problem_with_library(library: str) -> Problem | None:
     """What is wrong with the path of the library itself; None if nothing is."""
+    length = len(os.fsencode(os.path.basename(library)))
+    if length > MOST_NAME_BYTES:
+        return Problem("dhash_library", library, f"its name has {length} bytes, and beyond {MOST_NAME_BYTES} its backups would have"
+                       " longer names than a file system takes")
     owner = _owner(library, library)
     if owner is None or _is_same(owner, library):  # the owner may be a link to it
         return None

@@ -185,7 +185,7 @@ def _restore_named(library: str, wish: Wish, found: list[_backups.Backup]) -> Wa
     backup = named[0]
     if backup.belongs != _backups.OWN and not wish.force:
         whose = ("it has no manifest, so the library that it was made of is unknown" if backup.library is None
-                 else f"it is a backup of another library, {printable(backup.library)}")
+                 else f"it is a backup of another library, {printable(backup.library)} on {printable(backup.host or 'an unknown host')}")
         raise RefusedError(f"{whose}: it is not restored into {printable(library)}", backup.path,
                            f"{_offer(library, found)} To restore it all the same, set dhash_rollback_force.")
     return _restore_backup(library, backup, found, wish.identity)

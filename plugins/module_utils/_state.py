@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _pending, _records
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError, printable
 
 VERSION = "1.0.0"  # the collection's: galaxy.yml holds the same
 PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED = "prepared", "announced", "deploying", "deployed", "verified"
@@ -31,6 +31,8 @@ PUT_IN_PLACE = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # what the ways back
 FILE = "run.json"
 RECORD = "the record of the last run"
 REHEARSAL = "rehearsal.json"
+BY_HAND = ("Restart the service yourself first. Then rename this file, remove the marker beside the library"
+           f" ({_pending.path('NAME')}), and run again.")
 TIME = _pending.TIME
 SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept", "stopped_at", "dependents",
          "undoes", "metadata", "origin")  # in a module's result
@@ -161,11 +163,10 @@ def _what_is_pending(content: bytes) -> str:
     if stopped_at:
         readable += f", service stopped since {stopped_at}"
     if owed == "true" or stopped_at:
-        return (f"{readable}, restart pending. Restart the service yourself first, then rename this file and run again.")
+        return f"{readable}, restart pending. {BY_HAND}"
     if owed == "false" and phase in (PREPARED, VERIFIED):
         return f"{readable}, no restart pending. Rename this file, then run again."
-    return ("Whether a restart of the service is pending is unknown: restart the service yourself first, then rename this"
-            " file and run again.")
+    return f"Whether a restart of the service is pending is unknown. {BY_HAND}"
 
 
 def run_of(state: str) -> str | None:
@@ -193,20 +194,40 @@ def is_pending(record: Record | None) -> bool:
 
 
 def require_own(library: str, state: str) -> None:
-    """Raise ``RefusedError`` if this host has work pending for the library that is on record in another state folder."""
-    marker = _pending.read(library)
-    if marker is None or os.path.realpath(marker.state) == os.path.realpath(state):
-        return
+    """Raise ``RefusedError`` if this host has work pending for the library that is on record in another state folder.
+
+    Raises ``DhashError`` if the marker does not tell whether it has.
+    """
     try:
-        if not is_pending(read(marker.state)):
-            return
-        where = f"its record is in {marker.state}"
+        marker = _pending.read(library)
     except DhashError:
-        where = f"its record is in {marker.state}, which this user cannot read"
+        if is_pending(read(state)):
+            return
+        raise
+    if marker is None:
+        return
+    own = os.path.realpath(marker.state) == os.path.realpath(state)
+    where = f"its record is in {marker.state}"
+    by_hand = f"restart the service yourself and remove {printable(_pending.path(library))}"
+    next_step = (f"Run as {marker.user}, or set dhash_state_dir to {os.path.dirname(marker.state)}, so that the service is restarted and"
+                 f" verified. If that record is lost, {by_hand}.")
+    try:
+        record = read(marker.state)
+        if record is None:
+            where = f"its record was in {marker.state} and is gone"
+            next_step = f"{by_hand.capitalize()}. Then run again." if own else next_step
+        elif own or not is_pending(record):
+            return
+        elif record.library != library:
+            where += f", made when this library was {printable(record.library)}"
+            next_step = f"Move it back to {printable(record.library)} and run again, or {by_hand}."
+    except DhashError:
+        if own:
+            return  # what reads the record says so
+        where += ", which this user cannot read"
     raise RefusedError(
         f"{marker.user} has work pending for this library: {marker.operation} of run {marker.run}, since {marker.since}; {where}",
-        library, f"Run as {marker.user}, or set dhash_state_dir to {os.path.dirname(marker.state)}, so that the service is restarted and"
-        f" verified. If that record is lost, restart the service yourself and remove {_pending.path(library)}.")
+        library, next_step)
 
 
 def note_rehearsal(state: str, result: dict[str, Any]) -> None:

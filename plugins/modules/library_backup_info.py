@@ -65,6 +65,9 @@ backups:
     library:
       description: The real path of the library that it was made of, by its manifest; none if it has no manifest.
       type: str
+    host:
+      description: The host of that library, by its manifest; none if its manifest does not tell.
+      type: str
     good:
       description: Whether its bytes have the digest that was noted for them.
       type: bool
@@ -105,7 +108,7 @@ def describe(backup):
     content = _backups.examine(backup)
     return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size, "encrypted": backup.encrypted,
             "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), "belongs": backup.belongs, "library": backup.library,
-            **content._asdict()}
+            "host": backup.host, **content._asdict()}
 
 
 def main():

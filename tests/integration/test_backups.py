@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -63,10 +64,10 @@ def test_rollback_never_restores_another_library(site: Site, other: Path) -> Non
     refused = site.playbook("rollback", dhash_backup_dir=backups)
     assert refused.code != 0 and "there is no good backup of it without hashes" in " ".join(refused.failures())
     named = site.playbook("rollback", dhash_backup_dir=backups, dhash_rollback_to=os.path.basename(theirs))
-    assert named.code != 0 and f"it is a backup of another library, {other}" in " ".join(named.failures())
+    assert named.code != 0 and f"it is a backup of another library, {other} on {socket.gethostname()}" in " ".join(named.failures())
     assert sha256(site.library) == before
     listed = site.playbook("list_backups", dhash_backup_dir=backups)
-    assert f"OF ANOTHER LIBRARY, {other}" in " ".join(listed.of("Show them, the newest first")["msg"])
+    assert f"OF ANOTHER LIBRARY, {other} on {socket.gethostname()}" in " ".join(listed.of("Show them, the newest first")["msg"])
 
 
 def test_migration_never_prunes_another_library(site: Site, other: Path) -> None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -347,7 +348,7 @@ def test_manifest_says_whose_backup_it_is(library):
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
         "format": 1, "library": str(library), "sha256": hashlib.sha256(UNHASHED).hexdigest(), "size": len(UNHASHED),
         "images": 1, "hashed": 0, "recipients": [],
-        "metadata": _durable.metadata(str(library))}
+        "metadata": _durable.metadata(str(library)), "host": socket.gethostname()}
     assert backup.manifest.metadata["mode"] == 0o664
     assert stat.S_IMODE(os.stat(f"{backup.path}.json").st_mode) == 0o600
 
@@ -427,6 +428,24 @@ def test_library_that_was_moved_is_another_library(library, shared, tmp_path):
     name = os.path.basename(make(library, shared)[0].path)
     moved = Path(shutil.move(library.parent, tmp_path / "moved")) / library.name
     assert whose(moved, shared) == {name: "foreign"}
+
+
+def test_two_hosts_whose_libraries_have_one_path_keep_their_backups_apart(library, shared, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    theirs, _created = make(library, shared)
+    monkeypatch.setattr(socket, "gethostname", lambda: "here")
+    assert whose(library, shared) == {os.path.basename(theirs.path): "foreign"}
+    own, created = make(library, shared)
+    assert created and own.path != theirs.path
+    assert _backups.superfluous(_backups.find_own(str(library), str(shared)), 1, 0, NOW) == []
+    assert [backup.host for backup in find(library, shared)] == ["here", "elsewhere"]
+
+
+def test_a_backup_in_the_folder_of_its_library_stays_in_use_where_the_host_was_renamed(library, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "before")
+    backup, _created = make(library)
+    monkeypatch.setattr(socket, "gethostname", lambda: "after")
+    assert make(library) == (backup, False)
 
 
 def test_symbolic_link_shares_the_backups_of_its_target(library, shared, tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import stat
 import subprocess
 from datetime import datetime, timezone
@@ -107,7 +108,8 @@ def test_its_manifest_tells_without_an_identity_what_is_in_it(library, recipient
     content = library.path.read_bytes()
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
         "format": 1, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "images": 2, "hashed": 0,
-        "recipients": [recipient], "library": str(library.path), "metadata": _durable.metadata(str(library.path))}
+        "recipients": [recipient], "library": str(library.path), "metadata": _durable.metadata(str(library.path)),
+        "host": socket.gethostname()}
     assert _backups.examine(backup) == (True, None, 2, 0)
 
 

@@ -15,7 +15,7 @@ import stat
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _deploy, _pending, _state
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 
 class Host:
@@ -81,11 +81,25 @@ def test_a_record_that_cannot_be_read_is_pending_all_the_same(host):
         host.begin(host.other)
 
 
-def test_a_marker_whose_record_is_gone_is_ignored(host):
+@pytest.mark.parametrize("state_dir", ["state_dir", "other"])
+def test_pending_work_whose_record_is_gone_is_not_forgotten(host, state_dir):
     host.is_now(restart_owed=True)
     shutil.rmtree(host.state)
-    host.begin(host.other)
-    assert os.path.exists(host.marker)
+    with pytest.raises(RefusedError, match=f"its record was in {host.state} and is gone") as refused:
+        host.begin(getattr(host, state_dir))
+    assert f"estart the service yourself and remove {host.marker}." in refused.value.next_step
+    os.unlink(host.marker)
+    host.begin(getattr(host, state_dir))
+
+
+def test_pending_work_of_a_library_that_was_moved_says_where_it_was(host):
+    host.is_now(restart_owed=True)
+    moved = host.library.replace("/srv/", "/moved/")
+    os.rename(os.path.dirname(host.library), os.path.dirname(moved))
+    with pytest.raises(RefusedError) as refused:
+        _arguments.library_and_state({"library": moved, "state_dir": host.state_dir})
+    assert refused.value.next_step == (f"Move it back to {host.library} and run again, or restart the service yourself and remove"
+                                       f" {_pending.path(moved)}.")
 
 
 def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
@@ -97,11 +111,27 @@ def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
     assert os.path.exists(host.marker)
 
 
-def test_a_damaged_marker_is_ignored_and_replaced(host):
+@pytest.mark.parametrize("content, told", [
+    ("{", "It still says: user unknown, operation unknown, record in an unknown folder."),
+    ('{"format": 99, "user": "app"}', "was written by a newer mobius.dhash (format 99)"),
+    ('{"format": 1, "user": "app", "operation": "migration", "state": "/s",', "user app, operation migration, record in /s."),
+])
+def test_a_marker_that_does_not_tell_what_is_pending_is_refused(host, content, told):
+    with open(host.marker, "w", encoding="utf-8") as file:
+        file.write(content)
+    with pytest.raises(DhashError) as refused:
+        host.begin(host.other)
+    assert told in str(refused.value) and host.marker == refused.value.path and refused.value.next_step
+    with open(host.marker, encoding="utf-8") as file:
+        assert file.read() == content
+
+
+def test_it_is_replaced_by_the_run_whose_own_record_has_work_pending(host):
+    host.is_now(restart_owed=True)
     with open(host.marker, "w", encoding="utf-8") as file:
         file.write("{")
-    host.begin(host.other)
-    host.is_now(restart_owed=True)
+    assert host.begin(host.state_dir) == (host.library, host.state)
+    host.is_now(phase=_state.DEPLOYED, restart_owed=True)
     assert _pending.read(host.library).state == host.state
 
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import _places, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _backups, _durable, _manifest, _places, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 
 LIBRARY = '{"images": []}'
@@ -148,6 +148,15 @@ def test_a_file_of_a_library_is_no_library(host: Host, name: str) -> None:
 def test_a_library_of_any_name_is_a_library_where_no_other_owns_it(host: Host, name: str) -> None:
     (host.folder / name).write_text(LIBRARY)
     _places.require_own_name(host.path(name))
+
+
+def test_the_longest_name_of_a_library_leaves_room_for_those_that_are_made_of_it(host: Host) -> None:
+    name = "ü" * (_places.MOST_NAME_BYTES // 2)
+    _places.require_own_name(host.path(name))
+    copy = f"{name}{_backups.PRE_ROLLBACK}20260131T120000Z{_age.SUFFIX}{_manifest.CHECKSUM}"
+    assert len(os.fsencode(_durable.temporary_name(copy))) == 255
+    with pytest.raises(RefusedError, match="its name has 197 bytes"):
+        _places.require_own_name(host.path(f"{name}x"))
 
 
 def test_a_library_that_a_link_points_to_is_not_owned_by_that_link(host: Host) -> None:

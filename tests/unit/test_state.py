@@ -105,7 +105,7 @@ def test_a_damaged_record_asks_for_a_restart_before_it_is_renamed(tmp_path, cont
     (tmp_path / "run.json").write_bytes(content)
     error = refusal_to_read(tmp_path)
     assert error.cause == "the record of the last run is damaged"
-    assert re.search("restart of the service is pending is unknown: restart the service yourself first|no restart pending",
+    assert re.search("restart of the service is pending is unknown. Restart the service yourself first|no restart pending",
                      error.next_step)
 
 

@@ -68,7 +68,7 @@ def test_booleans_given_as_text_are_accepted(name: str, text: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name, kind in TYPED.items() if kind in ("int", "float")))
 def test_numbers_given_as_text_are_checked(name: str) -> None:
     least = _ranges.RANGES[name].least
-    assert (given(**{name: "0"}) == []) == (least <= 0)
+    assert (given(**{"dhash_review_min_distance": 0, name: "0"}) == []) == (least <= 0)
     assert given(**{name: "-1"}) == [f"{name} must be {'between 0 and' if _ranges.RANGES[name].most < 65 else 'at least'}"
                                      f" {_ranges.RANGES[name].most if _ranges.RANGES[name].most < 65 else least:g}, got -1."]
     for text in ("no", "false", "nan"):
@@ -122,12 +122,28 @@ def test_text_that_is_no_json_array_is_refused() -> None:
     ({"dhash_health_body": "(["}, "dhash_health_body is no regular expression"),
     ({"dhash_error_log_pattern": "*"}, "dhash_error_log_pattern is no regular expression"),
     ({"dhash_compare_images": "/srv/one.png"}, "dhash_compare_images names 1 images. It takes two."),
+    ({"dhash_compare_min_distance": "12"}, "dhash_compare_min_distance (12) is greater than dhash_compare_max_distance (10)."),
+    ({"dhash_review_max_distance": 7}, "dhash_review_min_distance (8) is greater than dhash_review_max_distance (7)."),
+    ({"dhash_rollback_to": "library.json.bak.20260131T120000Z", "dhash_rollback_remove_dhash": "yes"},
+     "dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none."),
 ])
 def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables, said) -> None:
     (found,) = given(**variables)
     assert said in found
 
 
+@pytest.mark.parametrize("path", ["$HOME/library.json", "/srv/${APP}/x", "/srv/a$b/library.json"])
+@pytest.mark.parametrize("name", sorted(name for name, option in OPTIONS.items() if "path" in (option["type"], option.get("elements"))))
+def test_a_path_that_a_host_would_change_is_refused_as_it_was_given(name: str, path: str) -> None:
+    (found,) = given(**{name: path})
+    assert found.startswith(f"{name}: {path} has a variable in it")
+
+
+def test_a_dollar_sign_that_stands_for_itself_is_taken() -> None:
+    assert given(dhash_library="/srv/100$/~/$.json") == []
+
+
 def test_variables_that_complete_each_other_are_taken() -> None:
     assert given(dhash_service_manager="command", dhash_restart_command="true", dhash_health_body='"status": *"ok"',
-                 dhash_compare_images="/srv/one.png,/srv/other.png") == []
+                 dhash_compare_images="/srv/one.png,/srv/other.png",
+                 dhash_compare_min_distance="5", dhash_compare_max_distance="5", dhash_rollback_remove_dhash="yes") == []
