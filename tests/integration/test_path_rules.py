@@ -30,6 +30,8 @@ PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify": (LOGGED, {}),
     "list_backups": ([*STATE, "dhash_backup_dir"], {}),
     "fleet_duplicates": (STATE, {}),
+    "monitor": (LOGGED, {"dhash_error_log": "{{ dhash_library }}"}),
+    "migrate_sharded": ([*STATE, "dhash_temp_dir"], {}),
 }
 SOONER = ("migrate", "rollback", "review_import")  # the others take their time with make matrix
 TARGETS = ["library.json", "library.json.lock", "library.json.bak.20260131T120000Z", "other.json", "other.json.lock"]
@@ -71,7 +73,7 @@ def test_no_variable_of_a_playbook_may_name_a_library(make_site: Callable[[str],
         hosts[variable] = {"dhash_library": str(folder / "library.json"), "dhash_state_dir": str(site.home / "states" / variable),
                            variable: str(folder / target)}
     inventory = site.home / "hosts.json"
-    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}, "dhash_shards": {"hosts": dict.fromkeys(hosts)}}), encoding="utf-8")
     before = {variable: contents(site.home / "hosts" / variable) for variable in variables}
     run = site.playbook(playbook, *["--check"] * check, inventory=inventory, **{
         "dhash_library": None, "dhash_state_dir": None, "dhash_media_roots": [str(migrated)], **options})
@@ -82,6 +84,16 @@ def test_no_variable_of_a_playbook_may_name_a_library(make_site: Callable[[str],
         after = contents(site.home / "hosts" / variable)
         assert before[variable].items() <= after.items()
         assert {name for name in after if name not in before[variable] and not name.startswith("logs/")} == set()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
+def test_the_folders_of_alert_rules_and_dashboards_may_not_be_a_library(site: Site, check: bool) -> None:
+    before = contents(site.library.parent)
+    for variable in ("dhash_rules_dir", "dhash_dashboard_dir"):
+        run = site.playbook("install_monitoring", *["--check"] * check, **{variable: str(site.library)})
+        assert run.code != 0 and str(site.library) in " ".join(run.failures())
+    assert contents(site.library.parent) == before
 
 
 @pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
