@@ -73,7 +73,8 @@ def contradictions(options, given):
         least, most = (given.get(name.format(end), options[name.format(end)]["default"]) for end in ("min", "max"))
         if least > most:
             found.append(f"{name.format('min')} ({least}) is greater than {name.format('max')} ({most}).")
-    if given.get("dhash_rollback_to") and given.get("dhash_rollback_remove_dhash"):
+    target = given.get("dhash_rollback_to")
+    if target and target != options["dhash_rollback_to"]["default"] and given.get("dhash_rollback_remove_dhash"):
         found.append("dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none. Set one of them.")
     return found
 

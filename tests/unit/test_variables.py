@@ -88,6 +88,12 @@ def test_numbers_out_of_range_are_named(name: str, value: object, problem: str) 
     assert given(**{name: value}) == [problem]
 
 
+@pytest.mark.parametrize("variables", [{}, {"dhash_rollback_remove_dhash": "true"}, {"dhash_rollback_to": "library.json.bak.20260131T120000Z"}])
+def test_defaults_contradict_nothing_that_is_set(variables: dict) -> None:
+    defaults = {name: option["default"] for name, option in OPTIONS.items() if option.get("default") is not None}
+    assert given(**{**defaults, **variables}) == []
+
+
 def test_a_missing_library_is_named() -> None:
     assert check(OPTIONS, {"dhash_limit": "3"}) == ["missing required arguments: dhash_library"]
 
@@ -146,4 +152,4 @@ def test_a_dollar_sign_that_stands_for_itself_is_taken() -> None:
 def test_variables_that_complete_each_other_are_taken() -> None:
     assert given(dhash_service_manager="command", dhash_restart_command="true", dhash_health_body='"status": *"ok"',
                  dhash_compare_images="/srv/one.png,/srv/other.png",
-                 dhash_compare_min_distance="5", dhash_compare_max_distance="5", dhash_rollback_remove_dhash="yes") == []
+                 dhash_compare_min_distance="5", dhash_compare_max_distance="5", dhash_rollback_remove_dhash="yes", dhash_rollback_to="latest") == []
