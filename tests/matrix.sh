@@ -58,6 +58,8 @@ run() { # CORE USER: adds a row to the table
   printf '%-14s %-8s %-8s %s, %d s\n' $versions "$2" "$result" $((SECONDS - started)) | tee -a "$scratch/table"
 }
 
+oldest=$(printf '%s\n' "${cores[@]}" | sort -V | head -n 1)
+newest=$(printf '%s\n' "${cores[@]}" | sort -V | tail -n 1)
 status=0
 for core in "${cores[@]}"; do
   if ! provide "$core" >"test-results/matrix-$core.log" 2>&1; then
@@ -67,7 +69,7 @@ for core in "${cores[@]}"; do
     continue
   fi
   run "$core" "$(id -un)"
-  if [ "$(id -u)" -eq 0 ] && { [ "$core" = "${cores[0]}" ] || [ "$core" = "${cores[-1]}" ]; }; then run "$core" nobody; fi
+  if [ "$(id -u)" -eq 0 ] && { [ "$core" = "$oldest" ] || [ "$core" = "$newest" ]; }; then run "$core" nobody; fi
 done
 printf '\n%-14s %-8s %-8s %s\n' ansible-core Python user result
 cat "$scratch/table"

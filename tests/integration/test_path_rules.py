@@ -30,7 +30,7 @@ PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify": (LOGGED, {}),
     "list_backups": ([*STATE, "dhash_backup_dir"], {}),
     "fleet_duplicates": (STATE, {}),
-    "monitor": (LOGGED, {"dhash_error_log": "{{ dhash_library }}"}),
+    "monitor": ([*STATE, "dhash_log_dir"], {"dhash_monitor_minutes": 0.01, "dhash_error_log": "{{ dhash_library }}"}),
     "migrate_sharded": ([*STATE, "dhash_temp_dir"], {}),
 }
 SOONER = ("migrate", "rollback", "review_import")  # the others take their time with make matrix
