@@ -59,6 +59,12 @@ def test_every_typed_variable_is_converted_where_used(file: str) -> None:
     assert [(name, expression) for expression in expressions(found) for name in unconverted(expression)] == []
 
 
+@pytest.mark.parametrize("file", sorted(str(path.relative_to(ROOT)) for pattern in ("roles/*/*/*.yml", "playbooks/*.yml") for path in ROOT.glob(pattern)))
+def test_a_path_that_may_be_unset_is_expanded_as_text(file: str) -> None:
+    """Up to ansible-core 2.18 each variable that an expression names is templated, whether or not its branch is taken."""
+    assert not re.findall(r"dhash_\w+ \| expanduser", (ROOT / file).read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("text", ["false", "no", "0"])
 @pytest.mark.parametrize("name", sorted(name for name, kind in TYPED.items() if kind == "bool"))
 def test_booleans_given_as_text_are_accepted(name: str, text: str) -> None:
