@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.common.respawn import has_respawned, respawn_module
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _places, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _places, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
@@ -55,9 +55,9 @@ def library_and_state(params: dict, check_places: bool = True, reads_only: bool 
     return library, state
 
 
-def limits(params: dict) -> _decode.Limits:
+def limits(params: dict) -> _limits.Limits:
     """The limits on one image."""
-    return _decode.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
+    return _limits.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
                           pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
 
 

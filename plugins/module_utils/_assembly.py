@@ -6,20 +6,17 @@
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 import json
-import math
 from collections import Counter
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _journal, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _decoders, _files, _journal, _library, _measurements, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 
 # A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
 LASTING = ("total_images", "processed_successfully", "processing_errors", "duplicates_found", "dhash_threshold",
            "algorithm")
-BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # s: borders at all targets
 MATCHES = "matches"  # the journal's note of the last matching: what went into it, and the digest of what came out
 
 
@@ -55,7 +52,7 @@ def assemble(library: _library.Library, entries: list[_journal.Entry], identitie
     duplicates = _duplicates(library.value, entries, _shared(identities), terms.threshold, journal, write_note)
     changed = [entry for image, entry in zip(images, entries) if image.get("dhash") != entry.dhash]
     seconds = [entry.seconds for entry in (changed or entries) if entry.seconds]
-    decoders = {name: _decode.decoder_versions()[name] for name in ("pillow", "ffmpeg")}
+    decoders = {name: _decoders.versions()[name] for name in ("pillow", "ffmpeg")}
     record = {
         "migration_timestamp": timestamp,
         "total_images": len(images),
@@ -67,7 +64,7 @@ def assemble(library: _library.Library, entries: list[_journal.Entry], identitie
         "dhash_threshold": terms.threshold,
         "batch_size": terms.batch_size,
         "algorithm": terms.algorithm,
-        "p95_time_per_image": round(percentile_95(seconds), 6),
+        "p95_time_per_image": round(_measurements.percentile_95(seconds), 6),
         "decoders": _count_decoders(entries),
         "versions": {"collection": _state.VERSION, **decoders, "numpy": _numpy_version()},
     }
@@ -85,19 +82,6 @@ def equals(migrated: Migrated, present: _library.Library) -> bool:
         return False
     with_its_record = migrated.library._replace(value={**migrated.library.value, "dhash_migration": record})
     return _library.serialize(with_its_record) == _library.serialize(present)
-
-
-def percentile_95(values: list[float]) -> float:
-    """The 95th percentile by nearest rank; 0 for no values."""
-    return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else 0
-
-
-def histogram(values: list[float]) -> list[int]:
-    """How many of ``values`` (s) lie in each of the buckets that ``BUCKETS`` bound from above, and how many over all."""
-    counts = [0] * (len(BUCKETS) + 1)
-    for value in values:
-        counts[bisect.bisect_left(BUCKETS, value)] += 1
-    return counts
 
 
 def _with_hash(image: dict[str, Any], entry: _journal.Entry) -> dict[str, Any]:

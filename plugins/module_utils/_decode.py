@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import io
 import os
 import stat
@@ -21,13 +20,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib import metadata
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _files, _formats
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _files, _formats, _limits
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import NEXT_STEPS, ImageError, printable
 
-GIB = 1 << 30
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
 MAX_PATH = 1024  # macOS, sys/syslimits.h
 FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
@@ -35,30 +32,7 @@ FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFS
 INSTALL_HEIF = "Install it (pip install pillow-heif) into the Python that the modules run with, then run again."
 
 
-class Limits(NamedTuple):
-    """What one image may take. 250 megapixels of RGB are 1 GB in Pillow; with the luma they fit 2 GiB."""
-
-    seconds: int = 30
-    file_bytes: int = GIB
-    pixels: int = 250_000_000
-    memory_bytes: int = 2 * GIB  # of address space, a worker
-
-
-class Pixels(NamedTuple):
-    """What is left of an image: luma, 0 black to 255 white.
-
-    ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif or
-    ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: from opening it on.
-    """
-
-    horizontal: bytes
-    vertical: bytes
-    decoder: str
-    stamp: _files.Stamp
-    seconds: float
-
-
-def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: Limits) -> Pixels:
+def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: _limits.Limits) -> _dhash.Pixels:
     """Decode the image at ``path`` by ``algorithm`` (pillow or ffmpeg).
 
     ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
@@ -67,11 +41,11 @@ def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: L
     started = time.monotonic()
     with opened(path, media_roots, limits) as (file, status):
         (horizontal, vertical), decoder = _decode(file, algorithm, limits, started + limits.seconds)
-    return Pixels(horizontal, vertical, decoder, _files.stamp_of(status), time.monotonic() - started)
+    return _dhash.Pixels(horizontal, vertical, decoder, _files.stamp_of(status), time.monotonic() - started)
 
 
 @contextlib.contextmanager
-def opened(path: str, media_roots: Sequence[str], limits: Limits) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+def opened(path: str, media_roots: Sequence[str], limits: _limits.Limits) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     """The file at ``path``, which lies within ``media_roots`` and is as small as it has to be, and its status.
 
     Whatever goes wrong with the file, while it is opened or within the context, is raised as ImageError.
@@ -103,25 +77,9 @@ def missing(path: str) -> ImageError:
     return ImageError("missing", "the file does not exist", "Check the path in the library.")
 
 
-def timed_out(limits: Limits) -> ImageError:
+def timed_out(limits: _limits.Limits) -> ImageError:
     """The error of an image that took longer than it may."""
     return ImageError("timeout", f"decoding it took longer than the limit of {limits.seconds} s")
-
-
-@functools.lru_cache(maxsize=None)  # it runs FFmpeg, which takes longer than a writer may leave a library alone
-def decoder_versions() -> dict[str, str | None]:
-    """The versions of all decoders that a hash or an error may depend on, None for one that this host lacks."""
-    from ansible_collections.mobius.dhash.plugins.module_utils import _ffmpeg
-
-    return {"pillow": _package_version("pillow"), "pillow_heif": _package_version("pillow-heif"),
-            "ffmpeg": _ffmpeg.version(), "ffmpeg_python": _package_version("ffmpeg-python")}
-
-
-def _package_version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _open(path: str) -> int:
@@ -169,7 +127,7 @@ def _require_file(descriptor: int, max_bytes: int) -> os.stat_result:
     return status
 
 
-def _decode(file: BinaryIO, algorithm: str, limits: Limits, deadline: float) -> tuple[tuple[bytes, bytes], str]:
+def _decode(file: BinaryIO, algorithm: str, limits: _limits.Limits, deadline: float) -> tuple[tuple[bytes, bytes], str]:
     """Horizontal and vertical pixels, and the decoder that made them."""
     from ansible_collections.mobius.dhash.plugins.module_utils import _ffmpeg, _pillow
 

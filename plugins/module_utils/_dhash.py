@@ -16,16 +16,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _files
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ansible_collections.mobius.dhash.plugins.module_utils._decode import Pixels
-
 HEX = re.compile(r"[0-9A-F]{16}")
 VISIBLE_STEP = 3
 LEAST_STEPS = 12
+
+
+class Pixels(NamedTuple):
+    """What is left of an image: luma, 0 black to 255 white.
+
+    ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif or
+    ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: from opening it on.
+    """
+
+    horizontal: bytes
+    vertical: bytes
+    decoder: str
+    stamp: _files.Stamp
+    seconds: float
+
+
+def require_numpy() -> None:
+    """Raise ``MissingRequirementError`` where this Python has no numpy."""
+    try:
+        import numpy  # noqa: F401
+    except ImportError as error:
+        raise MissingRequirementError(
+            "numpy is needed to hash, and this Python has none",
+            next_step="Install it (Debian: apt-get install python3-numpy), or run with dhash_install: packages or venv."
+        ) from error
 
 
 def horizontal(pixels: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ except ImportError:
     np = None  # checked before anything is matched
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _csv, _dhash, _durable, _exchange, _hashing, _library, _review_queue)
+    _csv, _dhash, _durable, _exchange, _library, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 NAMES = ("duplicates.json", "duplicates.csv")
@@ -183,7 +183,7 @@ class _Groups:
 
 def _require_numpy_here() -> None:
     try:
-        _hashing.require_numpy()
+        _dhash.require_numpy()
     except MissingRequirementError as error:
         raise MissingRequirementError(
             "numpy is needed to compare hashes, and the Python that Ansible uses on the controller has none",

@@ -8,34 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _workers
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils import _clock, _dhash, _limits, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
 
-def require_numpy() -> None:
-    """Raise ``MissingRequirementError`` where this Python has no numpy."""
-    try:
-        import numpy  # noqa: F401
-    except ImportError as error:
-        raise MissingRequirementError(
-            "numpy is needed to hash, and this Python has none",
-            next_step="Install it (Debian: apt-get install python3-numpy), or run with dhash_install: packages or venv."
-        ) from error
-
-
-def now() -> str:
-    """The time as the library holds it: UTC with milliseconds, ``2026-01-31T12:00:00.000Z``."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def entries(results: Sequence[_decode.Pixels | ImageError]) -> list[Entry]:
+def entries(results: Sequence[_dhash.Pixels | ImageError]) -> list[Entry]:
     """What the journal keeps of each result, in the same order."""
-    from ansible_collections.mobius.dhash.plugins.module_utils import _dhash
-
-    moment = now()
+    moment = _clock.now()
     hashes = iter(_dhash.hash_pixels([result for result in results if not isinstance(result, ImageError)]))
     return [failure(result.kind, str(result), moment) if isinstance(result, ImageError)
             else Entry(*next(hashes), result.decoder, None, None, round(result.seconds, 6), moment)
@@ -47,16 +28,16 @@ def failure(kind: str, error: str, moment: str = "") -> Entry:
     return Entry(None, None, False, None, kind, error, 0.0, moment)
 
 
-def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: _decode.Limits,
+def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: _limits.Limits,
                     parallel: int, temp_dir: str | None, batch_size: int,
-                    seen: Callable[[str, _decode.Pixels | ImageError], None] | None = None,
-                    ) -> Iterator[list[tuple[str, _decode.Pixels | ImageError, Entry]]]:
+                    seen: Callable[[str, _dhash.Pixels | ImageError], None] | None = None,
+                    ) -> Iterator[list[tuple[str, _dhash.Pixels | ImageError, Entry]]]:
     """Hash files on ``parallel`` workers; yields ``(path, result, entry)``, ``batch_size`` at a time, as they are done.
 
     ``seen`` is called for each as soon as it is done. Raises ``MissingRequirementError``.
     """
-    require_numpy()
-    batch: list[tuple[str, _decode.Pixels | ImageError]] = []
+    _dhash.require_numpy()
+    batch: list[tuple[str, _dhash.Pixels | ImageError]] = []
     left = len(paths)
     with contextlib.closing(_workers.hash_files([(path, path) for path in paths], algorithm, media_roots, limits,
                                                 parallel, temp_dir)) as results:
@@ -71,7 +52,7 @@ def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[
                 batch = []
 
 
-def hash_now(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: _decode.Limits, parallel: int,
+def hash_now(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: _limits.Limits, parallel: int,
              temp_dir: str | None) -> list[Entry]:
     """Hash files without a journal; what became of each, in the order of ``paths``. Raises ``MissingRequirementError``."""
     made: dict[str, Entry] = {}

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _deploy, _library, _places, _workers, _written
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _deploy, _library, _limits, _places, _written
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 
@@ -182,7 +182,7 @@ def _place_problems(needs: Needs) -> list[dict[str, str]]:
 
 def _open_file_problems(needs: Needs) -> list[dict[str, str]]:
     """The workers raise the soft limit themselves; the hard one is the host's."""
-    needed, hard = _workers.files_needed(needs.parallel), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    needed, hard = _limits.files_needed(needs.parallel), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or hard >= needed:
         return []
     return [_problem(f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _durable, _files
+from ansible_collections.mobius.dhash.plugins.module_utils import _decoders, _durable, _files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
@@ -102,7 +102,7 @@ class Journal:
             return None
         recorded = stamp._replace(ctime_ns=row[10], inode=row[11])
         entry = Entry(*row[:2], bool(row[2]), *row[3:8])
-        if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and row[9] != _decoders()) or \
+        if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and row[9] != _decoders_here()) or \
                 (entry.kind == "too_large" and row[8] != self._limits):
             return None
         if recorded != self._trusted(stamp) and stamp.ctime_ns is not None:
@@ -128,7 +128,7 @@ class Journal:
                 " vertical, low_detail, decoder, kind, error, seconds, hashed_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(os.fsencode(path), self._algorithm, *self._trusted(stamp), self._limits,
-                  _decoders() if entry.kind else None, *entry) for path, stamp, entry in results])
+                  _decoders_here() if entry.kind else None, *entry) for path, stamp, entry in results])
 
     def complete(self) -> None:
         """Give the entries that were found, and were recorded with less than is known of their files now, the rest.
@@ -241,9 +241,9 @@ def _lacking(connection: sqlite3.Connection) -> list[str]:
     return [column for column in LATER_COLUMNS if column not in present]
 
 
-def _decoders() -> str:
+def _decoders_here() -> str:
     """A text that tells the decoders of this host and their versions."""
-    return json.dumps(_decode.decoder_versions(), sort_keys=True)
+    return json.dumps(_decoders.versions(), sort_keys=True)
 
 
 def _check(connection: sqlite3.Connection) -> None:

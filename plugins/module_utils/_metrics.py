@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _durable, _exposition, _hashing, _library, _records, _state)
+    _clock, _durable, _exposition, _library, _measurements, _records, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -49,7 +49,7 @@ class Metrics:
 
     def started(self) -> None:
         """A migration begins. Call it, as all that tells of a migration, with the library's lock held."""
-        self._start = _hashing.now()
+        self._start = _clock.now()
         self._told = time.monotonic()
         self._publish({"dhash_last_start_timestamp_seconds": _time(), **_phase(_exposition.HASHING)})
 
@@ -166,7 +166,7 @@ class Metrics:
 
     def _read(self, path: str) -> dict[str, Any]:
         """What is known so far. What cannot be understood is begun anew, as a counter may."""
-        bounds = list(_assembly.BUCKETS)
+        bounds = list(_measurements.BUCKETS)
         durations = {"bounds": bounds, "counts": [0] * (len(bounds) + 1), "sum": 0.0, "until": ""}
         begun = {"format": _records.FORMAT, "library": self._library, "series": {}, "build": {}, "durations": durations}
         if _durable.exists(path):
@@ -174,7 +174,7 @@ class Metrics:
                 known = {**begun, **json.loads(_durable.read(path)), "library": self._library}
                 _records.require_known_format(known, path, "the record of the metrics")
                 _exposition.render(known)
-                if known["durations"]["bounds"] == list(_assembly.BUCKETS):
+                if known["durations"]["bounds"] == list(_measurements.BUCKETS):
                     return known
             except (ValueError, TypeError, KeyError, AttributeError):
                 self._warn(f"{path}: it is damaged, so that the metrics begin anew.")
@@ -209,7 +209,7 @@ def _count(durations: dict[str, Any], entries: Iterable[Entry]) -> None:
     """Add the images hashed since the last that were counted, whichever run hashed them: a killed one, or a dry one."""
     new = [entry for entry in entries if entry.dhash is not None and entry.hashed_at > durations["until"]]
     if new:
-        counts = _assembly.histogram([entry.seconds for entry in new])
+        counts = _measurements.histogram([entry.seconds for entry in new])
         durations["counts"] = [old + count for old, count in zip(durations["counts"], counts)]
         durations["sum"] = round(durations["sum"] + sum(entry.seconds for entry in new), 6)
         durations["until"] = max(entry.hashed_at for entry in new)

@@ -18,8 +18,8 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _decode, _deploy, _durable, _hashing, _journal, _library, _metrics, _operations, _places, _records,
-    _report, _state, _survey, _unfinished, _usage, _written)
+    _assembly, _clock, _deploy, _dhash, _durable, _hashing, _journal, _library, _limits, _measurements, _metrics,
+    _operations, _places, _records, _report, _state, _survey, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
@@ -36,7 +36,7 @@ class Settings(NamedTuple):
     parallel: int
     temp_dir: str | None
     media_roots: tuple[str, ...]
-    limits: _decode.Limits
+    limits: _limits.Limits
     limit: int | None
     lock_timeout: float
     dry_run: bool
@@ -54,7 +54,7 @@ def check(settings: Settings) -> dict:
     """
     _require_finished(settings)
     _require_free_names(settings)
-    limits = limits_text(settings.limits)
+    limits = _limits.text(settings.limits)
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
         source = _look(settings, *_survey.read_settled(settings.library), journal)
         pending = sum(image.entry is None for image in source.images)
@@ -95,7 +95,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
     metrics.
     Logs older than ``log_retention`` days are removed; 0 keeps all.
     """
-    _hashing.require_numpy()
+    _dhash.require_numpy()
     _require_free_names(settings)
     if not os.path.exists(f"{settings.library}.lock"):
         _survey.read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
@@ -155,7 +155,7 @@ def _settings_of(record: _state.Record) -> Settings:
         noted = record.settings
         return _records.build(Settings, {
             **noted, "origin": record.origin, "terms": _records.build(_assembly.Terms, noted["terms"]),
-            "limits": _records.build(_decode.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
+            "limits": _records.build(_limits.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
     except (KeyError, TypeError, ValueError) as error:
         raise DhashError("the record of the last run does not say how to migrate the library again", record.library,
                          _deploy.RUN_AGAIN) from error
@@ -164,13 +164,13 @@ def _settings_of(record: _state.Record) -> Settings:
 def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
          failed: dict[str, Entry]) -> tuple[dict, _assembly.Migrated, list[_survey.Image]]:
     """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
-    usage = _usage.now()
+    usage = _measurements.now()
     if not settings.dry_run and settings.limit is None and _deploy.is_cut_short(settings.library, settings.state):
         _deploy.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
     _require_finished(settings)
     read = _survey.read_settled(settings.library)
     journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                   limits_text(settings.limits), settings.ignore_ctime)
+                                                   _limits.text(settings.limits), settings.ignore_ctime)
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version: it is set aside as {set_aside}, all is hashed anew")
@@ -202,7 +202,7 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
         result |= _forecast(source, settings)
         if not settings.dry_run:
             _write_output(source, content, digest, result, settings)
-    result["resources"] = _usage.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
+    result["resources"] = _measurements.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
     return result, migrated, source.images
 
 
@@ -271,7 +271,7 @@ def _doubtful(source: _survey.Source, value: dict[str, Any], digest: str, settin
 def _assemble(source: _survey.Source, settings: Settings, journal: _journal.Journal,
               write_note: bool) -> _assembly.Migrated:
     return _assembly.assemble(source.library, [image.entry for image in source.images],
-                              [image.identity for image in source.images], settings.terms, journal, _hashing.now(), write_note)
+                              [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
 
 
 def _before(source: _survey.Source) -> dict:
@@ -292,7 +292,7 @@ def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: Set
         "failure_rate": round(counts["errors"] / counts["images"], 4) if counts["images"] else 0.0,
         "average_ms": round(1000 * record["average_time_per_image"], 3),
         "p95_ms": round(1000 * record["p95_time_per_image"], 3),
-        "times": dict(zip([*map(str, _assembly.BUCKETS), "more"], _assembly.histogram(migrated.seconds))),
+        "times": dict(zip([*map(str, _measurements.BUCKETS), "more"], _measurements.histogram(migrated.seconds))),
         "would_change": would_change, "leftover": not would_change and _is_left_over(source, settings),
         "output_current": would_change and _output_is_current(migrated, settings),
     }
@@ -366,8 +366,3 @@ def _write_output(source: _survey.Source, content: bytes | None, digest: str, re
     if settings.limit is None and (last is None or not _state.same_work(last, record)):
         _state.write(settings.state, record)
         _unfinished.withdraw(last, record)
-
-
-def limits_text(limits: _decode.Limits) -> str:
-    """The limits in force as the journal knows them."""
-    return f"{limits.file_bytes} bytes, {limits.pixels} pixels, {limits.memory_bytes} bytes of memory"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _ffmpeg, _formats
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _ffmpeg, _formats, _limits
 
 
 class Preview(NamedTuple):
@@ -24,7 +24,7 @@ class Preview(NamedTuple):
     seconds: float
 
 
-def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: _decode.Limits) -> Preview:
+def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: _limits.Limits) -> Preview:
     """Make a preview, ``edge`` pixels wide and high at most, of the image at ``path``; of a video's first visible frame.
 
     ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.

@@ -11,17 +11,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library, _state, _written
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
-    ImageError, LibraryError, from_os_error, printable)
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _library, _written
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, from_os_error, printable
 
-if TYPE_CHECKING:
-    from ansible_collections.mobius.dhash.plugins.module_utils import _rollback
-
-EDITED = {_state.REMOVE_DHASH: "the live library without the fields of the migration",
-          _state.REVIEW_REVERSAL: "the live library with what the last review took out of it"}
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LOG_LINES = 10
 
@@ -109,33 +103,6 @@ def diff(library: str, result: dict) -> dict:
                                                 + list(_library.OUR_FIELDS))
     return {"before_header": library, "after_header": result["output"], "before": before,
             "after": "".join(f"{key}: {text}\n" for key, text in after.items()) + f"{fields}\n"}
-
-
-def rollback_lines(library: str, way: _rollback.Way, kept: str | None) -> list[str]:
-    """What a rollback restores from where, what is lost by it, and where what it replaces is kept, in a few lines."""
-    counts = _library.counts(way.content.value)
-    source = EDITED[way.operation] if way.source is None else printable(way.source)
-    return [
-        "Rollback Report",
-        f"Library: {printable(library)}",
-        f"Restored from: {source}",
-        f"Images: {counts['images']}",
-        f"Images with DHash after rollback: {counts['hashed']}",
-        f"Lost by it: {way.losses}",
-        f"The replaced library is kept as: {printable(kept) if kept else 'nothing, there was none'}",
-    ]
-
-
-def rollback_diff(library: str, result: dict) -> dict:
-    """Before and after in counts, for Ansible's diff."""
-    try:
-        live = _library.counts(_library.read(library)[0].value)
-        before = f"images: {live['images']}\nhashed: {live['hashed']}\n"
-    except LibraryError as error:
-        before = f"{error.cause}\n"
-    source = result["restored_from"] or EDITED[result["operation"]]
-    return {"before_header": library, "after_header": printable(source), "before": before,
-            "after": f"images: {result['images']}\nhashed: {result['hashed']}\n"}
 
 
 def runbook_metrics(result: dict, queue: int | None) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _csv, _decode, _durable, _hashing, _library, _review_memory, _review_previews, _review_queue)
+    _clock, _csv, _dhash, _durable, _library, _limits, _review_memory, _review_previews, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "decided_matches", "clusters", "previews",
@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     terms: _review_queue.Terms
     include_images: bool
     media_roots: tuple[str, ...]
-    limits: _decode.Limits
+    limits: _limits.Limits
     parallel: int
     temp_dir: str | None
     lock_timeout: float
@@ -86,7 +86,7 @@ def check(settings: Settings) -> Outcome:
 
 def run(settings: Settings) -> Outcome:
     """Export the queue. Raises ``DhashError``."""
-    _hashing.require_numpy()
+    _dhash.require_numpy()
     if not _durable.exists(settings.state):
         _read_migrated(settings.library)  # a library that is refused gets no state folder
     _durable.make_folder(settings.state)
@@ -155,7 +155,7 @@ def _exported_at(settings: Settings, export: Export) -> tuple[str, str]:
         digest = _digest(map(_library.encode, _pieces(settings, export, last["exportedAt"])))
         if digest == last.get("sha256"):
             return last["exportedAt"], digest
-    now = _hashing.now()
+    now = _clock.now()
     return now, _digest(map(_library.encode, _pieces(settings, export, now)))
 
 

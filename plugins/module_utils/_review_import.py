@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _hashing, _library, _records, _review_decisions, _review_memory, _review_removal,
-    _review_verdict, _state, _unfinished, _written)
+    _clock, _deploy, _durable, _library, _records, _review_decisions, _review_memory, _review_removal, _review_verdict,
+    _state, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Account, Removal
 
@@ -129,7 +129,7 @@ def _imported_at(state: str, live_sha256: str) -> str:
     last = _state.read(state)
     if last and (last.operation, last.old_sha256) == (_state.REVIEW_IMPORT, live_sha256) and last.phase in NOT_SWAPPED:
         return _account_of(last).imported_at
-    return _hashing.now()
+    return _clock.now()
 
 
 def _account_of(record: _state.Record) -> Account:

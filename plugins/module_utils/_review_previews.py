@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _durable, _journal, _review_queue, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _journal, _limits, _review_queue, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 EDGE = 640  # pixels, at most, of the longer side
@@ -30,7 +30,7 @@ class Previews:
     """
 
     def __init__(self, wanted: Mapping[int, _review_queue.Image], index: Mapping[str, Any], review_dir: str,
-                 media_roots: tuple[str, ...], limits: _decode.Limits, parallel: int, temp_dir: str | None) -> None:
+                 media_roots: tuple[str, ...], limits: _limits.Limits, parallel: int, temp_dir: str | None) -> None:
         self._folder = os.path.join(review_dir, FOLDER)
         self._media_roots, self._limits, self._parallel, self._temp_dir = media_roots, limits, parallel, temp_dir
         self._names = {position: self._name(image) for position, image in wanted.items()}

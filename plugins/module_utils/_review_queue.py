@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _dhash, _files, _hashing, _journal, _library, _review_memory)
+    _dhash, _files, _journal, _library, _review_memory)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +104,7 @@ def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.
 
     Raises ``MissingRequirementError``.
     """
-    _hashing.require_numpy()
+    _dhash.require_numpy()
     import numpy as np
     from ansible_collections.mobius.dhash.plugins.module_utils import _pairs
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _hashing, _journal, _library, _review_memory, _review_queue, _review_removal)
+    _clock, _journal, _library, _review_memory, _review_queue, _review_removal)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_decisions import DIFFERENT, Decision, Side, fault
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Removal
@@ -171,7 +171,7 @@ def _remembered(library: str, present: _Present, decision: Decision,
                 journal: _journal.Journal) -> _review_memory.Different:
     sides = [_review_memory.Side(*side, _look_up(library, present, side, journal).vertical)
              for side in (decision.one, decision.other)]
-    return _review_memory.different(*sides, decision.notes, _hashing.now())
+    return _review_memory.different(*sides, decision.notes, _clock.now())
 
 
 def stale(value: dict[str, Any], removals: Sequence[Removal]) -> list[str]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _dhash, _exchange, _files, _formats, _hashing, _journal, _migration, _report, _survey)
+    _decode, _decoders, _dhash, _exchange, _files, _formats, _journal, _limits, _migration, _report, _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -54,7 +54,7 @@ class Merge(NamedTuple):
     state: str
     run: str
     algorithm: str
-    limits: _decode.Limits
+    limits: _limits.Limits
     files: Sequence[str]
     lock_timeout: float
     ignore_ctime: bool
@@ -62,7 +62,7 @@ class Merge(NamedTuple):
 
 def check_merge(settings: Merge) -> dict[str, Any]:
     """What :func:`merge` would do, as its result; writes nothing and takes no lock. Raises ``DhashError``."""
-    with _journal.open_for_reading(settings.state, settings.algorithm, _migration.limits_text(settings.limits),
+    with _journal.open_for_reading(settings.state, settings.algorithm, _limits.text(settings.limits),
                                    settings.ignore_ctime) as journal:
         return _merge(settings, journal, lambda _taken: None)[0]
 
@@ -76,19 +76,19 @@ def merge(settings: Merge) -> dict[str, Any]:
     _survey.read_settled(settings.library)  # a library that is refused gets no state folder
     with _exchange.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
-                                                       _migration.limits_text(settings.limits), settings.ignore_ctime)
+                                                       _limits.text(settings.limits), settings.ignore_ctime)
         with journal:
             result, left = _merge(settings, journal, journal.record)
             journal.complete()
         listed = _exchange.path_in(settings.state, _exchange.PENDING)
-        _exchange.write(listed, _exchange.PENDING, {"algorithm": settings.algorithm, "decoders": _decode.decoder_versions()},
+        _exchange.write(listed, _exchange.PENDING, {"algorithm": settings.algorithm, "decoders": _decoders.versions()},
                         map(list, left))
     return {**result, "list": listed, "journal_set_aside": set_aside}
 
 
 def _merge(settings: Merge, journal: _journal.Journal,
            record: Callable[[list[tuple[str, _files.Stamp, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
-    limits = _migration.limits_text(settings.limits)
+    limits = _limits.text(settings.limits)
     source = _survey.survey(settings.library, *_survey.read_settled(settings.library), journal)
     pending = {image["path"]: found for image, found in zip(source.library.value["images"], source.images)
                if found.entry is None}
@@ -104,7 +104,7 @@ def _merge(settings: Merge, journal: _journal.Journal,
             refused.append(str(error))
             continue
         fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits,
-                           errors=header.get("decoders") == _decode.decoder_versions())
+                           errors=header.get("decoders") == _decoders.versions())
         while batch := list(itertools.islice(fitting, BATCH)):
             record(batch)
     # What the leader cannot look at has neither size nor time: others have nothing to hold it against.
@@ -130,7 +130,7 @@ def _fitting(file: str, pending: dict[str, _survey.Image], counts: Counter[str],
 
 def check_share(settings: _migration.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
     """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
-    with _journal.open_for_reading(settings.state, settings.terms.algorithm, _migration.limits_text(settings.limits),
+    with _journal.open_for_reading(settings.state, settings.terms.algorithm, _limits.text(settings.limits),
                                    settings.ignore_ctime) as journal:
         return _Share(settings, file, share, shares, journal).result
 
@@ -143,11 +143,11 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
     list, is written to a file for the leader. ``progress`` is called as by a migration. Raises ``DhashError``.
     """
     if share is not None:
-        _hashing.require_numpy()
+        _dhash.require_numpy()
     _exchange.header_of(file, _exchange.PENDING)
     with _exchange.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                       _migration.limits_text(settings.limits), settings.ignore_ctime)
+                                                       _limits.text(settings.limits), settings.ignore_ctime)
         with journal, _report.Log(None, settings.library, "share") as log:
             work = _Share(settings, file, share, shares, journal)
             journal.complete()
@@ -158,8 +158,8 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
             handed_over = _exchange.path_in(settings.state, _exchange.ENTRIES)
             count = _exchange.write(
                 handed_over, _exchange.ENTRIES,
-                {"algorithm": settings.terms.algorithm, "limits": _migration.limits_text(settings.limits),
-                 "decoders": _decode.decoder_versions()},
+                {"algorithm": settings.terms.algorithm, "limits": _limits.text(settings.limits),
+                 "decoders": _decoders.versions()},
                 work.known_now())
     return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if share is not None else work.result["to_hash"],
             "errors": sum(kinds.values()), "errors_by_kind": dict(sorted(kinds.items())),
@@ -178,7 +178,7 @@ class _Share:
         if header.get("algorithm") != settings.terms.algorithm:
             raise DhashError(f"this list is not of algorithm {settings.terms.algorithm}", file,
                              "Set dhash_algorithm the same for all hosts.")
-        self._same_decoders = header.get("decoders") == _decode.decoder_versions()
+        self._same_decoders = header.get("decoders") == _decoders.versions()
         self._mine: list[Listed] = []
         self.pending: dict[str, _survey.Image] = {}
         counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
@@ -217,7 +217,7 @@ class _Share:
         return "known" if found.entry else None
 
 
-def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: _decode.Limits) -> bool:
+def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: _limits.Limits) -> bool:
     """Whether the hash of the file at ``path`` depends on no decoder's version."""
     try:
         with _decode.opened(path, media_roots, limits) as (file, _status):

@@ -28,7 +28,7 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple, Optional, Union
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _preview
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _dhash, _limits, _preview
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     ImageError, MissingRequirementError, from_os_error)
 from ansible_collections.mobius.dhash.plugins.module_utils._ffmpeg import end_with_parent, signal_name
@@ -38,12 +38,10 @@ MAX_PARCEL = 16  # images
 START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on a machine at rest
 END_SECONDS = 5  # for a killed process to be gone; one that waits for a dead file server stays
 START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, and mend what it says."
-FILES_OF_A_WORKER = 3  # that its parent has open
-OTHER_FILES = 64  # of Python, Ansible, the journal, the log, a worker that starts
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
 
 
-RESULTS = (_decode.Pixels, _preview.Preview)
+RESULTS = (_dhash.Pixels, _preview.Preview)
 _Result = Union[RESULTS]
 _Answer = Union[_Result, tuple[str, str, Optional[str]]]  # what was made of the image, or the arguments of an ImageError
 
@@ -54,7 +52,7 @@ class Job(NamedTuple):
     algorithm: str | None
     edge: int | None
     media_roots: tuple[str, ...]
-    limits: _decode.Limits
+    limits: _limits.Limits
     temp_dir: str | None
 
 
@@ -62,10 +60,10 @@ def hash_files(
     paths: Iterable[tuple[Hashable, str]],
     algorithm: str,
     media_roots: Sequence[str],
-    limits: _decode.Limits,
+    limits: _limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
-) -> Iterator[tuple[Hashable, _decode.Pixels | ImageError]]:
+) -> Iterator[tuple[Hashable, _dhash.Pixels | ImageError]]:
     """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) as they come.
 
     An image that cannot be decoded, takes too long or ends its worker has its ImageError as result. ``paths`` is read
@@ -79,7 +77,7 @@ def make_previews(
     paths: Iterable[tuple[Hashable, str]],
     edge: int,
     media_roots: Sequence[str],
-    limits: _decode.Limits,
+    limits: _limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
 ) -> Iterator[tuple[Hashable, _preview.Preview | ImageError]]:
@@ -87,15 +85,10 @@ def make_previews(
     return _work_through(paths, Job(None, edge, tuple(media_roots), limits, temp_dir), parallel)
 
 
-def files_needed(parallel: int) -> int:
-    """How many files a process has open, at most, that has ``parallel`` workers."""
-    return OTHER_FILES + FILES_OF_A_WORKER * parallel
-
-
 def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
                   parallel: int) -> Iterator[tuple[Hashable, _Result | ImageError]]:
-    if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < files_needed(parallel):
-        _limit(resource.RLIMIT_NOFILE, files_needed(parallel))
+    if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _limits.files_needed(parallel):
+        _limit(resource.RLIMIT_NOFILE, _limits.files_needed(parallel))
     pool = _Pool(job, parallel)
     try:
         yield from pool.results(iter(paths))

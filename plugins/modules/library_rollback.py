@@ -173,7 +173,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _backups, _deploy, _durable, _library, _metrics, _operations, _report, _rollback, _state)
+    _arguments, _backups, _deploy, _durable, _library, _metrics, _operations, _report, _rollback, _rollback_report,
+    _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -225,7 +226,7 @@ def carry_out(params, library, state, run):
             kept = _state.read(state).kept if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
-            for line in _report.rollback_lines(library, way, kept):
+            for line in _rollback_report.lines(library, way, kept):
                 log.line(line)
             return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn}, changed
 
@@ -260,7 +261,7 @@ def main():
             _metrics.of(module.params, library, state, module.warn).settled(record, done.changed)
         result["run"] = _state.run_of(state)
         if module._diff and result["due"]:
-            result["diff"] = _report.rollback_diff(library, result)
+            result["diff"] = _rollback_report.diff(library, result)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=done.changed, **result)

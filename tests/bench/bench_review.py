@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from bench_matching import realistic_hashes, timed
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _matching, _pairs, _review_export, _review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _matching, _pairs, _review_export, _review_queue
 
 DISTANCES = 8, 15
 
@@ -54,7 +54,7 @@ def export(hashes, limit, answer):
         del images
         settings = _review_export.Settings(
             str(library), f"{folder}/state", f"{folder}/review", "bench", ("json", "csv", "html"),
-            _review_queue.Terms(*DISTANCES, True, limit), False, (folder,), _decode.Limits(), 1, None, 0)
+            _review_queue.Terms(*DISTANCES, True, limit), False, (folder,), _limits.Limits(), 1, None, 0)
         outcome, seconds = timed(_review_export.run, settings)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         size = sum(path.stat().st_size for path in Path(folder, "review").iterdir()) / 2**20

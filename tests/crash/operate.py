@@ -27,7 +27,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _decode, _hashing, _migration, _pending, _review_export, _review_queue, _settings, _state)
+    _age, _clock, _hashing, _limits, _migration, _pending, _review_export, _review_queue, _settings, _state)
 from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback, review_import
 
 START = 1_770_000_000  # the clock of all that happens before, s since the epoch
@@ -130,7 +130,7 @@ class Site:
         review = self.folder / "review"
         _review_export.run(_review_export.Settings(
             str(self.library), self.state, str(review), _state.new_run(), ("json",), _review_queue.Terms(1, 64, False, 100), False,
-            (str(self.library.parent),), _decode.Limits(), 1, None, 0))
+            (str(self.library.parent),), _limits.Limits(), 1, None, 0))
         queue = json.loads((review / "queue.json").read_text())
         queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
         (self.folder / "decided.json").write_text(json.dumps(queue))
@@ -253,7 +253,7 @@ def set_clock(seconds: int) -> None:
     time.gmtime = lambda moment=None: UTC(seconds if moment is None else moment)
     # Nor two times the same cipher, and not so many reads of its pipe: a call is told by its number.
     _age.encrypt = lambda content, recipients: b"encrypted " + content[::-1]
-    _hashing.now = lambda: "2026-01-31T12:00:00.000Z"
+    _clock.now = lambda: "2026-01-31T12:00:00.000Z"
     _hashing.entries = lambda results: [entry._replace(seconds=0.001) for entry in ENTRIES(results)]
 
 

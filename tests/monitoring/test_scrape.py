@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import _assembly, _exposition
+from ansible_collections.mobius.dhash.plugins.module_utils import _exposition, _measurements
 from hosts import BIN, DAYS, HOURS, PATIENCE, ROOT, Library, Prometheus, wait_for
 from PIL import Image
 
@@ -134,9 +134,9 @@ def test_the_fleets_p95_is_the_exact_one_within_a_bucket(fleet: dict[str, Librar
     exact = sorted(seconds)[math.ceil(0.95 * len(seconds)) - 1]
     hosts = "|".join(fleet)
     estimate = prometheus.value(f'histogram_quantile(0.95, sum by (le) (dhash_hash_duration_seconds_bucket{{instance=~"{hosts}"}}))')
-    bucket = bisect.bisect_left(_assembly.BUCKETS, exact)
+    bucket = bisect.bisect_left(_measurements.BUCKETS, exact)
     assert len(seconds) == 35 + 12 + 35
-    assert [0, *_assembly.BUCKETS][bucket] <= estimate <= _assembly.BUCKETS[bucket]
+    assert [0, *_measurements.BUCKETS][bucket] <= estimate <= _measurements.BUCKETS[bucket]
 
 
 def test_a_second_run_that_changes_nothing_is_a_success_and_counts_nothing_again(fleet: dict[str, Library], prometheus: Prometheus) -> None:

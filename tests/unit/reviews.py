@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _deployment, _files, _journal, _preview, _review_export, _review_import, _review_queue, _workers)
+    _deployment, _files, _journal, _limits, _preview, _review_export, _review_import, _review_queue, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 RUN = "20260131T120000Z-7"
@@ -80,7 +80,7 @@ class Host:
     def settings(self, minimum=8, maximum=15, confirm=True, limit=10000, **changes):
         settings = _review_export.Settings(
             str(self.live), self.state, str(self.review), RUN, ("json", "csv", "html"),
-            _review_queue.Terms(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), _decode.Limits(),
+            _review_queue.Terms(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), _limits.Limits(),
             1, None, 0)
         return settings._replace(**changes)
 

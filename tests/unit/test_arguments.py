@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _decode
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _limits
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
 
 
@@ -51,11 +51,11 @@ def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path):
 
 def test_the_limits_are_those_that_were_asked_for():
     params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8}
-    assert _arguments.limits(params) == _decode.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8)
+    assert _arguments.limits(params) == _limits.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8)
 
 
 def test_the_limits_are_by_default_those_of_the_engine():
-    assert _arguments.limits({name: option.get("default") for name, option in _arguments.HASHING.items()}) == _decode.Limits()
+    assert _arguments.limits({name: option.get("default") for name, option in _arguments.HASHING.items()}) == _limits.Limits()
 
 
 @pytest.mark.parametrize("nothing", [None, []])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _assembly, _decode, _hashing, _journal, _library, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _assembly, _decoders, _hashing, _journal, _library, _measurements, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -241,7 +241,7 @@ def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal):
     record = migrated.library.value["dhash_migration"]
     assert record == migrated.record
     versions = record["versions"]
-    decoders = {name: _decode.decoder_versions()[name] for name in ("pillow", "ffmpeg")}
+    decoders = {name: _decoders.versions()[name] for name in ("pillow", "ffmpeg")}
     assert list(record.items()) == [
         ("migration_timestamp", NOW), ("total_images", 4), ("processed_successfully", 3), ("processing_errors", 1),
         ("duplicates_found", 1), ("processing_time_seconds", 0.438), ("average_time_per_image", 0.145833), ("dhash_threshold", 9),
@@ -261,12 +261,12 @@ def test_the_times_are_those_of_the_images_that_were_hashed_in_this_run(journal)
 @pytest.mark.parametrize(("values", "percentile"), [
     ([], 0), ([3.0], 3.0), ([1.0, 2.0], 2.0), ([float(n) for n in range(1, 21)], 19.0), ([float(n) for n in range(1, 101)], 95.0)])
 def test_the_95th_percentile_is_that_by_nearest_rank(values, percentile):
-    assert _assembly.percentile_95(values[::-1]) == percentile
+    assert _measurements.percentile_95(values[::-1]) == percentile
 
 
 @given(st.lists(st.floats(0, 60), min_size=1))
 def test_95_values_in_100_are_no_greater_than_the_95th_percentile_and_no_smaller_value_will_do(values):
-    percentile = _assembly.percentile_95(values)
+    percentile = _measurements.percentile_95(values)
     needed = math.ceil(0.95 * len(values))
     assert percentile in values
     assert sum(value <= percentile for value in values) >= needed

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pictures
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _dhash, _ffmpeg, _files, _formats, _pillow
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _decoders, _dhash, _ffmpeg, _files, _formats, _limits, _pillow
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 from PIL import Image
 
@@ -34,7 +34,7 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs 
 
 def read(path, algorithm="pillow", roots=None, **limits):
     roots = [os.path.realpath(os.path.dirname(path))] if roots is None else [os.path.realpath(root) for root in roots]
-    return _decode.read_pixels(str(path), algorithm, roots, _decode.Limits(**limits))
+    return _decode.read_pixels(str(path), algorithm, roots, _limits.Limits(**limits))
 
 
 def refused(path, *arguments, **options):
@@ -130,8 +130,8 @@ def test_decoding_needs_no_numpy(put):
     path = put("a.png", pictures.encode(pictures.colour(), "PNG"))
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _workers\n"
-        "_decode.read_pixels(sys.argv[2], 'pillow', ['/'], _decode.Limits())\n"
+        "from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _limits, _workers\n"
+        "_decode.read_pixels(sys.argv[2], 'pillow', ['/'], _limits.Limits())\n"
         "assert 'PIL' in sys.modules and 'numpy' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script, COLLECTIONS, path], check=True)
@@ -484,16 +484,16 @@ def test_ffmpeg_leaves_no_descriptor_open(videos):
 @pytest.fixture
 def ask_anew():
     """Have the versions of the decoders looked up again."""
-    _decode.decoder_versions.cache_clear()
+    _decoders.versions.cache_clear()
     yield
-    _decode.decoder_versions.cache_clear()
+    _decoders.versions.cache_clear()
 
 
 def test_the_versions_of_the_decoders_are_told(program, ask_anew):
     program("echo 'ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024 the FFmpeg developers'")
     import PIL
 
-    assert _decode.decoder_versions() == {
+    assert _decoders.versions() == {
         "pillow": PIL.__version__, "pillow_heif": version_of("pillow-heif"), "ffmpeg": "5.1.6-0+deb12u1",
         "ffmpeg_python": version_of("ffmpeg-python")}
 
@@ -505,7 +505,7 @@ def version_of(package):
 
 def test_a_decoder_that_is_not_there_has_no_version(monkeypatch, tmp_path, ask_anew):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _decode.decoder_versions()["ffmpeg"] is None
+    assert _decoders.versions()["ffmpeg"] is None
 
 
 def test_a_buffer_of_any_format_in_the_table_is_identified_alone():

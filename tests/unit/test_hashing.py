@@ -12,17 +12,17 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _hashing, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _clock, _dhash, _files, _hashing, _limits, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 
 GONE = ImageError("missing", "the file does not exist", "Check the path.")
-LIMITS = _decode.Limits()
+LIMITS = _limits.Limits()
 
 
 def pixels(brighter_to_the_right=True, seconds=0.0125):
     """Of a picture that gets brighter, or darker, from left to right."""
     row = bytes(range(0, 90, 10)) if brighter_to_the_right else bytes(range(80, -10, -10))
-    return _decode.Pixels(row * 8, bytes(72), "pillow", _files.Stamp(10, 20), seconds)
+    return _dhash.Pixels(row * 8, bytes(72), "pillow", _files.Stamp(10, 20), seconds)
 
 
 def hash_now(paths, root):
@@ -30,7 +30,7 @@ def hash_now(paths, root):
 
 
 def test_the_time_is_told_in_utc_with_milliseconds_as_javascript_does():
-    told = _hashing.now()
+    told = _clock.now()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told)
     moment = datetime.strptime(told, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
     assert abs((datetime.now(timezone.utc) - moment).total_seconds()) < 60
@@ -103,7 +103,7 @@ def test_a_file_that_is_named_twice_is_hashed_once_and_told_of_twice(library, de
 
 def test_without_numpy_nothing_is_begun_and_the_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", None)
-    for call in (_hashing.require_numpy, lambda: next(_hashing.hash_in_batches(["a"], "pillow", [], LIMITS, 1, None, 1))):
+    for call in (_dhash.require_numpy, lambda: next(_hashing.hash_in_batches(["a"], "pillow", [], LIMITS, 1, None, 1))):
         with pytest.raises(MissingRequirementError) as caught:
             call()
         assert "numpy" in caught.value.cause

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _journal
+from ansible_collections.mobius.dhash.plugins.module_utils import _decoders, _files, _journal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import Stamp
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
@@ -196,8 +196,8 @@ def test_an_error_is_forgotten_with_other_decoders(state, monkeypatch, change):
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", SEEN, FAILED), ("/srv/b.jpg", SEEN, HASHED)])
         assert journal.known("/srv/a.jpg", SEEN) == FAILED
-        now = {**_decode.decoder_versions(), **change}
-        monkeypatch.setattr(_decode, "decoder_versions", lambda: now)
+        now = {**_decoders.versions(), **change}
+        monkeypatch.setattr(_decoders, "versions", lambda: now)
         assert journal.known("/srv/a.jpg", SEEN) is None
         assert journal.known("/srv/b.jpg", SEEN) == HASHED
         journal.record([("/srv/a.jpg", SEEN, FAILED)])

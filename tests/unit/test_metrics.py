@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _deploy, _durable, _exposition, _metrics, _migration, _state)
+    _deploy, _durable, _exposition, _measurements, _metrics, _migration, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 ODD = ['a "quoted" name', "back\\slash", "line\nbreak", "carriage\rreturn", "tab\t", "{curly} #hash", "été 日本 🎲", "trailing\\"]
@@ -279,7 +279,7 @@ def test_the_histogram_is_cumulative_over_its_buckets_and_its_borders_are_the_ta
     counts = buckets(samples)
     assert counts == sorted(counts) and counts[-1] == 5 == samples["dhash_hash_duration_seconds_count",]
     assert [after - before for before, after in zip([0, *counts], counts)] == list(result["times"].values())
-    assert {0.05, 0.1, 0.2} <= set(_assembly.BUCKETS)
+    assert {0.05, 0.1, 0.2} <= set(_measurements.BUCKETS)
 
 
 def test_the_histogram_is_cumulative_over_runs_and_counts_each_image_once(watched):

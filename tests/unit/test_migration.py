@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _deploy, _durable, _errors, _journal, _library, _migration, _settings, _state, _survey, _workers)
+    _decode, _decoders, _deploy, _durable, _errors, _journal, _library, _limits, _migration, _settings, _state, _survey,
+    _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, ImageError, LibraryError, LockedError, RefusedError)
 
@@ -437,15 +438,15 @@ def test_an_error_is_tried_again_once_with_a_new_decoder(library, decoded_here, 
     library.add("cut.png", content=b"\x89PNG\r\n\x1a\n")
     library.write()
     migrate_and_deploy(library)
-    versions = {**_decode.decoder_versions(), "pillow": "99.0"}
-    monkeypatch.setattr(_decode, "decoder_versions", lambda: versions)
+    versions = {**_decoders.versions(), "pillow": "99.0"}
+    monkeypatch.setattr(_decoders, "versions", lambda: versions)
     for attempts in (2, 2):
         library.run()
         assert len(decoded_here) == attempts
 
 
 def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures, decoded_here):
-    small = _decode.Limits(pixels=100)
+    small = _limits.Limits(pixels=100)
     assert pictures.run(limits=small)["errors_by_kind"] == {"too_large": 5}
     decoded_here.clear()
     assert pictures.run(limits=small)["hashed_now"] == 0

@@ -12,7 +12,7 @@ import pictures
 import pytest
 from PIL import Image
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _preview, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _preview, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -23,7 +23,7 @@ def preview(tmp_path):
     """The preview of a file with this content, and the picture in it."""
     def preview(content, name="image", edge=640, roots=None, **limits):
         (tmp_path / name).write_bytes(content)
-        made = _preview.read_preview(str(tmp_path / name), edge, roots or [os.path.realpath(tmp_path)], _decode.Limits(**limits))
+        made = _preview.read_preview(str(tmp_path / name), edge, roots or [os.path.realpath(tmp_path)], _limits.Limits(**limits))
         return made, Image.open(io.BytesIO(made.jpeg))
     return preview
 
@@ -140,7 +140,7 @@ def test_workers_make_previews_as_they_are_made_alone_and_survive_what_kills_the
     (tmp_path / "huge.png").write_bytes(huge)
     (tmp_path / "page.png").write_bytes(b"<html>")
     paths = [(name, str(tmp_path / name)) for name in ("huge.png", "good.png", "page.png", "none.png")]
-    limits = _decode.Limits(memory_bytes=400 << 20)
+    limits = _limits.Limits(memory_bytes=400 << 20)
     results = dict(_workers.make_previews(paths, 640, [os.path.realpath(tmp_path)], limits, 1))
     assert results["good.png"]._replace(seconds=0) == alone._replace(seconds=0)
     assert {name: result.kind for name, result in results.items() if isinstance(result, ImageError)} == \

@@ -17,7 +17,7 @@ from PIL import Image
 from reviews import Host, bits, digests, make_previews_here, picture
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _durable, _hashing, _review_export, _review_page, _review_previews, _workers)
+    _clock, _durable, _review_export, _review_page, _review_previews, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError
 
 NEAR = bits(*range(9))
@@ -290,7 +290,7 @@ def test_an_export_that_was_killed_does_not_make_its_previews_again(two, looked_
 
 def test_an_export_killed_at_any_step_and_run_again_is_whole_and_takes_nothing_for_somebodys_work(tmp_path, killed_at, monkeypatch):
     make_previews_here(monkeypatch)
-    monkeypatch.setattr(_hashing, "now", lambda: "2026-01-31T12:00:00.000Z")
+    monkeypatch.setattr(_clock, "now", lambda: "2026-01-31T12:00:00.000Z")
     for number in itertools.count():
         host = Host(tmp_path / str(number))
         host.add("a.png", 0, 0, picture((80, 60))).add("b.png", NEAR, 1, picture((40, 30)))
@@ -325,7 +325,7 @@ def test_real_workers_make_the_same_previews(two, looked_at, monkeypatch):
 
 def test_an_export_that_would_say_the_same_changes_nothing(two, monkeypatch):
     moments = (f"2026-01-31T12:00:{second:02}.000Z" for second in itertools.count())
-    monkeypatch.setattr(_hashing, "now", lambda: next(moments))
+    monkeypatch.setattr(_clock, "now", lambda: next(moments))
     first = two.export()
     before = digests(two.folder)
     assert first.changed

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from reviews import BOTH, KEEP_ONE, KEEP_OTHER, RUN, SKIP, Host, bits, digests, picture
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _inspection, _library, _report, _review_decisions, _review_import, _review_memory, _review_removal, _rollback,
-    _state)
+    _deploy, _durable, _inspection, _library, _review_decisions, _review_import, _review_memory, _review_removal, _rollback,
+    _rollback_report, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
 
 NEAR = bits(*range(9))
@@ -567,7 +567,7 @@ def test_and_with_later_edits_to_a_library_that_has_its_images_again(three):
     three.live.write_text(json.dumps(value), encoding="utf-8")
     way = _rollback.plan_undo(str(three.live), three.state, str(three.folder), new)
     assert way.operation == _state.REVIEW_REVERSAL
-    assert "Restored from: the live library with what the last review took out of it" in _report.rollback_lines(str(three.live), way, None)
+    assert "Restored from: the live library with what the last review took out of it" in _rollback_report.lines(str(three.live), way, None)
     _rollback.prepare(str(three.live), three.state, way, False, RUN)
     value["images"].append({"path": "newer", "filename": "newer"})
     three.live.write_text(json.dumps(value), encoding="utf-8")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_migration import timeless
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _dhash, _exchange, _files, _journal, _migration, _shards)
+    _decoders, _dhash, _exchange, _files, _journal, _limits, _shards)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 ENTRY = ["0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z"]
@@ -31,7 +31,7 @@ class Hosts:
         return self.library.state if host == "leader" else self.library.state.with_name(f"state-{host}")
 
     def merge(self, *files, check=False, **changes):
-        settings = _shards.Merge(str(self.library.path), str(self.library.state), "a run", "pillow", _decode.Limits(),
+        settings = _shards.Merge(str(self.library.path), str(self.library.state), "a run", "pillow", _limits.Limits(),
                                  [str(file) for file in files], 0, False)._replace(**changes)
         return _shards.check_merge(settings) if check else _shards.merge(settings)
 
@@ -66,8 +66,8 @@ def hosts(library, decoded_here):
 def write_entries(path, *rows, **header):
     """Write a file of entries as another host would; ``rows`` need not be sound."""
     _exchange.write(str(path), _exchange.ENTRIES,
-                    {"algorithm": "pillow", "limits": _migration.limits_text(_decode.Limits()),
-                     "decoders": _decode.decoder_versions(), **header}, rows)
+                    {"algorithm": "pillow", "limits": _limits.text(_limits.Limits()),
+                     "decoders": _decoders.versions(), **header}, rows)
     return path
 
 
@@ -159,7 +159,7 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
     hosts.library.add("media/a.avif", content=avif)
     hosts.library.write()
     hosts.merge()
-    monkeypatch.setattr(_decode, "decoder_versions", lambda: {"pillow": "another"})
+    monkeypatch.setattr(_decoders, "versions", lambda: {"pillow": "another"})
     result = hosts.share("second", 0, 1)
     assert result["left_to_leader"] == 4  # the AVIF, the folder, the empty one and the page
     assert (result["hashed_now"], result["handed_over"]) == (7, 7)
@@ -168,7 +168,7 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
 
 def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(hosts, monkeypatch):
     hosts.merge(algorithm="ffmpeg")
-    monkeypatch.setattr(_decode, "decoder_versions", lambda: {"ffmpeg": "another"})
+    monkeypatch.setattr(_decoders, "versions", lambda: {"ffmpeg": "another"})
     terms = hosts.library.settings().terms._replace(algorithm="ffmpeg")
     result = hosts.share("second", 0, 1, terms=terms)
     assert (result["left_to_leader"], result["hashed_now"], result["handed_over"]) == (10, 0, 0)
@@ -243,7 +243,7 @@ def test_between_hosts_only_size_and_mtime_count(hosts, tmp_path):
 def test_errors_of_other_decoders_are_not_taken(hosts, tmp_path):
     failure = [None, None, False, None, "truncated", "the file is empty", 0.0, ENTRY[-1]]
     row = row_of(hosts.library, "media/empty.jpg", failure)
-    older = {**_decode.decoder_versions(), "pillow": "9.0"}
+    older = {**_decoders.versions(), "pillow": "9.0"}
     assert hosts.merge(write_entries(tmp_path / "older.gz", row, decoders=older), check=True)["taken"] == 0
     assert hosts.merge(write_entries(tmp_path / "same.gz", row), check=True)["taken"] == 1
 
@@ -328,8 +328,8 @@ def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):
     hosts.merge()
     entries = hosts.share("second", 0, 1)["entries"]
     hosts.merge(entries)
-    with _journal.open_for_reading(str(hosts.library.state), "pillow", _migration.limits_text(_decode.Limits())) as leader, \
-            _journal.open_for_reading(str(hosts.state("second")), "pillow", _migration.limits_text(_decode.Limits())) as second:
+    with _journal.open_for_reading(str(hosts.library.state), "pillow", _limits.text(_limits.Limits())) as leader, \
+            _journal.open_for_reading(str(hosts.state("second")), "pillow", _limits.text(_limits.Limits())) as second:
         for file in sorted((hosts.library.folder / "media").glob("*.[pj][np]g")):
             known = (str(file), _files.stamp_of(file.stat()))
             assert leader.known(*known) == second.known(*known)

@@ -14,7 +14,7 @@ import pytest
 from reviews import KEEP_ONE
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _backups, _decode, _deploy, _deployment, _durable, _migration, _review_export, _review_import, _review_queue,
+    _assembly, _backups, _deploy, _deployment, _durable, _limits, _migration, _review_export, _review_import, _review_queue,
     _rollback, _state, _unfinished)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
@@ -33,7 +33,7 @@ class Host:
     def settings(self, **changes):
         settings = _migration.Settings(
             self.library, f"{self.folder}/library.dhash.json", self.state, RUN, _assembly.Terms("pillow", 10, 100), 1, None,
-            (str(self.folder),), _decode.Limits(), None, 0, False, None, None)
+            (str(self.folder),), _limits.Limits(), None, 0, False, None, None)
         return settings._replace(**changes)
 
     @property
@@ -45,7 +45,7 @@ class Host:
         folder = self.folder / "review"
         _review_export.run(_review_export.Settings(
             self.library, self.state, str(folder), RUN, ("json",), _review_queue.Terms(1, 64, False, 1000), False,
-            (str(self.folder),), _decode.Limits(), 1, None, 0))
+            (str(self.folder),), _limits.Limits(), 1, None, 0))
         queue = json.loads((folder / "queue.json").read_text())
         queue["matches"][match].update(decision or KEEP_ONE)
         decided = self.folder / f"decided-{match}.json"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pictures
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _limits, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 
 COLLECTIONS = Path(__file__).resolve().parents[2] / ".ansible" / "collections"
@@ -29,12 +29,12 @@ MAIN = """
 import signal
 import sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _workers
 
 def main():
     import numpy
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background of a shell has it ignored
-    results = _workers.hash_files([(path, path) for path in sys.argv[2:]], "pillow", ["/"], _decode.Limits(600), 2)
+    results = _workers.hash_files([(path, path) for path in sys.argv[2:]], "pillow", ["/"], _limits.Limits(600), 2)
     for key, result in results:
         print(key, getattr(result, "kind", "hashed"), flush=True)
 
@@ -70,7 +70,7 @@ def draw(folder, count):
 
 
 def hash_files(paths, folder, parallel=2, algorithm="pillow", temp_dir=None, **limits):
-    return _workers.hash_files(paths, algorithm, [os.path.realpath(folder)], _decode.Limits(**limits), parallel, temp_dir)
+    return _workers.hash_files(paths, algorithm, [os.path.realpath(folder)], _limits.Limits(**limits), parallel, temp_dir)
 
 
 def kinds(results):
@@ -111,10 +111,10 @@ def test_every_image_gets_the_result_that_it_has_alone(folder):
     results = dict(hash_files([*paths, ("page", str(folder / "page.jpg"))], folder))
     assert len(results) == 32
     for key, path in paths[:30]:
-        alone = _decode.read_pixels(path, "pillow", [os.path.realpath(folder)], _decode.Limits())
+        alone = _decode.read_pixels(path, "pillow", [os.path.realpath(folder)], _limits.Limits())
         assert results[key]._replace(seconds=0) == alone._replace(seconds=0)
     with pytest.raises(ImageError) as alone:
-        _decode.read_pixels(str(folder / "none.png"), "pillow", [os.path.realpath(folder)], _decode.Limits())
+        _decode.read_pixels(str(folder / "none.png"), "pillow", [os.path.realpath(folder)], _limits.Limits())
     assert (results["none"].kind, str(results["none"])) == (alone.value.kind, str(alone.value))
     assert results["page"].kind == "not_an_image"
 
@@ -344,7 +344,7 @@ def test_an_interrupt_shows_the_traceback_of_the_parent_alone(folder, program, s
 def test_a_limit_on_open_files_that_is_too_low_for_the_workers_is_raised(folder, script):
     paths = [path for _key, path in draw(folder, 5)]
     main = run_main(script, COLLECTIONS, *paths,
-                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, _workers.files_needed(2))))
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, _limits.files_needed(2))))
     output, errors = main.communicate(timeout=PATIENCE)
     assert output.count("hashed") == 5, errors
 

@@ -26,9 +26,9 @@ def find_collection(folder: str) -> None:
 
 def hash_file(path: Path) -> tuple[str, str]:
     """The horizontal and the vertical hash of a file, in hexadecimal."""
-    from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _dhash
+    from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _dhash, _limits
 
-    pixels = _decode.read_pixels(str(path), "pillow", [str(path.parent)], _decode.Limits())
+    pixels = _decode.read_pixels(str(path), "pillow", [str(path.parent)], _limits.Limits())
     assert pixels.decoder == "pillow", f"{path.name} was read by {pixels.decoder}"
     horizontal, vertical, _flat = _dhash.hash_pixels([pixels])[0]
     return horizontal, vertical

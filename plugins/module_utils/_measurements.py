@@ -2,16 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run took of the machine, as the kernel counts it for this process and the children that have ended."""
+"""Times of images, and what a run took of the machine, as the kernel counts it for this process and the children that ended."""
 
 from __future__ import annotations
 
+import bisect
+import math
 import resource
 import sys
 import time
 from typing import NamedTuple
 
 KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: getrusage(2)
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # s: borders at all targets
 
 
 class Moment(NamedTuple):
@@ -42,3 +45,16 @@ def since(start: Moment, read_bytes: int) -> dict[str, float]:
         "peak_memory_bytes": peak * KIBIBYTE,
         "read_bytes": read_bytes,
     }
+
+
+def percentile_95(values: list[float]) -> float:
+    """The 95th percentile by nearest rank; 0 for no values."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else 0
+
+
+def histogram(values: list[float]) -> list[int]:
+    """How many of ``values`` (s) lie in each of the buckets that ``BUCKETS`` bound from above, and how many over all."""
+    counts = [0] * (len(BUCKETS) + 1)
+    for value in values:
+        counts[bisect.bisect_left(BUCKETS, value)] += 1
+    return counts

@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Ansible ships to a host for each module: every file that the module imports, directly or not, is built, sent and unpacked."""
+
+from __future__ import annotations
+
+import ast
+import zlib
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+PRIVATE = "ansible_collections.mobius.dhash.plugins.module_utils"
+DECODING = {"_decode", "_pillow", "_preview", "_workers", "_hashing"}
+HASHING_MODULES = {"image_hash", "journal_merge", "library_deploy", "library_hash", "library_migrate", "library_rehearse", "review_export"}
+MOST_KILOBYTES = {  # deflated; raise one only for what the module runs
+    "fleet_duplicates": 66, "hash_export": 66, "health_info": 15, "host_info": 51, "image_hash": 63, "journal_merge": 111,
+    "library_backup": 46, "library_backup_info": 40, "library_deploy": 134, "library_hash": 112, "library_info": 53,
+    "library_migrate": 109, "library_monitor": 72, "library_rehearse": 135, "library_rollback": 85, "notify": 11,
+    "recovery_info": 53, "review_export": 125, "review_import": 103, "service_info": 37,
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The files in module_utils that Ansible finds in one: imports in functions and for type checks count as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == PRIVATE:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PRIVATE}."):
+            found.add(node.module.rpartition(".")[2])
+    return found
+
+
+def payload(module: str) -> set[str]:
+    shipped, left = set(), imported(PLUGINS / "modules" / f"{module}.py")
+    while left:
+        name = left.pop()
+        shipped.add(name)
+        left |= imported(PLUGINS / "module_utils" / f"{name}.py") - shipped
+    return shipped
+
+
+def test_every_module_has_a_ceiling() -> None:
+    assert MOST_KILOBYTES.keys() == {path.stem for path in (PLUGINS / "modules").glob("*.py")}
+
+
+@pytest.mark.parametrize("module", sorted(MOST_KILOBYTES))
+def test_no_module_grows_beyond_its_ceiling(module: str) -> None:
+    files = [PLUGINS / "modules" / f"{module}.py", *(PLUGINS / "module_utils" / f"{name}.py" for name in payload(module))]
+    assert sum(len(zlib.compress(file.read_bytes())) for file in files) <= 1000 * MOST_KILOBYTES[module]
+
+
+@pytest.mark.parametrize("module", sorted(MOST_KILOBYTES.keys() - HASHING_MODULES))
+def test_modules_that_hash_nothing_ship_no_decoder(module: str) -> None:
+    assert not payload(module) & DECODING
+
+
+@pytest.mark.parametrize("module", ["library_migrate", "library_hash", "journal_merge", "library_monitor", "host_info"])
+def test_modules_that_roll_nothing_back_ship_no_rollback(module: str) -> None:
+    assert not payload(module) & {"_rollback", "_rollback_report"}
