@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _clock, _csv, _dhash, _durable, _library, _limits, _review_memory, _review_previews, _review_queue)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
+    DhashError, LibraryError, MissingRequirementError, RefusedError, printable)
 
 COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "decided_matches", "clusters", "previews",
           "without_preview")
@@ -128,16 +129,32 @@ def difference(outcome: Outcome) -> dict[str, str]:
 
 
 def _plan(settings: Settings) -> Export:
+    last = _read_state(settings)
+    _require_no_other_review(settings, last)
     value = _read_migrated(settings.library)
     images = _review_queue.survey(settings.library, value, settings.state)
     queue = _review_queue.find(images, settings.terms, _review_memory.read(settings.library))
-    last = _read_state(settings)
     wanted = {index: images[index] for index in sorted({*queue.one.tolist(), *queue.other.tolist()})
               if settings.include_images and images[index].size is not None}
     previews = _review_previews.Previews(
         wanted, last["previews"], settings.review_dir, settings.media_roots, settings.limits, settings.parallel,
         settings.temp_dir)
     return Export(queue, _library.algorithm(value), previews, last)
+
+
+def _require_no_other_review(settings: Settings, last: dict[str, Any]) -> None:
+    """Raise ``RefusedError`` where the review of another library lies: each export would set the other's files aside."""
+    path = os.path.join(settings.review_dir, NAMES["json"])
+    if path in last["files"]:
+        return
+    try:
+        queue = _library.parse_json(_library.read_bytes(path, _library.MAX_BYTES, "the queue"))
+    except LibraryError:
+        return
+    other = queue.get("library") if isinstance(queue, dict) else None
+    if isinstance(other, str) and other != settings.library and os.path.isfile(other):
+        raise RefusedError(f"the review of another library lies there, {printable(other)}", settings.review_dir,
+                           "Give each library a folder of its own (dhash_review_dir), then run again.")
 
 
 def _read_migrated(library: str) -> dict[str, Any]:

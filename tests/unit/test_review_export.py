@@ -18,7 +18,7 @@ from reviews import Host, bits, digests, make_previews_here, picture
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _clock, _durable, _review_export, _review_page, _review_previews, _workers)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError, RefusedError
 
 NEAR = bits(*range(9))
 HOSTILE = '"><img src=x onerror=alert(1)>.png'
@@ -398,6 +398,21 @@ def test_a_file_that_somebody_edited_is_set_aside_and_not_overwritten(two):
     assert Path(kept).read_bytes() == edited
     assert two.queue()["matches"][0]["reviewStatus"] == "pending"
     assert not two.export().changed
+
+
+def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two):
+    two.export()
+    other = two.folder / "other.json"
+    other.write_bytes(two.live.read_bytes())
+    before = digests(two.folder)
+    elsewhere = {"library": str(other), "state": str(two.folder.parent / "other-state")}
+    for call in (two.check, two.export):
+        with pytest.raises(RefusedError, match=f"the review of another library lies there, {two.live}") as refused:
+            call(**elsewhere)
+        assert refused.value.path == str(two.review) and "dhash_review_dir" in refused.value.next_step
+    assert digests(two.folder) == before
+    two.live.unlink()
+    assert two.export(**elsewhere).changed  # a library that was moved takes its review along
 
 
 def test_files_that_are_no_longer_asked_for_go_unless_somebody_edited_them(two):
