@@ -106,6 +106,7 @@ def test_missing_library_is_said_without_a_templating_error(site: Site) -> None:
     assert [message.split(".")[0] for message in run.failures()] == ["missing required arguments: dhash_library"]
 
 
+@pytest.mark.thorough
 def test_later_playbook_ignores_results_of_earlier_one(site: Site) -> None:
     """migrate, rollback and verify in one run: verify looks at what the library is, not at what the rollback registered."""
     both = site.home / "both.yml"
@@ -130,6 +131,7 @@ def test_commands_of_the_service_are_run_by_a_shell(site: Site) -> None:
     assert log.read_text(encoding="utf-8").split() == ["stopped", "started"]
 
 
+@pytest.mark.thorough
 def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
     blocked = "/proc/nowhere"  # not even root can make a directory there
     run = site.playbook("migrate", dhash_fleet_report_dir=f"{blocked}/reports")

@@ -14,9 +14,7 @@ from typing import NamedTuple
 import pytest
 from conftest import Run, Site, sha256, snapshot
 
-pytestmark = pytest.mark.thorough
-
-pytestmark = pytest.mark.skipif(shutil.which("age") is None, reason="the program age is not installed")
+pytestmark = [pytest.mark.thorough, pytest.mark.skipif(shutil.which("age") is None, reason="the program age is not installed")]
 
 
 class Way(NamedTuple):

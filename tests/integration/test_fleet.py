@@ -113,6 +113,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_tex
     assert links and not any(":" in link or link.startswith("/") for link in links)
 
 
+@pytest.mark.thorough
 def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing_in_few_round_trips(stopped: Stopped) -> None:
     again = stopped.fleet.run("migrate", dhash_serial=2)
     assert again.code == 0, again.output

@@ -157,6 +157,7 @@ def test_a_gate_that_warns_lets_the_run_go_on(site: Site, service: Service) -> N
     assert hashed(site) == IMAGES - 5
 
 
+@pytest.mark.thorough
 def test_the_verdict_of_a_watch_whose_controller_was_killed_is_acted_upon_by_the_next_run(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     asked = turns_ill(service, polls=3)

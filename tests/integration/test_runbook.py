@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import Site, sha256
 
-pytestmark = pytest.mark.skipif(not (shutil.which("node") and shutil.which("ffmpeg")), reason="by hand it takes node and ffmpeg")
+pytestmark = [pytest.mark.thorough, pytest.mark.skipif(not (shutil.which("node") and shutil.which("ffmpeg")), reason="by hand it takes node and ffmpeg")]
 
 BY_HAND = Path(__file__).with_name("runbook.js")
 PICTURES = 16

@@ -76,6 +76,7 @@ def test_its_migrate_playbook_runs_by_name(run: Callable[..., str], tmp_path: Pa
     assert problems(library, before, truth) == []
 
 
+@pytest.mark.thorough
 def test_documented_relative_paths_count_from_current_directory(run: Callable[..., str], tmp_path: Path) -> None:
     """The commands of the documentation, called away from the collection, with a PWD that is wrong."""
     draw_library(tmp_path / "library", count=120)
