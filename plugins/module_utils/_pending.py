@@ -40,9 +40,16 @@ def path(library: str) -> str:
 
 
 def read(library: str) -> Marker | None:
-    """The marker of this host; None where there is none. Raises ``DhashError`` where it does not tell, as a damaged one."""
+    """The marker of this host; None where there is none. Raises ``DhashError`` if it is unreadable, damaged or of a newer format."""
     marker = _records.read(path(library), "the marker of pending work", _parse, _what_may_be_pending)
     return marker if marker is not None and marker.host == socket.gethostname() else None
+
+
+def _read_if_intact(library: str) -> Marker | None:
+    try:
+        return read(library)
+    except DhashError:
+        return None
 
 
 def _parse(value: dict[str, Any]) -> Marker:
@@ -60,20 +67,14 @@ def mark(library: str, state: str, run: str, operation: str) -> None:
     if not os.path.isdir(os.path.dirname(library)):
         return  # with its file system the library is gone, and the record of it has to be written all the same
     marker = Marker(socket.gethostname(), state, _user(), run, operation, time.strftime(TIME, time.gmtime()))
-    try:
-        present = read(library)
-    except DhashError:
-        present = None  # the new one takes its place
+    present = _read_if_intact(library)
     if present is None or present._replace(since=marker.since) != marker:
         _records.write(path(library), marker._asdict(), mode=0o644)
 
 
 def is_marked(library: str, state: str) -> bool:
     """Whether the marker says that the record in the state folder ``state`` of this host has work pending."""
-    try:
-        present = read(library)
-    except DhashError:
-        return False
+    present = _read_if_intact(library)
     return present is not None and present.state == state
 
 

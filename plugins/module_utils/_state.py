@@ -208,19 +208,19 @@ def require_own(library: str, state: str) -> None:
         return
     own = os.path.realpath(marker.state) == os.path.realpath(state)
     where = f"its record is in {marker.state}"
-    by_hand = f"restart the service yourself and remove {printable(_pending.path(library))}"
+    by_hand = f"the service yourself and remove {printable(_pending.path(library))}"
     next_step = (f"Run as {marker.user}, or set dhash_state_dir to {os.path.dirname(marker.state)}, so that the service is restarted and"
-                 f" verified. If that record is lost, {by_hand}.")
+                 f" verified. If that record is lost, restart {by_hand}.")
     try:
         record = read(marker.state)
         if record is None:
             where = f"its record was in {marker.state} and is gone"
-            next_step = f"{by_hand.capitalize()}. Then run again." if own else next_step
+            next_step = f"Restart {by_hand}. Then run again."
         elif own or not is_pending(record):
             return
         elif record.library != library:
             where += f", made when this library was {printable(record.library)}"
-            next_step = f"Move it back to {printable(record.library)} and run again, or {by_hand}."
+            next_step = f"Move it back to {printable(record.library)} and run again, or restart {by_hand}."
     except DhashError:
         if own:
             return  # what reads the record says so

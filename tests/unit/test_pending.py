@@ -20,7 +20,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 
 class Host:
     def __init__(self, folder):
-        self.library = str(folder / "srv" / "library.json")
+        self.library = str(folder / "srv" / "Library.json")
         os.mkdir(os.path.dirname(self.library))
         self.state_dir = str(folder / "states")
         self.state = _state.folder(self.state_dir, self.library)
