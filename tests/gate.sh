@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.." || exit
 mkdir -p test-results
 [ -t 1 ] || export NO_COLOR=1 PY_COLORS=0 ANSIBLE_NOCOLOR=1 ANSIBLE_FORCE_COLOR=0
 unset MAKEFLAGS MAKELEVEL # a make that the command runs has jobs of its own
+unset PYTHONUNBUFFERED # it has Python read a module that Ansible pipes to it byte by byte
 
 gate() {
   printf '\n== %s: %s\n' "$name" "$*"

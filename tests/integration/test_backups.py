@@ -92,6 +92,7 @@ def test_backups_are_listed_without_a_readable_record(site: Site) -> None:
     assert listed["good"] == 1 and str(record) in str(listed["warnings"])
 
 
+@pytest.mark.thorough
 def test_backups_from_before_manifests_stay_in_use(site: Site) -> None:
     path = site.library.with_name("library.json.bak.20240115T103000Z")
     shutil.copy(site.library, path)

@@ -35,6 +35,7 @@ def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
     assert "[localhost] hashed: " in shown.stderr
 
 
+@pytest.mark.thorough
 def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
     """The example inventory has ``ansible_become: true`` for all; the operator may not become another user on the controller."""
     inventory = inventory_of(site, {"images1": {"ansible_become": False}},

@@ -63,6 +63,7 @@ def stopped(make_site) -> Stopped:
     return Stopped(fleet, before, fleet.run("migrate", hosts={"second": broken, "mate": well}, dhash_serial=[1, 2, "100%"]))
 
 
+@pytest.mark.thorough
 def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) -> None:
     assert stopped.run.code != 0
     assert stopped.run.recap["canary"]["failures"] == 0 and stopped.run.recap["second"]["failures"] == 1
@@ -127,6 +128,7 @@ def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing
         assert 5 < len(over_the_wire) <= 20, over_the_wire
 
 
+@pytest.mark.thorough
 def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_site) -> None:
     fleet = Fleet(make_site)
     gone = {"gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "dhash_library": "/srv/library.json"}}

@@ -81,6 +81,7 @@ def test_a_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, s
     assert site.snapshot() == tree
 
 
+@pytest.mark.thorough
 def test_health_that_turns_bad_after_the_deploy_is_put_back_by_itself(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     turns_ill(service, polls=3)

@@ -85,6 +85,7 @@ def failed(listen: Callable[..., Listening]) -> Failed:
     return Failed(place, place.run("migrate", "-vvv", "--diff", hosts={"second": BROKEN}, notify=notify, dhash_fleet_report_dir=reports))
 
 
+@pytest.mark.thorough
 def test_a_run_that_fails_tells_of_its_start_of_what_was_put_back_and_of_its_failure_once_each(failed: Failed) -> None:
     assert failed.run.code != 0
     assert sorted(message["event"] for message in failed.place.told()) == ["failure", "rollback", "start"]

@@ -69,6 +69,7 @@ def way(make_site) -> Way:
                untouched_by_import, imported, library, second_import, export_after, last_export)
 
 
+@pytest.mark.thorough
 def test_checks_tell_and_write_nothing(way: Way) -> None:
     assert way.check_export.code == way.check_import.code == 0, way.check_import.output
     assert way.untouched and way.untouched_by_import
@@ -189,6 +190,7 @@ def test_a_migration_that_was_refused_is_not_deployed_by_another_playbook(site: 
     assert sha256(site.library) == before
 
 
+@pytest.mark.thorough
 def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
     site = make_site("rescued")
     site.migrate()

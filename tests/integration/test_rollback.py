@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from conftest import IMAGES, Site, sha256
 
 
@@ -56,6 +57,7 @@ def test_taking_the_hashes_out_keeps_what_was_edited_since(site: Site) -> None:
     assert library == original
 
 
+@pytest.mark.thorough
 def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: Site) -> None:
     before = sha256(site.library)
     site.migrate()
@@ -77,6 +79,7 @@ def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: 
     assert sha256(site.library) == before
 
 
+@pytest.mark.thorough
 def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_is_named(site: Site) -> None:
     before = sha256(site.library)
     site.migrate()

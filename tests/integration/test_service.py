@@ -123,6 +123,7 @@ def test_a_run_that_is_killed_with_the_service_stopped_is_finished_by_the_next_o
     assert record(site)["restart_owed"] is False
 
 
+@pytest.mark.thorough
 def test_a_service_is_not_left_stopped_where_another_run_comes_in_between(site: Site, service: Service) -> None:
     other = shlex.join(site.command("migrate", **service.settings))
     service.meanwhile.write_text(f"cd {shlex.quote(str(ROOT))} && {other} >'{site.home}/other.log'\n", encoding="utf-8")
@@ -134,6 +135,7 @@ def test_a_service_is_not_left_stopped_where_another_run_comes_in_between(site: 
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
 
 
+@pytest.mark.thorough
 def test_a_service_that_cannot_bear_the_new_library_gets_the_old_one_back(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     old = sha256(site.library)

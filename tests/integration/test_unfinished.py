@@ -85,6 +85,7 @@ def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site
     assert is_settled(site, record(site)["run"])
 
 
+@pytest.mark.thorough
 def test_a_rescue_that_was_killed_is_finished_by_the_next_migration(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
 
