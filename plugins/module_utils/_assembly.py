@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decoders, _files, _journal, _library, _measurements, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _decoders, _dhash, _files, _journal, _library, _measurements, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 
 # A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
@@ -145,7 +145,6 @@ def _find_duplicates(matchable: list[tuple[dict[str, Any], _journal.Entry, int |
     for index, original, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
         image, entry, file = matchable[index]
         original_image, original_entry, original_file = matchable[original]
-        vertical = bin(int(entry.vertical, 16) ^ int(original_entry.vertical, 16)).count("1")
         duplicates.append({
             "original": original_image["filename"],
             "duplicate": image["filename"],
@@ -154,7 +153,7 @@ def _find_duplicates(matchable: list[tuple[dict[str, Any], _journal.Entry, int |
             "hammingDistance": distance,
             "originalPath": original_image["path"],
             "duplicatePath": image["path"],
-            "confidence": round(max(0.0, 1 - (distance + vertical) / 64), 2),
+            "confidence": _dhash.confidence(distance, _dhash.distance(entry.vertical, original_entry.vertical)),
             **({"sameFile": True} if file is not None and file == original_file else {}),
         })
     return duplicates

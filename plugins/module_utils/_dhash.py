@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 HEX = re.compile(r"[0-9A-F]{16}")
+MOST_VERTICAL = 16  # bits; docs/algorithm.md: of 1,000 unrelated photographs it leaves 11 of 419 pairs
 VISIBLE_STEP = 3
 LEAST_STEPS = 12
 
@@ -100,6 +101,19 @@ def is_hex(value: object) -> bool:
 def from_hex(digits: str) -> int:
     """The hash that :func:`to_hex` wrote. Raises ValueError where ``digits`` is no number."""
     return int(digits, 16)
+
+
+def distance(one: str, other: str) -> int:
+    """The Hamming distance of two hashes in hexadecimal, in bits. Raises ValueError where one is no number."""
+    return bin(from_hex(one) ^ from_hex(other)).count("1")
+
+
+def confidence(across: int, down: int | None) -> float:
+    """How sure a match is, 0 to 1, by the distances of its horizontal and its vertical hashes in bits.
+
+    Where a vertical hash is not known, its distance is taken for as great as the other.
+    """
+    return round(max(0.0, 1 - (across + (across if down is None else down)) / 64), 2)
 
 
 def hash_pixels(images: Sequence[Pixels]) -> list[tuple[str, str, bool]]:

@@ -21,8 +21,7 @@ try:
 except ImportError:
     np = None  # checked before anything is matched
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _csv, _dhash, _durable, _exchange, _library, _review_queue)
+from ansible_collections.mobius.dhash.plugins.module_utils import _csv, _dhash, _durable, _exchange, _library, _matchable
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 NAMES = ("duplicates.json", "duplicates.csv")
@@ -58,7 +57,7 @@ def export(library: str, state: str, run: str, lock_timeout: float) -> dict[str,
     Raises ``DhashError``.
     """
     result, value = _read_migrated(library)
-    images = _review_queue.survey(library, value, state)
+    images = _matchable.survey(library, value, state)
     with _exchange.lock(state, "export of hashes", run, lock_timeout):
         path = _exchange.path_in(state, _exchange.HASHES)
         count = _exchange.write(path, _exchange.HASHES, {"algorithm": result["algorithm"]},
@@ -100,7 +99,7 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
             left_out[host] = error.cause  # not the path, which is that of a temporary copy
     hosts = list(algorithms)
     hashes, verticals, known, owner = _read_all([files[host] for host in hosts])
-    most_vertical = _review_queue.MOST_VERTICAL if confirm else 64
+    most_vertical = _dhash.MOST_VERTICAL if confirm else 64
     held = match(hashes, verticals, known, owner, len(hosts), threshold, most_vertical)
     result = {"hosts": len(hosts), "images": len(hashes), "threshold": threshold,
               "pairs": int(held.pairs.sum()), "refuted": held.refuted,

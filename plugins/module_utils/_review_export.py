@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _csv, _dhash, _durable, _library, _limits, _review_memory, _review_previews, _review_queue)
+    _clock, _csv, _dhash, _durable, _library, _limits, _matchable, _review_memory, _review_previews, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, RefusedError, printable)
 
@@ -132,7 +132,7 @@ def _plan(settings: Settings) -> Export:
     last = _read_state(settings)
     _require_no_other_review(settings, last)
     value = _read_migrated(settings.library)
-    images = _review_queue.survey(settings.library, value, settings.state)
+    images = _matchable.survey(settings.library, value, settings.state)
     queue = _review_queue.find(images, settings.terms, _review_memory.read(settings.library))
     wanted = {index: images[index] for index in sorted({*queue.one.tolist(), *queue.other.tolist()})
               if settings.include_images and images[index].size is not None}

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _journal, _limits, _review_queue, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _journal, _limits, _matchable, _review_queue, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 EDGE = 640  # pixels, at most, of the longer side
@@ -29,7 +29,7 @@ class Previews:
     looked at. A name stands for one file in one state, so that a preview is never made over.
     """
 
-    def __init__(self, wanted: Mapping[int, _review_queue.Image], index: Mapping[str, Any], review_dir: str,
+    def __init__(self, wanted: Mapping[int, _matchable.Image], index: Mapping[str, Any], review_dir: str,
                  media_roots: tuple[str, ...], limits: _limits.Limits, parallel: int, temp_dir: str | None) -> None:
         self._folder = os.path.join(review_dir, FOLDER)
         self._media_roots, self._limits, self._parallel, self._temp_dir = media_roots, limits, parallel, temp_dir
@@ -91,7 +91,7 @@ class Previews:
         self._present = self._list()
         return made
 
-    def _name(self, image: _review_queue.Image) -> str:
+    def _name(self, image: _matchable.Image) -> str:
         # The hash tells pictures of one size and time of change apart that were renamed to each other.
         what = [image.file, image.dhash, image.size, image.mtime_ns, self._media_roots]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _dhash, _files, _journal, _library, _review_memory)
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _matchable, _review_memory
 
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_VERTICAL = 16  # docs/algorithm.md: of 1,000 unrelated photographs it leaves 11 of 419 pairs
 MOST_PAIRS = 10_000_000  # in an export, whatever is asked for
 INSTRUCTIONS = (
     "Say of each match whether the two images are the same picture, and which of them to keep: set reviewStatus to"
@@ -41,23 +39,6 @@ class Terms(NamedTuple):
     limit: int
 
 
-class Image(NamedTuple):
-    """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
-    None where there is no file (``is_missing``) or this user cannot look at it, ``vertical`` where that hash is not
-    known. ``is_current``: the journal knows the file as it is now. ``identity`` is that of its file."""
-
-    path: str
-    filename: str
-    dhash: str
-    vertical: str | None
-    file: str
-    size: int | None
-    mtime_ns: int | None
-    is_current: bool
-    identity: _files.Identity | None
-    is_missing: bool = False
-
-
 class Detail(NamedTuple):
     """What was seen in the file of an image; ``preview`` is relative to the review folder."""
 
@@ -70,7 +51,7 @@ class Detail(NamedTuple):
 class Queue(NamedTuple):
     """The pairs to show: the positions in ``images`` of both, and the number of the cluster that they belong to."""
 
-    images: Sequence[Image]
+    images: Sequence[_matchable.Image]
     one: np.ndarray
     other: np.ndarray
     clusters: list[int]
@@ -79,27 +60,7 @@ class Queue(NamedTuple):
     decided: int
 
 
-def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
-    """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each once."""
-    found: dict[str, Image] = {}
-    with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
-        for image in value["images"]:
-            path, dhash = image["path"], image.get("dhash")
-            if path not in found and _dhash.is_hex(dhash) and image.get("dhash_low_detail") is not True:
-                found[path] = look_up(os.path.join(os.path.dirname(library), path), image, journal)
-    return list(found.values())
-
-
-def look_up(file: str, image: dict[str, Any], journal: _journal.Journal) -> Image:
-    """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
-    stamp, entry, is_missing, identity = journal.look_up(file)
-    vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
-    size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
-    return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None,
-                 identity, is_missing)
-
-
-def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.Different]) -> Queue:
+def find(images: Sequence[_matchable.Image], terms: Terms, memory: Sequence[_review_memory.Different]) -> Queue:
     """The pairs of ``images`` (in library order) that are to be judged, without those that ``memory`` tells.
 
     Raises ``MissingRequirementError``.
@@ -108,7 +69,7 @@ def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.
     import numpy as np
     from ansible_collections.mobius.dhash.plugins.module_utils import _pairs
 
-    most_vertical = MOST_VERTICAL if terms.confirm else 64
+    most_vertical = _dhash.MOST_VERTICAL if terms.confirm else 64
     decided, counted = _decided(images, memory, terms, most_vertical)
     pairs = _pairs.pairs_between(
         np.array([_dhash.from_hex(image.dhash) for image in images], np.uint64),
@@ -121,7 +82,7 @@ def find(images: Sequence[Image], terms: Terms, memory: Sequence[_review_memory.
                  pairs.refuted, counted)
 
 
-def _decided(images: Sequence[Image], memory: Sequence[_review_memory.Different], terms: Terms,
+def _decided(images: Sequence[_matchable.Image], memory: Sequence[_review_memory.Different], terms: Terms,
              most_vertical: int) -> tuple[set[tuple[int, int]], int]:
     """The pairs that were judged before, and how many of them would be in the queue otherwise: all of them."""
     position = {image.path: index for index, image in enumerate(images)}
@@ -130,7 +91,7 @@ def _decided(images: Sequence[Image], memory: Sequence[_review_memory.Different]
         one, other = (position.get(side.path) for side in (record.one, record.other))
         if one is None or other is None or not record.fits(images[one], images[other]):
             continue
-        distance, vertical = distances(images[one], images[other])
+        distance, vertical = _matchable.distances(images[one], images[other])
         if terms.minimum <= distance <= terms.maximum and (vertical is None or vertical <= most_vertical):
             decided.add((min(one, other), max(one, other)))
     return decided, len(decided)
@@ -150,18 +111,6 @@ def _clusters(one: list[int], other: list[int]) -> list[int]:
         parent[root(left)] = root(right)
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(position), len(numbers) + 1) for position in one]
-
-
-def distances(one: Image, other: Image) -> tuple[int, int | None]:
-    """The horizontal and the vertical distance in bits; None for what is not known."""
-    vertical = None
-    if one.vertical is not None and other.vertical is not None:
-        vertical = _differing(one.vertical, other.vertical)
-    return _differing(one.dhash, other.dhash), vertical
-
-
-def _differing(one: str, other: str) -> int:
-    return bin(int(one, 16) ^ int(other, 16)).count("1")
 
 
 def match_id(path1: str, dhash1: str, path2: str, dhash2: str) -> str:
@@ -185,23 +134,18 @@ def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> I
     for left, right, cluster in zip(queue.one, queue.other, queue.clusters):
         one, other = queue.images[left], queue.images[right]
         seen = details.get(int(left)), details.get(int(right))
-        distance, vertical = distances(one, other)
+        distance, vertical = _matchable.distances(one, other)
         keep, reason = propose((one, seen[0]), (other, seen[1]))
         yield {
             "id": match_id(one.path, one.dhash, other.path, other.dhash),
             "image1": _shown(one, seen[0]), "image2": _shown(other, seen[1]),
-            "hammingDistance": distance, "confidence": confidence(distance, vertical), "verticalDistance": vertical,
-            "sameFile": is_same_file(one, other), "cluster": cluster, "needsReview": True, "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
+            "hammingDistance": distance, "confidence": _dhash.confidence(distance, vertical), "verticalDistance": vertical,
+            "sameFile": _matchable.is_same_file(one, other), "cluster": cluster, "needsReview": True, "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
             "keepImage": None, "proposedKeep": keep, "proposedReason": reason, "createdAt": exported_at,
         }
 
 
-def confidence(distance: int, vertical: int | None) -> float:
-    """How sure a match is, 0 to 1; without a vertical hash its distance is taken for as great."""
-    return round(max(0.0, 1 - (distance + (distance if vertical is None else vertical)) / 64), 2)
-
-
-def _shown(image: Image, detail: Detail | None) -> dict[str, Any]:
+def _shown(image: _matchable.Image, detail: Detail | None) -> dict[str, Any]:
     return {
         "filename": image.filename, "path": image.path, "dhash": image.dhash,
         "width": detail and detail.width, "height": detail and detail.height, "bytes": image.size,
@@ -216,18 +160,13 @@ def _moment(mtime_ns: int | None) -> str | None:
         return None
 
 
-def is_same_file(one: Image, other: Image) -> bool:
-    """Whether two images are names of one file."""
-    return one.identity is not None and one.identity == other.identity
-
-
-def propose(one: tuple[Image, Detail | None], other: tuple[Image, Detail | None]) -> tuple[str | None, str]:
+def propose(one: tuple[_matchable.Image, Detail | None], other: tuple[_matchable.Image, Detail | None]) -> tuple[str | None, str]:
     """Which of two images to keep, ``image1`` or ``image2``, and why: by resolution, bytes, format, then order.
 
     What is not known of both does not count. Of two names of one file neither is proposed.
     """
     (image1, detail1), (image2, detail2) = one, other
-    if is_same_file(image1, image2):
+    if _matchable.is_same_file(image1, image2):
         return None, "both names are the same file"
     if detail1 and detail2:
         pixels1, pixels2 = detail1.width * detail1.height, detail2.width * detail2.height

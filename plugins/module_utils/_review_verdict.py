@@ -10,8 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _journal, _library, _review_memory, _review_queue, _review_removal)
+from ansible_collections.mobius.dhash.plugins.module_utils import _clock, _journal, _library, _matchable, _review_memory, _review_removal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_decisions import DIFFERENT, Decision, Side, fault
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Removal
@@ -162,9 +161,9 @@ def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision]
     return faults
 
 
-def _look_up(library: str, present: _Present, side: Side, journal: _journal.Journal) -> _review_queue.Image:
+def _look_up(library: str, present: _Present, side: Side, journal: _journal.Journal) -> _matchable.Image:
     image = present.images.get(side.path) or present.log[side]["entry"]
-    return _review_queue.look_up(os.path.join(os.path.dirname(library), side.path), image, journal)
+    return _matchable.look_up(os.path.join(os.path.dirname(library), side.path), image, journal)
 
 
 def _remembered(library: str, present: _Present, decision: Decision,

@@ -114,8 +114,7 @@ import itertools
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _hashing, _library, _places, _ranges, _state, _survey)
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _dhash, _hashing, _library, _places, _ranges, _state, _survey
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -133,7 +132,7 @@ def compare(params):
     found = hash_images(paths, params, _arguments.media_roots(params, library="/"))
     images = [{"path": path, **image} for path, image in zip(paths, found)]
     distances = [{"images": [one["path"], other["path"]],
-                  "distance": bin(int(one["dhash"], 16) ^ int(other["dhash"], 16)).count("1")}
+                  "distance": _dhash.distance(one["dhash"], other["dhash"])}
                  for one, other in itertools.combinations([image for image in images if image["dhash"]], 2)]
     return {"images": images, "distances": distances}
 

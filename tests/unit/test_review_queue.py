@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reviews import Host, bits, digests, picture
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _review_memory, _review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _review_memory, _review_queue
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 NEAR = bits(*range(9))  # nine bits from 0
@@ -104,7 +104,7 @@ def test_the_most_likely_pairs_come_first_and_those_as_likely_in_the_order_of_th
     (8, 0, 0.88), (9, 16, 0.61), (8, None, 0.75), (15, None, 0.53), (15, 64, 0.0), (8, 1, 0.86),
 ])
 def test_the_confidence_falls_with_both_distances(distance, vertical, confidence):
-    assert _review_queue.confidence(distance, vertical) == confidence
+    assert _dhash.confidence(distance, vertical) == confidence
 
 
 def test_a_match_has_all_that_the_page_and_the_import_need(host):
