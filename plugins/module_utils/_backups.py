@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _library, _manifest, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _library, _locks, _manifest, _metadata, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, from_os_error
 
 # The second form is what the service's own tools wrote before: 2024-01-15T10-30-00-000Z.
@@ -123,7 +123,7 @@ def lock(library: str, folders: Sequence[str], run: str, timeout: float) -> Iter
         for place, folder in {os.path.realpath(folder): folder for folder in folders}.items():
             _durable.make_folder(folder)
             if place != beside:  # that one the library's own lock covers
-                stack.enter_context(_durable.lock(os.path.join(folder, os.path.basename(library)), "backup", run, timeout,
+                stack.enter_context(_locks.lock(os.path.join(folder, os.path.basename(library)), "backup", run, timeout,
                                                   "the backup folder", like=folder))
         yield
 
@@ -335,7 +335,7 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     except LibraryError:
         counts = {"images": None, "hashed": None}
     manifest = _manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
-                                  tuple(recipients), library, _durable.metadata(source), socket.gethostname())
+                                  tuple(recipients), library, _metadata.read(source), socket.gethostname())
     stored = _age.encrypt(content, recipients) if recipients else content
     digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256
     try:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _migration, _review_import, _rollback, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _locks, _migration, _review_import, _rollback, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 ATTEMPTS = 10
@@ -24,7 +23,7 @@ BRING_UP_TO_DATE: dict[str, Callable[[_state.Record, dict], None]] = {
 
 def run(library: str, state: str, lock_timeout: float) -> bool:
     """Deploy what was prepared; whether anything had to be done. Raises ``DhashError``, nothing replaced."""
-    with _durable.lock(library, "deploy", _state.new_run(), lock_timeout):
+    with _locks.lock(library, "deploy", _state.new_run(), lock_timeout):
         failed: dict = {}
         for attempt in range(1, ATTEMPTS + 1):
             try:

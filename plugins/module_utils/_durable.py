@@ -11,25 +11,20 @@ one fixed name, so that the next write to the same place takes it over.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
 import errno
-import fcntl
 import functools
 import hashlib
-import json
 import os
-import socket
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 from ansible.module_utils.common.warnings import warn
+from ansible_collections.mobius.dhash.plugins.module_utils import _metadata
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
-    DhashError, LockedError, from_os_error, printable)
+    DhashError, from_os_error, printable)
 
 CHUNK = 1 << 20
 TEMPORARY = ".mobius-dhash.tmp"
@@ -37,9 +32,6 @@ STAMP = "%Y%m%dT%H%M%SZ"  # UTC, in a file name
 RENAME_EXCHANGE = 2  # linux/fs.h
 CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY)  # SMB and some FUSE file systems; so do restic and borg
 AT_FDCWD = -100  # linux/fcntl.h
-WAIT = "Wait for it to end, then run again."
-WAIT_LONGER = "Wait for it to end, or raise dhash_lock_timeout, then run again."
-NO_METADATA_OF_THAT_KIND = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODATA, errno.ENOSYS)
 
 
 def sha256_of_file(path: str) -> str:
@@ -162,8 +154,8 @@ def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int
     """Put the bytes of ``chunks`` at ``path`` in one step that outlasts a loss of power; returns their SHA-256.
 
     The file gets the metadata of ``like`` (a path: mode, owner, ACL, extended attributes, security label) or,
-    without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. ``noted`` is what :func:`metadata`
-    read from a file that is gone: the new one gets as much of it as the user may give. ``before`` is called with the digest
+    without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. ``noted`` is what ``_metadata.read``
+    returned from a file that is gone: the new one gets as much of it as the user may give. ``before`` is called with the digest
     when all is on disk but the name. Raises ``DhashError``, leaving ``path`` as it was.
     """
     temporary = temporary_name(path)
@@ -242,12 +234,12 @@ def _write_temporary(temporary, path, chunks, like, mode, owner_of, noted) -> st
             digest.update(chunk)
         file.flush()
         if like is not None:
-            _copy_metadata(like, file.fileno())
+            _metadata.copy_to(like, file.fileno())
         elif noted is not None:
-            _give_metadata_where_allowed(noted, file.fileno())
+            _metadata.give_where_allowed(noted, file.fileno())
         else:
             if owner_of is not None:
-                _give_owner_where_allowed(owner_of, file.fileno())
+                _metadata.give_owner_where_allowed(owner_of, file.fileno())
             os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
         _drop_from_page_cache(file.fileno())
@@ -271,150 +263,6 @@ def remove(path: str) -> bool:
 def _remove_where_possible(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
-
-
-@contextlib.contextmanager
-def lock(path: str, operation: str, run: str, timeout: float, what: str = "the library",
-         next_step: str = WAIT_LONGER, like: str | None = None) -> Iterator[None]:
-    """Hold the one lock on ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
-
-    Waits ``timeout`` seconds at most for another holder, then raises ``LockedError`` that says who holds ``what``, as
-    messages call it. A dead holder's lock is free by itself. The lock file is for those who may change ``path`` or, if
-    there is nothing at ``path``, ``like``.
-    """
-    lock_path = f"{path}.lock"
-    try:
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise from_os_error(error, "open the lock", lock_path) from error
-    try:
-        # Whoever may change the library may lock it, whichever user made the lock file.
-        with contextlib.suppress(OSError):
-            owner = like if like is not None and not exists(path) else path
-            _give_owner_where_allowed(owner, descriptor)
-            os.fchmod(descriptor, stat.S_IMODE(os.stat(owner).st_mode) & 0o666 | 0o600)
-        _acquire(descriptor, lock_path, timeout, what, next_step)
-        holder = {"operation": operation, "run": run, "process": os.getpid(), "host": socket.gethostname(),
-                  "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-        _write_holder(descriptor, json.dumps(holder).encode())
-        try:
-            yield
-        finally:
-            _write_holder(descriptor, b"")
-    finally:
-        with contextlib.suppress(OSError):  # it is closed all the same, and the work is done
-            os.close(descriptor)
-
-
-def lock_holder(path: str) -> dict | None:
-    """Who holds the lock on the library at ``path``; None where nobody does. Takes no lock and writes nothing."""
-    try:
-        descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _read_holder(descriptor)
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def flock_within(descriptor: int, seconds: float) -> bool:
-    """Whether the exclusive lock (``flock``) was to be had within so many seconds. Raises ``OSError`` where there is none at all."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.01)
-
-
-def _acquire(descriptor: int, lock_path: str, timeout: float, what: str, next_step: str) -> None:
-    try:
-        if flock_within(descriptor, timeout):
-            return
-    except OSError as error:
-        raise from_os_error(error, "lock it", lock_path) from error
-    holder = _read_holder(descriptor)
-    who = ("{operation} (process {process} on {host}, run {run}, since {since})".format(**holder)
-           if holder else "another process")
-    raise LockedError(f"{what} is in use by {who}", lock_path, next_step)
-
-
-def _write_holder(descriptor: int, content: bytes) -> None:
-    with contextlib.suppress(OSError):  # only for people to read: a full disk must not keep a rollback from its lock
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, content, 0)
-
-
-def _read_holder(descriptor: int) -> dict | None:
-    try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
-        return None
-    complete = isinstance(holder, dict) and {"operation", "process", "host", "run", "since"} <= holder.keys()
-    return holder if complete else None
-
-
-def metadata(path: str) -> dict[str, Any]:
-    """The mode, owner, ACL and extended attributes of the file at ``path``, as JSON can hold them. Raises ``DhashError``."""
-    try:
-        status = os.stat(path)
-        attributes = {name: base64.b64encode(value).decode() for name, value in _attributes(path).items()}
-    except OSError as error:
-        raise from_os_error(error, "read its metadata", path) from error
-    return {"mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid, "xattrs": attributes}
-
-
-def _copy_metadata(source: str, descriptor: int) -> None:
-    """Owner, mode, ACL, extended attributes and security label of ``source``, all or an error."""
-    wanted, present = os.stat(source), os.fstat(descriptor)
-    if (wanted.st_uid, wanted.st_gid) != (present.st_uid, present.st_gid):
-        try:
-            os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
-        except PermissionError as error:
-            raise DhashError(f"this user may not give a new file the owner that it has ({wanted.st_uid}:{wanted.st_gid})",
-                             source, "Run with become as root or as that owner.") from error
-    attributes, inherited = _attributes(source), _attributes(descriptor)
-    for name in inherited.keys() - attributes.keys():
-        os.removexattr(descriptor, name)
-    for name, value in attributes.items():
-        if inherited.get(name) != value:
-            os.setxattr(descriptor, name, value)
-    os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode))
-
-
-def _attributes(file: str | int) -> dict[str, bytes]:
-    if not hasattr(os, "listxattr"):
-        return {}
-    try:
-        return {name: os.getxattr(file, name) for name in os.listxattr(file)}
-    except OSError as error:
-        if error.errno in NO_METADATA_OF_THAT_KIND:
-            return {}
-        raise
-
-
-def _give_owner_where_allowed(source: str, descriptor: int) -> None:
-    wanted = os.stat(source)
-    with contextlib.suppress(PermissionError):
-        os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
-
-
-def _give_metadata_where_allowed(noted: dict[str, Any], descriptor: int) -> None:
-    with contextlib.suppress(PermissionError):
-        os.fchown(descriptor, noted["uid"], noted["gid"])
-    for name, value in noted["xattrs"].items():
-        with contextlib.suppress(OSError):
-            os.setxattr(descriptor, name, base64.b64decode(value))
-    os.fchmod(descriptor, noted["mode"])
 
 
 def _drop_from_page_cache(descriptor: int) -> None:

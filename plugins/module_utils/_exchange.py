@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _locks
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
 
 PENDING, ENTRIES, HASHES = "pending images", "journal entries", "hashes"
@@ -49,7 +49,7 @@ def lock(state: str, operation: str, run: str, timeout: float) -> Iterator[None]
     It is not the library's: several hosts work on a library that they share.
     """
     _durable.make_folder(folder(state))
-    with _durable.lock(folder(state), operation, run, timeout, "the exchange directory"):
+    with _locks.lock(folder(state), operation, run, timeout, "the exchange directory"):
         yield
 
 

@@ -10,8 +10,7 @@ import os
 import shutil
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _dhash, _durable, _journal, _library, _review_removal, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _journal, _library, _locks, _review_removal, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
@@ -34,7 +33,7 @@ def inspect(library: str, state: str) -> dict[str, Any]:
 
 def inspect_record(library: str, state: str) -> dict[str, Any]:
     """What this host has on record of the last run. It needs neither the library nor the watch. Raises ``DhashError``."""
-    return {"real_path": library, "run": _state.shown(_state.read(state)), "lock": _durable.lock_holder(library)}
+    return {"real_path": library, "run": _state.shown(_state.read(state)), "lock": _locks.holder(library)}
 
 
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:

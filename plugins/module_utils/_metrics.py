@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _durable, _exposition, _library, _measurements, _records, _state)
+    _clock, _durable, _exposition, _library, _locks, _measurements, _records, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -123,8 +123,8 @@ class Metrics:
         path = os.path.join(self._state, NAME)
         with self._by_product():
             _durable.make_folder(self._state)
-            with _durable.lock(path, "metrics", _state.new_run(), LOCK_SECONDS, "the metrics file",
-                               _durable.WAIT):
+            with _locks.lock(path, "metrics", _state.new_run(), LOCK_SECONDS, "the metrics file",
+                               _locks.WAIT):
                 known = self._read(path)
                 known["series"] = {**(otherwise or {}), **known["series"], **series}
                 known["build"] = build or known["build"]

@@ -18,8 +18,8 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _clock, _deploy, _dhash, _durable, _hashing, _journal, _library, _limits, _measurements, _metrics,
-    _operations, _places, _records, _report, _state, _survey, _unfinished, _written)
+    _assembly, _clock, _deploy, _dhash, _durable, _hashing, _journal, _library, _limits, _locks, _measurements, _metadata,
+    _metrics, _operations, _places, _records, _report, _state, _survey, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
@@ -106,7 +106,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
         metrics.progress(state["done"], state["total"])
 
     name = operation(settings.dry_run, settings.limit)
-    with _durable.lock(settings.library, name, settings.run, settings.lock_timeout), \
+    with _locks.lock(settings.library, name, settings.run, settings.lock_timeout), \
             _report.Log(settings.log_dir, settings.library, name) as log:
         log.line(f"Start of a {name} of {printable(settings.library)}, run {settings.run}")
         metrics.started()
@@ -361,7 +361,7 @@ def _write_output(source: _survey.Source, content: bytes | None, digest: str, re
     record = _state.Record(
         settings.run, _state.MIGRATION, _state.PREPARED, settings.library, settings.output,
         _deploy.pre_dhash(settings.library), source.sha256, result["output_sha256"],
-        **_state.carried_over(last), settings=_noted(settings), metadata=_durable.metadata(settings.library),
+        **_state.carried_over(last), settings=_noted(settings), metadata=_metadata.read(settings.library),
         origin=settings.origin)
     if settings.limit is None and (last is None or not _state.same_work(last, record)):
         _state.write(settings.state, record)

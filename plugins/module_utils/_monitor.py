@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _durable, _gates, _metrics, _probes, _report, _state, _tail, _watch)
+from ansible_collections.mobius.dhash.plugins.module_utils import _gates, _locks, _metrics, _probes, _report, _state, _tail, _watch
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError, printable
 
 FIRST_PAUSE = 1.0
@@ -75,7 +74,7 @@ def watch(settings: Settings, tell: Callable[[dict], None], sleep: Callable[[flo
             if last.verdict is not None:
                 return outcome(last, settings.state)
         try:
-            with _durable.lock(_watch.path(settings.state), "watch", settings.run, 0, _watch.LOCKED, _durable.WAIT):
+            with _locks.lock(_watch.path(settings.state), "watch", settings.run, 0, _watch.LOCKED, _locks.WAIT):
                 last = _unacknowledged(settings.state, record)
                 if last is None or last.verdict is None:
                     last = _Watcher(settings, record, last, progress, sleep, now).run()

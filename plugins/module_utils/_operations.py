@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.parameters import remove_values
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _places, _ranges, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _locks, _places, _ranges, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, RefusedError, from_os_error, printable)
 
@@ -116,7 +116,7 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DhashError("it is no file", path, "Move it away.")
             with contextlib.suppress(OSError):  # without it, where a writer stands still or the file system knows none
-                _durable.flock_within(descriptor, SECONDS_FOR_OTHER_WRITERS)
+                _locks.flock_within(descriptor, SECONDS_FOR_OTHER_WRITERS)
             size = os.fstat(descriptor).st_size
             if size == 0:
                 with contextlib.suppress(OSError):

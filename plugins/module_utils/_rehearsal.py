@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _backups, _deploy, _deployment, _durable, _library, _migration, _rollback, _state)
+    _age, _backups, _deploy, _deployment, _durable, _library, _locks, _migration, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
 
 
@@ -30,7 +30,7 @@ def rehearse(settings: _migration.Settings, images: int, recipients: Sequence[st
     """
     started = time.monotonic()
     scratch = os.path.join(settings.state, "rehearsal")
-    with _durable.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout):
+    with _locks.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout):
         _remove(scratch)  # of one that was killed
         _durable.make_folder(scratch)
         try:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _csv, _dhash, _durable, _library, _limits, _matchable, _review_memory, _review_previews, _review_queue)
+    _clock, _csv, _dhash, _durable, _library, _limits, _locks, _matchable, _review_memory, _review_previews, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, RefusedError, printable)
 
@@ -91,7 +91,7 @@ def run(settings: Settings) -> Outcome:
     if not _durable.exists(settings.state):
         _read_migrated(settings.library)  # a library that is refused gets no state folder
     _durable.make_folder(settings.state)
-    with _durable.lock(os.path.join(settings.state, LOCK), "review export", settings.run, settings.lock_timeout,
+    with _locks.lock(os.path.join(settings.state, LOCK), "review export", settings.run, settings.lock_timeout,
                        "the review queue"):
         export = _plan(settings)
         _durable.make_folder(settings.review_dir, 0o750, owner_of=settings.library)

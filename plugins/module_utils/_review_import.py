@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _deploy, _durable, _library, _records, _review_decisions, _review_memory, _review_removal, _review_verdict,
-    _state, _unfinished, _written)
+    _clock, _deploy, _durable, _library, _metadata, _records, _review_decisions, _review_memory, _review_removal,
+    _review_verdict, _state, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Account, Removal
 
@@ -178,7 +178,7 @@ def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[st
         record = _write(_state.Record(
             run, planned.operation, _state.PREPARED, library, output_of(library), _deploy.pre_dhash(library),
             planned.live_sha256, "", **_state.carried_over(last), settings=planned.settings,
-            metadata=_durable.metadata(library), origin=origin), planned.text)
+            metadata=_metadata.read(library), origin=origin), planned.text)
         _unfinished.withdraw(last, record)
     return changed
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _deploy, _durable, _library, _losses, _review_removal, _state, _unfinished, _written)
+    _backups, _deploy, _durable, _library, _losses, _metadata, _review_removal, _state, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, RefusedError, printable)
 
@@ -146,7 +146,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
         _unfinished.withdraw(last, record)
         return True
     record = record._replace(old_sha256=_durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed),
-                             metadata=_durable.metadata(library))
+                             metadata=_metadata.read(library))
     if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
         record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
     _written.write(state, record.output, [way.text], like=library)
@@ -220,7 +220,7 @@ def _restore_backup(library: str, backup: _backups.Backup, found: list[_backups.
 
 
 def _restore_kept(library: str, kept: str, expected: str) -> Way:
-    return _restore(library, kept, _durable.read(kept), expected)._replace(metadata=_durable.metadata(kept))
+    return _restore(library, kept, _durable.read(kept), expected)._replace(metadata=_metadata.read(kept))
 
 
 def _require_good(library: str, backup: _backups.Backup, found: list[_backups.Backup]) -> None:

@@ -14,7 +14,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _locks, _records, _state
 
 FILE = "monitor.json"
 SECONDS_TO_ACKNOWLEDGE = 10
@@ -101,7 +101,7 @@ def acknowledge(state: str, run: str) -> None:
     """Note that the verdict over the deploy ``run`` was acted upon. Raises ``DhashError``."""
     if read(state) is None:
         return
-    with _durable.lock(path(state), "watch", run, SECONDS_TO_ACKNOWLEDGE, LOCKED, _durable.WAIT):
+    with _locks.lock(path(state), "watch", run, SECONDS_TO_ACKNOWLEDGE, LOCKED, _locks.WAIT):
         watch = read(state)
         if watch is not None and watch.run == run and watch.verdict is not None and not watch.acknowledged:
             write(state, watch._replace(acknowledged=True))

@@ -112,7 +112,7 @@ import os
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _operations, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _locks, _operations, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -138,7 +138,7 @@ def plan(library, state, folders, params):
 def carry_out(library, state, folders, params, run):
     copied = False
     pruned = []
-    with _durable.lock(library, "backup", run, params["lock_timeout"]), \
+    with _locks.lock(library, "backup", run, params["lock_timeout"]), \
             _backups.lock(library, folders, run, params["lock_timeout"]):
         digests = _backups.digests_on_record(state)
         backup, created = _backups.make(library, folders[0], params["encrypt_to"], digests)

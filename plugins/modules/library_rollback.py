@@ -173,7 +173,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _backups, _deploy, _durable, _library, _metrics, _operations, _report, _rollback, _rollback_report,
+    _arguments, _backups, _deploy, _durable, _library, _locks, _metrics, _operations, _report, _rollback, _rollback_report,
     _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
@@ -210,7 +210,7 @@ def carry_out(params, library, state, run):
     way = find_way(params, library, state)
     if way is None or not way.due:
         return describe(way), False
-    with _durable.lock(library, "rollback", run, params["lock_timeout"]):
+    with _locks.lock(library, "rollback", run, params["lock_timeout"]):
         with contextlib.suppress(_deploy.ChangedError):
             if _deploy.is_cut_short(library, state):
                 _deploy.deploy(library, state)  # a swap that was interrupted is finished first

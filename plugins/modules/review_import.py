@@ -186,7 +186,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _durable, _metrics, _operations, _report, _review_import, _state)
+    _arguments, _deploy, _locks, _metrics, _operations, _report, _review_import, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
 
 MOST_FAULTS = 1000  # in a result; the log has them all
@@ -208,7 +208,7 @@ def describe(planned, library):
 def carry_out(params, library, state, operation, run):
     with contextlib.ExitStack() as stack:
         if not params["validate_only"]:
-            stack.enter_context(_durable.lock(library, operation, run, params["lock_timeout"]))
+            stack.enter_context(_locks.lock(library, operation, run, params["lock_timeout"]))
             if _deploy.is_cut_short(library, state):
                 _deploy.deploy(library, state)  # an exchange that was cut short comes to its end first
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])

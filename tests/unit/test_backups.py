@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _durable, _locks, _metadata, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.modules import library_backup
 
@@ -348,7 +348,7 @@ def test_manifest_says_whose_backup_it_is(library):
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
         "format": 1, "library": str(library), "sha256": hashlib.sha256(UNHASHED).hexdigest(), "size": len(UNHASHED),
         "images": 1, "hashed": 0, "recipients": [],
-        "metadata": _durable.metadata(str(library)), "host": socket.gethostname()}
+        "metadata": _metadata.read(str(library)), "host": socket.gethostname()}
     assert backup.manifest.metadata["mode"] == 0o664
     assert stat.S_IMODE(os.stat(f"{backup.path}.json").st_mode) == 0o600
 
@@ -488,7 +488,7 @@ def test_damaged_copy_is_written_again_in_its_place(library, shared):
 @pytest.mark.parametrize("where", ["backups", "copies", "the folder of the other library"])
 def test_shared_backup_folder_is_locked_during_a_backup(library, other, shared, tmp_path, where):
     folders = {"backups": [shared], "copies": [library.parent, shared]}.get(where, [other.parent])
-    with _durable.lock(str(other), "backup", RUN, 0), _backups.lock(str(other), [str(shared)], RUN, 0):
+    with _locks.lock(str(other), "backup", RUN, 0), _backups.lock(str(other), [str(shared)], RUN, 0):
         with pytest.raises(LockedError, match="the backup folder is in use by backup"):
             run_module(library, folders)
     assert run_module(library, folders)["created"]

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _locks
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 OLD, NEW = b"old" * 1000, b"new" * 100_000
@@ -480,7 +480,7 @@ def lock_held_elsewhere(file):
     held, let_go = FORK.Event(), FORK.Event()
 
     def hold():
-        with _durable.lock(str(file), "migration", "20260131T120000Z-7", timeout=0):
+        with _locks.lock(str(file), "migration", "20260131T120000Z-7", timeout=0):
             held.set()
             let_go.wait(60)
 
@@ -497,14 +497,14 @@ def lock_held_elsewhere(file):
 def test_the_lock_is_free_again_after_use_and_after_a_failure(file):
     for _time in range(2):
         with pytest.raises(ZeroDivisionError):
-            with _durable.lock(str(file), "backup", "run", timeout=0):
+            with _locks.lock(str(file), "backup", "run", timeout=0):
                 1 / 0
 
 
 def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
     with lock_held_elsewhere(file) as holder:
         with pytest.raises(LockedError) as caught:
-            with _durable.lock(str(file), "backup", "run", timeout=0.2):
+            with _locks.lock(str(file), "backup", "run", timeout=0.2):
                 pytest.fail("two hold the lock")
     error = caught.value
     assert error.path == f"{file}.lock"
@@ -557,10 +557,10 @@ def test_any_other_error_of_a_folders_sync_fails(file, folders_fail, number):
 def test_a_lock_of_something_else_names_it(file):
     with lock_held_elsewhere(file):
         with pytest.raises(LockedError) as caught:
-            with _durable.lock(str(file), "export", "run", 0, "the review queue", _durable.WAIT):
+            with _locks.lock(str(file), "export", "run", 0, "the review queue", _locks.WAIT):
                 pytest.fail("two hold the lock")
     assert caught.value.cause.startswith("the review queue is in use by migration (process")
-    assert caught.value.next_step == _durable.WAIT
+    assert caught.value.next_step == _locks.WAIT
 
 
 def test_a_second_taker_waits_for_the_lock_and_gets_it(file, monkeypatch):
@@ -574,48 +574,48 @@ def test_a_second_taker_waits_for_the_lock_and_gets_it(file, monkeypatch):
             sleep(seconds)
 
         monkeypatch.setattr(time, "sleep", let_the_holder_go)
-        with _durable.lock(str(file), "backup", "run", timeout=60):
+        with _locks.lock(str(file), "backup", "run", timeout=60):
             assert waited
-            assert _durable.lock_holder(str(file))["operation"] == "backup"
+            assert _locks.holder(str(file))["operation"] == "backup"
 
 
 def test_the_lock_of_a_killed_holder_is_free(file):
     with lock_held_elsewhere(file) as holder:
         holder.process.kill()
         holder.process.join()
-        assert _durable.lock_holder(str(file)) is None
-        with _durable.lock(str(file), "backup", "run", timeout=0):
-            assert _durable.lock_holder(str(file))["run"] == "run"
+        assert _locks.holder(str(file)) is None
+        with _locks.lock(str(file), "backup", "run", timeout=0):
+            assert _locks.holder(str(file))["run"] == "run"
 
 
 def test_the_holder_stands_in_the_lock_for_people_to_read(file):
     with lock_held_elsewhere(file) as holder:
-        shown = _durable.lock_holder(str(file))
+        shown = _locks.holder(str(file))
         assert shown == {"operation": "migration", "run": "20260131T120000Z-7", "process": holder.process.pid,
                          "host": socket.gethostname(), "since": shown["since"]}
-    with _durable.lock(str(file), "backup", "run", timeout=0):
+    with _locks.lock(str(file), "backup", "run", timeout=0):
         pass
-    assert _durable.lock_holder(str(file)) is None
+    assert _locks.holder(str(file)) is None
 
 
 def test_looking_for_the_holder_writes_nothing(file, tree):
     before = tree(file.parent)
-    assert _durable.lock_holder(str(file)) is None
+    assert _locks.holder(str(file)) is None
     assert tree(file.parent) == before
     with lock_held_elsewhere(file) as holder:
         before = tree(file.parent)
-        assert _durable.lock_holder(str(file)) is not None
+        assert _locks.holder(str(file)) is not None
         assert tree(file.parent) == before
         holder.process.kill()
         holder.process.join()
-        assert _durable.lock_holder(str(file)) is None
+        assert _locks.holder(str(file)) is None
         assert tree(file.parent) == before
 
 
 def test_the_lock_file_is_never_unlinked(file):
     numbers = set()
     for _time in range(3):
-        with _durable.lock(str(file), "backup", "run", timeout=0):
+        with _locks.lock(str(file), "backup", "run", timeout=0):
             pass
         numbers.add(os.stat(f"{file}.lock").st_ino)
     assert len(numbers) == 1
@@ -623,13 +623,13 @@ def test_the_lock_file_is_never_unlinked(file):
 
 def test_the_lock_on_one_library_leaves_others_free(file):
     with lock_held_elsewhere(file):
-        with _durable.lock(str(file.with_name("other.json")), "backup", "run", timeout=0):
+        with _locks.lock(str(file.with_name("other.json")), "backup", "run", timeout=0):
             pass
 
 
 def test_whoever_may_write_the_library_may_take_its_lock(file):
     file.chmod(0o664)
-    with _durable.lock(str(file), "backup", "run", timeout=0):
+    with _locks.lock(str(file), "backup", "run", timeout=0):
         pass
     assert stat.S_IMODE(os.stat(f"{file}.lock").st_mode) == 0o664
 
@@ -639,7 +639,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(file, tmp_path):
     victim.write_bytes(b"mine")
     os.symlink(victim, f"{file}.lock")
     with pytest.raises(DhashError, match="could not open the lock"):
-        with _durable.lock(str(file), "backup", "run", timeout=0):
+        with _locks.lock(str(file), "backup", "run", timeout=0):
             pass
     assert victim.read_bytes() == b"mine"
 
@@ -649,7 +649,7 @@ def test_a_lock_without_a_readable_holder_is_still_respected(file):
         with open(f"{file}.lock", "r+b") as lock:
             lock.truncate(5)
         with pytest.raises(LockedError, match="in use by another process"):
-            with _durable.lock(str(file), "backup", "run", timeout=0):
+            with _locks.lock(str(file), "backup", "run", timeout=0):
                 pass
 
 
@@ -658,12 +658,12 @@ def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with _durable.lock(str(file), "rollback", "run", timeout=0):
-        assert _durable.lock_holder(str(file)) is None
+    with _locks.lock(str(file), "rollback", "run", timeout=0):
+        assert _locks.holder(str(file)) is None
 
 
 def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
     with pytest.raises(DhashError) as caught:
-        with _durable.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
+        with _locks.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
             pass
     assert caught.value.cause == "could not open the lock: No such file or directory"

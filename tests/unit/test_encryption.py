@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _backups, _deploy, _deployment, _durable, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _backups, _deploy, _deployment, _metadata, _rollback, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 SECRET = "a name that nobody else may read"
@@ -108,7 +108,7 @@ def test_its_manifest_tells_without_an_identity_what_is_in_it(library, recipient
     content = library.path.read_bytes()
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
         "format": 1, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "images": 2, "hashed": 0,
-        "recipients": [recipient], "library": str(library.path), "metadata": _durable.metadata(str(library.path)),
+        "recipients": [recipient], "library": str(library.path), "metadata": _metadata.read(str(library.path)),
         "host": socket.gethostname()}
     assert _backups.examine(backup) == (True, None, 2, 0)
 

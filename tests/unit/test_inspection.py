@@ -10,7 +10,7 @@ import shutil
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _inspection, _review_removal
+from ansible_collections.mobius.dhash.plugins.module_utils import _inspection, _locks, _review_removal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 
 
@@ -64,7 +64,7 @@ def test_what_this_host_last_did_and_still_owes_is_told(migrated):
 
 
 def test_who_holds_the_lock_is_told(migrated):
-    with _durable.lock(str(migrated.path), "migration", "20260131T120000Z-7", timeout=0):
+    with _locks.lock(str(migrated.path), "migration", "20260131T120000Z-7", timeout=0):
         assert inspect(migrated)["lock"]["operation"] == "migration"
     assert inspect(migrated)["lock"] is None
 

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _durable, _exposition, _measurements, _metrics, _migration, _state)
+    _deploy, _durable, _exposition, _locks, _measurements, _metrics, _migration, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 ODD = ['a "quoted" name', "back\\slash", "line\nbreak", "carriage\rreturn", "tab\t", "{curly} #hash", "été 日本 🎲", "trailing\\"]
@@ -237,7 +237,7 @@ def test_a_run_that_finds_the_library_locked_leaves_the_metrics_of_the_one_that_
     watched.run()
     watched.metrics().started()
     before = watched.text()
-    with _durable.lock(str(watched.library.path), "migration", "another", 0), pytest.raises(LockedError):
+    with _locks.lock(str(watched.library.path), "migration", "another", 0), pytest.raises(LockedError):
         watched.run()
     assert watched.text() == before
 

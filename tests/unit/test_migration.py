@@ -20,8 +20,7 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _decoders, _deploy, _durable, _errors, _journal, _library, _limits, _migration, _settings, _state, _survey,
-    _workers)
+    _decode, _decoders, _deploy, _errors, _journal, _library, _limits, _locks, _migration, _settings, _state, _survey, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, ImageError, LibraryError, LockedError, RefusedError)
 
@@ -557,7 +556,7 @@ def test_check_mode_without_numpy_still_tells_that_a_migrated_library_does_not_c
 
 
 def test_check_mode_takes_no_lock_and_is_not_kept_waiting_by_one(pictures):
-    with _durable.lock(str(pictures.path), "migration", "run", timeout=0):
+    with _locks.lock(str(pictures.path), "migration", "run", timeout=0):
         assert pictures.check()["to_hash"] == 5
 
 
@@ -733,7 +732,7 @@ def test_a_library_that_is_none_is_refused_and_nothing_made_of_it(library, decod
 
 
 def test_two_migrations_of_a_library_do_not_run_at_once(pictures):
-    with _durable.lock(str(pictures.path), "migration", "the first", timeout=0):
+    with _locks.lock(str(pictures.path), "migration", "the first", timeout=0):
         with pytest.raises(LockedError, match="run the first"):
             pictures.run()
     assert not pictures.output.exists()

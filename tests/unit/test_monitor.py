@@ -12,8 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _durable, _gates, _monitor, _probes, _state, _tail, _watch)
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _gates, _locks, _monitor, _probes, _state, _tail, _watch
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,7 +299,7 @@ def test_a_second_watcher_follows_the_first_and_leaves_the_library_unlocked(host
 
     class Held:
         def __init__(self):
-            self.lock = _durable.lock(_watch.path(str(host.state)), "watch", "first", 0)
+            self.lock = _locks.lock(_watch.path(str(host.state)), "watch", "first", 0)
             self.lock.__enter__()
 
         def close(self):

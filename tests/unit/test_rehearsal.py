@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _rehearsal, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _durable, _locks, _rehearsal, _rollback, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 
@@ -81,7 +81,7 @@ def test_a_way_back_that_does_not_lead_back_fails_it_and_leaves_no_note(library,
 
 
 def test_it_does_not_run_beside_another_operation(library):
-    with _durable.lock(str(library.path), "migration", "run", 0), pytest.raises(LockedError, match="in use by migration"):
+    with _locks.lock(str(library.path), "migration", "run", 0), pytest.raises(LockedError, match="in use by migration"):
         rehearse(library)
 
 

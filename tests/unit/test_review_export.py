@@ -16,8 +16,7 @@ import pytest
 from PIL import Image
 from reviews import Host, bits, digests, make_previews_here, picture
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _durable, _review_export, _review_page, _review_previews, _workers)
+from ansible_collections.mobius.dhash.plugins.module_utils import _clock, _locks, _review_export, _review_page, _review_previews, _workers
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError, RefusedError
 
 NEAR = bits(*range(9))
@@ -435,12 +434,12 @@ def test_another_folder_gets_an_export_of_its_own(two):
 
 def test_two_exports_at_once_do_not_get_into_one_anothers_way(two):
     two.export()
-    with _durable.lock(os.path.join(two.state, "review"), "review export", "1", 0), pytest.raises(LockedError):
+    with _locks.lock(os.path.join(two.state, "review"), "review export", "1", 0), pytest.raises(LockedError):
         two.export()
 
 
 def test_an_export_does_not_wait_for_a_migration_nor_hold_up_a_rollback(two):
-    with _durable.lock(str(two.live), "migration", "1", 0):
+    with _locks.lock(str(two.live), "migration", "1", 0):
         assert two.export().changed
 
 

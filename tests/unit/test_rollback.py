@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _deploy, _deployment, _durable, _library, _losses, _pending, _rollback, _state)
+    _backups, _deploy, _deployment, _durable, _library, _losses, _metadata, _pending, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 
 RUN = "20260131T120000Z-7"
@@ -486,7 +486,7 @@ def test_deleted_library_comes_back_with_its_metadata(host, known):
     host.verified()
     if os.geteuid() == 0:
         os.chown(backup, *owner_of_backup)
-    wanted = _durable.metadata(str(host.live))
+    wanted = _metadata.read(str(host.live))
     if known == "record":
         _state.write(host.state, host.record._replace(metadata=wanted))
         Path(f"{backup}.json").unlink()
@@ -498,7 +498,7 @@ def test_deleted_library_comes_back_with_its_metadata(host, known):
     way = host.roll_back()
     assert (way.source, way.due, way.losses) == (str(backup), True, _losses.NONE)
     assert host.live.read_bytes() == OLD
-    assert _durable.metadata(str(host.live)) == wanted
+    assert _metadata.read(str(host.live)) == wanted
     assert (host.record.phase, host.record.restart_owed) == (_state.DEPLOYED, True)
     if known != "backup":
         assert host.record.metadata == wanted
