@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the module in the background of the host, and show how far it is while it hashes: as a migration does."""
+"""Run the module in the background of the host, and show how far it is while it hashes."""
 
 from __future__ import annotations
 
-from ansible_collections.mobius.dhash.plugins.action import library_migrate
+from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module import BackgroundModule
 
 
-class ActionModule(library_migrate.ActionModule):
-    """The same for a share of a library."""
+class ActionModule(BackgroundModule):
+    """Of the hashing of a share of a library."""
 
     MODULE = "mobius.dhash.library_hash"
     WORK = "hashing of a share"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the module in the background of the host, and show a line for each of its polls: as a migration does.
+"""Run the module in the background of the host, and show a line for each of its polls.
 
 A task with ``async`` and ``poll: 0`` only starts it: so that the watches of many hosts run at the same time, however few
 of them Ansible follows at once.
@@ -10,11 +10,11 @@ of them Ansible follows at once.
 
 from __future__ import annotations
 
-from ansible_collections.mobius.dhash.plugins.action import library_migrate
+from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module import BackgroundModule, show_line
 
 
-class ActionModule(library_migrate.ActionModule):
-    """The same for a watch."""
+class ActionModule(BackgroundModule):
+    """Of a watch."""
 
     MODULE = "mobius.dhash.library_monitor"
     WORK = "watch"
@@ -25,7 +25,7 @@ class ActionModule(library_migrate.ActionModule):
     def run(self, tmp=None, task_vars=None):
         started_only = self._task.async_val
         if started_only or self._task.args.get("state") == "acknowledged":
-            super(library_migrate.ActionModule, self).run(tmp, task_vars)
+            super(BackgroundModule, self).run(tmp, task_vars)
             return self._execute_module(self.MODULE, dict(self._task.args), task_vars=task_vars, wrap_async=started_only)
         return super().run(tmp, task_vars)
 
@@ -47,7 +47,7 @@ class PollLines:
         for number, line in progress["lines"]:
             if number > self._shown:
                 self._shown = number
-                library_migrate.show_line(f"[{self._host}] {line}")
+                show_line(f"[{self._host}] {line}")
         return True
 
     def end(self, result):

@@ -7,12 +7,9 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
-from ansible.module_utils.common.respawn import has_respawned, respawn_module
 from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _places, _state
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
 METRICS = {"metrics_dir": {"type": "path"}}
@@ -76,28 +73,3 @@ def parallel(params: dict) -> int:
     if params["parallel"]:
         return params["parallel"]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def run_in(python: str | None, check_mode: bool) -> None:
-    """Go on in that interpreter, if one is asked for, and with paths in UTF-8: this call does not return then.
-
-    Call it before anything is done with a path: Python encodes paths as its locale says, and those of a library are UTF-8
-    on every host. Raises ``MissingRequirementError``.
-    """
-    if has_respawned():
-        return
-    chosen = sys.executable
-    if python is not None and os.access(python, os.X_OK):
-        chosen = python
-    elif python is not None and not check_mode:
-        raise MissingRequirementError("this Python is not there", python,
-                                      "Run the prerequisites role with dhash_install: venv.")
-    is_utf8 = sys.getfilesystemencoding() == "utf-8"
-    if is_utf8 and os.path.abspath(chosen) == os.path.abspath(sys.executable):
-        return
-    if not is_utf8:
-        os.environ["PYTHONUTF8"] = "1"
-    main = sys.modules["__main__"]
-    if not hasattr(main, "_module_fqn") and main.__spec__:  # started by hand (python -m), not by Ansible
-        main._module_fqn, main._modlib_path = main.__spec__.name, str(Path(__file__).parents[5])
-    respawn_module(chosen)

@@ -11,7 +11,8 @@ import json
 from collections import Counter
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decoders, _dhash, _files, _journal, _library, _measurements, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _decoders, _dhash, _fields, _files, _journal, _library, _measurements, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 
 # A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
@@ -86,7 +87,7 @@ def equals(migrated: Migrated, present: _library.Library) -> bool:
 
 def _with_hash(image: dict[str, Any], entry: _journal.Entry) -> dict[str, Any]:
     if entry.dhash is None:
-        return {key: value for key, value in image.items() if key not in _library.OUR_IMAGE_FIELDS}
+        return {key: value for key, value in image.items() if key not in _fields.OUR_IMAGE_FIELDS}
     new = dict(image)
     new["dhash"] = entry.dhash
     if image.get("dhash") != entry.dhash or not isinstance(image.get("dhash_generated_at"), str):

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _library, _locks, _manifest, _metadata, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _durable, _fields, _library, _locks, _manifest, _metadata, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError, from_os_error
 
 # The second form is what the service's own tools wrote before: 2024-01-15T10-30-00-000Z.
@@ -138,7 +138,7 @@ def examine(backup: Backup) -> Content:
         library, digest = _library.read(backup.path)
     except LibraryError as error:
         return Content(False, str(error), None, None)
-    counts = _library.counts(library.value)
+    counts = _fields.counts(library.value)
     problem = None
     if backup.expected_sha256 is None:
         problem = "it has no .sha256 file, so that its content cannot be vouched for"
@@ -331,7 +331,7 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     The checksum file and the manifest get their names first, while the backup is a temporary file.
     """
     try:
-        counts = _library.counts(_library.parse(content, source).value)
+        counts = _fields.counts(_library.parse(content, source).value)
     except LibraryError:
         counts = {"images": None, "hashed": None}
     manifest = _manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _json_text
 
 # A cell that begins so is a formula for a spreadsheet. Source: OWASP, CSV Injection; the last four are full-width.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -30,10 +30,10 @@ def lines(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]
     for number, row in enumerate(rows, start=1):
         writer.writerow(map(_cell, row))
         if number % PART == 0:
-            yield _library.encode(buffer.getvalue())
+            yield _json_text.encode(buffer.getvalue())
             buffer.seek(0)
             buffer.truncate()
-    yield _library.encode(buffer.getvalue())
+    yield _json_text.encode(buffer.getvalue())
 
 
 def _cell(value: Any) -> Any:

@@ -25,14 +25,11 @@ def run(library: str, state: str, lock_timeout: float) -> bool:
     """Deploy what was prepared; whether anything had to be done. Raises ``DhashError``, nothing replaced."""
     with _locks.lock(library, "deploy", _state.new_run(), lock_timeout):
         failed: dict = {}
-        for attempt in range(1, ATTEMPTS + 1):
+        for _attempt in range(ATTEMPTS):
             try:
                 return _deploy.deploy(library, state)
-            except _deploy.ChangedError as error:
-                if attempt == ATTEMPTS:
-                    raise DhashError(f"it changed again and again while it was deployed ({ATTEMPTS} attempts)", library,
-                                     "Stop what writes it, or name its service (dhash_service_manager), then run again."
-                                     ) from error
+            except _deploy.ChangedError:
                 record = _state.read(state)
                 BRING_UP_TO_DATE[record.operation](record, failed)
-    raise AssertionError("unreachable")
+        raise DhashError(f"the library kept changing during the deploy (gave up after {ATTEMPTS} attempts)", library,
+                         "Stop what writes it, or name its service (dhash_service_manager), then run again.")

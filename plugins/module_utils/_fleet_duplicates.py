@@ -21,7 +21,8 @@ try:
 except ImportError:
     np = None  # checked before anything is matched
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _csv, _dhash, _durable, _exchange, _library, _matchable
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _csv, _dhash, _durable, _fields, _handover, _json_text, _library, _matchable, _row_files)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 NAMES = ("duplicates.json", "duplicates.csv")
@@ -58,9 +59,9 @@ def export(library: str, state: str, run: str, lock_timeout: float) -> dict[str,
     """
     result, value = _read_migrated(library)
     images = _matchable.survey(library, value, state)
-    with _exchange.lock(state, "export of hashes", run, lock_timeout):
-        path = _exchange.path_in(state, _exchange.HASHES)
-        count = _exchange.write(path, _exchange.HASHES, {"algorithm": result["algorithm"]},
+    with _handover.lock(state, "export of hashes", run, lock_timeout):
+        path = _handover.path_in(state, _handover.HASHES)
+        count = _row_files.write(path, _handover.HASHES, {"algorithm": result["algorithm"]},
                                 ([image.path, image.dhash, image.vertical, image.size] for image in images))
     return {**result, "exported": count, "hashes": path}
 
@@ -75,8 +76,8 @@ def _read_migrated(library: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(value.get("dhash_migration"), dict):
         raise DhashError("it has no hashes yet, so that there is nothing to compare", library,
                          "Run the migrate playbook on this host first.")
-    counts = _library.counts(value)
-    return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": _library.algorithm(value)}, value
+    counts = _fields.counts(value)
+    return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": _fields.algorithm(value)}, value
 
 
 def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, check: bool) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
     algorithms, left_out = {}, {}
     for host, file in files.items():
         try:
-            algorithm = _exchange.require_sound(file, _exchange.HASHES, _to_hashed).get("algorithm")
+            algorithm = _row_files.require_sound(file, _handover.HASHES, _to_hashed).get("algorithm")
             first = next(iter(algorithms.values()), algorithm)
             if algorithm != first:
                 raise DhashError(f"its hashes are of algorithm {algorithm}, those of {next(iter(algorithms))} of {first}",
@@ -193,7 +194,7 @@ def _require_numpy_here() -> None:
 def _read_all(files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The hashes, the vertical hashes, whether these are known, and the number of the file, of all images."""
     rows = ((_dhash.from_hex(image.dhash), _dhash.from_hex(image.vertical or "0"), image.vertical is not None, number)
-            for number, file in enumerate(files) for image in _exchange.read(file, _exchange.HASHES, _to_hashed))
+            for number, file in enumerate(files) for image in _row_files.read(file, _handover.HASHES, _to_hashed))
     table = np.fromiter(rows, [("hash", np.uint64), ("vertical", np.uint64), ("known", bool), ("owner", np.int64)])
     return tuple(np.ascontiguousarray(table[name]) for name in table.dtype.names)
 
@@ -213,7 +214,7 @@ def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[st
                  for number, rows in enumerate(groups, start=1))
         head = dict(zip(HEAD, (list(hosts), result["left_out"], result["threshold"], result["images"], result["pairs"],
                                result["refuted"], result["host_pairs"])))
-        yield from map(_library.encode, _library.pieces({**head, "groups": iter(shown)}))
+        yield from map(_json_text.encode, _json_text.pieces({**head, "groups": iter(shown)}))
         yield b"\n"
 
     def as_csv() -> Iterator[bytes]:
@@ -227,7 +228,7 @@ def _groups(hosts: Sequence[str], files: Sequence[str], held: Held) -> list[list
     groups: dict[int, list[tuple]] = {}
     position = 0
     for host, file in zip(hosts, files):
-        for image in _exchange.read(file, _exchange.HASHES, _to_hashed):
+        for image in _row_files.read(file, _handover.HASHES, _to_hashed):
             group = int(held.group[position])
             if group >= 0:
                 row = (host, image.path, image.dhash, image.size, int(held.distance[position]))
@@ -267,4 +268,4 @@ def _to_hashed(row: list) -> Hashed:
     path, dhash, vertical, size = row
     if not _dhash.is_hex(dhash) or not (vertical is None or _dhash.is_hex(vertical)):
         raise ValueError("a hash is wrong")
-    return Hashed(_exchange.text(path), dhash, vertical, None if size is None else _exchange.whole(size))
+    return Hashed(_row_files.text(path), dhash, vertical, None if size is None else _row_files.whole(size))

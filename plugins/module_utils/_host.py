@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _age, _deploy, _library, _limits, _places, _written
+from ansible_collections.mobius.dhash.plugins.module_utils import _age, _deploy, _fields, _library, _limits, _places, _written
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 
@@ -206,7 +206,7 @@ def _library_problems(needs: Needs) -> list[dict[str, str]]:
     except LibraryError as error:
         return [_problem("a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
-    grown = size + _library.ADDED_BYTES * len(images)
+    grown = size + _fields.ADDED_BYTES * len(images)
     for place, purpose, needed, variable in (
             (folder, "the migrated library", 2 * grown, None), (needs.backup_dir, "backups", size, "dhash_backup_dir"),
             (needs.copy_dir, "copies of backups", size, "dhash_backup_copy_dir")):

@@ -10,7 +10,7 @@ import os
 import shutil
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _journal, _library, _locks, _review_removal, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _fields, _journal, _library, _locks, _review_removal, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
@@ -19,7 +19,7 @@ AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"
 def inspect(library: str, state: str) -> dict[str, Any]:
     """What the library at the real path ``library`` is, and what this host has on record of it. Raises ``DhashError``."""
     read, digest = _library.read(library)
-    counts = _library.counts(read.value)
+    counts = _fields.counts(read.value)
     record = read.value.get("dhash_migration")
     record = record if isinstance(record, dict) else {}
     disk = shutil.disk_usage(os.path.dirname(library))
@@ -40,13 +40,13 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
     """How many image files are missing or have changed since they were hashed. Raises ``DhashError``."""
     value = _library.read(library)[0].value
     missing, stale = [], []
-    with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
+    with _journal.open_for_reading(state, _fields.algorithm(value), limits="") as journal:
         for image in value["images"]:
             path = os.path.join(os.path.dirname(library), image["path"])
             found = journal.look_up(path)
             if found.stamp is None:
                 missing.append(image["path"])
-            elif _library.is_hashed(image) and journal.knows(path) and (
+            elif _fields.is_hashed(image) and journal.knows(path) and (
                     found.entry is None or found.entry.dhash != image["dhash"]):
                 stale.append(image["path"])
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],

@@ -13,10 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library, _review_removal
+from ansible_collections.mobius.dhash.plugins.module_utils import _fields, _review_removal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
-MANAGED_FIELDS = ("images", _review_removal.FIELD, *_library.OUR_FIELDS)
+MANAGED_FIELDS = ("images", _review_removal.FIELD, *_fields.OUR_FIELDS)
 SHOWN_NAMES = 3
 
 
@@ -65,7 +65,7 @@ def _by_path(images: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
 
 
 def _without_hash(image: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in image.items() if key not in _library.OUR_IMAGE_FIELDS}
+    return {key: value for key, value in image.items() if key not in _fields.OUR_IMAGE_FIELDS}
 
 
 def _form(value: Any) -> Hashable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _files, _journal, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _fields, _files, _journal
 
 
 class Image(NamedTuple):
@@ -32,7 +32,7 @@ class Image(NamedTuple):
 def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
     """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each once."""
     found: dict[str, Image] = {}
-    with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
+    with _journal.open_for_reading(state, _fields.algorithm(value), limits="") as journal:
         for image in value["images"]:
             path, dhash = image["path"], image.get("dhash")
             if path not in found and _dhash.is_hex(dhash) and image.get("dhash_low_detail") is not True:

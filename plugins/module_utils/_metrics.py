@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _durable, _exposition, _library, _locks, _measurements, _records, _state)
+    _clock, _durable, _exposition, _fields, _library, _locks, _measurements, _records, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -100,7 +100,7 @@ class Metrics:
             record is None or (record.phase == _state.VERIFIED and record.operation not in _state.WAYS_BACK))
         series: dict[str, Any] = {"dhash_last_success_timestamp_seconds": _time()} if success else {}
         with self._by_product():
-            counts = _library.counts(_library.read(self._library)[0].value)
+            counts = _fields.counts(_library.read(self._library)[0].value)
             series.update(_counts(counts))
             if changed or (success and counts["hashed"] + counts["errors"] == counts["images"]):
                 series.update(_of_record(record))

@@ -15,39 +15,19 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _assembly, _clock, _deploy, _dhash, _durable, _hashing, _journal, _library, _limits, _locks, _measurements, _metadata,
-    _metrics, _operations, _places, _records, _report, _state, _survey, _unfinished, _written)
+    _assembly, _clock, _deploy, _dhash, _durable, _fields, _hashing, _journal, _library, _limits, _locks, _measurements,
+    _metadata, _metrics, _migration_report, _operations, _places, _records, _run_log, _settings, _state, _survey, _unfinished,
+    _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, printable)
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
 
-class Settings(NamedTuple):
-    """One migration. Paths are absolute; ``library`` is the real file, ``media_roots`` are real folders."""
 
-    library: str
-    output: str
-    state: str
-    run: str
-    terms: _assembly.Terms
-    parallel: int
-    temp_dir: str | None
-    media_roots: tuple[str, ...]
-    limits: _limits.Limits
-    limit: int | None
-    lock_timeout: float
-    dry_run: bool
-    report: str | None
-    log_dir: str | None
-    origin: dict[str, Any] | None = None
-    sample: int = 0  # how many images that the journal knows are hashed again, to see whether it can be trusted
-    ignore_ctime: bool = False
-
-
-def check(settings: Settings) -> dict:
+def check(settings: _settings.Settings) -> dict:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, and hashes a sample at most.
 
     Raises ``DhashError``.
@@ -87,11 +67,11 @@ def operation(dry_run: bool, limit: int | None) -> str:
     return "dry-run" if dry_run else "migration" if limit is None else "test-migration"
 
 
-def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.Metrics = _metrics.OFF,
+def run(settings: _settings.Settings, progress: Callable[[dict], None], metrics: _metrics.Metrics = _metrics.OFF,
         log_retention: int = 0) -> dict:
     """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
 
-    ``progress`` is called now and then with what :class:`_report.Meter` tells. A trial (a limit, a dry run) has no
+    ``progress`` is called now and then with what :class:`_run_log.Meter` tells. A trial (a limit, a dry run) has no
     metrics.
     Logs older than ``log_retention`` days are removed; 0 keeps all.
     """
@@ -107,7 +87,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
 
     name = operation(settings.dry_run, settings.limit)
     with _locks.lock(settings.library, name, settings.run, settings.lock_timeout), \
-            _report.Log(settings.log_dir, settings.library, name) as log:
+            _run_log.Log(settings.log_dir, settings.library, name) as log:
         log.line(f"Start of a {name} of {printable(settings.library)}, run {settings.run}")
         metrics.started()
         try:
@@ -115,7 +95,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
             if settings.report:
                 result["report"] = settings.report
                 result["report_set_aside"] = _written.set_aside(settings.state, settings.report)
-                _report.write(settings.report, result, migrated.library.value, settings.library, settings.state,
+                _migration_report.write(settings.report, result, migrated.library.value, settings.library, settings.state,
                               _metrics.queue_length(settings.state))
         except DhashError as error:
             log.line(f"FAILED {error}")
@@ -124,7 +104,7 @@ def run(settings: Settings, progress: Callable[[dict], None], metrics: _metrics.
         metrics.ended(result, migrated.record, {image.path: image.entry for image in images})
         for old in _operations.prune(settings.log_dir, settings.library, 0 if settings.dry_run else log_retention):
             log.line(f"Removed {old}, not written to for more than {log_retention} days")
-        log.summary(result, migrated.library.value)
+        _migration_report.log_summary(log, result, migrated.library.value)
     return result
 
 
@@ -136,24 +116,24 @@ def bring_up_to_date(record: _state.Record, failed: dict[str, Entry]) -> None:
     Raises ``DhashError``.
     """
     settings = _settings_of(record)._replace(sample=0)
-    with _report.Log(None, settings.library, "migration") as log:
+    with _run_log.Log(None, settings.library, "migration") as log:
         for _attempt in range(_survey.CHANGING_READS):
             if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
                 return
 
 
-def _noted(settings: Settings) -> dict[str, Any]:
+def _noted(settings: _settings.Settings) -> dict[str, Any]:
     """The settings as the record keeps them: by name."""
     noted = settings._asdict()
     del noted["origin"]  # the record has it
     return {**noted, "terms": settings.terms._asdict(), "limits": settings.limits._asdict()}
 
 
-def _settings_of(record: _state.Record) -> Settings:
+def _settings_of(record: _state.Record) -> _settings.Settings:
     """The settings of the migration on record. Raises ``DhashError`` if they are not complete."""
     try:
         noted = record.settings
-        return _records.build(Settings, {
+        return _records.build(_settings.Settings, {
             **noted, "origin": record.origin, "terms": _records.build(_assembly.Terms, noted["terms"]),
             "limits": _records.build(_limits.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
     except (KeyError, TypeError, ValueError) as error:
@@ -161,7 +141,7 @@ def _settings_of(record: _state.Record) -> Settings:
                          _deploy.RUN_AGAIN) from error
 
 
-def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
+def _run(settings: _settings.Settings, progress: Callable[[dict], None], log: _run_log.Log,
          failed: dict[str, Entry]) -> tuple[dict, _assembly.Migrated, list[_survey.Image]]:
     """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
     usage = _measurements.now()
@@ -178,7 +158,7 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
         journal.complete()
         result = _before(source)
         started = time.monotonic()
-        source, pending = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+        source, pending = _hash_pending(source, settings, journal, _run_log.Meter(progress, log))
         distrusted: set[str] = set()
         while True:
             migrated = _assemble(source, settings, journal, write_note=True)
@@ -192,7 +172,7 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
             journal.forget(doubtful)
             source = source._replace(images=[image._replace(entry=None) if image.path in doubtful else image
                                              for image in source.images])
-            source, again = _hash_pending(source, settings, journal, _report.Meter(progress, log))
+            source, again = _hash_pending(source, settings, journal, _run_log.Meter(progress, log))
             pending |= again
         rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
         failed.update((image.path, image.entry) for image in source.images
@@ -206,21 +186,21 @@ def _run(settings: Settings, progress: Callable[[dict], None], log: _report.Log,
     return result, migrated, source.images
 
 
-def _require_finished(settings: Settings) -> None:
+def _require_finished(settings: _settings.Settings) -> None:
     """Raise ``RefusedError`` if another operation waits to be deployed, unless this is a trial, which deploys nothing."""
     if not settings.dry_run and settings.limit is None:
         _unfinished.require_finished(settings.library, settings.state, (_state.MIGRATION,))
 
 
-def _look(settings: Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> _survey.Source:
+def _look(settings: _settings.Settings, library: _library.Library, digest: str, journal: _journal.Journal) -> _survey.Source:
     """Survey what is to be migrated: all of the library, or its first images."""
     if settings.limit is not None:
         library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
     return _survey.survey(settings.library, library, digest, journal)
 
 
-def _hash_pending(source: _survey.Source, settings: Settings, journal: _journal.Journal,
-                  meter: _report.Meter) -> tuple[_survey.Source, dict[str, _survey.Image]]:
+def _hash_pending(source: _survey.Source, settings: _settings.Settings, journal: _journal.Journal,
+                  meter: _run_log.Meter) -> tuple[_survey.Source, dict[str, _survey.Image]]:
     """Hash the files that the journal does not know, each once; these as well, by path."""
     pending = {image.path: image for image in source.images if image.entry is None}
     fresh = hash_images(pending, settings, journal, meter)
@@ -228,8 +208,8 @@ def _hash_pending(source: _survey.Source, settings: Settings, journal: _journal.
     return source._replace(images=images), pending
 
 
-def hash_images(pending: dict[str, _survey.Image], settings: Settings, journal: _journal.Journal,
-                meter: _report.Meter) -> dict[str, Entry]:
+def hash_images(pending: dict[str, _survey.Image], settings: _settings.Settings, journal: _journal.Journal,
+                meter: _run_log.Meter) -> dict[str, Entry]:
     """Hash the files ``pending``, by path, into the journal, with a checkpoint after every batch; what became of each.
 
     Raises ``DhashError``.
@@ -248,7 +228,7 @@ def hash_images(pending: dict[str, _survey.Image], settings: Settings, journal: 
     return fresh
 
 
-def _doubtful(source: _survey.Source, value: dict[str, Any], digest: str, settings: Settings,
+def _doubtful(source: _survey.Source, value: dict[str, Any], digest: str, settings: _settings.Settings,
               fresh: Collection[str]) -> set[str]:
     """The files whose entries may be wrong, since a sample of them does not have the hash that the journal has.
 
@@ -268,21 +248,21 @@ def _doubtful(source: _survey.Source, value: dict[str, Any], digest: str, settin
     return set(wrong)
 
 
-def _assemble(source: _survey.Source, settings: Settings, journal: _journal.Journal,
+def _assemble(source: _survey.Source, settings: _settings.Settings, journal: _journal.Journal,
               write_note: bool) -> _assembly.Migrated:
     return _assembly.assemble(source.library, [image.entry for image in source.images],
                               [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
 
 
 def _before(source: _survey.Source) -> dict:
-    counts = _library.counts(source.library.value)
+    counts = _fields.counts(source.library.value)
     return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
 
 
-def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: Settings) -> dict:
+def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: _settings.Settings) -> dict:
     """The counts of the migrated library, and whether the live one or the output is that already."""
     value, record = migrated.library.value, migrated.record
-    counts = _library.counts(value)
+    counts = _fields.counts(value)
     kinds = Counter(error["kind"] for error in value["dhash_errors"])
     would_change = settings.limit is not None or not _assembly.equals(migrated, source.library)
     return {
@@ -299,7 +279,7 @@ def _outcome(source: _survey.Source, migrated: _assembly.Migrated, settings: Set
 
 
 def _made(source: _survey.Source, migrated: _assembly.Migrated, result: dict,
-          settings: Settings) -> tuple[bytes | None, str]:
+          settings: _settings.Settings) -> tuple[bytes | None, str]:
     """The content that is to be written, None if nothing is, and the digest of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
         return None, source.sha256
@@ -309,26 +289,26 @@ def _made(source: _survey.Source, migrated: _assembly.Migrated, result: dict,
     return content, hashlib.sha256(content).hexdigest()
 
 
-def _is_left_over(source: _survey.Source, settings: Settings) -> bool:
+def _is_left_over(source: _survey.Source, settings: _settings.Settings) -> bool:
     """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
     last = _state.read(settings.state)
     return (settings.limit is None and last is not None and last.operation == _state.MIGRATION
             and not _state.is_in_place(last) and last.new_sha256 != source.sha256)
 
 
-def _output_is_current(migrated: _assembly.Migrated, settings: Settings) -> bool:
+def _output_is_current(migrated: _assembly.Migrated, settings: _settings.Settings) -> bool:
     try:
         return _assembly.equals(migrated, _library.read(settings.output)[0])
     except LibraryError:
         return False
 
 
-def _forecast(source: _survey.Source, settings: Settings) -> dict:
+def _forecast(source: _survey.Source, settings: _settings.Settings) -> dict:
     """What the rest of the way needs: bytes for the backup, the copy kept beside the library and the new library."""
     known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
     pending = sum(image.entry is None for image in source.images)
     size = _durable.size_of_file(settings.library)
-    grown = size + _library.ADDED_BYTES * len(source.images) + 4096
+    grown = size + _fields.ADDED_BYTES * len(source.images) + 4096
     average = sum(known) / len(known) if known else None
     return {"forecast": {
         "hashing_seconds": round(pending * average / settings.parallel, 3) if average is not None else None,
@@ -338,7 +318,7 @@ def _forecast(source: _survey.Source, settings: Settings) -> dict:
     }}
 
 
-def _require_free_names(settings: Settings) -> None:
+def _require_free_names(settings: _settings.Settings) -> None:
     """Raise ``RefusedError`` where the run, or the deploy after it, would overwrite a file of somebody else's."""
     if not settings.dry_run:
         _written.require_ours(settings.state, settings.output, _places.FILES["output"])
@@ -346,7 +326,7 @@ def _require_free_names(settings: Settings) -> None:
             _deploy.require_free_names(settings.library, settings.state)
 
 
-def _write_output(source: _survey.Source, content: bytes | None, digest: str, result: dict, settings: Settings) -> None:
+def _write_output(source: _survey.Source, content: bytes | None, digest: str, result: dict, settings: _settings.Settings) -> None:
     """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
     last = _state.read(settings.state)
     if not result["would_change"]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _gates, _locks, _metrics, _probes, _report, _state, _tail, _watch
+from ansible_collections.mobius.dhash.plugins.module_utils import _gates, _locks, _metrics, _probes, _run_log, _state, _tail, _watch
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError, printable
 
 FIRST_PAUSE = 1.0
@@ -125,7 +125,7 @@ class _Watcher:
         self._sleep, self._now = sleep, now
         self._continued = last is not None
         self._watch = (last or _watch.begin(record, now(), settings.minutes))._replace(minutes=settings.minutes)
-        self._log = _report.Log(None, settings.library, "monitor")
+        self._log = _run_log.Log(None, settings.library, "monitor")
         self._library = _probes.Library(settings.library)
         self._tail = None
         if settings.error_log:
@@ -133,7 +133,7 @@ class _Watcher:
 
     def run(self) -> _watch.Watch:
         """Poll until there is a verdict."""
-        with _report.Log(self._settings.log_dir, self._settings.library, "monitor") as log:
+        with _run_log.Log(self._settings.log_dir, self._settings.library, "monitor") as log:
             self._log = log
             self._watch = self._watch._replace(log=log.path)
             log.line(f"Watching what run {self._watch.run} deployed to {printable(self._settings.library)}"

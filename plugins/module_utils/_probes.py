@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.mobius.dhash.plugins.module_utils import _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _fields, _library
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 
 SECONDS = 10
@@ -320,7 +320,7 @@ class Library:
 
 
 def _of(value: dict[str, Any]) -> dict[str, Any]:
-    counts = _library.counts(value)
+    counts = _fields.counts(value)
     record = value.get("dhash_migration")
     times = {name: record.get(field) if isinstance(record, dict) else None
              for name, field in (("average_ms", "average_time_per_image"), ("p95_ms", "p95_time_per_image"))}

@@ -18,11 +18,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _backups, _deploy, _deployment, _durable, _library, _locks, _migration, _rollback, _state)
+    _age, _backups, _deploy, _deployment, _durable, _fields, _library, _locks, _migration, _rollback, _settings, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
 
 
-def rehearse(settings: _migration.Settings, images: int, recipients: Sequence[str]) -> dict[str, Any]:
+def rehearse(settings: _settings.Settings, images: int, recipients: Sequence[str]) -> dict[str, Any]:
     """Rehearse ``settings`` on the first ``images`` images; returns counts and seconds, and notes when it was.
 
     The live library is only read. Nothing is left but the note. Raises ``DhashError`` where anything did not go as it
@@ -46,7 +46,7 @@ def rehearse(settings: _migration.Settings, images: int, recipients: Sequence[st
 class _Stage:
     """A scratch folder with a library, its backups and its state."""
 
-    def __init__(self, settings: _migration.Settings, scratch: str, recipients: Sequence[str]) -> None:
+    def __init__(self, settings: _settings.Settings, scratch: str, recipients: Sequence[str]) -> None:
         self.live = settings.library
         self.library = os.path.join(scratch, "library.json")
         self.backups = os.path.join(scratch, "backups")
@@ -73,7 +73,7 @@ class _Stage:
 
     def _prepare(self, images: int) -> str:
         """Write the first images of the live library, less what a migration adds; the digest of that."""
-        value = _library.without_our_fields(_library.read(self.live)[0].value)
+        value = _fields.without_our_fields(_library.read(self.live)[0].value)
         folder = os.path.dirname(self.live)
         value["images"] = [{**image, "path": os.path.join(folder, image["path"])} for image in value["images"][:images]]
         return _durable.write(self.library, [_library.serialize(_library.Library(value, True))], like=self.live)

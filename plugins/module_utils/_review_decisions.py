@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _library, _review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _json_text, _library, _review_queue
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError, printable
 
 MAX_BYTES = 512 << 20
@@ -102,7 +102,7 @@ def read(paths: Sequence[str]) -> Reading:
 def _matches(path: str, faults: list[str]) -> list[Any]:
     content = _library.read_bytes(path, MAX_BYTES, "the queue")
     try:
-        queue = _library.parse_json(content)
+        queue = _json_text.parse_json(content)
     except LibraryError as error:
         faults.append(f"{printable(path)}: {error.cause}")
         return []

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _clock, _csv, _dhash, _durable, _library, _limits, _locks, _matchable, _review_memory, _review_previews, _review_queue)
+    _clock, _csv, _dhash, _durable, _fields, _json_text, _library, _limits, _locks, _matchable, _review_memory,
+    _review_previews, _review_queue)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, MissingRequirementError, RefusedError, printable)
 
@@ -139,7 +140,7 @@ def _plan(settings: Settings) -> Export:
     previews = _review_previews.Previews(
         wanted, last["previews"], settings.review_dir, settings.media_roots, settings.limits, settings.parallel,
         settings.temp_dir)
-    return Export(queue, _library.algorithm(value), previews, last)
+    return Export(queue, _fields.algorithm(value), previews, last)
 
 
 def _require_no_other_review(settings: Settings, last: dict[str, Any]) -> None:
@@ -148,7 +149,7 @@ def _require_no_other_review(settings: Settings, last: dict[str, Any]) -> None:
     if path in last["files"]:
         return
     try:
-        queue = _library.parse_json(_library.read_bytes(path, _library.MAX_BYTES, "the queue"))
+        queue = _json_text.parse_json(_library.read_bytes(path, _library.MAX_BYTES, "the queue"))
     except LibraryError:
         return
     other = queue.get("library") if isinstance(queue, dict) else None
@@ -169,17 +170,17 @@ def _exported_at(settings: Settings, export: Export) -> tuple[str, str]:
     """The time that the export bears, the last one's where it says the same, and the digest of what it says."""
     last = export.last
     if isinstance(last.get("exportedAt"), str):
-        digest = _digest(map(_library.encode, _pieces(settings, export, last["exportedAt"])))
+        digest = _digest(map(_json_text.encode, _pieces(settings, export, last["exportedAt"])))
         if digest == last.get("sha256"):
             return last["exportedAt"], digest
     now = _clock.now()
-    return now, _digest(map(_library.encode, _pieces(settings, export, now)))
+    return now, _digest(map(_json_text.encode, _pieces(settings, export, now)))
 
 
 def _renderings(settings: Settings, export: Export, exported_at: str) -> dict[str, Callable[[], Iterator[bytes]]]:
     """What makes the content of each file that is asked for, by its path."""
     def as_json() -> Iterator[bytes]:
-        yield from map(_library.encode, _pieces(settings, export, exported_at))
+        yield from map(_json_text.encode, _pieces(settings, export, exported_at))
         yield b"\n"
 
     def as_csv() -> Iterator[bytes]:
@@ -189,7 +190,7 @@ def _renderings(settings: Settings, export: Export, exported_at: str) -> dict[st
         from ansible_collections.mobius.dhash.plugins.module_utils import _review_page
 
         # Lone surrogates, which only odd file names have, become JSON's escapes here as they do in the file.
-        texts = (_library.encode(piece).decode() for piece in _pieces(settings, export, exported_at))
+        texts = (_json_text.encode(piece).decode() for piece in _pieces(settings, export, exported_at))
         yield from _review_page.render(texts)
 
     renderers = {"json": as_json, "csv": as_csv, "html": as_html}
@@ -202,7 +203,7 @@ def _document(settings: Settings, export: Export, exported_at: str) -> dict[str,
 
 
 def _pieces(settings: Settings, export: Export, exported_at: str) -> Iterator[str]:
-    return _library.pieces(_document(settings, export, exported_at))
+    return _json_text.pieces(_document(settings, export, exported_at))
 
 
 def csv_lines(matches: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:

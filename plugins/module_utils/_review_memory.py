@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _durable, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _durable, _json_text, _library
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 
 MAX_BYTES = 512 << 20
@@ -67,7 +67,7 @@ def read(library: str) -> list[Different]:
     if not _durable.exists(path):
         return []
     try:
-        value = _library.parse_json(_library.read_bytes(path, MAX_BYTES, "the decisions"))
+        value = _json_text.parse_json(_library.read_bytes(path, MAX_BYTES, "the decisions"))
         return [_record(element) for element in value["different"]]
     except LibraryError as error:
         raise DhashError(f"the decisions of earlier reviews cannot be read: {error.cause}", path, MEND) from error
@@ -100,5 +100,5 @@ def write(library: str, memory: Sequence[Different]) -> None:
     elements = ({"path1": record.one.path, "dhash1": record.one.dhash, "vertical1": record.one.vertical,
                  "path2": record.other.path, "dhash2": record.other.dhash, "vertical2": record.other.vertical,
                  "notes": record.notes, "decidedAt": record.decided_at} for record in memory)
-    pieces = _library.pieces({"version": 1, "different": elements})
-    _durable.write(path_of(library), map(_library.encode, pieces), like=library)
+    pieces = _json_text.pieces({"version": 1, "different": elements})
+    _durable.write(path_of(library), map(_json_text.encode, pieces), like=library)

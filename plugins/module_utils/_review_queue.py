@@ -139,7 +139,8 @@ def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> I
             "id": match_id(one.path, one.dhash, other.path, other.dhash),
             "image1": _shown(one, seen[0]), "image2": _shown(other, seen[1]),
             "hammingDistance": distance, "confidence": _dhash.confidence(distance, vertical), "verticalDistance": vertical,
-            "sameFile": _matchable.is_same_file(one, other), "cluster": cluster, "needsReview": True, "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
+            "sameFile": _matchable.is_same_file(one, other), "cluster": cluster, "needsReview": True,
+            "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
             "keepImage": None, "proposedKeep": keep, "proposedReason": reason, "createdAt": exported_at,
         }
 

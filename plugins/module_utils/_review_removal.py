@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _fields
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 FIELD = "lcm_import"
@@ -131,7 +131,7 @@ def put_back(value: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _without_hash(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: field for key, field in entry.items() if key not in _library.OUR_IMAGE_FIELDS}
+    return {key: field for key, field in entry.items() if key not in _fields.OUR_IMAGE_FIELDS}
 
 
 def _merged(images: list[dict], removed: list[dict]) -> list[dict]:
@@ -223,6 +223,6 @@ def taken_out_since_migration(value: dict[str, Any]) -> tuple[int, int, int]:
         if isinstance(record, dict) and record.get("migration") == now and isinstance(record.get("removalLog"), list):
             log = list(filter(_is_element, record["removalLog"]))
             images += len(log)
-            hashed += sum(_library.is_hashed(element["entry"]) for element in log)
+            hashed += sum(_fields.is_hashed(element["entry"]) for element in log)
             duplicates += sum(len(element["duplicates"]) for element in log)
     return images, hashed, duplicates

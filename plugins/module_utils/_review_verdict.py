@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _clock, _journal, _library, _matchable, _review_memory, _review_removal
+from ansible_collections.mobius.dhash.plugins.module_utils import _clock, _fields, _journal, _matchable, _review_memory, _review_removal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 from ansible_collections.mobius.dhash.plugins.module_utils._review_decisions import DIFFERENT, Decision, Side, fault
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Removal
@@ -61,7 +61,7 @@ def judge(library: str, value: dict[str, Any], state: str, decisions: Sequence[D
         if not problems:
             sound.append(decision)
     duplicates = [decision for decision in sound if decision.verdict != DIFFERENT]
-    with _journal.open_for_reading(state, _library.algorithm(value), limits="") as journal:
+    with _journal.open_for_reading(state, _fields.algorithm(value), limits="") as journal:
         faults += _file_faults(library, present, duplicates, journal)
         different = [_remembered(library, present, decision, journal)
                      for decision in sound if decision.verdict == DIFFERENT]

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _deploy, _durable, _library, _losses, _metadata, _review_removal, _state, _unfinished, _written)
+    _backups, _deploy, _durable, _fields, _library, _losses, _metadata, _review_removal, _state, _unfinished, _written)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, LibraryError, RefusedError, printable)
 
@@ -271,7 +271,7 @@ def _keeping_later_edits(library: str, operation: str) -> Way:
 
 
 def _without_dhash(library: str) -> Way:
-    return _edited(library, _state.REMOVE_DHASH, _library.without_our_fields)
+    return _edited(library, _state.REMOVE_DHASH, _fields.without_our_fields)
 
 
 def _edited(library: str, operation: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Way:

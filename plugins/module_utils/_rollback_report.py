@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library, _rollback, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _fields, _library, _rollback, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError, printable
 
 EDITED = {_state.REMOVE_DHASH: "the live library without the fields of the migration",
@@ -15,7 +15,7 @@ EDITED = {_state.REMOVE_DHASH: "the live library without the fields of the migra
 
 def lines(library: str, way: _rollback.Way, kept: str | None) -> list[str]:
     """What a rollback restores from where, what is lost by it, and where what it replaces is kept, in a few lines."""
-    counts = _library.counts(way.content.value)
+    counts = _fields.counts(way.content.value)
     source = EDITED[way.operation] if way.source is None else printable(way.source)
     return [
         "Rollback Report",
@@ -31,7 +31,7 @@ def lines(library: str, way: _rollback.Way, kept: str | None) -> list[str]:
 def diff(library: str, result: dict) -> dict:
     """Before and after in counts, for Ansible's diff."""
     try:
-        live = _library.counts(_library.read(library)[0].value)
+        live = _fields.counts(_library.read(library)[0].value)
         before = f"images: {live['images']}\nhashed: {live['hashed']}\n"
     except LibraryError as error:
         before = f"{error.cause}\n"

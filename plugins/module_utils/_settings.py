@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The settings of a migration, of what a module was given."""
+"""The settings of a migration, and how they are made of the parameters of a module."""
 
 from __future__ import annotations
 
 import os
+from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _migration, _places, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _assembly, _limits, _places, _state
 
 
 # What only a migration is asked for; a rehearsal and a share of one go without.
@@ -16,11 +17,33 @@ NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "r
              "origin": None, "sample": 0, "ignore_ctime": False}
 
 
-def of(params: dict) -> _migration.Settings:
+class Settings(NamedTuple):
+    """One migration. Paths are absolute; ``library`` is the real file, ``media_roots`` are real folders."""
+
+    library: str
+    output: str
+    state: str
+    run: str
+    terms: _assembly.Terms
+    parallel: int
+    temp_dir: str | None
+    media_roots: tuple[str, ...]
+    limits: _limits.Limits
+    limit: int | None
+    lock_timeout: float
+    dry_run: bool
+    report: str | None
+    log_dir: str | None
+    origin: dict[str, Any] | None = None
+    sample: int = 0  # how many images that the journal knows are hashed again, to see whether it can be trusted
+    ignore_ctime: bool = False
+
+
+def of(params: dict) -> Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
     params = {**NOT_ASKED, **params}
     library, state = _arguments.library_and_state(params)
-    return _migration.Settings(
+    return Settings(
         library=library,
         output=_places.output_of(library, params),
         state=state,

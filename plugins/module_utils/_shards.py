@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _decoders, _dhash, _exchange, _files, _formats, _journal, _limits, _migration, _report, _survey)
+    _decode, _decoders, _dhash, _files, _formats, _handover, _journal, _limits, _migration, _row_files, _run_log, _settings,
+    _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -74,14 +75,14 @@ def merge(settings: Merge) -> dict[str, Any]:
     file has changed since nothing is taken. Raises ``DhashError``.
     """
     _survey.read_settled(settings.library)  # a library that is refused gets no state folder
-    with _exchange.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
+    with _handover.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
                                                        _limits.text(settings.limits), settings.ignore_ctime)
         with journal:
             result, left = _merge(settings, journal, journal.record)
             journal.complete()
-        listed = _exchange.path_in(settings.state, _exchange.PENDING)
-        _exchange.write(listed, _exchange.PENDING, {"algorithm": settings.algorithm, "decoders": _decoders.versions()},
+        listed = _handover.path_in(settings.state, _handover.PENDING)
+        _row_files.write(listed, _handover.PENDING, {"algorithm": settings.algorithm, "decoders": _decoders.versions()},
                         map(list, left))
     return {**result, "list": listed, "journal_set_aside": set_aside}
 
@@ -96,7 +97,7 @@ def _merge(settings: Merge, journal: _journal.Journal,
     refused = []
     for file in settings.files:
         try:
-            header = _exchange.require_sound(file, _exchange.ENTRIES, _to_entry)
+            header = _row_files.require_sound(file, _handover.ENTRIES, _to_entry)
             if header.get("algorithm") != settings.algorithm:
                 raise DhashError(f"its hashes are not of algorithm {settings.algorithm}", file,
                                  "Set dhash_algorithm the same for all hosts.")
@@ -116,7 +117,7 @@ def _merge(settings: Merge, journal: _journal.Journal,
 def _fitting(file: str, pending: dict[str, _survey.Image], counts: Counter[str],
              too_large: bool, errors: bool) -> Iterator[tuple[str, _files.Stamp, Entry]]:
     """What the journal can take from ``file``, which is no longer pending then."""
-    for listed, entry in _exchange.read(file, _exchange.ENTRIES, _to_entry):
+    for listed, entry in _row_files.read(file, _handover.ENTRIES, _to_entry):
         image = pending.get(listed.path)
         if image is None or (entry.kind and not errors) or (entry.kind == "too_large" and not too_large):
             counts["not_pending"] += 1
@@ -128,14 +129,14 @@ def _fitting(file: str, pending: dict[str, _survey.Image], counts: Counter[str],
             yield image.path, image.stamp, entry
 
 
-def check_share(settings: _migration.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
+def check_share(settings: _settings.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
     """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
     with _journal.open_for_reading(settings.state, settings.terms.algorithm, _limits.text(settings.limits),
                                    settings.ignore_ctime) as journal:
         return _Share(settings, file, share, shares, journal).result
 
 
-def hash_share(settings: _migration.Settings, file: str, share: int | None, shares: int,
+def hash_share(settings: _settings.Settings, file: str, share: int | None, shares: int,
                progress: Callable[[dict], None]) -> dict[str, Any]:
     """Hash every ``shares``-th image of the list ``file``, from number ``share`` on, into this host's journal.
 
@@ -144,20 +145,20 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
     """
     if share is not None:
         _dhash.require_numpy()
-    _exchange.header_of(file, _exchange.PENDING)
-    with _exchange.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
+    _row_files.header_of(file, _handover.PENDING)
+    with _handover.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                        _limits.text(settings.limits), settings.ignore_ctime)
-        with journal, _report.Log(None, settings.library, "share") as log:
+        with journal, _run_log.Log(None, settings.library, "share") as log:
             work = _Share(settings, file, share, shares, journal)
             journal.complete()
             fresh = {}
             if share is not None:
-                fresh = _migration.hash_images(work.pending, settings, journal, _report.Meter(progress, log))
+                fresh = _migration.hash_images(work.pending, settings, journal, _run_log.Meter(progress, log))
             kinds = Counter(entry.kind for entry in fresh.values() if entry.kind)
-            handed_over = _exchange.path_in(settings.state, _exchange.ENTRIES)
-            count = _exchange.write(
-                handed_over, _exchange.ENTRIES,
+            handed_over = _handover.path_in(settings.state, _handover.ENTRIES)
+            count = _row_files.write(
+                handed_over, _handover.ENTRIES,
                 {"algorithm": settings.terms.algorithm, "limits": _limits.text(settings.limits),
                  "decoders": _decoders.versions()},
                 work.known_now())
@@ -169,12 +170,12 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
 class _Share:
     """The images of a share as this host sees them, and which of them it has to hash."""
 
-    def __init__(self, settings: _migration.Settings, file: str, share: int | None, shares: int,
+    def __init__(self, settings: _settings.Settings, file: str, share: int | None, shares: int,
                  journal: _journal.Journal) -> None:
         self._folder = os.path.dirname(settings.library)
         self._settings = settings
         self._journal = journal
-        header = _exchange.require_sound(file, _exchange.PENDING, _to_listed)
+        header = _row_files.require_sound(file, _handover.PENDING, _to_listed)
         if header.get("algorithm") != settings.terms.algorithm:
             raise DhashError(f"this list is not of algorithm {settings.terms.algorithm}", file,
                              "Set dhash_algorithm the same for all hosts.")
@@ -182,7 +183,7 @@ class _Share:
         self._mine: list[Listed] = []
         self.pending: dict[str, _survey.Image] = {}
         counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
-        listed = _exchange.read(file, _exchange.PENDING, _to_listed)
+        listed = _row_files.read(file, _handover.PENDING, _to_listed)
         images = 0
         for image in listed if share is None else itertools.islice(listed, share, None, shares):
             images += 1
@@ -228,7 +229,7 @@ def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: _limits.L
 
 def _to_listed(row: list) -> Listed:
     path, size, mtime_ns = row
-    return Listed(_exchange.text(path), _exchange.whole(size), _exchange.whole(mtime_ns, -(1 << 63)))
+    return Listed(_row_files.text(path), _row_files.whole(size), _row_files.whole(mtime_ns, -(1 << 63)))
 
 
 def _to_entry(row: list) -> tuple[Listed, Entry]:
@@ -245,7 +246,7 @@ def _to_entry(row: list) -> tuple[Listed, Entry]:
                  and entry.error is None)
     else:
         sound = entry.kind in _journal.REMEMBERED_KINDS and entry.dhash is entry.vertical is entry.decoder is None
-        _exchange.text(entry.error, LONGEST_ERROR)
+        _row_files.text(entry.error, LONGEST_ERROR)
     if not sound:
         raise ValueError("a hash or an error is wrong")
     return _to_listed(row[:3]), entry

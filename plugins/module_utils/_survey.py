@@ -11,7 +11,7 @@ import random
 import time
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _files, _hashing, _journal, _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _fields, _files, _hashing, _journal, _library
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -48,7 +48,7 @@ def survey(path: str, library: _library.Library, digest: str, journal: _journal.
 
 def sample(value: dict[str, Any], digest: str, count: int) -> list[int]:
     """The positions of ``count`` hashed images of the library ``value``, drawn by the digest of its file."""
-    hashed = [position for position, image in enumerate(value["images"]) if _library.is_hashed(image)]
+    hashed = [position for position, image in enumerate(value["images"]) if _fields.is_hashed(image)]
     return random.Random(digest).sample(hashed, min(count, len(hashed)))
 
 

@@ -110,7 +110,7 @@ set_aside:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges
+from ansible_collections.mobius.dhash.plugins.module_utils import _fleet_duplicates, _ranges, _respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
 
 
@@ -126,7 +126,7 @@ def main():
     )
     params = module.params
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         _ranges.require(module.params)
         files = {str(host): str(file) for host, file in params["hashes"].items()}
         result = _fleet_duplicates.find(files, params["threshold"], params["confirm"], os.path.abspath(params["dest"]),

@@ -61,14 +61,14 @@ hashes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges, _respawn, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
 def main():
     module = AnsibleModule(argument_spec=dict(**_arguments.LIBRARY, **_arguments.LOCK), supports_check_mode=True)
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         _ranges.require(module.params)
         library, state = _arguments.library_and_state(module.params, reads_only=True)
         if module.check_mode:

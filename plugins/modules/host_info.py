@@ -139,7 +139,7 @@ import sys
 from datetime import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _host, _ranges, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _host, _ranges, _respawn, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -172,7 +172,7 @@ def main():
         ),
         supports_check_mode=True,
     )
-    _arguments.run_in(None, module.check_mode)
+    _respawn.respawn_if_needed(None, module.check_mode)
     params = module.params
     try:
         _ranges.require(params)

@@ -114,7 +114,8 @@ import itertools
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _dhash, _hashing, _library, _places, _ranges, _state, _survey
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _dhash, _hashing, _library, _places, _ranges, _respawn, _state, _survey)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -164,7 +165,7 @@ def main():
     )
     try:
         _ranges.require(module.params)
-        _arguments.run_in(module.params["python"], check_mode=False)
+        _respawn.respawn_if_needed(module.params["python"], check_mode=False)
         result = (compare if module.params["images"] else sample)(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))

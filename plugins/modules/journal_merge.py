@@ -101,7 +101,7 @@ journal_set_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _limits, _ranges, _shards, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _limits, _ranges, _respawn, _shards, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -117,7 +117,7 @@ def main():
     params = module.params
     try:
         _ranges.require(module.params)
-        _arguments.run_in(params["python"], module.check_mode)
+        _respawn.respawn_if_needed(params["python"], module.check_mode)
         library, state = _arguments.library_and_state(params)
         limits = _limits.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
         settings = _shards.Merge(library, state, _state.new_run(), params["algorithm"], limits, params["entries"],

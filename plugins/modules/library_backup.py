@@ -112,7 +112,7 @@ import os
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _locks, _operations, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _locks, _operations, _respawn, _state
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -167,7 +167,7 @@ def main():
         supports_check_mode=True,
     )
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params)
         beside = os.path.dirname(library)
         folders = [os.path.join(beside, module.params["backup_dir"] or "")]

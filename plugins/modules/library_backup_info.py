@@ -92,7 +92,7 @@ good:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -117,7 +117,7 @@ def main():
         supports_check_mode=True,
     )
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params, reads_only=True)
         backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
         backups = [describe(backup) for backup in _backups.find(library, backup_dir, digests_on_record(module, state))]

@@ -139,7 +139,8 @@ unfinished:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _deploy, _deployment, _locks, _metrics, _operations, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _arguments, _deploy, _deployment, _locks, _metrics, _operations, _respawn, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log
@@ -184,7 +185,7 @@ def main():
     operation = module.params["state"]
     try:
         with _operations.recorded(module, OPERATIONS[operation]) as done:
-            _arguments.run_in(module.params["python"], module.check_mode)
+            _respawn.respawn_if_needed(module.params["python"], module.check_mode)
             # A service that was stopped is started whatever has become of the paths.
             library, state = _arguments.library_and_state(module.params, check_places=operation != "started")
             changed, due = foresee(operation, library, state, module.params)

@@ -120,8 +120,7 @@ journal_set_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _exchange, _ranges, _report, _settings, _shards)
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _handover, _ranges, _respawn, _run_log, _settings, _shards
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -141,13 +140,13 @@ def main():
         module.fail_json(msg=f"share {params['share']} of {params['shares']}: it has to be from 0 to {params['shares'] - 1}")
     try:
         _ranges.require(module.params)
-        _arguments.run_in(params["python"], module.check_mode)
+        _respawn.respawn_if_needed(params["python"], module.check_mode)
         settings = _settings.of(params)
-        pending = params["pending"] or _exchange.path_in(settings.state, _exchange.PENDING)
+        pending = params["pending"] or _handover.path_in(settings.state, _handover.PENDING)
         if module.check_mode:
             result = _shards.check_share(settings, pending, params["share"], params["shares"])
         else:
-            with _report.progress_to(params["progress_file"]) as progress:
+            with _run_log.progress_to(params["progress_file"]) as progress:
                 result = _shards.hash_share(settings, pending, params["share"], params["shares"], progress)
     except DhashError as error:
         module.fail_json(msg=str(error))

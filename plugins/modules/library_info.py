@@ -195,7 +195,7 @@ disk_total:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _inspection, _watch
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _inspection, _respawn, _watch
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -218,7 +218,7 @@ def main():
         supports_check_mode=True,
     )
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params, reads_only=True)
         look = _inspection.inspect if module.params["check_library"] else _inspection.inspect_record
         result = {**look(library, state), "watch": watch_or_warning(module, state)}

@@ -270,7 +270,7 @@ summary:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _metrics, _migration, _operations, _report, _settings, _state, _watch)
+    _arguments, _metrics, _migration, _migration_report, _operations, _respawn, _run_log, _settings, _state, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -293,15 +293,15 @@ def main():
     params = module.params
     try:
         with _operations.recorded(module, _migration.operation(params["dry_run"], params["limit"])) as done:
-            _arguments.run_in(params["python"], module.check_mode)
+            _respawn.respawn_if_needed(params["python"], module.check_mode)
             settings = _settings.of(params)
             if module.check_mode:
                 result = {**_migration.check(settings), "watch": _watch.summary(settings.state)}
             else:
-                with _report.progress_to(params["progress_file"]) as progress:
+                with _run_log.progress_to(params["progress_file"]) as progress:
                     metrics = _metrics.of(params, settings.library, settings.state, module.warn)
                     result = _migration.run(settings, progress, metrics, params["log_retention"])
-                result["summary"] = _report.summary_lines(result)
+                result["summary"] = _migration_report.summary_lines(result)
                 if result.get("report_set_aside"):
                     module.warn(f"{settings.report} was not written by this collection. It was renamed to {result['report_set_aside']}.")
                 if result["distrusted"]:
@@ -315,7 +315,7 @@ def main():
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
-        result["diff"] = _report.diff(settings.library, result)
+        result["diff"] = _migration_report.diff(settings.library, result)
     module.exit_json(changed=done.changed, **result)
 
 

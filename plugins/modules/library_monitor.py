@@ -148,7 +148,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _gates, _monitor, _probes, _ranges, _report, _state, _tail, _watch)
+    _arguments, _gates, _monitor, _probes, _ranges, _respawn, _run_log, _state, _tail, _watch)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -182,7 +182,7 @@ def main():
         supports_check_mode=True,
     )
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         _ranges.require(module.params)
         settings = settings_of(module.params)
         if module.params["state"] == "acknowledged":
@@ -192,7 +192,7 @@ def main():
         elif module.check_mode:
             result = _monitor.check(settings)
         else:
-            with _report.progress_to(module.params["progress_file"]) as progress:
+            with _run_log.progress_to(module.params["progress_file"]) as progress:
                 result = _monitor.watch(settings, progress)
     except DhashError as error:
         module.fail_json(msg=str(error))

@@ -74,7 +74,7 @@ rehearsed_at:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _ranges, _rehearsal, _settings
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _ranges, _rehearsal, _respawn, _settings
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -92,7 +92,7 @@ def main():
         _ranges.require(module.params)
         if module.check_mode:
             module.exit_json(changed=False)
-        _arguments.run_in(module.params["python"], module.check_mode)
+        _respawn.respawn_if_needed(module.params["python"], module.check_mode)
         settings = _settings.of(module.params)
         result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"])
     except DhashError as error:

@@ -173,8 +173,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _backups, _deploy, _durable, _library, _locks, _metrics, _operations, _report, _rollback, _rollback_report,
-    _state)
+    _arguments, _backups, _deploy, _durable, _fields, _locks, _metrics, _operations, _respawn, _rollback, _rollback_report,
+    _run_log, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -190,7 +190,7 @@ def describe(way):
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
                 "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None}
-    counts = _library.counts(way.content.value)
+    counts = _fields.counts(way.content.value)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
             "hashed": counts["hashed"], "lost_images": len(way.losses.images), "changed_images": len(way.losses.changed),
             "lost_fields": len(way.losses.fields), "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None}
@@ -218,7 +218,7 @@ def carry_out(params, library, state, run):
         if way is None or not way.due:
             return describe(way), False
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
-        with _report.Log(log_dir, library, "rollback") as log:
+        with _run_log.Log(log_dir, library, "rollback") as log:
             withdrawn = _rollback.withdrawn(library, state, way)
             undoes = _state.run_of(state) if params["undo"] is not None else None
             is_there = _durable.exists(library)
@@ -245,7 +245,7 @@ def main():
         supports_check_mode=True,
     )
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         library, state = _arguments.library_and_state(module.params)
         with _operations.recorded(module, "rollback") as done:
             if module.check_mode:

@@ -87,7 +87,7 @@ summary:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _recovery
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _recovery, _respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -102,7 +102,7 @@ def main():
     )
     params = module.params
     try:
-        _arguments.run_in(None, module.check_mode)
+        _respawn.respawn_if_needed(None, module.check_mode)
         library, state = _arguments.library_and_state(params, reads_only=True)
     except DhashError as error:
         module.fail_json(msg=str(error))

@@ -144,7 +144,7 @@ without_preview:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _metrics, _places, _ranges, _review_export, _review_queue, _state)
+    _arguments, _metrics, _places, _ranges, _respawn, _review_export, _review_queue, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 
@@ -187,7 +187,7 @@ def main():
         module.fail_json(msg=f"limit has to be 1 to {_review_queue.MOST_PAIRS}")
     try:
         _ranges.require(module.params)
-        _arguments.run_in(params["python"], module.check_mode)
+        _respawn.respawn_if_needed(params["python"], module.check_mode)
         settings = settings_of(params)
         outcome = (_review_export.check if module.check_mode else _review_export.run)(settings)
         if not module.check_mode:

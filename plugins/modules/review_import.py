@@ -186,7 +186,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _locks, _metrics, _operations, _report, _review_import, _state)
+    _arguments, _deploy, _locks, _metrics, _operations, _respawn, _review_import, _run_log, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
 
 MOST_FAULTS = 1000  # in a result; the log has them all
@@ -212,7 +212,7 @@ def carry_out(params, library, state, operation, run):
             if _deploy.is_cut_short(library, state):
                 _deploy.deploy(library, state)  # an exchange that was cut short comes to its end first
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
-        log = stack.enter_context(_report.Log(log_dir, library, operation))
+        log = stack.enter_context(_run_log.Log(log_dir, library, operation))
         try:
             planned = plan(params, library, state)
             changed = not params["validate_only"] and _review_import.carry_out(
@@ -231,7 +231,7 @@ def carry_out(params, library, state, operation, run):
 
 def check_paths(module):
     try:
-        _arguments.run_in(module.params["python"], module.check_mode)
+        _respawn.respawn_if_needed(module.params["python"], module.check_mode)
         _arguments.library_and_state(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))
@@ -264,7 +264,7 @@ def main():
     operation = "review-import" if params["state"] == "present" else "review-reversal"
     try:
         with _operations.recorded(module, operation, log=not params["validate_only"]) as done:
-            _arguments.run_in(params["python"], module.check_mode)
+            _respawn.respawn_if_needed(params["python"], module.check_mode)
             library, state = _arguments.library_and_state(params)
             if module.check_mode:
                 planned = plan(params, library, state)

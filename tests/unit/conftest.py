@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _assembly, _decode, _deploy, _durable, _limits, _migration, _state, _workers)
+    _age, _assembly, _decode, _deploy, _durable, _limits, _migration, _settings, _state, _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
 FORK = multiprocessing.get_context("fork")
@@ -71,8 +71,8 @@ class SmallLibrary:
         """What the migrated library holds."""
         return json.loads(self.output.read_text(encoding="utf-8"))
 
-    def settings(self, threshold: int = 10, batch_size: int = 100, **changes) -> _migration.Settings:
-        settings = _migration.Settings(
+    def settings(self, threshold: int = 10, batch_size: int = 100, **changes) -> _settings.Settings:
+        settings = _settings.Settings(
             library=str(self.path), output=str(self.output), state=str(self.state), run="20260131T120000Z-7",
             terms=_assembly.Terms("pillow", threshold, batch_size), parallel=1, temp_dir=None,
             media_roots=(str(self.folder),), limits=_limits.Limits(), limit=None, lock_timeout=0, dry_run=False,

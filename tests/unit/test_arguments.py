@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _limits
+from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _limits, _respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
 
 
@@ -97,15 +97,15 @@ def test_a_module_goes_on_in_the_python_that_is_named(tmp_path, respawned):
     python = tmp_path / "python"
     python.touch(mode=0o755)
     with pytest.raises(Respawned) as caught:
-        _arguments.run_in(str(python), check_mode=False)
+        _respawn.respawn_if_needed(str(python), check_mode=False)
     assert caught.value.args == (str(python),)
 
 
 def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_has_gone_on_already(respawned):
-    _arguments.run_in(None, check_mode=False)
-    _arguments.run_in(sys.executable, check_mode=False)
+    _respawn.respawn_if_needed(None, check_mode=False)
+    _respawn.respawn_if_needed(sys.executable, check_mode=False)
     respawned[0] = True
-    _arguments.run_in("/bin/sh", check_mode=False)
+    _respawn.respawn_if_needed("/bin/sh", check_mode=False)
 
 
 def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path, respawned, monkeypatch):
@@ -115,17 +115,17 @@ def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path, respawne
     python.touch(mode=0o755)
     for named, gone_on_in in ((None, sys.executable), (str(python), str(python))):
         with pytest.raises(Respawned) as caught:
-            _arguments.run_in(named, check_mode=False)
+            _respawn.respawn_if_needed(named, check_mode=False)
         assert caught.value.args == (gone_on_in,)
         assert os.environ["PYTHONUTF8"] == "1"
 
 
 def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path, respawned):
     with pytest.raises(MissingRequirementError) as caught:
-        _arguments.run_in(str(tmp_path / "python"), check_mode=False)
+        _respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=False)
     assert caught.value.path == str(tmp_path / "python")
     assert "prerequisites" in caught.value.next_step
 
 
 def test_check_mode_on_a_fresh_host_does_without_the_python_that_a_run_would_make(tmp_path, respawned):
-    _arguments.run_in(str(tmp_path / "python"), check_mode=True)
+    _respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=True)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _assembly, _decoders, _hashing, _journal, _library, _measurements, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _assembly, _decoders, _fields, _hashing, _journal, _library, _measurements, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
@@ -87,8 +88,8 @@ def test_everything_that_is_not_ours_comes_out_as_it_went_in(journal):
     data = text.replace('"big": 0', '"big": 12345678901234567890').replace('"score": 1', '"score": 1.0').encode()
     library = _library.parse(data, "library.json")
     migrated = assemble(library, [hashed(A), MISSING], journal).library
-    assert _library.serialize(migrated._replace(value=_library.without_our_fields(migrated.value))) == \
-        _library.serialize(library._replace(value=_library.without_our_fields(library.value)))
+    assert _library.serialize(migrated._replace(value=_fields.without_our_fields(migrated.value))) == \
+        _library.serialize(library._replace(value=_fields.without_our_fields(library.value)))
     assert b'"score": 1.0' in _library.serialize(migrated)
 
 
@@ -210,7 +211,7 @@ def test_duplicates_are_looked_for_again_where_anything_about_them_may_be_differ
     migrated = assemble(library_of({}, {}, {}), entries, journal).library
     change(migrated.value, entries)
     found = assemble(migrated, entries, journal).library.value["dhash_duplicates"]
-    unprejudiced = _library.Library(_library.without_our_fields(migrated.value), True)
+    unprejudiced = _library.Library(_fields.without_our_fields(migrated.value), True)
     assert found == assemble(unprejudiced, entries, journal, threshold=10).library.value["dhash_duplicates"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _exchange, _fleet_duplicates
+from ansible_collections.mobius.dhash.plugins.module_utils import _fleet_duplicates, _handover, _row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 
 # Few bits, so that near and equal hashes are common.
@@ -93,7 +93,7 @@ class Fleet:
     def add(self, host, *rows, algorithm="pillow"):
         """A host with images: path, hash, vertical hash or None, bytes."""
         self.files[host] = str(self.folder / f"{host}.jsonl.gz")
-        _exchange.write(self.files[host], _exchange.HASHES, {"algorithm": algorithm},
+        _row_files.write(self.files[host], _handover.HASHES, {"algorithm": algorithm},
                         [[path, f"{dhash:016X}", vertical if vertical is None else f"{vertical:016X}", size] for path, dhash, vertical, size in rows])
 
     def find(self, threshold=10, confirm=True, check=False):
@@ -190,7 +190,7 @@ def test_a_host_whose_file_is_damaged_or_of_another_algorithm_is_left_out_and_na
 
 @pytest.mark.parametrize("row", [["a", "0" * 15, None, 1], ["a", "0" * 16, "x", 1], ["a", "0" * 16, None, -1], [None, "0" * 16, None, 1], ["a"]])
 def test_a_row_that_this_collection_does_not_write_is_refused(fleet, row):
-    _exchange.write(fleet.files["b"], _exchange.HASHES, {"algorithm": "pillow"}, [row])
+    _row_files.write(fleet.files["b"], _handover.HASHES, {"algorithm": "pillow"}, [row])
     assert "is no row of hashes" in fleet.find()["left_out"]["b"]
 
 
@@ -220,7 +220,7 @@ def test_hashes_paths_and_sizes_leave_the_host_and_flat_pictures_stay(library, d
     library.run()
     library.deploy()
     result = _fleet_duplicates.export(str(library.path), str(library.state), "a run", 0)
-    images = list(_exchange.read(result["hashes"], _exchange.HASHES, _fleet_duplicates._to_hashed))
+    images = list(_row_files.read(result["hashes"], _handover.HASHES, _fleet_duplicates._to_hashed))
     live = {image["path"]: image for image in library.reload()["images"]}
     assert [(image.path, image.dhash, image.size) for image in images] == [
         (name, live[name]["dhash"], (library.folder / name).stat().st_size) for name in ("a.png", "b.png")]

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library
+from ansible_collections.mobius.dhash.plugins.module_utils import _fields, _json_text, _library
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 
 PATH = "/srv/library.json"
@@ -209,10 +209,10 @@ def test_a_plain_number_reads_as_the_number_that_it_is(literal, number):
 
 
 def test_numbers_kept_by_their_literal_are_equal_by_it():
-    assert _library.Number("1.0") == _library.Number("1.0")
-    assert _library.Number("1.0") != _library.Number("1.00")
-    assert len({_library.Number("1.0"), _library.Number("1.0"), _library.Number("1e0")}) == 2
-    assert _library.Number("1.0") != "1.0"
+    assert _json_text.Number("1.0") == _json_text.Number("1.0")
+    assert _json_text.Number("1.0") != _json_text.Number("1.00")
+    assert len({_json_text.Number("1.0"), _json_text.Number("1.0"), _json_text.Number("1e0")}) == 2
+    assert _json_text.Number("1.0") != "1.0"
 
 
 @pytest.mark.parametrize(
@@ -357,14 +357,14 @@ brackets_and_escapes = st.text(st.sampled_from('[]{}"\\/n:,\n\u2028é'), max_siz
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.data(), st.sampled_from([_library.MAX_DEPTH, _library.MAX_DEPTH + 1]), st.booleans())
+@given(st.data(), st.sampled_from([_json_text.MAX_DEPTH, _json_text.MAX_DEPTH + 1]), st.booleans())
 def test_only_what_is_nested_too_deep_is_refused(data, depth, ascii_only):
     value = []
     for kind in data.draw(st.lists(st.sampled_from("[{"), min_size=depth - 2, max_size=depth - 2)):
         noise = data.draw(brackets_and_escapes)
         value = [noise, value, noise, {}] if kind == "[" else {noise: [], noise + "x": value}
     text = json.dumps({"images": [], "value": value}, ensure_ascii=ascii_only).encode()
-    if depth > _library.MAX_DEPTH:
+    if depth > _json_text.MAX_DEPTH:
         assert "nested more than" in refusal(text)
     else:
         assert json.loads(_library.serialize(_library.parse(text, PATH))) == json.loads(text)
@@ -377,7 +377,7 @@ def test_a_file_of_nothing_but_nesting_is_refused(opening, prefix):
 
 
 def test_what_is_accepted_can_be_read_and_written_from_a_deep_stack():
-    nested = "[" * (_library.MAX_DEPTH - 1) + "]" * (_library.MAX_DEPTH - 1)
+    nested = "[" * (_json_text.MAX_DEPTH - 1) + "]" * (_json_text.MAX_DEPTH - 1)
     data = f'{{"images":[],"value":{nested}}}'.encode()
 
     def from_deeper(frames):
@@ -469,7 +469,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
 
 # Which fields are ours.
 
-others_keys = st.text().filter(lambda key: key not in _library.OUR_FIELDS + _library.OUR_IMAGE_FIELDS)
+others_keys = st.text().filter(lambda key: key not in _fields.OUR_FIELDS + _fields.OUR_IMAGE_FIELDS)
 
 
 @settings(deadline=None)
@@ -483,54 +483,54 @@ def test_a_library_less_our_fields_is_the_one_that_came_in_byte_for_byte(value, 
         dhash_migration={"dhash_threshold": 10}, dhash_duplicates=[{"confidence": 1.0}], dhash_errors=[]
     )
     migrated = _library.parse(_library.serialize(library), PATH)
-    assert migrated.value.keys() >= set(_library.OUR_FIELDS)
-    assert _library.serialize(migrated._replace(value=_library.without_our_fields(migrated.value))) == data
+    assert migrated.value.keys() >= set(_fields.OUR_FIELDS)
+    assert _library.serialize(migrated._replace(value=_fields.without_our_fields(migrated.value))) == data
 
 
 def test_taking_our_fields_out_keeps_the_order_of_the_others():
     image = {"dhash": "", "filename": "", "dhash_generated_at": "", "path": ""}
     value = {"dhash_errors": [], "b": 1, "images": [image], "dhash_duplicates": [], "a": 1}
-    rest = _library.without_our_fields(value)
+    rest = _fields.without_our_fields(value)
     assert json.dumps(rest) == '{"b": 1, "images": [{"filename": "", "path": ""}], "a": 1}'
 
 
 def test_taking_our_fields_out_takes_no_others():
     image = {**IMAGE, "dhash_errors": 1, "dhash_note": 2, "exif": {"dhash": 3}}
     value = {"lcm_import": {}, "dhash": 1, "images": [image]}
-    assert _library.without_our_fields(value) == value
+    assert _fields.without_our_fields(value) == value
 
 
 def test_taking_our_fields_out_leaves_the_library_itself_alone():
     value = {"images": [{**IMAGE, "dhash": "0123456789ABCDEF"}], "dhash_errors": []}
     before = copy.deepcopy(value)
-    _library.without_our_fields(value)["images"].append(IMAGE)
+    _fields.without_our_fields(value)["images"].append(IMAGE)
     assert value == before
 
 
 def test_an_image_is_hashed_where_its_dhash_is_a_string():
-    assert _library.is_hashed({**IMAGE, "dhash": "0123456789ABCDEF"})
-    assert not _library.is_hashed({**IMAGE, "dhash": None})
-    assert not _library.is_hashed({**IMAGE, "dhash": _library.Number("1.0")})
-    assert not _library.is_hashed(IMAGE)
+    assert _fields.is_hashed({**IMAGE, "dhash": "0123456789ABCDEF"})
+    assert not _fields.is_hashed({**IMAGE, "dhash": None})
+    assert not _fields.is_hashed({**IMAGE, "dhash": _json_text.Number("1.0")})
+    assert not _fields.is_hashed(IMAGE)
 
 
 def test_the_counts_are_those_of_what_the_library_records():
     images = [IMAGE, {**IMAGE, "dhash": "0123456789ABCDEF"}]
     value = {"images": images, "dhash_errors": [{}], "dhash_duplicates": [{}, {}, {}]}
-    assert _library.counts(value) == {"images": 2, "hashed": 1, "errors": 1, "duplicates": 3}
+    assert _fields.counts(value) == {"images": 2, "hashed": 1, "errors": 1, "duplicates": 3}
 
 
 def test_records_that_are_missing_or_odd_count_as_none():
     value = {"images": [], "dhash_errors": "many"}
-    assert _library.counts(value) == {"images": 0, "hashed": 0, "errors": 0, "duplicates": 0}
+    assert _fields.counts(value) == {"images": 0, "hashed": 0, "errors": 0, "duplicates": 0}
 
 
 @pytest.mark.parametrize("elements", [[], [1], [{"a": 1}, "b", []]])
 def test_an_array_may_be_written_as_its_elements_come(elements):
     value = {"before": 1, "elements": elements, "after": {"b": 2}}
     streamed = {**value, "elements": (element for element in elements)}
-    assert "".join(_library.pieces(streamed)) == "".join(_library.pieces(value)) == json.dumps(value, indent=2)
+    assert "".join(_json_text.pieces(streamed)) == "".join(_json_text.pieces(value)) == json.dumps(value, indent=2)
 
 
 def test_lone_surrogates_are_written_as_the_escapes_of_json():
-    assert _library.encode('"\udcff \u00e4"') == b'"\\udcff \xc3\xa4"'
+    assert _json_text.encode('"\udcff \u00e4"') == b'"\\udcff \xc3\xa4"'

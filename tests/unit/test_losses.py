@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _library, _losses, _review_removal
+from ansible_collections.mobius.dhash.plugins.module_utils import _json_text, _losses, _review_removal
 from ansible_collections.mobius.dhash.plugins.module_utils._review_removal import Account, Removal
 
 
@@ -63,7 +63,7 @@ def test_order_of_images_and_of_members_is_no_loss():
     (lambda value: value["images"].pop(), ([], [], [])),
     (lambda value: value.update(albums=[]), ([], [], ["albums"])),
     (lambda value: value.update(version="3"), ([], [], ["version"])),
-    (lambda value: value.update(version=_library.Number("3.0")), ([], [], ["version"])),
+    (lambda value: value.update(version=_json_text.Number("3.0")), ([], [], ["version"])),
     (lambda value: value["settings"].update(on=1), ([], [], ["settings"])),
     (lambda value: value.pop("settings"), ([], [], [])),
     (lambda value: value.update(lcm_import={}, dhash_errors=[1]), ([], [], [])),

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decode, _decoders, _deploy, _errors, _journal, _library, _limits, _locks, _migration, _settings, _state, _survey, _workers)
+    _decode, _decoders, _deploy, _errors, _fields, _journal, _library, _limits, _locks, _migration, _settings, _state, _survey,
+    _workers)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
     DhashError, ImageError, LibraryError, LockedError, RefusedError)
 
@@ -105,7 +106,7 @@ def test_the_rest_of_the_library_comes_out_as_it_went_in(mixed):
     before = mixed.path.read_bytes()
     mixed.run()
     migrated = _library.read(str(mixed.output))[0]
-    assert _library.serialize(migrated._replace(value=_library.without_our_fields(migrated.value))) == before
+    assert _library.serialize(migrated._replace(value=_fields.without_our_fields(migrated.value))) == before
     assert mixed.path.read_bytes() == before
 
 

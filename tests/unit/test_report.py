@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _report
+from ansible_collections.mobius.dhash.plugins.module_utils import _migration_report, _run_log
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
 
 RESULT = {
@@ -61,14 +61,14 @@ def full_disk():
 
 
 def test_a_migrations_log_is_named_by_its_time(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start")
     assert re.fullmatch(r"library\.json\.migration-\d{8}-\d{6}\.log", os.path.basename(log.path))
     assert [path.name for path in logs.iterdir()] == [os.path.basename(log.path)]
 
 
 def test_every_line_of_a_log_begins_with_its_time(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         log.line("one")
         log.line("two")
     with open(log.path) as file:
@@ -77,7 +77,7 @@ def test_every_line_of_a_log_begins_with_its_time(logs, library):
 
 
 def test_a_line_is_in_the_log_as_soon_as_it_is_written(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start")
         with open(log.path) as file:
             assert file.read().endswith(" Start\n")
@@ -85,9 +85,9 @@ def test_a_line_is_in_the_log_as_soon_as_it_is_written(logs, library):
 
 def test_without_a_folder_for_logs_nothing_is_written(library, tmp_path, tree):
     before = tree(tmp_path)
-    with _report.Log(None, str(library), "migration") as log:
+    with _run_log.Log(None, str(library), "migration") as log:
         log.line("Start")
-        log.summary(RESULT, VALUE)
+        _migration_report.log_summary(log, RESULT, VALUE)
     assert log.path is None
     assert tree(tmp_path) == before
 
@@ -95,7 +95,7 @@ def test_without_a_folder_for_logs_nothing_is_written(library, tmp_path, tree):
 def test_two_runs_within_a_second_lose_no_line(logs, library, monkeypatch):
     moment = time.gmtime(0)
     monkeypatch.setattr(time, "gmtime", lambda *_args: moment)
-    with _report.Log(str(logs), str(library), "migration") as one, _report.Log(str(logs), str(library), "migration") as other:
+    with _run_log.Log(str(logs), str(library), "migration") as one, _run_log.Log(str(logs), str(library), "migration") as other:
         one.line("one")
         other.line("other")
         one.line("one again")
@@ -106,34 +106,34 @@ def test_two_runs_within_a_second_lose_no_line(logs, library, monkeypatch):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_the_owner_of_the_library_may_read_its_logs(logs, library):
     os.chown(library, 1234, 2345)
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         pass
     assert (os.stat(log.path).st_uid, os.stat(log.path).st_gid) == (1234, 2345)
 
 
 def test_a_log_is_not_for_everybody(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         pass
     assert [stat.S_IMODE(os.stat(path).st_mode) & 0o027 for path in (logs, log.path)] == [0, 0]
 
 
 def test_a_full_disk_costs_the_log_its_lines_and_not_the_migration_its_work(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         with full_disk():
             log.line("Start")
-            log.summary(RESULT, VALUE)
+            _migration_report.log_summary(log, RESULT, VALUE)
 
 
 def test_a_log_that_cannot_be_opened_is_named(library):
     with pytest.raises(DhashError) as caught:
-        _report.Log(str(library), str(library), "migration")
+        _run_log.Log(str(library), str(library), "migration")
     assert caught.value.path.startswith(f"{library}/library.json.migration-")
 
 
 def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
+    with _run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start of a migration of /srv/library.json, run 20260131T120000Z-7")
-        log.summary(RESULT, VALUE)
+        _migration_report.log_summary(log, RESULT, VALUE)
     with open(log.path) as file:
         found = [line.split(" ", 1)[1] for line in file.read().splitlines() if RUNBOOK.search(line)]
     assert found == ["Migration Report", "Total images: 5", "Successfully processed: 3", "Errors: 2 (1 missing, 1 truncated)",
@@ -141,8 +141,8 @@ def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs, library)
 
 
 def test_the_log_names_every_error_and_every_duplicate_each_on_one_line(logs, library):
-    with _report.Log(str(logs), str(library), "migration") as log:
-        log.summary(RESULT, VALUE)
+    with _run_log.Log(str(logs), str(library), "migration") as log:
+        _migration_report.log_summary(log, RESULT, VALUE)
     with open(log.path) as file:
         lines = [line.split(" ", 1)[1] for line in file.read().splitlines()]
     assert lines[:3] == ["error missing b.jpg: the file does not exist", "error truncated c.jpg: the file is empty",
@@ -153,21 +153,21 @@ def test_the_log_names_every_error_and_every_duplicate_each_on_one_line(logs, li
 
 
 def test_the_summary_tells_where_the_migrated_library_lies():
-    assert _report.summary_lines(RESULT)[-1] == "Migrated library: /srv/library.dhash.json"
+    assert _migration_report.summary_lines(RESULT)[-1] == "Migrated library: /srv/library.dhash.json"
 
 
 def test_the_summary_of_a_run_that_changes_nothing_says_so():
     result = {**RESULT, "would_change": False, "output_sha256": None}
-    assert _report.summary_lines(result)[-1] == "The live library holds all of this already: nothing to deploy"
+    assert _migration_report.summary_lines(result)[-1] == "The live library holds all of this already: nothing to deploy"
 
 
 def test_the_summary_of_a_dry_run_does_not_tell_of_a_library_that_was_not_written():
     result = {key: value for key, value in RESULT.items() if key != "output_sha256"}
-    assert not [line for line in _report.summary_lines(result) if "ibrary" in line]
+    assert not [line for line in _migration_report.summary_lines(result) if "ibrary" in line]
 
 
 def test_a_diff_shows_counts_and_the_fields_that_change():
-    shown = _report.diff("/srv/library.json", RESULT)
+    shown = _migration_report.diff("/srv/library.json", RESULT)
     assert (shown["before_header"], shown["after_header"]) == ("/srv/library.json", "/srv/library.dhash.json")
     assert shown["before"] == "images: 5\nhashed: 0\nerrors: 0\nduplicates: 0\n"
     assert shown["after"] == (
@@ -177,14 +177,14 @@ def test_a_diff_shows_counts_and_the_fields_that_change():
 
 
 def test_a_diff_tells_bounds_of_what_is_not_known_before_all_is_hashed():
-    shown = _report.diff("/srv/library.json", {**RESULT, "to_hash": 4, "duplicates": None})
+    shown = _migration_report.diff("/srv/library.json", {**RESULT, "to_hash": 4, "duplicates": None})
     assert "hashed: 3 at most, 4 to hash now\n" in shown["after"]
     assert "errors: 2 at least (1 missing, 1 truncated)\n" in shown["after"]
     assert "duplicates: known when all is hashed\n" in shown["after"]
 
 
 def test_the_diff_of_a_run_that_changes_nothing_is_empty():
-    shown = _report.diff("/srv/library.json", {**RESULT, "would_change": False})
+    shown = _migration_report.diff("/srv/library.json", {**RESULT, "would_change": False})
     assert shown["before"] == shown["after"]
 
 
@@ -193,7 +193,7 @@ def test_the_diff_of_a_run_that_changes_nothing_is_empty():
 
 def test_the_report_holds_the_result_every_missing_path_and_all_records(library):
     path = library.parent / "reports" / "report.json"
-    _report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), 7)
+    _migration_report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), 7)
     report = json.loads(path.read_text(encoding="utf-8"))
     assert RESULT.items() <= report.items()
     assert (report["library"], report["missing_paths"]) == (str(library), ["b.jpg"])
@@ -208,7 +208,7 @@ def test_the_report_holds_the_result_every_missing_path_and_all_records(library)
 def test_a_report_refuses_what_json_has_no_form_for(library):
     path = library.parent / "report.json"
     with pytest.raises(TypeError):
-        _report.write(str(path), {**RESULT, "run": object()}, VALUE, str(library), str(library.parent / "state"), 7)
+        _migration_report.write(str(path), {**RESULT, "run": object()}, VALUE, str(library), str(library.parent / "state"), 7)
     assert not path.exists()
 
 
@@ -216,7 +216,7 @@ def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library
     path = library.parent / "report.json"
     path.write_bytes(b"the last one")
     with full_disk(), pytest.raises(DhashError) as caught:
-        _report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), None)
+        _migration_report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), None)
     assert caught.value.path == str(path)
     assert path.read_bytes() == b"the last one"
 
@@ -226,7 +226,7 @@ def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library
 
 def test_progress_is_told_at_the_beginning_and_at_the_end(library):
     told = []
-    meter = _report.Meter(told.append, _report.Log(None, str(library), "migration"))
+    meter = _run_log.Meter(told.append, _run_log.Log(None, str(library), "migration"))
     meter.start(3)
     for path in ("a.jpg", "b.jpg"):
         meter.count(path, object())
@@ -239,7 +239,7 @@ def test_progress_is_told_now_and_then_in_between_with_speed_and_time_left(libra
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     told = []
-    meter = _report.Meter(told.append, _report.Log(None, str(library), "migration"))
+    meter = _run_log.Meter(told.append, _run_log.Log(None, str(library), "migration"))
     meter.start(100)
     for _image in range(50):
         clock[0] += 0.1
@@ -252,8 +252,8 @@ def test_progress_is_told_now_and_then_in_between_with_speed_and_time_left(libra
 def test_the_log_of_a_long_run_tells_how_far_it_is(logs, library, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    with _report.Log(str(logs), str(library), "migration") as log:
-        meter = _report.Meter(lambda _state: None, log)
+    with _run_log.Log(str(logs), str(library), "migration") as log:
+        meter = _run_log.Meter(lambda _state: None, log)
         meter.start(100)
         for _image in range(25):
             clock[0] += 1

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _backups, _deploy, _deployment, _durable, _library, _losses, _metadata, _pending, _rollback, _state)
+    _backups, _deploy, _deployment, _durable, _fields, _losses, _metadata, _pending, _rollback, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 
 RUN = "20260131T120000Z-7"
@@ -620,17 +620,17 @@ def without(value, ours):
     return {key: member for key, member in value.items() if key not in ours}
 
 
-any_images = st.lists(st.builds(lambda fields, name: {**fields, **image(name)}, objects(*_library.OUR_IMAGE_FIELDS), st.text()), max_size=4)
+any_images = st.lists(st.builds(lambda fields, name: {**fields, **image(name)}, objects(*_fields.OUR_IMAGE_FIELDS), st.text()), max_size=4)
 # A library that was migrated and edited afterwards is a library with some of our fields in some places: so is any of these.
-any_libraries = st.builds(lambda fields, images: {**fields, "images": images}, objects("images", *_library.OUR_FIELDS), any_images)
+any_libraries = st.builds(lambda fields, images: {**fields, "images": images}, objects("images", *_fields.OUR_FIELDS), any_images)
 
 
 @given(any_libraries, st.sampled_from(["", "\n"]))
 @example(EDITED, "")
 @settings(max_examples=80, deadline=None)
 def test_any_library_after_any_edits_is_given_back_without_our_fields_and_with_all_others(value, newline):
-    rest = without(value, _library.OUR_FIELDS)
-    rest["images"] = [without(image, _library.OUR_IMAGE_FIELDS) for image in value["images"]]
+    rest = without(value, _fields.OUR_FIELDS)
+    rest["images"] = [without(image, _fields.OUR_IMAGE_FIELDS) for image in value["images"]]
     with tempfile.TemporaryDirectory() as folder:
         host = Host(folder, laid_out(value, newline))
         way = host.roll_back(remove_dhash=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_migration import timeless
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _decoders, _dhash, _exchange, _files, _journal, _limits, _shards)
+    _decoders, _dhash, _files, _handover, _journal, _limits, _row_files, _shards)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 
 ENTRY = ["0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z"]
@@ -39,15 +39,15 @@ class Hosts:
         return self.library.settings(state=str(self.state(host)), **changes)
 
     def share(self, host, number, of, **changes):
-        pending = _exchange.path_in(str(self.library.state), _exchange.PENDING)
+        pending = _handover.path_in(str(self.library.state), _handover.PENDING)
         return _shards.hash_share(self.settings(host, **changes), pending, number, of, lambda _state: None)
 
     def check_share(self, host, number, of):
-        return _shards.check_share(self.settings(host), _exchange.path_in(str(self.library.state), _exchange.PENDING), number, of)
+        return _shards.check_share(self.settings(host), _handover.path_in(str(self.library.state), _handover.PENDING), number, of)
 
     def listed(self):
         return [image.path for image in
-                _exchange.read(_exchange.path_in(str(self.library.state), _exchange.PENDING), _exchange.PENDING, _shards._to_listed)]
+                _row_files.read(_handover.path_in(str(self.library.state), _handover.PENDING), _handover.PENDING, _shards._to_listed)]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def hosts(library, decoded_here):
 
 def write_entries(path, *rows, **header):
     """Write a file of entries as another host would; ``rows`` need not be sound."""
-    _exchange.write(str(path), _exchange.ENTRIES,
+    _row_files.write(str(path), _handover.ENTRIES,
                     {"algorithm": "pillow", "limits": _limits.text(_limits.Limits()),
                      "decoders": _decoders.versions(), **header}, rows)
     return path
@@ -136,7 +136,7 @@ def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(
 
 def test_a_library_that_lies_elsewhere_on_another_host_is_the_same_library(hosts, tmp_path):
     hosts.merge()
-    pending = _exchange.path_in(str(hosts.library.state), _exchange.PENDING)
+    pending = _handover.path_in(str(hosts.library.state), _handover.PENDING)
     elsewhere = tmp_path / "mnt"
     os.rename(hosts.library.folder, elsewhere)
     settings = hosts.settings("second", library=str(elsewhere / "library.json"), media_roots=(str(elsewhere),))
@@ -195,7 +195,7 @@ def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
 
 def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts):
     hosts.merge()
-    with _exchange.lock(str(hosts.state("second")), "hashing of a share", "another run", 0):
+    with _handover.lock(str(hosts.state("second")), "hashing of a share", "another run", 0):
         with pytest.raises(LockedError, match="the exchange directory is in use by hashing of a share.*another run"):
             hosts.share("second", 0, 2)
         assert hosts.share("third", 0, 2)["hashed_now"] == 5
@@ -320,8 +320,8 @@ def test_a_file_of_another_algorithm_or_version_is_refused(hosts, tmp_path):
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=50), st.integers(0, 2**63 - 1), st.integers(-2**63, 2**63 - 1)).map(list)))
 def test_what_is_written_is_read_again_whatever_the_names(tmp_path_factory, rows):
     path = str(tmp_path_factory.getbasetemp() / "rows.gz")
-    assert _exchange.write(path, _exchange.PENDING, {}, rows) == len(rows)
-    assert [list(row) for row in _exchange.read(path, _exchange.PENDING, _shards._to_listed)] == rows
+    assert _row_files.write(path, _handover.PENDING, {}, rows) == len(rows)
+    assert [list(row) for row in _row_files.read(path, _handover.PENDING, _shards._to_listed)] == rows
 
 
 def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):

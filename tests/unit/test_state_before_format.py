@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deploy, _deployment, _durable, _exchange, _files, _journal, _metrics, _shards, _state, _watch)
+    _deploy, _deployment, _durable, _files, _handover, _journal, _metrics, _row_files, _shards, _state, _watch)
 
 GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
 CASES = sorted(folder.name for folder in GOLDEN.iterdir() if "-" in folder.name)
@@ -88,7 +88,7 @@ def test_a_rehearsal_without_format_counts(host):
     assert _state.last_rehearsal(state) < datetime.now(timezone.utc)
 
 
-@pytest.mark.parametrize("kind, parse", [(_exchange.PENDING, _shards._to_listed), (_exchange.ENTRIES, _shards._to_entry)])
+@pytest.mark.parametrize("kind, parse", [(_handover.PENDING, _shards._to_listed), (_handover.ENTRIES, _shards._to_entry)])
 def test_a_handover_without_format_is_taken(host, kind, parse):
     _library, state = host("migration-prepared")
-    assert _exchange.require_sound(_exchange.path_in(state, kind), kind, parse)["algorithm"] == "pillow"
+    assert _row_files.require_sound(_handover.path_in(state, kind), kind, parse)["algorithm"] == "pillow"

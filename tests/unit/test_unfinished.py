@@ -15,7 +15,7 @@ from reviews import KEEP_ONE
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _assembly, _backups, _deploy, _deployment, _durable, _limits, _migration, _review_export, _review_import, _review_queue,
-    _rollback, _state, _unfinished)
+    _rollback, _settings, _state, _unfinished)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 RUN = "20260201T120000Z-9"
@@ -31,7 +31,7 @@ class Host:
         self.folder = Path(library).parent
 
     def settings(self, **changes):
-        settings = _migration.Settings(
+        settings = _settings.Settings(
             self.library, f"{self.folder}/library.dhash.json", self.state, RUN, _assembly.Terms("pillow", 10, 100), 1, None,
             (str(self.folder),), _limits.Limits(), None, 0, False, None, None)
         return settings._replace(**changes)

@@ -19,10 +19,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _locks
+from ansible_collections.mobius.dhash.plugins.module_utils import _durable
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
 
-PENDING, ENTRIES, HASHES = "pending images", "journal entries", "hashes"
 VERSION = 1
 MAX_LINE = 1 << 16  # bytes: a path has 4096 at most on Linux, and six for each of them in JSON
 MAX_ROWS = 1 << 28
@@ -30,27 +29,6 @@ NEXT_STEP = "Run again: it is made anew."
 GZIP = 31  # zlib's wbits for a gzip header, in which no time and no name is
 
 Row = TypeVar("Row")
-
-
-def folder(state: str) -> str:
-    """Where in the state folder ``state`` lies what this host hands over."""
-    return os.path.join(state, "exchange")
-
-
-def path_in(state: str, kind: str) -> str:
-    """Where this host leaves what it hands over of a kind."""
-    return os.path.join(folder(state), f"{kind.replace(' ', '-')}.jsonl.gz")
-
-
-@contextlib.contextmanager
-def lock(state: str, operation: str, run: str, timeout: float) -> Iterator[None]:
-    """Hold the lock on the exchange of the state folder ``state``, which is made. Raises ``DhashError``.
-
-    It is not the library's: several hosts work on a library that they share.
-    """
-    _durable.make_folder(folder(state))
-    with _locks.lock(folder(state), operation, run, timeout, "the exchange directory"):
-        yield
 
 
 def write(path: str, kind: str, header: dict[str, Any], rows: Iterable[list]) -> int:

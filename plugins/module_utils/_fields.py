@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fields of a library that are ours: which they are, and what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OUR_IMAGE_FIELDS = ("dhash", "dhash_generated_at", "dhash_low_detail")
+OUR_FIELDS = ("dhash_migration", "dhash_duplicates", "dhash_errors")
+ADDED_BYTES = 200  # at most, about: what one image's hash, its time and its share of the duplicates add to the file
+
+
+def is_hashed(image: dict[str, Any]) -> bool:
+    """Whether ``image`` has a hash."""
+    return isinstance(image.get("dhash"), str)
+
+
+def algorithm(value: dict[str, Any]) -> str:
+    """The algorithm of the hashes in the library ``value``, as its record tells; ``pillow`` where it tells none."""
+    record = value.get("dhash_migration")
+    name = record.get("algorithm") if isinstance(record, dict) else None
+    return name if isinstance(name, str) else "pillow"
+
+
+def counts(value: dict[str, Any]) -> dict[str, int]:
+    """How many ``images``, ``hashed`` images, ``errors`` and ``duplicates`` the library ``value`` records."""
+    errors, duplicates = (value.get(field) for field in ("dhash_errors", "dhash_duplicates"))
+    return {
+        "images": len(value["images"]),
+        "hashed": sum(map(is_hashed, value["images"])),
+        "errors": len(errors) if isinstance(errors, list) else 0,
+        "duplicates": len(duplicates) if isinstance(duplicates, list) else 0,
+    }
+
+
+def without_our_fields(value: dict[str, Any]) -> dict[str, Any]:
+    """The library ``value`` less ``OUR_FIELDS`` and ``OUR_IMAGE_FIELDS``, in order; ``value`` itself is not changed."""
+    rest = {key: member for key, member in value.items() if key not in OUR_FIELDS}
+    rest["images"] = [
+        {key: field for key, field in image.items() if key not in OUR_IMAGE_FIELDS} for image in value["images"]
+    ]
+    return rest

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The base of the action plugins that run their module in the background of the host and show how far it is."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import secrets
+import time
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+LONGEST_RUN = 30 * 24 * 3600  # async_wrapper kills after that many seconds
+FIRST_POLL = 0.25
+LONGEST_POLL = 2.0
+POLLS_WITHOUT_STATUS = 5
+SECONDS_BETWEEN_LINES = 5
+SECONDS_WITHOUT_CONNECTION = 60
+SECONDS_WITHOUT_SIGN = 60  # a module that has neither a result nor its progress file for so long starts no more, or has died
+POLLS_AFTER_DEATH = 2  # a module that has ended is gone a moment before its result is there
+
+display = Display()
+
+
+class BackgroundModule(ActionBase):
+    """Run ``MODULE``. Poll the module's progress file, which costs a ``cat``, and its job, which costs a module, less often."""
+
+    MODULE: str  # its full name
+    WORK: str  # what messages call its work
+    KEPT = "What it has hashed is kept: run again."
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        self._task_vars = task_vars
+        if self._task.check_mode:
+            return self._execute_module(self.MODULE, dict(self._task.args), task_vars=task_vars)
+        async_dir = self.get_shell_option("async_dir", default="~/.ansible_async")
+        progress_name = f"mobius-dhash-{secrets.token_hex(8)}.progress"
+        arguments = {**self._task.args, "progress_file": self._connection._shell.join_path(async_dir, progress_name)}
+        self._task.async_val = LONGEST_RUN
+        try:
+            job = self._execute_module(self.MODULE, arguments, task_vars=task_vars, wrap_async=True)
+        finally:
+            self._task.async_val = 0
+        if job.get("failed") or "ansible_job_id" not in job:
+            return job
+        # A ~ is whatever the job on the host took it for.
+        async_dir = posixpath.dirname(job["results_file"])
+        return self._follow(job["ansible_job_id"], async_dir, posixpath.join(async_dir, progress_name))
+
+    def _follow(self, job_id, async_dir, progress_file):
+        line = self._line()
+        started = time.monotonic()
+        pause, polls, gone, heard, seen = FIRST_POLL, 0, 0, started, started
+        while True:
+            time.sleep(pause)
+            pause = min(pause * 1.3, LONGEST_POLL)
+            polls += 1
+            try:
+                progress = self._read(progress_file)
+                heard = time.monotonic()
+                if progress is not None:
+                    seen = heard
+                hashing = line.show(progress)
+                if hashing and not gone and polls % POLLS_WITHOUT_STATUS:
+                    continue
+                result = self._job(job_id, async_dir, "status")
+                silent = heard - seen > SECONDS_WITHOUT_SIGN
+                gone = gone + 1 if not result.get("finished") and (silent or self._has_gone(progress)) else 0
+            except AnsibleConnectionFailure:
+                if time.monotonic() - heard > SECONDS_WITHOUT_CONNECTION:
+                    raise
+                self._connection.reset()
+                continue
+            # async_wrapper answers after 2.5 s even if the job has not written its file yet.
+            if result.get("msg") == "could not find job" and time.monotonic() - started < SECONDS_WITHOUT_SIGN:
+                continue
+            if result.get("failed") and "ansible_job_id" not in result:
+                raise AnsibleActionFail(f"The {self.WORK} runs on, but its state cannot be read: {result.get('msg')}")
+            if gone > POLLS_AFTER_DEATH or "data" in result:  # what async_wrapper tells of a module that has told nothing
+                self._job(job_id, async_dir, "cleanup")
+                raise AnsibleActionFail(f"{self._task.args.get('library')}: the {self.WORK} was ended before its time (killed, out of"
+                                        f" memory, or the host went down). {self.KEPT}")
+            if result.get("finished"):
+                self._job(job_id, async_dir, "cleanup")
+                line.end(result)
+                for key in ("ansible_job_id", "started", "finished", "results_file", "stdout", "stderr",
+                            "stdout_lines", "stderr_lines"):
+                    result.pop(key, None)
+                return result
+
+    def _line(self):
+        return ProgressLine(self._task_vars["inventory_hostname"])
+
+    def _job(self, job_id, async_dir, mode):
+        return self._execute_module("ansible.legacy.async_status", {"jid": job_id, "mode": mode, "_async_dir": async_dir},
+                                    task_vars=self._task_vars)
+
+    def _read(self, progress_file):
+        quoted = self._connection._shell.quote(progress_file)
+        shown = self._low_level_execute_command(f"cat {quoted} 2>/dev/null || true")["stdout"]
+        try:
+            return json.loads(shown)
+        except ValueError:
+            return None
+
+    def _has_gone(self, progress):
+        """Whether the module's process has ended and left its progress file."""
+        if progress is None:
+            return False
+        return bool(self._low_level_execute_command(f"kill -0 {int(progress['process'])} 2>/dev/null || echo gone")["stdout"])
+
+
+class ProgressLine:
+    """What an operator sees while a host hashes, not more often than every few seconds."""
+
+    def __init__(self, host):
+        self._host = host
+        self._shown_at = None
+        self._shown_done = -1
+
+    def show(self, progress):
+        """Show ``progress`` where it is due; whether the hashing goes on."""
+        if progress is None or "total" not in progress:
+            return False
+        done, total = progress["done"], progress["total"]
+        due = self._shown_at is None or time.monotonic() - self._shown_at >= SECONDS_BETWEEN_LINES or done == total
+        if due and done > self._shown_done:
+            self._shown_at, self._shown_done = time.monotonic(), done
+            left = progress["seconds_left"]
+            show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} a second,"
+                      f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
+        return done < total
+
+    def end(self, result):
+        """Show what came out, where anything was hashed."""
+        if result.get("hashed_now"):
+            show_line(f"[{self._host}] hashed: {result['hashed_now']} images, {result['errors']} of {result['images']} have no hash")
+
+
+def show_line(text):
+    """Show ``text`` on stderr: stdout belongs to the callback, whose output may have to be valid JSON."""
+    display.display(text, stderr=True)
+
+
+def clock(seconds):
+    """Seconds as ``h:mm:ss`` or ``m:ss``."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
