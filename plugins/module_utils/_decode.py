@@ -143,7 +143,7 @@ def _decode(file: BinaryIO, algorithm: str, limits: _limits.Limits, deadline: fl
         png = _ffmpeg.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
         return _pillow.luma_pixels(io.BytesIO(png), _formats.PNG, limits.pixels)
 
-    decoder = pillow_decoder(format_, head)
+    decoder = decoder_for(format_, head)
     if decoder:
         return _pillow.luma_pixels(file, format_, limits.pixels), decoder
     pixels = pixels_of_frame(0)
@@ -161,7 +161,7 @@ def identify(head: bytes) -> _formats.Format:
     return format_
 
 
-def pillow_decoder(format_: _formats.Format, head: bytes) -> str | None:
+def decoder_for(format_: _formats.Format, head: bytes) -> str | None:
     """Which decoder Pillow has for the file that begins with ``head``; None: FFmpeg has to decode it.
 
     Raises ImageError where nothing on this host can, MissingRequirementError where this Python has no Pillow.

@@ -60,8 +60,8 @@ class Done:
 def recorded(module: AnsibleModule, operation: str, log: bool = True) -> Iterator[Done]:
     """Log the operation that is carried out under it; nothing in check mode, nor without ``log``.
 
-    The module needs the arguments ``_arguments.LIBRARY`` and ``_arguments.LOG``; numbers out of their range are refused. A log that cannot be written is a
-    warning, and changes nothing of what the operation comes to. What is raised under it is raised on.
+    The module needs the arguments ``_arguments.LIBRARY`` and ``_arguments.LOG``; numbers out of their range are refused. A log
+    that cannot be written is a warning, and changes nothing of what the operation comes to. What is raised under it is raised on.
     """
     done = Done()
     started = time.monotonic()

@@ -36,7 +36,7 @@ def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: _limi
     with _decode.opened(path, media_roots, limits) as (file, _status):
         head = file.read(_formats.HEAD_BYTES)
         format_ = _decode.identify(head)
-        if _decode.pillow_decoder(format_, head):
+        if _decode.decoder_for(format_, head):
             made = _pillow.preview(file, format_, limits.pixels, edge)
         else:
             deadline = started + limits.seconds

@@ -20,12 +20,12 @@ class Respawned(Exception):
 @pytest.fixture
 def respawned(monkeypatch):
     """Raise Respawned with the Python that is gone on in; tell ``has_respawned`` what its one element says."""
-    def respawn(python):
+    def go_on_in(python):
         raise Respawned(python)
 
     already = [False]
-    monkeypatch.setattr(_arguments, "respawn_module", respawn)
-    monkeypatch.setattr(_arguments, "has_respawned", lambda: already[0])
+    monkeypatch.setattr(_respawn, "respawn_module", go_on_in)
+    monkeypatch.setattr(_respawn, "has_respawned", lambda: already[0])
     return already
 
 
