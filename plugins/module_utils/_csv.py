@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _json_text
 
 # A cell that begins so is a formula for a spreadsheet. Source: OWASP, CSV Injection; the last four are full-width.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -30,10 +29,14 @@ def lines(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]
     for number, row in enumerate(rows, start=1):
         writer.writerow(map(_cell, row))
         if number % PART == 0:
-            yield _json_text.encode(buffer.getvalue())
+            yield _encode(buffer.getvalue())
             buffer.seek(0)
             buffer.truncate()
-    yield _json_text.encode(buffer.getvalue())
+    yield _encode(buffer.getvalue())
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")  # UTF-8 cannot encode lone surrogates, which odd file names have
 
 
 def _cell(value: Any) -> Any:
