@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix build bench clean
+.PHONY: help demo test gates unit integration thorough review monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix page build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -74,6 +74,9 @@ molecule: ## The scenarios on hosts that are containers, which need root or Dock
 
 matrix: thorough ## Tests that run playbooks on each supported ansible-core, as root and as another user; make thorough before
 	@tests/matrix.sh
+
+page: .venv/bin/python ## The file with the review page that the module ships, from web/review
+	@$(BIN)/python tests/support/build_page.py --write
 
 build: .venv/.demo ## The collection's tarball, in dist/
 	@$(BIN)/ansible-galaxy collection build --force --output-path dist
