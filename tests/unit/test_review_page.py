@@ -118,22 +118,7 @@ def test_the_page_loads_nothing_and_has_no_code_or_style_in_attributes(elements)
         assert tag not in ("link", "base", "iframe", "object", "embed")
 
 
-def test_script_and_style_fit_into_their_elements_and_make_no_markup():
-    for text in (_review_page_assets.SCRIPT, _review_page_assets.STYLE):
-        assert "</" not in text
-        assert "<!--" not in text
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", _review_page_assets.SCRIPT)
-    assert "url(" not in _review_page_assets.STYLE
-    assert "@import" not in _review_page_assets.STYLE
-
-
 def test_every_element_that_the_script_asks_for_is_there_and_has_an_id_of_its_own(elements):
     ids = [attrs["id"] for tag, attrs in elements.begun if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'byId\("([^"]+)"\)', _review_page_assets.SCRIPT)) <= set(ids)
-
-
-def test_every_button_has_a_command(elements):
-    commands = {attrs["data-command"] for tag, attrs in elements.begun if "data-command" in attrs}
-    known = set(re.findall(r'^    "?([a-z-]+)"?: (?:command|repeating)\(', _review_page_assets.SCRIPT, re.MULTILINE))
-    assert commands <= known
