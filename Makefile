@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix build bench clean
+.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash sanity lint docs-lint changelog-lint molecule-localhost molecule matrix page build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -31,7 +31,7 @@ test: clean-results ## All gates, two at a time, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 # The longest first, and beside it what needs one core.
-gates: integration unit crash sanity lint docs-lint changelog-lint molecule-localhost monitoring review
+gates: integration unit crash sanity lint docs-lint changelog-lint page-lint molecule-localhost monitoring review
 
 unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
@@ -44,6 +44,9 @@ thorough: .venv/.dev ## The integration tests that make test leaves out for thei
 
 review: .venv/.dev ## The review page in a real browser, with keys alone
 	@$(GATE) review $(BIN)/python -m pytest tests/review --junitxml=test-results/review.xml $(PYTEST_ARGS)
+
+page-lint: ## The sources of the review page: eslint, stylelint, and the tests of its modules
+	@$(GATE) page-lint tests/page_lint.sh
 
 monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with a real Prometheus and node_exporter
 	@$(GATE) monitoring $(BIN)/python -m pytest tests/monitoring --junitxml=test-results/monitoring.xml $(PYTEST_ARGS)
@@ -75,6 +78,9 @@ molecule: ## The scenarios on hosts that are containers, which need root or Dock
 matrix: thorough ## Tests that run playbooks on each supported ansible-core, as root and as another user; make thorough before
 	@tests/matrix.sh
 
+page: .venv/bin/python ## The file with the review page that the module ships, from web/review
+	@$(BIN)/python tests/support/build_page.py --write
+
 build: .venv/.demo ## The collection's tarball, in dist/
 	@$(BIN)/ansible-galaxy collection build --force --output-path dist
 
@@ -82,7 +88,7 @@ bench: .venv/.dev ## Speed, as ratios measured in one run
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; PYTHONPATH=.ansible/collections $(BIN)/python "$$script"; done
 
 clean: ## Remove all that make has made, .venv included
-	rm -rf .venv .ansible demo dist test-results .pytest_cache .hypothesis
+	rm -rf .venv .ansible demo dist test-results .pytest_cache .hypothesis web/review/node_modules
 
 .PHONY: clean-results
 clean-results:

@@ -20,8 +20,8 @@ need python3-pil "the system's own Python" /usr/bin/python3 -c 'import PIL'
 need python3-numpy "the system's own Python" /usr/bin/python3 -c 'import numpy'
 need age "encrypted backups" command -v age
 need ffmpeg "video, JPEG XL, and the runbook" command -v ffmpeg
-need nodejs "JavaScript's view of a library, and the runbook" command -v node
-need npm "pm2, and the scenarios on containers" command -v npm
+need nodejs "the sources of the review page, JavaScript's view of a library, and the runbook" command -v node
+need npm "the sources of the review page, pm2, and the scenarios on containers" command -v npm
 need chromium "the review page" command -v chromium
 need chromium-driver "the review page" command -v chromedriver
 need prometheus "alert rules and the dashboard" command -v prometheus

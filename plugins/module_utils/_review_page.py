@@ -6,7 +6,7 @@
 
 Its Content-Security-Policy lets nothing run but the page's own script, known by its digest, and nothing be loaded but
 pictures from where the page lies ('self' under file:// too, in Chromium and in Firefox). Trusted Types forbid the
-script itself to make markup of text.
+script itself to make markup of text. Its sources are in web/review.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.mobius.dhash.plugins.module_utils._review_markup import MARKUP
-from ansible_collections.mobius.dhash.plugins.module_utils._review_script import SCRIPT
-from ansible_collections.mobius.dhash.plugins.module_utils._review_style import STYLE
+from ansible_collections.mobius.dhash.plugins.module_utils._review_page_assets import MARKUP, SCRIPT, STYLE
 
 # Within JSON these stand in strings only, where each may be written as an escape. The first three could end the element
 # or begin another, U+2028 and U+2029 end lines in scripts, and lone surrogates (odd file names) are not UTF-8.
@@ -27,25 +25,22 @@ ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 def render(queue_pieces: Iterable[str]) -> Iterator[bytes]:
     """The page as pieces of UTF-8; ``queue_pieces`` is the queue's JSON, divided anywhere and never held as a whole."""
-    yield _before_queue().encode("utf-8")
+    before, after = MARKUP.split("<!-- queue -->")
+    yield _filled(before).encode("utf-8")
     for piece in queue_pieces:
         yield ESCAPED.sub(_escape, piece).encode("utf-8")
-    yield f"</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n".encode("utf-8")
+    yield _filled(after).encode("utf-8")
 
 
 def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
 
 
-def _before_queue() -> str:
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>Likely duplicates</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{MARKUP}"
-        '<script type="application/json" id="queue">'
-    )
+def _filled(markup: str) -> str:
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">'
+    for place, element in (("policy", policy), ("style", f"<style>{STYLE}</style>"), ("script", f"<script>{SCRIPT}</script>")):
+        markup = markup.replace(f"<!-- {place} -->", element)
+    return markup
 
 
 def content_security_policy() -> str:

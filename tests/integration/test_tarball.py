@@ -55,7 +55,7 @@ def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> N
     assert {"README.md", "LICENSE", "CHANGELOG.rst", "meta/runtime.yml", "playbooks/migrate.yml"} <= set(names)
     top = {name.split("/")[0] for name in names}
     assert not top & {".ansible", ".ci", ".git", ".venv", "demo", "dist", "test-results"}
-    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or "node_modules" in name]
 
 
 def test_every_module_has_its_documentation(run: Callable[..., str]) -> None:

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The review page in a real Chromium, from file://, as a person works with it."""
+"""The review page in a real Chromium, from file://, as a person works with it. web/review/test has its logic."""
 
 from __future__ import annotations
 
-import decimal
 import http.server
 import json
 import re
@@ -52,12 +51,6 @@ def triangle(previews: list[str]) -> list[dict]:
 
 def reviewed(text: str) -> list[dict]:
     return json.loads(text)["matches"]
-
-
-def exact(text: str):
-    """The value of a JSON text with the order of its members and with each number as it is written."""
-    return json.loads(text, parse_int=decimal.Decimal, parse_float=lambda written: ("number", written),
-                      object_pairs_hook=lambda members: members)
 
 
 # ---------------------------------------------------------------- A person's way
@@ -125,49 +118,6 @@ def test_two_names_of_one_file_are_called_so(start, review):
     browser.wait_for_text("#counts", "1 of 2 decided")
 
 
-def test_what_was_decided_is_found_again_in_a_later_export_of_the_same_library(start, review):
-    matches = pairs(4, review.previews)
-    browser = start()
-    browser.open(review(matches))
-    browser.press("1", "2", "b")
-    browser.wait_for_text("#counts", "3 of 4 decided")
-    new = pages.match(pages.image("in/new.jpg"), pages.image("in/newer.jpg"), 9)
-    browser.open(review([matches[3], new, matches[1]], exportedAt="2026-02-28T12:00:00.000Z"))
-    browser.wait_for_text("#counts", "1 of 3 decided")
-    assert reviewed(browser.exported()) == [matches[3], new, {**matches[1], **DECIDED["right"]}]
-    browser.open(review(matches, library="/srv/other/library.json"))
-    browser.wait_for_text("#counts", "0 of 4 decided")
-
-
-def test_undo_has_no_limit_and_goes_back_to_where_one_began(start, review):
-    browser = start()
-    browser.open(review(pairs(120, review.previews)))
-    browser.press(*["1", "2", "b", "s"] * 30)
-    browser.wait_for_text("#counts", "90 of 120 decided, 30 skipped")
-    browser.press(*["u"] * 120)
-    browser.wait_for_text("#counts", "0 of 120 decided")
-    browser.press("u")
-    browser.wait_for_text("#status", "nothing to undo")
-    browser.press(*["r"] * 120)
-    browser.wait_for_text("#counts", "90 of 120 decided, 30 skipped")
-
-
-def test_what_was_undone_stays_undone_and_what_replaced_it_stays(start, review):
-    page = review(pairs(4, review.previews))
-    browser = start()
-    browser.open(page)
-    browser.press("1", "2", "2", "u", "u")
-    browser.open(page)
-    browser.wait_for_text("#counts", "1 of 4 decided")
-    browser.press("b")
-    browser.open(page)
-    browser.wait_for_text("#counts", "2 of 4 decided")
-    browser.press("r")
-    browser.wait_for_text("#status", "nothing to do again")
-    browser.press("u", "r")
-    assert [match["keepImage"] for match in reviewed(browser.exported())] == ["image1", "both", None, None]
-
-
 def test_decisions_of_one_tab_are_seen_in_another(start, review):
     page = review(pairs(4, review.previews))
     browser = start()
@@ -193,35 +143,6 @@ def test_the_import_reads_what_the_page_exports(start, review, tmp_path):
     assert (reading.pending, reading.skipped) == (1, 1)
 
 
-@pytest.mark.parametrize("decisions", [0, 2])
-def test_an_export_is_possible_at_any_time_and_changes_nothing_but_decisions(start, review, decisions):
-    """Numbers as they were written, unknown fields, order, and what a browser's numbers cannot hold."""
-    text = json.dumps(pages.queue(pairs(3, review.previews, size=5000)), indent=1).replace("5000", "12345678901234567890")
-    text = text.replace('"confidence": 0.9,', '"confidence": 0.900, "odd": [1.0, {"matches": [1e2]}, "\\ud800 </script> \\u2028"],')
-    browser = start()
-    browser.open(review(text))
-    browser.press(*["2"] * decisions)
-    exported = browser.exported()
-    before, after = exact(text), exact(exported)
-    wanted = exact(json.dumps([list(DECIDED["right"].items())]))[0]
-    matches = dict(before)["matches"]
-    for place in range(decisions):
-        new = dict(tuple(pair) for pair in wanted)
-        matches[place] = [(name, new.get(name, value)) for name, value in matches[place]]
-    assert after == before
-    if not decisions:
-        assert json.loads(exported) == json.loads(text)
-
-
-def test_missing_fields_are_added_where_a_match_is_decided(start, review):
-    match = {"id": "00000000000000aa", "image1": {"path": "a"}, "image2": {"path": "b"}}
-    browser = start()
-    browser.open(review(json.dumps({"matches": [match, {**match, "id": "00000000000000bb"}]})))
-    browser.press("2")
-    assert reviewed(browser.exported()) == [
-        {**match, **DECIDED["right"], "reviewNotes": ""}, {**match, "id": "00000000000000bb"}]
-
-
 def test_an_exported_file_can_be_loaded_again_as_one_step(start, review, tmp_path):
     matches = pairs(5, review.previews)
     browser = start()
@@ -237,14 +158,13 @@ def test_an_exported_file_can_be_loaded_again_as_one_step(start, review, tmp_pat
     browser.wait_for_text("#counts", "0 of 5 decided")
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"matches": 3}', "{" * 100_000, '{"matches": [null, {"id": []}]}'])
-def test_a_file_that_is_no_export_is_refused_and_changes_nothing(start, review, tmp_path, content):
+def test_a_file_that_is_no_export_is_refused_and_changes_nothing(start, review, tmp_path):
     browser = start()
     browser.open(review(pairs(2, review.previews)))
     file = tmp_path / "other.json"
-    file.write_text(content, encoding="utf-8")
+    file.write_text('{"matches": 3}', encoding="utf-8")
     browser.all("#file")[0].send_keys(str(file))
-    browser.wait(lambda: re.search("was not loaded|0 decisions loaded", browser.text("#status")), "an answer")
+    browser.wait_for_text("#status", "other.json was not loaded")
     assert browser.text("#counts") == "0 of 2 decided"
 
 
@@ -278,11 +198,6 @@ def test_where_the_store_is_full_the_page_says_so_and_keeps_what_it_had(start, r
     browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", full)
     browser.open(page)
     browser.wait_for_text("#counts", "2 of 4 decided")
-    browser.press("b")
-    browser.open(page)
-    browser.wait_for_text("#counts", "3 of 4 decided")
-    browser.press("r")
-    browser.wait_for_text("#status", "nothing to do again")
 
 
 # ---------------------------------------------------------------- What is seen
@@ -318,14 +233,12 @@ def settled(browser) -> list[str]:
 def test_filters_and_orders_say_which_pairs_are_shown(start, review):
     browser = start()
     browser.open(review(pairs(20, review.previews)))
-    browser.press("1", "2", "b", "/", *"in/00")
+    browser.press("1", "/", *"in/00")
     browser.wait_for_text("#shown", "10 of 20 pairs shown")
-    for status, shown in (("pending", 7), ("duplicate", 2), ("different", 1), ("skipped", 0), ("trouble", 0), ("all", 10)):
-        choose(browser, "#filter-status", status)
-        browser.wait_for_text("#shown", f"{shown} of 20 pairs shown")
-    browser.script("document.querySelector('#filter-from').value = 85;"
-                   "document.querySelector('#filters').dispatchEvent(new Event('input'))")
-    browser.wait_for_text("#shown", "6 of 20 pairs shown")
+    choose(browser, "#filter-status", "pending")
+    browser.wait_for_text("#shown", "9 of 20 pairs shown")
+    choose(browser, "#filter-from", "85")
+    browser.wait_for_text("#shown", "5 of 20 pairs shown")
     choose(browser, "#sort", "path")
     browser.press(Keys.ESCAPE)
     browser.script("document.querySelector('#backwards').click()")
@@ -512,10 +425,9 @@ def test_an_empty_queue_is_no_trouble(start, review):
     assert browser.complaints() == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"matches": {}}'])
-def test_a_page_without_a_readable_queue_says_so(start, review, text):
+def test_a_page_without_a_readable_queue_says_so(start, review):
     browser = start()
-    browser.open(review(text))
+    browser.open(review("{"))
     assert "no queue that it can read" in browser.text("#warning")
 
 

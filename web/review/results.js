@@ -1,125 +1,13 @@
-# Copyright: (c) 2026, mobius.dhash contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+// Copyright: (c) 2026, mobius.dhash contributors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A part of the review page's script: the queue's JSON with decisions filled in, and what decisions come to."""
+// What decisions come to.
 
-from __future__ import annotations
+import {BOTH, LEFT, RIGHT} from "./decisions.js";
+import {collect} from "./values.js";
 
-RESULTS = r"""
-// ---------------------------------------------------------------- The queue's own text, with decisions filled in
-
-// Reading and writing the JSON anew would change its numbers (1.0, 2^60): only five values are exchanged in its text.
-class Cursor {
-  constructor(text) {
-    this.text = text;
-    this.tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
-    this.end = 0;
-    this.advance();
-  }
-
-  advance() {
-    this.end = this.tokens.lastIndex;
-    const found = this.tokens.exec(this.text);
-    this.token = found ? found[0] : null;
-    this.start = found ? found.index : this.text.length;
-  }
-
-  skipValue() {
-    let depth = 0;
-    do {
-      depth += "{[".includes(this.token) ? 1 : "}]".includes(this.token) ? -1 : 0;
-      this.advance();
-    } while (depth > 0);
-  }
-
-  // Whoever takes a step of these two has to move past the value that it stands on.
-  * members() {
-    this.advance();
-    while (this.token !== "}") {
-      const name = JSON.parse(this.token);
-      this.advance();
-      this.advance();
-      yield name;
-      this.skipComma();
-    }
-    this.advance();
-  }
-
-  * elements() {
-    this.advance();
-    for (let place = 0; this.token !== "]"; place += 1) {
-      yield place;
-      this.skipComma();
-    }
-    this.advance();
-  }
-
-  skipComma() {
-    if (this.token === ",") {
-      this.advance();
-    }
-  }
-}
-
-class FilledText {
-  constructor(text) {
-    this.text = text;
-    this.cursor = new Cursor(text);
-    this.pieces = [];
-    this.done = 0;
-  }
-
-  // The pieces of the text in which the match at each place has the fields that `fieldsAt(place)` returns, if any.
-  fill(fieldsAt) {
-    for (const name of this.cursor.members()) {
-      if (name === "matches" && this.cursor.token === "[") {
-        this.fillMatches(fieldsAt);
-      } else {
-        this.cursor.skipValue();
-      }
-    }
-    this.pieces.push(this.text.slice(this.done));
-    return this.pieces;
-  }
-
-  fillMatches(fieldsAt) {
-    for (const place of this.cursor.elements()) {
-      const fields = this.cursor.token === "{" ? fieldsAt(place) : null;
-      if (fields) {
-        this.fillMatch(fields);
-      } else {
-        this.cursor.skipValue();
-      }
-    }
-  }
-
-  fillMatch(fields) {
-    const missing = new Set(Object.keys(fields));
-    let lastEnd = 0;
-    for (const name of this.cursor.members()) {
-      const start = this.cursor.start;
-      this.cursor.skipValue();
-      lastEnd = this.cursor.end;
-      if (Object.hasOwn(fields, name)) {
-        this.exchange(start, lastEnd, JSON.stringify(fields[name]));
-        missing.delete(name);
-      }
-    }
-    for (const name of missing) {
-      this.exchange(lastEnd, lastEnd, `, ${JSON.stringify(name)}: ${JSON.stringify(fields[name])}`);
-    }
-  }
-
-  exchange(start, end, text) {
-    this.pieces.push(this.text.slice(this.done, start), text);
-    this.done = end;
-  }
-}
-
-// ---------------------------------------------------------------- What decisions come to
-
-function keptAndLeaving(pair, decision) {
+export function keptAndLeaving(pair, decision) {
   if (decision === LEFT) {
     return [pair.left, pair.right];
   }
@@ -127,7 +15,7 @@ function keptAndLeaving(pair, decision) {
 }
 
 // The images of `pairs` by path, each with the paths of those that it gives way to.
-function outcome(pairs, decide) {
+export function outcome(pairs, decide) {
   const images = new Map();
   const entry = (image) => {
     if (!images.has(image.path)) {
@@ -151,7 +39,7 @@ function outcome(pairs, decide) {
 // apart: images that leave, in the end, for one that they were judged different from.
 // mixed: images that leave, and yet are all that another image leaves for. (Where that one also leaves directly for an
 // image that stays, as when a whole cluster comes down to one image, there is nothing to ask.)
-function problemsIn(pairs, decide) {
+export function problemsIn(pairs, decide) {
   if (pairs.length < 2) {
     return {lost: [], apart: [], mixed: []};
   }
@@ -176,7 +64,7 @@ function problemsIn(pairs, decide) {
 }
 
 // The path that stands for each one in the end, as the import follows them; null where that leads in a circle.
-function endsOf(images) {
+export function endsOf(images) {
   const ends = new Map();
   for (const start of images.keys()) {
     const walk = new Set();
@@ -200,12 +88,12 @@ function leavingEntries(images) {
   return [...images.values()].filter((entry) => entry.givesWayTo.length);
 }
 
-function leavingIn(images) {
+export function leavingIn(images) {
   return leavingEntries(images).map((entry) => entry.image);
 }
 
 // Decisions that bring a cluster down to one image: each pair keeps the image that is fewer pairs away from it.
-function keepOnly(pairs, path) {
+export function keepOnly(pairs, path) {
   const neighbours = new Map();
   for (const {left, right} of pairs) {
     collect(neighbours, left.path, right.path);
@@ -218,4 +106,3 @@ function keepOnly(pairs, path) {
   const rank = new Map([...order].map((place, steps) => [place, steps]));
   return new Map(pairs.map((pair) => [pair, rank.get(pair.left.path) <= rank.get(pair.right.path) ? LEFT : RIGHT]));
 }
-"""

@@ -1,17 +1,17 @@
-# Copyright: (c) 2026, mobius.dhash contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+// Copyright: (c) 2026, mobius.dhash contributors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A part of the review page's script: the dialogues."""
+// The dialogs: many proposals accepted at once, and decisions exported and loaded.
 
-from __future__ import annotations
-
-DIALOGS = r"""
-// ---------------------------------------------------------------- Accepting many proposals
+import {BOTH, LEFT, PENDING, RIGHT, SKIP} from "./decisions.js";
+import {byId, element, fromQueue, say} from "./elements.js";
+import {keptAndLeaving, problemsIn} from "./results.js";
+import {count, number, percent, size, visible} from "./text.js";
 
 const LISTED = 10;
 
-class BulkDialog {
+export class BulkDialog {
   constructor(app) {
     this.app = app;
     this.dialog = byId("bulk");
@@ -90,7 +90,7 @@ function leavingRow({pair, kept, left}) {
 
 // ---------------------------------------------------------------- Export and import of decisions
 
-class ExportDialog {
+export class ExportDialog {
   constructor(app) {
     this.app = app;
     this.dialog = byId("export");
@@ -176,4 +176,3 @@ class ExportDialog {
     ].filter(Boolean).join(" "));
   }
 }
-"""

@@ -1,18 +1,19 @@
-# Copyright: (c) 2026, mobius.dhash contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+// Copyright: (c) 2026, mobius.dhash contributors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A part of the review page's script: a cluster as one screen."""
+// A cluster as one screen.
 
-from __future__ import annotations
-
-CLUSTER = r"""
-// ---------------------------------------------------------------- A cluster
+import {resolution} from "./comparison.js";
+import {LEFT, PENDING, RIGHT, WORDS} from "./decisions.js";
+import {byId, element, fromQueue, picture, say} from "./elements.js";
+import {leavingIn, outcome} from "./results.js";
+import {count, number, percent, size, visible} from "./text.js";
 
 const CARDS = 24; // on one screen; a chain of chance matches can tie thousands of images together
 const ROWS = 40;
 
-class ClusterView {
+export class ClusterView {
   constructor(app) {
     this.app = app;
     this.first = 0;
@@ -140,4 +141,3 @@ function newCard(image, place, isProposed, key) {
     element("p", {className: "quiet", textContent: isProposed ? "Proposed to stay" : ""}), button);
   return card;
 }
-"""

@@ -1,18 +1,25 @@
-# Copyright: (c) 2026, mobius.dhash contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+// Copyright: (c) 2026, mobius.dhash contributors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A part of the review page's script: the page as a whole."""
+// The page as a whole.
 
-from __future__ import annotations
+import {ClusterView} from "./cluster.js";
+import {BOTH, LEFT, PENDING, RIGHT, SKIP} from "./decisions.js";
+import {BulkDialog, ExportDialog} from "./dialogs.js";
+import {byId, isSeen, say} from "./elements.js";
+import {List} from "./list.js";
+import {PairView} from "./pair.js";
+import {keepOnly} from "./results.js";
+import {Selection} from "./selection.js";
+import {Memory, usableStorage} from "./storage.js";
+import {count, number, visible} from "./text.js";
+import {Work} from "./work.js";
 
-APP = r"""
-// ---------------------------------------------------------------- The page as a whole
-
-class App {
+export class App {
   constructor(queue) {
     this.queue = queue;
-    this.memory = new Memory(queue.library);
+    this.memory = new Memory(queue.library, usableStorage(window));
     this.work = new Work(queue, this.memory);
     this.selection = new Selection(queue, this.work);
     this.inCluster = false;
@@ -295,4 +302,3 @@ function names(images) {
   const more = images.length > 5 ? ` and ${number(images.length - 5)} more` : "";
   return images.slice(0, 5).map((image) => visible(image.name)).join(", ") + more;
 }
-"""

@@ -1,13 +1,15 @@
-# Copyright: (c) 2026, mobius.dhash contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
+// Copyright: (c) 2026, mobius.dhash contributors
+// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A part of the review page's script: the start."""
+// The start: what is bound to the page once.
 
-from __future__ import annotations
-
-START = r"""
-// ---------------------------------------------------------------- Start
+import {App} from "./app.js";
+import {commandsOf} from "./commands.js";
+import {byId, element, fromQueue, say} from "./elements.js";
+import {Keyboard, keycaps, written} from "./keys.js";
+import {Queue} from "./queue.js";
+import {day, number, visible} from "./text.js";
 
 function dressButtons(commands) {
   for (const button of document.querySelectorAll("[data-command]")) {
@@ -109,4 +111,3 @@ function start() {
 }
 
 start();
-"""

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an import refuses, held against the cases that web/review/test/results.test.js holds the page against."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from reviews import Host
+
+from ansible_collections.mobius.dhash.plugins.module_utils import (
+    _review_decisions, _review_memory, _review_queue, _review_removal, _review_verdict)
+
+CASES = json.loads((Path(__file__).parents[1] / "shared/review_decisions.json").read_text(encoding="utf-8"))["cases"]
+VERDICTS = {"left": _review_decisions.ONE, "right": _review_decisions.OTHER, "different": _review_decisions.DIFFERENT}
+ACCOUNT = _review_removal.Account("2026-01-31T12:00:00.000Z", "earlier.json", 1, 1)
+WHY = {"nothing would remain": "nothing remains", "would leave the library for": "judged different",
+       "has left the library": "what stays has left", "an earlier import took one of the two out": "taken out before"}
+
+
+def sides(case: dict) -> dict[str, _review_decisions.Side]:
+    """The images of a case by their name, each with a hash of its own."""
+    earlier = case.get("earlier_imports", {})
+    names = {*earlier, *earlier.values(), *(name for pair in case.get("earlier_different", []) for name in pair)}
+    names |= {name for one, other, _decision in case["decisions"] for name in (one, other)}
+    return {name: _review_decisions.Side(name, f"{number:016X}") for number, name in enumerate(sorted(names), 1)}
+
+
+def match_id(one: _review_decisions.Side, other: _review_decisions.Side) -> str:
+    return _review_queue.match_id(*one, *other)
+
+
+def judge(case: dict, folder: Path) -> tuple[_review_verdict.Verdict, dict[str, str]]:
+    """The verdict on a case, and by match the image that its decision is about."""
+    images = sides(case)
+    host = Host(folder)
+    for name, side in images.items():
+        if name not in case.get("left_otherwise", []):
+            (host.folder / name).write_bytes(b"a picture")
+            host.add(name, int(side.dhash, 16))
+    earlier = [_review_removal.Removal(match_id(images[kept], images[name]), *images[name], *images[kept], "")
+               for name, kept in case.get("earlier_imports", {}).items()]
+    value = _review_removal.take_out(host.value, earlier, ACCOUNT) if earlier else host.value
+    memory = [_review_memory.different(*(_review_memory.Side(*images[name], None) for name in pair), "", "2026-01-31T12:00:00Z")
+              for pair in case.get("earlier_different", [])]
+    decided = [(images[one], images[other], VERDICTS[decision]) for one, other, decision in case["decisions"] if decision in VERDICTS]
+    decisions = [_review_decisions.Decision(match_id(one, other), one, other, verdict, "", "decisions.json")
+                 for one, other, verdict in decided]
+    about = {decision.match_id: (decision.one if decision.verdict == _review_decisions.DIFFERENT else decision.removed).path
+             for decision in decisions}
+    return _review_verdict.judge(str(host.live), value, host.state, decisions, memory), about
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_the_import_decides_each_shared_case_so(case, tmp_path) -> None:
+    verdict, about = judge(case, tmp_path)
+    refused = set()
+    for fault in verdict.faults:
+        _file, match, what = fault.split(": ", 2)
+        [why] = [why for part, why in WHY.items() if part in what]
+        refused.add((about[match.removeprefix("match ")], why))
+    assert refused == set(map(tuple, case["refused"]))
+    if not refused:
+        assert {removal.path: removal.kept for removal in verdict.removals} == case["removals"]
+
+
+def test_shared_cases_have_names_of_their_own() -> None:
+    assert len({case["name"] for case in CASES}) == len(CASES)
+    assert {case.get("page_knows", True) for case in CASES} == {True, False}
