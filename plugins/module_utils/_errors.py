@@ -66,6 +66,10 @@ class LockedError(RefusedError):
     """Another operation holds the library's lock."""
 
 
+class ForeignFileError(RefusedError):
+    """A file of somebody else's is where this operation writes."""
+
+
 class MissingRequirementError(RefusedError):
     """The host lacks something that this operation needs."""
 
