@@ -143,8 +143,8 @@ def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_s
     status = fleet.run("fleet_status", hosts=gone, everywhere={"ansible_ssh_timeout": 2}, dhash_fleet_status_file=str(fleet.site.home / "status.json"))
     assert status.code == 0, status.output
     found = {entry["host"]: entry for entry in json.loads((fleet.site.home / "status.json").read_text(encoding="utf-8"))}
-    assert (found["canary"]["hashed"], found["canary"]["good_backups"], found["canary"]["problem"]) == (IMAGES - 5, 1, "")
-    assert found["gone"]["problem"] == "unreachable"
+    assert (found["canary"]["hashed"], found["canary"]["good_backups"], found["canary"]["problems"]) == (IMAGES - 5, 1, [])
+    assert (found["canary"]["phase"], found["gone"]["problems"]) == ("verified", ["unreachable"])
     lines = status.of("Show all hosts", "canary")["msg"]
     assert len(lines) == 3 + len(HOSTS) and lines[-1].endswith("! unreachable")
 
