@@ -94,7 +94,15 @@ inconsistencies:
   description: What in the library does not agree with the record of its migration. Empty where all agrees.
   returned: when O(check_library=true)
   type: list
-  elements: str
+  elements: dict
+  contains:
+    id:
+      description: A token. The first three are counts that differ, the last is a hash that is none.
+      type: str
+      choices: [duplicates_count, errors_count, hashed_count, malformed_hash]
+    message:
+      description: What does not agree, for people.
+      type: str
 missing:
   description: The number of images whose file is not there.
   returned: when O(check_library=true) and O(check_media=true)
