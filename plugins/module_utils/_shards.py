@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _decode, _decoders, _dhash, _exchange, _files, _formats, _journal, _limits, _migration, _report, _survey)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, HandoverError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
 DECODERS = ("pillow", "pillow_heif", "ffmpeg")
@@ -98,10 +98,10 @@ def _merge(settings: Merge, journal: _journal.Journal,
         try:
             header = _exchange.require_sound(file, _exchange.ENTRIES, _to_entry)
             if header.get("algorithm") != settings.algorithm:
-                raise DhashError(f"its hashes are not of algorithm {settings.algorithm}", file,
-                                 "Set dhash_algorithm the same for all hosts.")
-        except DhashError as error:
-            refused.append(str(error))
+                raise HandoverError(_exchange.OTHER_ALGORITHM, f"its hashes are not of algorithm {settings.algorithm}", file,
+                                    "Set dhash_algorithm the same for all hosts.")
+        except HandoverError as error:
+            refused.append({"path": file, "reason": error.reason, "message": str(error)})
             continue
         fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits,
                            errors=header.get("decoders") == _decoders.versions())
