@@ -59,7 +59,7 @@ def export(library: str, state: str, run: str, lock_timeout: float) -> dict[str,
     """
     result, value = _read_migrated(library)
     images = _review_queue.survey(library, value, state)
-    with _exchange.lock(state, "export of hashes", run, lock_timeout):
+    with _exchange.lock(state, "hash_export", run, lock_timeout):
         path = _exchange.path_in(state, _exchange.HASHES)
         count = _exchange.write(path, _exchange.HASHES, {"algorithm": result["algorithm"]},
                                 ([image.path, image.dhash, image.vertical, image.size] for image in images))

@@ -74,7 +74,7 @@ def merge(settings: Merge) -> dict[str, Any]:
     file has changed since nothing is taken. Raises ``DhashError``.
     """
     _survey.read_settled(settings.library)  # a library that is refused gets no state folder
-    with _exchange.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
+    with _exchange.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
                                                        _limits.text(settings.limits), settings.ignore_ctime)
         with journal:
@@ -145,7 +145,7 @@ def hash_share(settings: _migration.Settings, file: str, share: int | None, shar
     if share is not None:
         _dhash.require_numpy()
     _exchange.header_of(file, _exchange.PENDING)
-    with _exchange.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
+    with _exchange.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                        _limits.text(settings.limits), settings.ignore_ctime)
         with journal, _report.Log(None, settings.library, "share") as log:

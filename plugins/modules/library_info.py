@@ -192,6 +192,23 @@ lock:
   description: Who holds the library's lock; none where nobody does.
   returned: success
   type: dict
+  contains:
+    operation:
+      description: What it does, as the log of operations names it.
+      type: str
+      sample: migration
+    run:
+      description: Its run.
+      type: str
+    process:
+      description: Its process.
+      type: int
+    host:
+      description: The host of that process.
+      type: str
+    since:
+      description: Since when (UTC).
+      type: str
 disk_free:
   description: The bytes that are free beside the library.
   returned: when O(check_library=true)
