@@ -169,10 +169,11 @@ watch:
       description: The run that deployed what was watched.
       type: str
     verdict:
-      description: V(passed), V(failed), V(rollback) or V(replaced); none as long as there is no verdict.
+      description: None as long as there is no verdict.
       type: str
+      choices: [passed, failed, rollback, replaced]
     reason:
-      description: Why.
+      description: Why, for people. The gates are named in RV(watch.broken).
       type: str
     broken:
       description: The gates that broke.
