@@ -61,9 +61,9 @@ KINDS = {  # by the id of a problem
     "path_refused": Kind(HASH),
     "foreign_file": Kind(MIGRATE),
     "state_unreadable": Kind(MIGRATE),
-    "open_files_limit": Kind(MIGRATE),
+    "open_files_limit": Kind(HASH),
     "rehearsal_missing": Kind(MIGRATE),
-    "maintenance_window_invalid": Kind(MIGRATE),
+    "maintenance_window_invalid": Kind(HASH),
     "maintenance_window_closed": Kind(HASH),
 }
 PURPOSES = {"library_dir": "the migrated library", "backup_dir": "backups", "copy_dir": "copies of backups", "state_dir": "the state",
