@@ -27,6 +27,13 @@ STAMP_PATTERN = re.compile(r"(\d{8}T\d{6}Z|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z
 PRE_ROLLBACK = ".pre-rollback."
 UNSTABLE_READS = 5
 OWN, UNKNOWN, FOREIGN = "own", "unknown", "foreign"  # whose a backup is
+PROBLEMS = CHECKSUM_MISSING, CHECKSUM_MISMATCH, UNREADABLE, ENCRYPTED_UNVERIFIED = (
+    "checksum_missing", "checksum_mismatch", "unreadable", "encrypted_unverified")
+_MESSAGES = {
+    CHECKSUM_MISSING: "it has no .sha256 file, so that its content cannot be vouched for",
+    CHECKSUM_MISMATCH: "its digest is not the one in its .sha256 file",
+    ENCRYPTED_UNVERIFIED: "the backup, its manifest or its .sha256 file is missing or damaged",
+}
 
 
 class Backup(NamedTuple):
@@ -63,10 +70,14 @@ class Backup(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What was found in a backup: ``good`` is whether its bytes have the digest that was noted for them."""
+    """What was found in a backup: ``good`` is whether its bytes have the digest that was noted for them.
+
+    ``problem`` is one of ``PROBLEMS``, and ``message`` says what is wrong; both are None for a good one.
+    """
 
     good: bool
     problem: str | None
+    message: str | None
     images: int | None
     hashed: int | None
 
@@ -132,19 +143,22 @@ def examine(backup: Backup) -> Content:
     """Read a backup from the disk: its digest and what it holds. Never raises for what is wrong with the backup."""
     if backup.encrypted:
         images, hashed = backup.manifest[2:4] if backup.manifest else (None, None)
-        problem = None if is_good(backup) else "the backup, its manifest or its .sha256 file is missing or damaged"
-        return Content(problem is None, problem, images, hashed)
+        return _content(None if is_good(backup) else ENCRYPTED_UNVERIFIED, images, hashed)
     try:
         library, digest = _library.read(backup.path)
     except LibraryError as error:
-        return Content(False, str(error), None, None)
+        return Content(False, UNREADABLE, str(error), None, None)
     counts = _fields.counts(library.value)
     problem = None
     if backup.expected_sha256 is None:
-        problem = "it has no .sha256 file, so that its content cannot be vouched for"
+        problem = CHECKSUM_MISSING
     elif digest != backup.expected_sha256:
-        problem = "its digest is not the one in its .sha256 file"
-    return Content(problem is None, problem, counts["images"], counts["hashed"])
+        problem = CHECKSUM_MISMATCH
+    return _content(problem, counts["images"], counts["hashed"])
+
+
+def _content(problem: str | None, images: int | None, hashed: int | None) -> Content:
+    return Content(problem is None, problem, problem and _MESSAGES[problem], images, hashed)
 
 
 def is_good(backup: Backup) -> bool:

@@ -62,8 +62,20 @@ class QueueError(RefusedError):
         super().__init__(f"the review was not imported, nothing was changed; {len(faults)} faults:{named}{more}")
 
 
+class HandoverError(DhashError):
+    """A file that another host has handed over is not taken; ``reason`` is the token for why."""
+
+    def __init__(self, reason: str, cause: str, path: str | None = None, next_step: str | None = None) -> None:
+        super().__init__(cause, path, next_step)
+        self.reason = reason
+
+
 class LockedError(RefusedError):
     """Another operation holds the library's lock."""
+
+
+class ForeignFileError(RefusedError):
+    """A file of somebody else's is where this operation writes."""
 
 
 class MissingRequirementError(RefusedError):

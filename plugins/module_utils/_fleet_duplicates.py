@@ -23,7 +23,7 @@ except ImportError:
 
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _csv, _dhash, _durable, _fields, _handover, _json_text, _library, _matchable, _row_files)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, HandoverError, MissingRequirementError
 
 NAMES = ("duplicates.json", "duplicates.csv")
 HEAD = ("hosts", "leftOut", "threshold", "images", "pairs", "refutedPairs", "hostPairs")  # of the JSON, before the groups
@@ -59,7 +59,7 @@ def export(library: str, state: str, run: str, lock_timeout: float) -> dict[str,
     """
     result, value = _read_migrated(library)
     images = _matchable.survey(library, value, state)
-    with _handover.lock(state, "export of hashes", run, lock_timeout):
+    with _handover.lock(state, "hash_export", run, lock_timeout):
         path = _handover.path_in(state, _handover.HASHES)
         count = _row_files.write(path, _handover.HASHES, {"algorithm": result["algorithm"]},
                                 ([image.path, image.dhash, image.vertical, image.size] for image in images))
@@ -93,11 +93,12 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
             algorithm = _row_files.require_sound(file, _handover.HASHES, _to_hashed).get("algorithm")
             first = next(iter(algorithms.values()), algorithm)
             if algorithm != first:
-                raise DhashError(f"its hashes are of algorithm {algorithm}, those of {next(iter(algorithms))} of {first}",
-                                 next_step="Only hashes of one algorithm can be compared.")
+                raise HandoverError(_row_files.OTHER_ALGORITHM,
+                                    f"its hashes are of algorithm {algorithm}, those of {next(iter(algorithms))} of {first}",
+                                    next_step="Only hashes of one algorithm can be compared.")
             algorithms[host] = algorithm
-        except DhashError as error:
-            left_out[host] = error.cause  # not the path, which is that of a temporary copy
+        except HandoverError as error:
+            left_out[host] = {"reason": error.reason, "message": error.cause}  # not the path, which is that of a temporary copy
     hosts = list(algorithms)
     hashes, verticals, known, owner = _read_all([files[host] for host in hosts])
     most_vertical = _dhash.MOST_VERTICAL if confirm else 64

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 IGNORE, WARN, FAIL, ROLLBACK = ACTIONS = ("ignore", "warn", "fail", "rollback")  # the strongest last
-IN_A_ROW, ABOVE, BELOW = "in a row", "above", "below"
+IN_A_ROW, ABOVE, BELOW = "in_a_row", "above", "below"
 
 
 class Gate(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _locks
 
-PENDING, ENTRIES, HASHES = "pending images", "journal entries", "hashes"
+PENDING, ENTRIES, HASHES = "pending_images", "journal_entries", "hashes"  # the kinds of files
 
 
 def folder(state: str) -> str:
@@ -22,7 +22,7 @@ def folder(state: str) -> str:
 
 def path_in(state: str, kind: str) -> str:
     """Where this host leaves what it hands over of a kind."""
-    return os.path.join(folder(state), f"{kind.replace(' ', '-')}.jsonl.gz")
+    return os.path.join(folder(state), f"{kind.replace('_', '-')}.jsonl.gz")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,56 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _age, _deploy, _fields, _library, _limits, _places, _written
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import (
-    DhashError, LibraryError, MissingRequirementError, printable)
+    DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable)
+
+HASH, MIGRATE = "hash", "migrate"  # scopes: what every host that hashes needs; what only one that migrates a library needs
+
+
+class Kind(NamedTuple):
+    """What code may go by. The text of a problem is for people, and may be worded anew."""
+
+    scope: str
+    installable: bool = False  # whether dhash_install can provide what is missing
+
+
+KINDS = {  # by the id of a problem
+    "python_missing": Kind(HASH, installable=True),  # that of the virtual environment
+    "python_version": Kind(HASH),
+    "pillow_missing": Kind(HASH, installable=True),
+    "pillow_version": Kind(HASH, installable=True),
+    "numpy_missing": Kind(HASH, installable=True),
+    "numpy_version": Kind(HASH, installable=True),
+    "ffmpeg_missing": Kind(HASH, installable=True),
+    "ffprobe_missing": Kind(HASH, installable=True),
+    "ffmpeg_python_missing": Kind(HASH, installable=True),
+    "node_missing": Kind(MIGRATE),
+    "node_version": Kind(MIGRATE),
+    "age_missing": Kind(MIGRATE, installable=True),
+    "backup_recipients_invalid": Kind(MIGRATE),
+    "library_invalid": Kind(HASH),
+    "library_dir_not_writable": Kind(MIGRATE),
+    "library_dir_no_space": Kind(MIGRATE),
+    "library_owner_not_permitted": Kind(MIGRATE),
+    "backup_dir_not_writable": Kind(MIGRATE),
+    "backup_dir_no_space": Kind(MIGRATE),
+    "copy_dir_not_writable": Kind(MIGRATE),
+    "copy_dir_no_space": Kind(MIGRATE),
+    "media_root_not_readable": Kind(HASH),
+    "images_missing": Kind(HASH),
+    "state_dir_not_writable": Kind(HASH),
+    "log_dir_not_writable": Kind(MIGRATE),
+    "async_dir_not_writable": Kind(HASH),
+    "temp_dir_not_writable": Kind(HASH),
+    "path_refused": Kind(HASH),
+    "foreign_file": Kind(MIGRATE),
+    "state_unreadable": Kind(MIGRATE),
+    "open_files_limit": Kind(HASH),
+    "rehearsal_missing": Kind(MIGRATE),
+    "maintenance_window_invalid": Kind(HASH),
+    "maintenance_window_closed": Kind(HASH),
+}
+PURPOSES = {"library_dir": "the migrated library", "backup_dir": "backups", "copy_dir": "copies of backups", "state_dir": "the state",
+            "log_dir": "logs", "async_dir": "Ansible's background jobs", "temp_dir": "temporary files"}
 
 MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
 PROGRAM_TIMEOUT = 20
@@ -70,7 +119,7 @@ class Needs(NamedTuple):
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
-    """The versions of what is there, and ``problems``: each with what is wrong and the command or step that mends it."""
+    """The versions of what is there, and ``problems``: each with a token, what is wrong, and the command or step that mends it."""
     versions = {
         **_python_versions(needs.python),
         "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
@@ -82,8 +131,8 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
     return {"versions": versions, "problems": problems, "os_family": _install_key()}
 
 
-def _problem(what: str, found: str, fix: str) -> dict[str, str]:
-    return {"what": what, "found": found, "fix": fix}
+def _problem(token: str, what: str, found: str, fix: str) -> dict[str, Any]:
+    return {"id": token, "what": what, "found": found, "fix": fix, **KINDS[token]._asdict()}
 
 
 def _python_versions(python: str) -> dict[str, str | None]:
@@ -119,36 +168,38 @@ def _program_version(program: str, option: str) -> str | None:
     return number and number.group()
 
 
-def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dict[str, str]]:
+def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dict[str, Any]]:
     problems = []
     names = {"python": "Python", "pillow": "Pillow", "numpy": "numpy"}
     for key, least in MINIMUM.items():
         if versions[key] is None or _numbers(versions[key]) < least:
             wanted = f"{names[key]} {'.'.join(map(str, least))} or newer"
-            problems.append(_problem(wanted, f"{versions[key] or 'none'} in {needs.python}", _install_command(key)))
+            token = f"{key}_missing" if versions[key] is None else f"{key}_version"
+            problems.append(_problem(token, wanted, f"{versions[key] or 'none'} in {needs.python}", _install_command(key)))
     if needs.ffmpeg_required:
         for program in ("ffmpeg", "ffprobe"):
             if versions[program] is None:
-                problems.append(_problem(f"the program {program}", "none on the PATH", _install_command("ffmpeg")))
+                problems.append(_problem(f"{program}_missing", f"the program {program}", "none on the PATH", _install_command("ffmpeg")))
         if versions["ffmpeg_python"] is None:
-            problems.append(_problem("ffmpeg-python, through which FFmpeg is used", f"none in {needs.python}",
+            problems.append(_problem("ffmpeg_python_missing", "ffmpeg-python, through which FFmpeg is used", f"none in {needs.python}",
                                      "Set dhash_install: venv, which brings it, or install it with pip into the virtual"
                                      " environment that Ansible's Python is of."))
     wanted = needs.node_min_version
     if wanted and (versions["node"] is None or _numbers(versions["node"]) < _numbers(wanted)):
-        problems.append(_problem(f"Node.js {wanted} or newer", versions["node"] or "none on the PATH",
-                                 _install_command("node")))
+        token = "node_missing" if versions["node"] is None else "node_version"
+        problems.append(_problem(token, f"Node.js {wanted} or newer", versions["node"] or "none on the PATH", _install_command("node")))
     return problems
 
 
-def _encryption_problems(needs: Needs) -> list[dict[str, str]]:
+def _encryption_problems(needs: Needs) -> list[dict[str, Any]]:
     if needs.encrypt_to:
         try:
             _age.encrypt(b"", needs.encrypt_to)
         except MissingRequirementError:
-            return [_problem("the program age, which encrypts the backups", "none on the PATH", _install_command("age"))]
+            return [_problem("age_missing", "the program age, which encrypts the backups", "none on the PATH", _install_command("age"))]
         except DhashError as error:
-            return [_problem("recipients that age accepts (dhash_backup_encrypt_to)", error.cause, error.next_step)]
+            return [_problem("backup_recipients_invalid", "recipients that age accepts (dhash_backup_encrypt_to)", error.cause,
+                             error.next_step)]
     return []
 
 
@@ -161,80 +212,88 @@ def identity() -> str | None:
         return None
 
 
-def _place_problems(needs: Needs) -> list[dict[str, str]]:
+def _place_problems(needs: Needs) -> list[dict[str, Any]]:
     """Paths that a run must not write to, and files of somebody else that it would meet."""
     if needs.state is None:
         return []
     unusable = _places.problem_with_library(needs.library)
     wrong = [*([unusable] if unusable else []), *_places.problems(needs.library, needs.state, needs.places),
              *_places.controller_problems(needs.library, needs.state, needs.controller)]
-    named = [_problem(f"another path in {variable}", f"{printable(path)}: {cause}", problem.next_step)
+    named = [_problem("path_refused", f"another path in {variable}", f"{printable(path)}: {cause}", problem.next_step)
              for problem in wrong for variable, path, cause in [problem]]
     output = _places.FILES["output"]
     files = [] if any(problem.variable == output for problem in wrong) else [
         (_places.output_of(needs.library, needs.places), output)]
     files += [(path, None) for path in _deploy.deploy_files(needs.library)]
+    return named + [problem for path, variable in files for problem in _file_problems(needs.state, path, variable)]
+
+
+def _file_problems(state: str, path: str, variable: str | None) -> list[dict[str, Any]]:
+    """Of a file that a run replaces or removes. ``variable`` is the one that names it, if any."""
+    what = f"a free name for {variable or 'a file of this collection'}"
     try:
-        return named + [problem for path, variable in files if (problem := _written.problem(needs.state, path, variable))]
-    except DhashError as error:
-        return [*named, _problem("readable state files", str(error), error.next_step or "")]
+        _written.require_ours(state, path, variable)
+    except ForeignFileError as error:
+        return [_problem("foreign_file", what, f"{printable(path)}: {error.cause}", error.next_step or "")]
+    except DhashError as error:  # whose file it is is not known
+        return [_problem("state_unreadable", what, f"{printable(path)}: {error.cause}", error.next_step or "")]
+    return []
 
 
-def _open_file_problems(needs: Needs) -> list[dict[str, str]]:
+def _open_file_problems(needs: Needs) -> list[dict[str, Any]]:
     """The workers raise the soft limit themselves; the hard one is the host's."""
     needed, hard = _limits.files_needed(needs.parallel), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or hard >= needed:
         return []
-    return [_problem(f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",
+    return [_problem("open_files_limit", f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",
                      "Raise it for this user (nofile in /etc/security/limits.conf), or set dhash_parallel to less.")]
 
 
-def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, str]]:
+def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
     days = needs.rehearsal_max_days
     if days is None or needs.rehearsed and needs.rehearsed > now - timedelta(days=days):
         return []
-    return [_problem(f"a rehearsal in the last {days} days",
+    return [_problem("rehearsal_missing", f"a rehearsal in the last {days} days",
                      f"the last one passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "none passed on this host",
                      "ansible-playbook mobius.dhash.rehearse")]
 
 
-def _library_problems(needs: Needs) -> list[dict[str, str]]:
+def _library_problems(needs: Needs) -> list[dict[str, Any]]:
     problems = []
     try:
         images = _library.read(needs.library)[0].value["images"]
         size = os.path.getsize(needs.library)
     except LibraryError as error:
-        return [_problem("a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
+        return [_problem("library_invalid", "a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
     grown = size + _fields.ADDED_BYTES * len(images)
-    for place, purpose, needed, variable in (
-            (folder, "the migrated library", 2 * grown, None), (needs.backup_dir, "backups", size, "dhash_backup_dir"),
-            (needs.copy_dir, "copies of backups", size, "dhash_backup_copy_dir")):
+    for name, place, needed, variable in (
+            ("library_dir", folder, 2 * grown, None), ("backup_dir", needs.backup_dir, size, "dhash_backup_dir"),
+            ("copy_dir", needs.copy_dir, size, "dhash_backup_copy_dir")):
         if place is not None:
-            problems += _folder_problems(place, purpose, needed, variable)
+            problems += _folder_problems(name, place, needed, variable)
     problems += _owner_problems(needs.library)
     for root in needs.media_roots or [folder]:
         if not os.path.isdir(root) or not os.access(root, os.R_OK | os.X_OK):
             found = "not readable" if os.path.isdir(root) else "not there, or no folder"
-            problems.append(_problem(f"the media root {printable(root)}", found,
+            problems.append(_problem("media_root_not_readable", f"the media root {printable(root)}", found,
                                      "Mount it, correct dhash_media_roots, or give this user access to it."))
     if images and not any(os.path.exists(path) for path in _paths(folder, images)):
-        problems.append(_problem("the image files", f"none of the {len(images)} is there",
+        problems.append(_problem("images_missing", "the image files", f"none of the {len(images)} is there",
                                  "Check that the media are mounted, and the paths in the library."))
     return problems
 
 
-def _own_folder_problems(needs: Needs) -> list[dict[str, str]]:
+def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:
     """Of the folders that a run writes whatever the library is. A user without a home has none of them by default."""
     problems = []
-    for place, purpose, variable in ((needs.state, "the state", "dhash_state_dir"), (needs.log_dir, "logs", "dhash_log_dir"),
-                                     (needs.async_dir, "Ansible's background jobs", "ansible_async_dir"),
-                                     (needs.temp_dir, "temporary files", "dhash_temp_dir")):
+    for name, place, variable in (("state_dir", needs.state, "dhash_state_dir"), ("log_dir", needs.log_dir, "dhash_log_dir"),
+                                  ("async_dir", needs.async_dir, "ansible_async_dir"), ("temp_dir", needs.temp_dir, "dhash_temp_dir")):
         if place is not None:
-            problems += _folder_problems(place, purpose, 0, variable)
+            problems += _folder_problems(name, place, 0, variable)
     if needs.temp_dir is None and not any(map(_is_writable_folder, _system_temp_dirs())):
-        problems.append(_problem("a writable folder for temporary files", f"none of {', '.join(_system_temp_dirs())}",
-                                 "Set dhash_temp_dir to a folder that this user may write."))
+        problems.append(_problem("temp_dir_not_writable", f"a writable folder for {PURPOSES['temp_dir']}",
+                                 f"none of {', '.join(_system_temp_dirs())}", "Set dhash_temp_dir to a folder that this user may write."))
     return problems
 
 
@@ -247,12 +306,13 @@ def _is_writable_folder(path: str) -> bool:
     return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
 
 
-def _owner_problems(library: str) -> list[dict[str, str]]:
+def _owner_problems(library: str) -> list[dict[str, Any]]:
     """Whoever replaces a file has to be able to give the new one the old one's owner and group."""
     status = os.stat(library)
     if os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in (os.getegid(), *os.getgroups())):
         return []
-    return [_problem(f"the right to give a new library the owner of {printable(library)} ({status.st_uid}:{status.st_gid})",
+    return [_problem("library_owner_not_permitted",
+                     f"the right to give a new library the owner of {printable(library)} ({status.st_uid}:{status.st_gid})",
                      f"this user is {os.geteuid()}:{os.getegid()}", "Run with become as root or as that owner.")]
 
 
@@ -260,32 +320,34 @@ def _paths(folder: str, images: list[dict[str, Any]]):
     return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
 
 
-def _folder_problems(place: str, purpose: str, needed: int, variable: str | None) -> list[dict[str, str]]:
+def _folder_problems(name: str, place: str, needed: int, variable: str | None) -> list[dict[str, Any]]:
+    purpose = PURPOSES[name]
     elsewhere = f"set {variable} to another folder" if variable else "move the library to another disk"
     present = os.path.abspath(place)
     while not os.path.lexists(present):
         present = os.path.dirname(present)
     if not os.path.isdir(present):
-        return [_problem(f"a writable folder for {purpose}", f"{printable(present)} is no folder",
+        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(present)} is no folder",
                          f"Move it away, or {elsewhere}.")]
     if not _is_writable_folder(present):
-        return [_problem(f"a writable folder for {purpose}", f"{printable(present)} cannot be written",
+        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(present)} cannot be written",
                          f"Give this user write access to it, run with become, or {elsewhere}.")]
     free = shutil.disk_usage(present).free
     if free < needed:
-        return [_problem(f"{_size(needed)} free for {purpose}", f"{_size(free)} in {printable(present)}",
+        return [_problem(f"{name}_no_space", f"{_size(needed)} free for {purpose}", f"{_size(free)} in {printable(present)}",
                          f"Free some space, or {elsewhere}.")]
     return []
 
 
-def _window_problems(needs: Needs, now: datetime) -> list[dict[str, str]]:
+def _window_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
     try:
         if needs.maintenance_window is None or window_is_open(needs.maintenance_window, now):
             return []
     except DhashError as error:
-        return [_problem("a maintenance window", error.cause, error.next_step)]
-    return [_problem("an open maintenance window", f"it is {now:%a %H:%M} on this host, the window is"
-                     f" {needs.maintenance_window}", "Wait for it, or set dhash_maintenance_window anew.")]
+        return [_problem("maintenance_window_invalid", "a maintenance window", error.cause, error.next_step)]
+    return [_problem("maintenance_window_closed", "an open maintenance window",
+                     f"it is {now:%a %H:%M} on this host, the window is {needs.maintenance_window}",
+                     "Wait for it, or set dhash_maintenance_window anew.")]
 
 
 def window_is_open(window: str, now: datetime) -> bool:

@@ -14,6 +14,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _field
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
+INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malformed_hash")
 
 
 def inspect(library: str, state: str) -> dict[str, Any]:
@@ -53,20 +54,24 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
             "stale": len(stale), "stale_examples": [printable(path) for path in stale[:examples]]}
 
 
-def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[str]:
+def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:
     images, hashed, duplicates = _review_removal.taken_out_since_migration(value)
     taken_out = {"duplicates": duplicates, "errors": 0}
-    found = [f"dhash_migration says {record[key]} {name}, there are {counts[name]}"
-             + (f", and reviews took {taken_out[name]} out" if taken_out[name] else "")
+    found = [_inconsistency(f"{name}_count", f"dhash_migration says {record[key]} {name}, there are {counts[name]}"
+                            + (f", and reviews took {taken_out[name]} out" if taken_out[name] else ""))
              for key, name in AGREEMENTS if key in record and record[key] != counts[name] + taken_out[name]]
     # Images that were added or removed since are no contradiction: the next migration takes them in.
     if record.get("total_images") == counts["images"] + images and \
             record.get("processed_successfully") != counts["hashed"] + hashed:
-        found.append(f"dhash_migration says {record.get('processed_successfully')} images with a hash,"
-                     f" there are {counts['hashed']}")
+        found.append(_inconsistency("hashed_count", f"dhash_migration says {record.get('processed_successfully')} images with a hash,"
+                                    f" there are {counts['hashed']}"))
     malformed = [image["path"] for image in value["images"]
                  if "dhash" in image and not _dhash.is_hex(image["dhash"])]
     if malformed:
-        found.append(f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
-                     f" that of {printable(malformed[0])} first")
+        found.append(_inconsistency("malformed_hash", f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
+                                    f" that of {printable(malformed[0])} first"))
     return found
+
+
+def _inconsistency(token: str, message: str) -> dict[str, str]:
+    return {"id": token, "message": message}

@@ -92,7 +92,7 @@ def run(settings: Settings) -> Outcome:
     if not _durable.exists(settings.state):
         _read_migrated(settings.library)  # a library that is refused gets no state folder
     _durable.make_folder(settings.state)
-    with _locks.lock(os.path.join(settings.state, LOCK), "review export", settings.run, settings.lock_timeout,
+    with _locks.lock(os.path.join(settings.state, LOCK), "review_export", settings.run, settings.lock_timeout,
                        "the review queue"):
         export = _plan(settings)
         _durable.make_folder(settings.review_dir, 0o750, owner_of=settings.library)

@@ -226,7 +226,7 @@ def _restore_kept(library: str, kept: str, expected: str) -> Way:
 def _require_good(library: str, backup: _backups.Backup, found: list[_backups.Backup]) -> None:
     content = _backups.examine(backup)
     if not content.good:
-        raise DhashError(f"it is not restored, since {content.problem}", backup.path,
+        raise DhashError(f"it is not restored, since {content.message}", backup.path,
                          _offer(library, [other for other in found if other != backup]))
 
 

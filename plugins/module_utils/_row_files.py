@@ -20,8 +20,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import HandoverError, from_os_error
 
+REASONS = MISSING, UNREADABLE, DAMAGED, OTHER_KIND, OTHER_VERSION, OTHER_ALGORITHM = (  # why a file is not taken
+    "missing", "unreadable", "damaged", "other_kind", "other_version", "other_algorithm")
 VERSION = 1
 MAX_LINE = 1 << 16  # bytes: a path has 4096 at most on Linux, and six for each of them in JSON
 MAX_ROWS = 1 << 28
@@ -50,21 +52,21 @@ def write(path: str, kind: str, header: dict[str, Any], rows: Iterable[list]) ->
 
 
 def header_of(path: str, kind: str) -> dict[str, Any]:
-    """What the first line of the file says. Raises ``DhashError`` where it is no file of that kind."""
+    """What the first line of the file says. Raises ``HandoverError`` where it is no file of that kind."""
     with contextlib.closing(_lines(path)) as lines:
         header = next(lines, None)
     if not isinstance(header, dict) or header.get("kind") != kind:
-        raise DhashError(f"this is no file of {kind}", path, NEXT_STEP)
+        raise HandoverError(OTHER_KIND, f"this is no file of {kind}", path, NEXT_STEP)
     if header.get("version") != VERSION:
-        raise DhashError(f"this file of {kind} is of another version of the collection", path,
-                         "Use the same version of the collection for all hosts.")
+        raise HandoverError(OTHER_VERSION, f"this file of {kind} is of another version of the collection", path,
+                            "Use the same version of the collection for all hosts.")
     return header
 
 
 def read(path: str, kind: str, parse: Callable[[list], Row]) -> Iterator[Row]:
     """Yield what ``parse`` makes of each row; it raises ValueError for one that is not as it has to be.
 
-    Raises ``DhashError`` where the file is damaged, which may show only at its end: see :func:`require_sound`.
+    Raises ``HandoverError`` where the file is damaged, which may show only at its end: see :func:`require_sound`.
     """
     header_of(path, kind)
     with contextlib.closing(_lines(path)) as lines:
@@ -89,7 +91,7 @@ def read(path: str, kind: str, parse: Callable[[list], Row]) -> Iterator[Row]:
 
 
 def require_sound(path: str, kind: str, parse: Callable[[list], Any]) -> dict[str, Any]:
-    """Read the file to its end, so that nothing is taken from a damaged one; its header. Raises ``DhashError``."""
+    """Read the file to its end, so that nothing is taken from a damaged one; its header. Raises ``HandoverError``."""
     for _row in read(path, kind, parse):
         pass
     return header_of(path, kind)
@@ -117,7 +119,7 @@ def _lines(path: str) -> Iterator[Any]:
     """The JSON value of each line."""
     try:
         if not os.path.isfile(path):
-            raise DhashError("this file is not there, or is none", path, "Check the path.")
+            raise HandoverError(MISSING, "this file is not there, or is none", path, "Check the path.")
         with gzip.open(path, "rb") as file:
             while line := file.readline(MAX_LINE + 1):
                 if not line.endswith(b"\n"):
@@ -126,10 +128,11 @@ def _lines(path: str) -> Iterator[Any]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
-        raise from_os_error(error, "read it", path) from error
+        found = from_os_error(error, "read it", path)
+        raise HandoverError(UNREADABLE, found.cause, found.path, found.next_step) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "a line is not JSON") from error
 
 
-def _damaged(path: str, cause: str) -> DhashError:
-    return DhashError(f"this file is damaged: {cause}. Nothing was taken from it", path, NEXT_STEP)
+def _damaged(path: str, cause: str) -> HandoverError:
+    return HandoverError(DAMAGED, f"this file is damaged: {cause}. Nothing was taken from it", path, NEXT_STEP)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from ansible_collections.mobius.dhash.plugins.module_utils import (
     _decode, _decoders, _dhash, _files, _formats, _handover, _journal, _limits, _migration, _row_files, _run_log, _settings,
     _survey)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, HandoverError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._journal import Entry
 
 DECODERS = ("pillow", "pillow_heif", "ffmpeg")
@@ -75,7 +75,7 @@ def merge(settings: Merge) -> dict[str, Any]:
     file has changed since nothing is taken. Raises ``DhashError``.
     """
     _survey.read_settled(settings.library)  # a library that is refused gets no state folder
-    with _handover.lock(settings.state, "merging of journals", settings.run, settings.lock_timeout):
+    with _handover.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.algorithm,
                                                        _limits.text(settings.limits), settings.ignore_ctime)
         with journal:
@@ -99,10 +99,10 @@ def _merge(settings: Merge, journal: _journal.Journal,
         try:
             header = _row_files.require_sound(file, _handover.ENTRIES, _to_entry)
             if header.get("algorithm") != settings.algorithm:
-                raise DhashError(f"its hashes are not of algorithm {settings.algorithm}", file,
-                                 "Set dhash_algorithm the same for all hosts.")
-        except DhashError as error:
-            refused.append(str(error))
+                raise HandoverError(_row_files.OTHER_ALGORITHM, f"its hashes are not of algorithm {settings.algorithm}", file,
+                                    "Set dhash_algorithm the same for all hosts.")
+        except HandoverError as error:
+            refused.append({"path": file, "reason": error.reason, "message": str(error)})
             continue
         fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits,
                            errors=header.get("decoders") == _decoders.versions())
@@ -146,7 +146,7 @@ def hash_share(settings: _settings.Settings, file: str, share: int | None, share
     if share is not None:
         _dhash.require_numpy()
     _row_files.header_of(file, _handover.PENDING)
-    with _handover.lock(settings.state, "hashing of a share", settings.run, settings.lock_timeout):
+    with _handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
         journal, set_aside = _journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                        _limits.text(settings.limits), settings.ignore_ctime)
         with journal, _run_log.Log(None, settings.library, "share") as log:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _durable, _records, _state
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError, printable
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ForeignFileError, printable
 
 FILE = "written.json"
 
@@ -73,22 +73,12 @@ def remove(state: str, path: str) -> bool:
 
 
 def require_ours(state: str, path: str, variable: str | None = None) -> None:
-    """Raise ``RefusedError`` if the file at ``path`` is somebody else's. ``variable`` is the one that names it, if any."""
+    """Raise ``ForeignFileError`` if the file at ``path`` is somebody else's. ``variable`` is the one that names it, if any."""
     if os.path.isdir(path):
-        raise RefusedError("a folder is in the way of a file that is written here", path, _advice(path, variable))
+        raise ForeignFileError("a folder is in the way of a file that is written here", path, _advice(path, variable))
     if is_foreign(state, path):
-        raise RefusedError(f"this file was not written by this collection, so it was neither overwritten nor removed;"
-                           f" {_guess(path)}", path, _advice(path, variable))
-
-
-def problem(state: str, path: str, variable: str | None = None) -> dict[str, str] | None:
-    """The same for the list of all that a host lacks; None if the file is ours or missing."""
-    try:
-        require_ours(state, path, variable)
-    except DhashError as error:
-        return {"what": f"a free name for {variable or 'a file of this collection'}",
-                "found": f"{printable(path)}: {error.cause}", "fix": error.next_step or ""}
-    return None
+        raise ForeignFileError(f"this file was not written by this collection, so it was neither overwritten nor removed;"
+                               f" {_guess(path)}", path, _advice(path, variable))
 
 
 def set_aside(state: str, path: str) -> str | None:

@@ -87,9 +87,12 @@ host_pairs:
   elements: dict
   sample: [{hosts: [host1, host2], pairs: 12}]
 left_out:
-  description: The hosts that were left out, and why.
+  description:
+    - The hosts that were left out, each with a V(reason) and a V(message) for people.
+    - The reason is V(missing), V(unreadable), V(damaged), V(other_kind), V(other_version) (of the collection) or V(other_algorithm).
   returned: success
   type: dict
+  sample: {host3: {reason: other_algorithm, message: 'its hashes are of algorithm ffmpeg, those of host1 of pillow'}}
 files:
   description: The files of the report.
   returned: success
@@ -137,8 +140,8 @@ def main():
         folder = params["dest"]
         result["diff"] = {"before_header": folder, "after_header": folder, "before": "",
                           "after": "".join(f"{os.path.basename(path)}: {result['groups']} groups\n" for path in result["written"])}
-    for host, reason in result["left_out"].items():
-        module.warn(f"{host} is left out: {reason}")
+    for host, why in result["left_out"].items():
+        module.warn(f"{host} is left out: {why['message']}")
     for kept in result["set_aside"]:
         module.warn(f"A file that is no report of this module was in the way. It is kept as {printable(kept)}.")
     module.exit_json(changed=bool(result["written"]), **result)

@@ -62,9 +62,10 @@ message:
 problem:
   description:
     - The kind of problem. None if the service is healthy.
-    - One of V(connection), V(timeout), V(status), V(body), V(pattern) (O(body) is not a regular expression), V(url), V(certificate), V(tls), V(proxy).
+    - V(pattern) is a O(body) that is not a regular expression.
   returned: success
   type: str
+  choices: [connection, timeout, status, body, pattern, url, certificate, tls, proxy]
   sample: status
 next_step:
   description: What to do about it. None if the service is healthy.

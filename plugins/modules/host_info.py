@@ -123,8 +123,63 @@ problems:
   type: list
   elements: dict
   contains:
+    id:
+      description:
+        - A token for the kind of problem. It stays the same if RV(problems[].what) is worded anew.
+        - V(python_missing) is that of a virtual environment that is not there yet.
+        - V(foreign_file) is a file that somebody else has written, where a run writes one. V(path_refused) is any other path that must not
+          be written to.
+        - V(state_unreadable) is a record of this host that cannot be read, so that it is not known whose a file is.
+      type: str
+      choices:
+        - python_missing
+        - python_version
+        - pillow_missing
+        - pillow_version
+        - numpy_missing
+        - numpy_version
+        - ffmpeg_missing
+        - ffprobe_missing
+        - ffmpeg_python_missing
+        - node_missing
+        - node_version
+        - age_missing
+        - backup_recipients_invalid
+        - library_invalid
+        - library_dir_not_writable
+        - library_dir_no_space
+        - library_owner_not_permitted
+        - backup_dir_not_writable
+        - backup_dir_no_space
+        - copy_dir_not_writable
+        - copy_dir_no_space
+        - media_root_not_readable
+        - images_missing
+        - state_dir_not_writable
+        - log_dir_not_writable
+        - async_dir_not_writable
+        - temp_dir_not_writable
+        - path_refused
+        - foreign_file
+        - state_unreadable
+        - open_files_limit
+        - rehearsal_missing
+        - maintenance_window_invalid
+        - maintenance_window_closed
+      sample: pillow_version
+    scope:
+      description:
+        - V(hash) for what every host needs that hashes images.
+        - V(migrate) for what only a host needs that migrates a library.
+      type: str
+      choices: [hash, migrate]
+      sample: hash
+    installable:
+      description: Whether the variable C(dhash_install) of the role C(mobius.dhash.prerequisites) can provide what is missing.
+      type: bool
+      sample: true
     what:
-      description: What is needed.
+      description: What is needed, for people.
       type: str
     found:
       description: What was found.

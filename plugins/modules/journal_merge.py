@@ -85,10 +85,21 @@ not_pending:
   returned: success
   type: int
 refused:
-  description: What is wrong with the files of which nothing was taken.
+  description: The files of which nothing was taken.
   returned: success
   type: list
-  elements: str
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+    reason:
+      description: Why. V(other_version) is another version of the collection.
+      type: str
+      choices: [missing, unreadable, damaged, other_kind, other_version, other_algorithm]
+    message:
+      description: What is wrong with it, for people.
+      type: str
 list:
   description: The list of what is to be hashed, for M(mobius.dhash.library_hash).
   returned: success, not in check mode
@@ -125,8 +136,8 @@ def main():
         result = _shards.check_merge(settings) if module.check_mode else _shards.merge(settings)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    for reason in result["refused"]:
-        module.warn(reason)
+    for file in result["refused"]:
+        module.warn(file["message"])
     module.exit_json(changed=False, **result)
 
 

@@ -72,7 +72,15 @@ backups:
       description: Whether its bytes have the digest that was noted for them.
       type: bool
     problem:
-      description: What is wrong with it; none where nothing is.
+      description:
+        - The kind of problem; none for a good backup.
+        - V(checksum_missing) and V(checksum_mismatch) are those of the C(.sha256) file.
+        - V(unreadable) is a backup that cannot be read as a library.
+        - V(encrypted_unverified) is an encrypted backup whose file, manifest or C(.sha256) file is missing or damaged.
+      type: str
+      choices: [checksum_missing, checksum_mismatch, unreadable, encrypted_unverified]
+    message:
+      description: What is wrong with it, for people; none for a good backup.
       type: str
     encrypted:
       description: Whether it is encrypted. What it holds is then told by its manifest.

@@ -143,7 +143,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import (
     _arguments, _deploy, _deployment, _locks, _metrics, _operations, _respawn, _state)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
-OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log
+OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log, and of the lock
 
 
 def foresee(operation, library, state, params):
@@ -161,7 +161,7 @@ def carry_out(operation, library, state, params):
     """Whether the operation has changed anything, and whether the exchange is due after it."""
     if operation == "deployed":
         return _deployment.run(library, state, params["lock_timeout"]), False
-    with _locks.lock(library, f"deploy ({operation})", _state.new_run(), params["lock_timeout"]):
+    with _locks.lock(library, OPERATIONS[operation], _state.new_run(), params["lock_timeout"]):
         if operation == "started":
             return _deploy.started(library, state, check=False), False
         if operation == "verified":

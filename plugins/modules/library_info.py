@@ -94,7 +94,15 @@ inconsistencies:
   description: What in the library does not agree with the record of its migration. Empty where all agrees.
   returned: when O(check_library=true)
   type: list
-  elements: str
+  elements: dict
+  contains:
+    id:
+      description: A token. The first three are counts that differ, the last is a hash that is none.
+      type: str
+      choices: [duplicates_count, errors_count, hashed_count, malformed_hash]
+    message:
+      description: What does not agree, for people.
+      type: str
 missing:
   description: The number of images whose file is not there.
   returned: when O(check_library=true) and O(check_media=true)
@@ -161,10 +169,11 @@ watch:
       description: The run that deployed what was watched.
       type: str
     verdict:
-      description: V(passed), V(failed), V(rollback) or V(replaced); none as long as there is no verdict.
+      description: None as long as there is no verdict.
       type: str
+      choices: [passed, failed, rollback, replaced]
     reason:
-      description: Why.
+      description: Why, for people. The gates are named in RV(watch.broken).
       type: str
     broken:
       description: The gates that broke.
@@ -184,6 +193,23 @@ lock:
   description: Who holds the library's lock; none where nobody does.
   returned: success
   type: dict
+  contains:
+    operation:
+      description: What it does, as the log of operations names it.
+      type: str
+      sample: migration
+    run:
+      description: Its run.
+      type: str
+    process:
+      description: Its process.
+      type: int
+    host:
+      description: The host of that process.
+      type: str
+    since:
+      description: Since when (UTC).
+      type: str
 disk_free:
   description: The bytes that are free beside the library.
   returned: when O(check_library=true)

@@ -105,9 +105,10 @@ verdict:
     - None where there is nothing to watch, and in check mode where there is no verdict yet.
   returned: with O(state=watched)
   type: str
+  choices: [passed, failed, rollback, replaced]
   sample: passed
 reason:
-  description: Why.
+  description: Why, for people. The gates are named in RV(broken).
   returned: with O(state=watched)
   type: str
 broken:

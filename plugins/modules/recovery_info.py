@@ -42,18 +42,20 @@ RETURN = r"""
 live:
   description:
     - What the live library is, compared with the record of the last run.
-    - One of V(old), V(new), V(edited), V(unreadable), V(missing) and V(unrecorded) (there is no record).
+    - V(unrecorded) is a library of which there is no record.
   returned: success
   type: str
+  choices: [old, new, edited, unreadable, missing, unrecorded]
   sample: old
 sha256:
   description: The digest of the live library. None if it cannot be read.
   returned: success
   type: str
 service:
-  description: One of V(running), V(stopped), V(unknown) and V(unmanaged) (O(service_manager=none)).
+  description: What the service does. V(unmanaged) is O(service_manager=none).
   returned: success
   type: str
+  choices: [running, stopped, unknown, unmanaged]
   sample: running
 stopped_at:
   description: Since when (UTC) a run has the service stopped. None if no run has.

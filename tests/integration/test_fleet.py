@@ -90,7 +90,7 @@ def test_a_healthy_host_of_the_same_batch_is_finished_and_its_service_started(st
 def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> None:
     report = stopped.fleet.report()
     assert {host: entry["phase"] for host, entry in report.items()} == {
-        "canary": "verified", "second": "put back", "mate": "verified", "third": "not begun"}
+        "canary": "verified", "second": "rolled_back", "mate": "verified", "third": "not_started"}
     assert "Restart | Run the restart command" in report["second"]["cause"]
     assert report["second"]["put_back"] == f"{stopped.fleet.sites['second'].library}.pre-dhash"
     assert "The rollback failed, too, at Restart | Run the restart command" in report["second"]["cause"]
@@ -110,6 +110,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_tex
     parser.feed(page)
     assert not {tag for tag, _attributes in tags} & {"script", "img", "link", "iframe", "b"}
     assert "default-src 'none'" in page and "2 of 4 hosts are done, 1 failed" in page
+    assert all(entry["phase_text"] in page for entry in stopped.fleet.report().values())
     links = [attributes["href"] for tag, attributes in tags if tag == "a"]
     assert links and not any(":" in link or link.startswith("/") for link in links)
 
@@ -138,14 +139,14 @@ def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_s
     assert run.recap["gone"]["unreachable"] == 1 and run.recap["gone"]["failures"] == 0
     report = fleet.report()
     assert report["canary"]["phase"] == "verified"
-    assert report["gone"]["phase"].startswith("no answer")
-    assert report["second"]["phase"] == "stopped, since another host failed"
+    assert report["gone"]["phase"] == "unreachable"
+    assert report["second"]["phase"] == "aborted"
 
     status = fleet.run("fleet_status", hosts=gone, everywhere={"ansible_ssh_timeout": 2}, dhash_fleet_status_file=str(fleet.site.home / "status.json"))
     assert status.code == 0, status.output
     found = {entry["host"]: entry for entry in json.loads((fleet.site.home / "status.json").read_text(encoding="utf-8"))}
-    assert (found["canary"]["hashed"], found["canary"]["good_backups"], found["canary"]["problem"]) == (IMAGES - 5, 1, "")
-    assert found["gone"]["problem"] == "unreachable"
+    assert (found["canary"]["hashed"], found["canary"]["good_backups"], found["canary"]["problems"]) == (IMAGES - 5, 1, [])
+    assert (found["canary"]["phase"], found["gone"]["problems"]) == ("verified", ["unreachable"])
     lines = status.of("Show all hosts", "canary")["msg"]
     assert len(lines) == 3 + len(HOSTS) and lines[-1].endswith("! unreachable")
 
@@ -157,7 +158,7 @@ def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(ma
                     everywhere={"ansible_ssh_timeout": 2})
     assert run.code != 0 and "No answer from canary. The run stops here" in " ".join(run.output.split())
     assert {host: snapshot(site.folder, without=site.home) for host, site in fleet.sites.items()} == before
-    assert [entry["phase"][:9] for entry in fleet.report().values()] == ["no answer", *["not begun"] * (len(HOSTS) - 1)]
+    assert [entry["phase"] for entry in fleet.report().values()] == ["unreachable", *["not_started"] * (len(HOSTS) - 1)]
 
 
 def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(make_site) -> None:

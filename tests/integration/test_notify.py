@@ -96,11 +96,11 @@ def test_a_run_that_fails_tells_of_its_start_of_what_was_put_back_and_of_its_fai
     assert (start["user"], start["controller"]) == (getpass.getuser(), socket.gethostname())
     (second,) = failure["failed"]
     library = failed.place.sites["second"].library
-    assert (second["host"], second["phase"], second["put_back"]) == ("second", "put back", f"{library}.pre-dhash")
+    assert (second["host"], second["phase"], second["put_back"]) == ("second", "rolled_back", f"{library}.pre-dhash")
     assert "Restart | Run the restart command" in second["cause"]
-    assert (failure["not_begun"], failure["run"], failure["images"], failure["changed"]) == (["third"], start["run"], 2 * IMAGES, 2)
+    assert (failure["not_started"], failure["run"], failure["images"], failure["changed"]) == (["third"], start["run"], 2 * IMAGES, 2)
     assert failure["report"].endswith(f"/reports/{start['run']}/index.html")
-    assert f"second: put back from {library}.pre-dhash. " in failure["text"] and "Not begun: third" in failure["text"]
+    assert f"second: {second['phase_text']} from {library}.pre-dhash. " in failure["text"] and ": third\n" in failure["text"]
     assert [host["host"] for host in rollback["put_back"]] == ["second"]
     assert {request.headers.get("authorization") for request in failed.place.web.requests if request.path.startswith("/hook")} == {f"Bearer {SECRET}"}
 
@@ -112,7 +112,7 @@ def test_slack_a_template_and_a_mail_get_what_they_are_made_for(failed: Failed) 
     assert mine["start"] == {"what": "start", "why": [], "hosts": 3}
     assert len(mine) == 3 and "Restart | Run the restart command" in mine["failure"]["why"][0]
     (mail,) = failed.place.mail.mails
-    assert " failed on second" in mail["Subject"] and "Not begun: third" in mail.get_content()
+    assert " failed on second" in mail["Subject"] and ": third\n" in mail.get_content()
 
 
 def test_targets_that_do_not_answer_are_named_and_nothing_secret_is_shown(failed: Failed) -> None:
@@ -153,7 +153,7 @@ def test_a_run_of_several_batches_tells_of_its_success_once_and_a_rollback_of_wh
     assert back.code != 0
     events = {message["event"]: message for message in place.told()}
     assert len(place.told()) == 3 and sorted(events) == ["failure", "rollback", "start"]
-    assert [(host["host"], host["phase"]) for host in events["rollback"]["put_back"]] == [("canary", "rolled back")]
+    assert [(host["host"], host["phase"]) for host in events["rollback"]["put_back"]] == [("canary", "restored")]
     assert [host["host"] for host in events["failure"]["failed"]] == ["second"]
     assert "there is no backup" in events["failure"]["failed"][0]["cause"]
 
@@ -191,4 +191,4 @@ def test_a_batch_that_cannot_be_reached_at_all_is_told_too(listen: Callable[...,
     assert sha256(place.site.library) == before
     start, failure = place.told()
     assert start["hosts"] == ["gone", "canary"]
-    assert (failure["event"], failure["unreachable"], failure["not_begun"]) == ("failure", ["gone"], ["canary"])
+    assert (failure["event"], failure["unreachable"], failure["not_started"]) == ("failure", ["gone"], ["canary"])

@@ -266,22 +266,22 @@ def test_a_folder_that_cannot_be_listed_is_named(library):
 
 def test_a_good_backup_is_shown_with_what_it_holds(library):
     place(library, "20240115T103000Z", HASHED)
-    assert _backups.examine(find(library)[0]) == _backups.Content(good=True, problem=None, images=1, hashed=1)
+    assert _backups.examine(find(library)[0]) == _backups.Content(good=True, problem=None, message=None, images=1, hashed=1)
 
 
 @pytest.mark.parametrize(("content", "vouched", "problem"), [
-    (UNHASHED, False, "no .sha256 file"),
-    (UNHASHED, "0" * 64, "its digest is not the one"),
-    (UNHASHED, "not a digest", "no .sha256 file"),
-    (b"", True, "is empty"),
-    (UNHASHED[:-5], hashlib.sha256(UNHASHED).hexdigest(), "is not JSON"),
-    (b"[]", True, "not an object"),
+    (UNHASHED, False, "checksum_missing"),
+    (UNHASHED, "0" * 64, "checksum_mismatch"),
+    (UNHASHED, "not a digest", "checksum_missing"),
+    (b"", True, "unreadable"),
+    (UNHASHED[:-5], hashlib.sha256(UNHASHED).hexdigest(), "unreadable"),
+    (b"[]", True, "unreadable"),
 ])
 def test_a_backup_that_cannot_be_vouched_for_is_not_good_and_says_why(library, content, vouched, problem):
     place(library, "20240115T103000Z", content, vouched)
     found = _backups.examine(find(library)[0])
-    assert not found.good
-    assert problem in found.problem
+    assert not found.good and found.message
+    assert found.problem == problem
 
 
 def test_a_backup_whose_digest_does_not_hold_is_not_good(library):

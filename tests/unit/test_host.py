@@ -4,22 +4,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy
 import PIL
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _host
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.modules import host_info
 
 NOW = datetime(2026, 1, 31, 12, 30)  # a Saturday
 DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
@@ -121,24 +126,55 @@ def test_everything_that_is_missing_is_told_at_once(needs, programs, python_that
     found = problems(needs._replace(
         python=python_that_has(pillow=None, numpy=None, ffmpeg_python=None), node_min_version="18",
         media_roots=[str(tmp_path / "gone")], maintenance_window="Sun 01:00-02:00"))
-    assert [entry["what"].split(",")[0] for entry in found] == [
-        "Pillow 9.0 or newer", "numpy 1.24 or newer", "the program ffmpeg", "the program ffprobe", "ffmpeg-python",
-        "Node.js 18 or newer", f"the media root {tmp_path}/gone", "an open maintenance window"]
+    assert [entry["id"] for entry in found] == [
+        "pillow_missing", "numpy_missing", "ffmpeg_missing", "ffprobe_missing", "ffmpeg_python_missing", "node_missing",
+        "media_root_not_readable", "maintenance_window_closed"]
+
+
+# The tokens that roles go by.
+
+
+def test_every_token_is_documented():
+    contains = yaml.safe_load(host_info.RETURN)["problems"]["contains"]
+    assert contains["id"]["choices"] == list(_host.KINDS)
+    assert contains["scope"]["choices"] == [_host.HASH, _host.MIGRATE]
+
+
+def test_the_table_of_the_documentation_has_every_token_with_its_scope():
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| .* \| `(hash|migrate)` \| (.+) \|$", text, re.M)
+    documented = {token: (scope, installable == "yes" or f"`{token}`" in installable)
+                  for tokens, scope, installable in rows for token in re.findall("[a-z_]+", tokens)}
+    assert documented == {token: tuple(kind) for token, kind in _host.KINDS.items()}
+
+
+def test_every_documented_token_is_one_that_the_code_gives():
+    """A token that is not in ``KINDS`` raises ``KeyError``; this is the other direction."""
+    source = inspect.getsource(_host)
+    of_folders = {f"{name}_{ending}" for name in _host.PURPOSES for ending in ("not_writable", "no_space")}
+    of_versions = {f"{key}_{ending}" for key in _host.MINIMUM for ending in ("missing", "version")} | {"ffmpeg_missing", "ffprobe_missing"}
+    assert [token for token in _host.KINDS if source.count(f'"{token}"') < 2 and token not in of_folders | of_versions] == []
+
+
+def test_dhash_install_provides_packages_and_programs_and_nothing_else():
+    assert {token for token, kind in _host.KINDS.items() if kind.installable} == {
+        "python_missing", "pillow_missing", "pillow_version", "numpy_missing", "numpy_version", "ffmpeg_missing", "ffprobe_missing",
+        "ffmpeg_python_missing", "age_missing"}
 
 
 # Python and programs.
 
 
-@pytest.mark.parametrize(("has", "what", "found"), [
-    ({"python": "3.8.10"}, "Python 3.9 or newer", "3.8.10"),
-    ({"pillow": "8.4.0"}, "Pillow 9.0 or newer", "8.4.0"),
-    ({"pillow": None}, "Pillow 9.0 or newer", "none"),
-    ({"numpy": "1.23.5"}, "numpy 1.24 or newer", "1.23.5"),
-    ({"numpy": None}, "numpy 1.24 or newer", "none"),
+@pytest.mark.parametrize(("has", "token", "found"), [
+    ({"python": "3.8.10"}, "python_version", "3.8.10"),
+    ({"pillow": "8.4.0"}, "pillow_version", "8.4.0"),
+    ({"pillow": None}, "pillow_missing", "none"),
+    ({"numpy": "1.23.5"}, "numpy_version", "1.23.5"),
+    ({"numpy": None}, "numpy_missing", "none"),
 ])
-def test_what_python_lacks_is_told_with_the_python_that_lacks_it(needs, python_that_has, has, what, found):
+def test_what_python_lacks_is_told_with_the_python_that_lacks_it(needs, python_that_has, has, token, found):
     python = python_that_has(**has)
-    assert problem(needs._replace(python=python))["what"] == what
+    assert problem(needs._replace(python=python))["id"] == token
     assert problem(needs._replace(python=python))["found"] == f"{found} in {python}"
 
 
@@ -152,19 +188,19 @@ def test_versions_that_will_do_are_no_problem(needs, python_that_has, has):
 
 def test_a_python_that_is_not_there_or_does_not_run_is_a_problem(needs, tmp_path):
     assert problems(needs._replace(python=str(tmp_path / "gone")))[0]["found"] == f"none in {tmp_path}/gone"
-    assert problems(needs._replace(python="/bin/false"))[0]["what"] == "Python 3.9 or newer"
+    assert problems(needs._replace(python="/bin/false"))[0]["id"] == "python_missing"
 
 
 def test_ffmpeg_is_a_problem_only_where_it_is_required(needs, programs, python_that_has):
     programs()
     needs = needs._replace(python=python_that_has(ffmpeg_python=None))
-    assert [entry["what"].split(",")[0] for entry in problems(needs)] == ["the program ffmpeg", "the program ffprobe", "ffmpeg-python"]
+    assert [entry["id"] for entry in problems(needs)] == ["ffmpeg_missing", "ffprobe_missing", "ffmpeg_python_missing"]
     assert problems(needs._replace(ffmpeg_required=False)) == []
 
 
 def test_a_program_that_does_not_run_is_as_good_as_missing(needs, tmp_path):
     (tmp_path / "bin" / "ffmpeg").write_text("#!/bin/sh\nexit 127\n")
-    assert problem(needs)["what"] == "the program ffmpeg"
+    assert problem(needs)["id"] == "ffmpeg_missing"
 
 
 @pytest.mark.parametrize(("present", "wanted", "enough"), [
@@ -173,7 +209,7 @@ def test_a_program_that_does_not_run_is_as_good_as_missing(needs, tmp_path):
 def test_a_node_older_than_is_wanted_is_a_problem(needs, programs, present, wanted, enough):
     programs(**({"node": present} if present else {}))
     needs = needs._replace(ffmpeg_required=False, node_min_version=wanted)
-    assert [entry["what"] for entry in problems(needs)] == ([] if enough else [f"Node.js {wanted} or newer"])
+    assert [entry["id"] for entry in problems(needs)] == ([] if enough else ["node_version" if present else "node_missing"])
 
 
 def test_node_is_not_looked_for_where_none_is_wanted(needs, programs):
@@ -209,7 +245,7 @@ def test_what_is_missing_comes_with_the_command_that_installs_it_on_this_system(
 def test_a_library_that_is_missing_is_the_problem_with_its_path(needs, library):
     library.path.unlink()
     found = problem(needs)
-    assert found["what"] == "a valid library"
+    assert found["id"] == "library_invalid"
     assert found["found"] == f"{library.path}: could not read the library: No such file or directory"
 
 
@@ -225,7 +261,7 @@ def test_a_library_whose_owner_a_new_one_could_not_be_given_is_a_problem(needs, 
     monkeypatch.setattr(os, "getegid", lambda: 4711)
     monkeypatch.setattr(os, "getgroups", lambda: [4711])
     found = problem(needs)
-    assert f"the owner of {library.path} ({status.st_uid}:{status.st_gid})" in found["what"]
+    assert found["id"] == "library_owner_not_permitted" and f"{library.path} ({status.st_uid}:{status.st_gid})" in found["what"]
     assert "become" in found["fix"]
 
 
@@ -241,14 +277,14 @@ def test_root_and_the_owner_may_replace_a_library(needs, library, monkeypatch):
 
 def test_a_media_root_that_is_not_there_is_a_problem(needs, tmp_path):
     found = problem(needs._replace(media_roots=[str(tmp_path), str(tmp_path / "gone")]))
-    assert (found["what"], found["found"]) == (f"the media root {tmp_path}/gone", "not there, or no folder")
+    assert found["id"] == "media_root_not_readable" and f"{tmp_path}/gone" in found["what"]
     assert "dhash_media_roots" in found["fix"]
 
 
 def test_media_that_are_not_mounted_are_a_problem(needs, library):
     (library.folder / "media" / "a.png").unlink()
     found = problem(needs)
-    assert (found["what"], found["found"]) == ("the image files", "none of the 1 is there")
+    assert found["id"] == "images_missing"
     assert "mounted" in found["fix"]
 
 
@@ -274,16 +310,16 @@ def test_a_relative_folder_for_temporary_files_will_do(needs, tmp_path, monkeypa
     assert problems(needs._replace(temp_dir="scratch")) == []
 
 
-@pytest.mark.parametrize(("folder", "purpose", "variable"), [
-    ("backup_dir", "backups", "dhash_backup_dir"), ("copy_dir", "copies of backups", "dhash_backup_copy_dir"),
-    ("temp_dir", "temporary files", "dhash_temp_dir"), ("state", "the state", "dhash_state_dir"),
-    ("log_dir", "logs", "dhash_log_dir"), ("async_dir", "Ansible's background jobs", "ansible_async_dir")])
-def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, folder, purpose, variable):
+@pytest.mark.parametrize(("folder", "token", "variable"), [
+    ("backup_dir", "backup_dir_not_writable", "dhash_backup_dir"), ("copy_dir", "copy_dir_not_writable", "dhash_backup_copy_dir"),
+    ("temp_dir", "temp_dir_not_writable", "dhash_temp_dir"), ("state", "state_dir_not_writable", "dhash_state_dir"),
+    ("log_dir", "log_dir_not_writable", "dhash_log_dir"), ("async_dir", "async_dir_not_writable", "ansible_async_dir")])
+def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, folder, token, variable):
     read_only = tmp_path / "read only"
     read_only.mkdir()
     mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=read_only)
     found = problem(needs._replace(**{folder: str(read_only / "new")}))
-    assert (found["what"], found["found"]) == (f"a writable folder for {purpose}", f"{read_only} cannot be written")
+    assert (found["id"], found["found"]) == (token, f"{read_only} cannot be written")
     assert f"set {variable} to another folder" in found["fix"]
 
 
@@ -291,7 +327,7 @@ def test_a_host_without_a_place_for_temporary_files_is_told_to_name_one(needs, m
     monkeypatch.setattr(_host, "_is_writable_folder", lambda path: path not in _host._system_temp_dirs())
     monkeypatch.setattr(_host, "_folder_problems", lambda *_arguments: [])
     found = problem(needs)
-    assert found["what"] == "a writable folder for temporary files" and "Set dhash_temp_dir" in found["fix"]
+    assert found["id"] == "temp_dir_not_writable" and "Set dhash_temp_dir" in found["fix"]
 
 
 def test_a_file_in_the_place_of_a_folder_is_a_problem(needs, library):
@@ -306,7 +342,7 @@ def test_too_little_space_for_backups_is_a_problem(needs, library, tmp_path, mou
     library.value["notes"] = "x" * 2_000_000
     library.write()
     found = problem(needs._replace(backup_dir=str(small)))
-    assert found["what"] == "1.9 MiB free for backups"
+    assert found["id"] == "backup_dir_no_space" and found["what"].startswith("1.9 MiB free")
     assert found["found"].startswith("1.0 MiB in ")
 
 
@@ -316,7 +352,8 @@ def test_too_little_space_for_the_migrated_library_is_a_problem(needs, library, 
     library.path.write_bytes(content[:-1] + b" " * 600_000 + b"}")
     (library.folder / "media").mkdir()
     (library.folder / "media" / "a.png").touch()
-    assert [entry["what"] for entry in problems(needs)] == ["1.1 MiB free for the migrated library", "0.6 MiB free for backups"]
+    assert [(entry["id"], entry["what"][:8]) for entry in problems(needs)] == [
+        ("library_dir_no_space", "1.1 MiB "), ("backup_dir_no_space", "0.6 MiB ")]
 
 
 # The maintenance window.
@@ -385,7 +422,7 @@ def test_what_is_no_window_is_refused_with_an_example_of_one(window):
 
 def test_a_closed_window_is_a_problem_that_tells_the_hosts_own_time(needs):
     found = problem(needs._replace(maintenance_window="Sun 01:00-02:00"))
-    assert found["found"] == "it is Sat 12:30 on this host, the window is Sun 01:00-02:00"
+    assert found["id"] == "maintenance_window_closed" and "Sat 12:30" in found["found"] and "Sun 01:00-02:00" in found["found"]
 
 
 def test_an_open_window_is_no_problem(needs):

@@ -434,7 +434,7 @@ def test_another_folder_gets_an_export_of_its_own(two):
 
 def test_two_exports_at_once_do_not_get_into_one_anothers_way(two):
     two.export()
-    with _locks.lock(os.path.join(two.state, "review"), "review export", "1", 0), pytest.raises(LockedError):
+    with _locks.lock(os.path.join(two.state, "review"), "review_export", "1", 0), pytest.raises(LockedError):
         two.export()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reviews import Host, bits, digests, picture
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _review_memory, _review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _matchable, _review_memory, _review_queue
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 
 NEAR = bits(*range(9))  # nine bits from 0
@@ -153,7 +153,7 @@ def test_clusters_are_the_connected_components(pairs):
 
 
 def side(size=100, width=40, height=30, format_="JPEG", seen=True):
-    image = _review_queue.Image("path", "name", "0" * 16, None, "file", size, 0, True, None)
+    image = _matchable.Image("path", "name", "0" * 16, None, "file", size, 0, True, None)
     return image, _review_queue.Detail(width, height, format_, "images/0.jpg") if seen else None
 
 

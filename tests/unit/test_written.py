@@ -171,9 +171,9 @@ def test_a_host_names_every_file_that_is_in_the_way(tmp_path: Path, state: str) 
         (tmp_path / name).write_bytes(FOREIGN)
     needs = _host.Needs(str(library), "", str(tmp_path), None, None, False, None, None, state=state,
                         places={"output": None, "report": "library.json"}, controller={"dhash_fleet_status_file": str(library)})
-    found = [problem["what"] for problem in _host._place_problems(needs)]
-    assert found == ["another path in dhash_report", "another path in dhash_fleet_status_file", "a free name for dhash_output",
-                     "a free name for a file of this collection"]
+    found = [(problem["id"], problem["what"]) for problem in _host._place_problems(needs)]
+    assert found == [("path_refused", "another path in dhash_report"), ("path_refused", "another path in dhash_fleet_status_file"),
+                     ("foreign_file", "a free name for dhash_output"), ("foreign_file", "a free name for a file of this collection")]
 
 
 def test_a_host_refuses_a_backup_as_its_library(tmp_path: Path, state: str) -> None:
@@ -182,5 +182,16 @@ def test_a_host_refuses_a_backup_as_its_library(tmp_path: Path, state: str) -> N
         file.write_bytes(FOREIGN)
     needs = _host.Needs(str(backup), "", str(tmp_path), None, None, False, None, None, state=state, places={})
     (found,) = _host._place_problems(needs)
-    assert found == {"what": "another path in dhash_library", "found": f"{backup}: this name belongs to the library {tmp_path}/library.json",
+    assert found == {"id": "path_refused", "scope": "hash", "installable": False, "what": "another path in dhash_library",
+                     "found": f"{backup}: this name belongs to the library {tmp_path}/library.json",
                      "fix": "Name another path in dhash_library, then run again."}
+
+
+def test_a_damaged_record_is_not_taken_for_a_file_of_somebody_else(tmp_path: Path, state: str) -> None:
+    library = tmp_path / "library.json"
+    for name in ("library.json", "library.json.pre-dhash"):
+        (tmp_path / name).write_bytes(FOREIGN)
+    Path(state).mkdir(parents=True, exist_ok=True)
+    (Path(state) / "written.json").write_text("{")
+    needs = _host.Needs(str(library), "", str(tmp_path), None, None, False, None, None, state=state, places={})
+    assert {problem["id"] for problem in _host._place_problems(needs)} == {"state_unreadable"}
