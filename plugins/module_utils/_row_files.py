@@ -55,7 +55,8 @@ def header_of(path: str, kind: str) -> dict[str, Any]:
     """What the first line of the file says. Raises ``HandoverError`` where it is no file of that kind."""
     with contextlib.closing(_lines(path)) as lines:
         header = next(lines, None)
-    if not isinstance(header, dict) or header.get("kind") != kind:
+    # Earlier files have a space in the kind.
+    if not isinstance(header, dict) or str(header.get("kind")).replace(" ", "_") != kind:
         raise HandoverError(OTHER_KIND, f"this is no file of {kind}", path, NEXT_STEP)
     if header.get("version") != VERSION:
         raise HandoverError(OTHER_VERSION, f"this file of {kind} is of another version of the collection", path,
