@@ -37,8 +37,9 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.module_utils import _gates, _ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_gates
 
 ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
@@ -93,10 +94,10 @@ def check(options, given):
     checked = ArgumentSpecValidator(spec).validate(given)
     found = list(checked.error_messages) or expanded(spec, given)
     if not found:
-        found = _ranges.problems(checked.validated_parameters) or contradictions(options, checked.validated_parameters)
+        found = number_ranges.problems(checked.validated_parameters) or contradictions(options, checked.validated_parameters)
         try:
             gates = checked.validated_parameters.get("dhash_monitor_gates") or {}
-            _gates.chosen({name: {key: value for key, value in gate.items() if value is not None} for name, gate in gates.items() if gate})
+            watch_gates.chosen({name: {key: value for key, value in gate.items() if value is not None} for name, gate in gates.items() if gate})
         except DhashError as error:
             found.append(str(error))
     return found

@@ -10,8 +10,11 @@ import os
 import shutil
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _fields, _journal, _library, _locks, _review_removal, _state
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
+from ._deploy import run_record
+from ._errors import printable
+from ._files import locking
+from ._hashing import difference_hash, hash_journal
+from ._library import library_fields, library_file, library_removals
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
 INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malformed_hash")
@@ -19,8 +22,8 @@ INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malforme
 
 def inspect(library: str, state: str) -> dict[str, Any]:
     """What the library at the real path ``library`` is, and what this host has on record of it. Raises ``DhashError``."""
-    read, digest = _library.read(library)
-    counts = _fields.counts(read.value)
+    read, digest = library_file.read(library)
+    counts = library_fields.counts(read.value)
     record = read.value.get("dhash_migration")
     record = record if isinstance(record, dict) else {}
     disk = shutil.disk_usage(os.path.dirname(library))
@@ -34,20 +37,20 @@ def inspect(library: str, state: str) -> dict[str, Any]:
 
 def inspect_record(library: str, state: str) -> dict[str, Any]:
     """What this host has on record of the last run. It needs neither the library nor the watch. Raises ``DhashError``."""
-    return {"real_path": library, "run": _state.shown(_state.read(state)), "lock": _locks.holder(library)}
+    return {"real_path": library, "run": run_record.shown(run_record.read(state)), "lock": locking.holder(library)}
 
 
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
     """How many image files are missing or have changed since they were hashed. Raises ``DhashError``."""
-    value = _library.read(library)[0].value
+    value = library_file.read(library)[0].value
     missing, stale = [], []
-    with _journal.open_for_reading(state, _fields.algorithm(value), limits="") as journal:
+    with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
         for image in value["images"]:
             path = os.path.join(os.path.dirname(library), image["path"])
             found = journal.look_up(path)
             if found.stamp is None:
                 missing.append(image["path"])
-            elif _fields.is_hashed(image) and journal.knows(path) and (
+            elif library_fields.is_hashed(image) and journal.knows(path) and (
                     found.entry is None or found.entry.dhash != image["dhash"]):
                 stale.append(image["path"])
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],
@@ -55,7 +58,7 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
 
 
 def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:
-    images, hashed, duplicates = _review_removal.taken_out_since_migration(value)
+    images, hashed, duplicates = library_removals.taken_out_since_migration(value)
     taken_out = {"duplicates": duplicates, "errors": 0}
     found = [_inconsistency(f"{name}_count", f"dhash_migration says {record[key]} {name}, there are {counts[name]}"
                             + (f", and reviews took {taken_out[name]} out" if taken_out[name] else ""))
@@ -66,7 +69,7 @@ def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict
         found.append(_inconsistency("hashed_count", f"dhash_migration says {record.get('processed_successfully')} images with a hash,"
                                     f" there are {counts['hashed']}"))
     malformed = [image["path"] for image in value["images"]
-                 if "dhash" in image and not _dhash.is_hex(image["dhash"])]
+                 if "dhash" in image and not difference_hash.is_hex(image["dhash"])]
     if malformed:
         found.append(_inconsistency("malformed_hash", f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
                                     f" that of {printable(malformed[0])} first"))

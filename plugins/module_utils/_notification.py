@@ -26,7 +26,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
+from ._errors import printable
 
 EVENTS = ("start", "success", "failure", "rollback")
 FIRST_PAUSE = 0.5  # seconds before an attempt is repeated; twice as long each time

@@ -10,8 +10,11 @@ import glob
 import os
 from typing import Any, NamedTuple
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _deploy, _durable, _library, _probes, _state, _unfinished
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
+from ._deploy import backup_files, cutover, run_record, unfinished_work
+from ._errors import DhashError, printable
+from ._files import durable
+from ._library import library_file
+from ._monitor import service_probes
 
 OLD, NEW, EDITED, UNREADABLE, MISSING, UNRECORDED = ("old", "new", "edited", "unreadable", "missing", "unrecorded")
 RUNNING, STOPPED, UNKNOWN, UNMANAGED = "running", "stopped", "unknown", "unmanaged"
@@ -34,7 +37,7 @@ class Host(NamedTuple):
 def report(host: Host) -> dict[str, Any]:
     """Tokens and paths for programs, and ``summary``, the same in sentences. Never raises ``DhashError``."""
     try:
-        record, problem = _state.read(host.state), None
+        record, problem = run_record.read(host.state), None
     except DhashError as error:
         record, problem = None, str(error)
     live, digest = _live(host.library, record)
@@ -69,13 +72,13 @@ _SERVICE = {
 }
 
 
-def _live(library: str, record: _state.Record | None) -> tuple[str, str | None]:
+def _live(library: str, record: run_record.Record | None) -> tuple[str, str | None]:
     try:
-        digest = _durable.sha256_of_file(library)
+        digest = durable.sha256_of_file(library)
     except DhashError:
-        return UNREADABLE if _durable.exists(library) else MISSING, None
+        return UNREADABLE if durable.exists(library) else MISSING, None
     try:
-        _library.read(library)
+        library_file.read(library)
     except DhashError:
         return UNREADABLE, digest
     if record is None:
@@ -84,12 +87,12 @@ def _live(library: str, record: _state.Record | None) -> tuple[str, str | None]:
     return {record.old_sha256: before, record.new_sha256: after}.get(digest, EDITED), digest
 
 
-def _is_rollback(record: _state.Record | None) -> bool:
-    return record is not None and (record.operation in _state.WAYS_BACK or record.undoes is not None)
+def _is_rollback(record: run_record.Record | None) -> bool:
+    return record is not None and (record.operation in run_record.WAYS_BACK or record.undoes is not None)
 
 
-def _service(host: Host, record: _state.Record | None) -> tuple[str, str]:
-    asked = _probes.service(host.manager, host.name, host.scope, host.status_command)
+def _service(host: Host, record: run_record.Record | None) -> tuple[str, str]:
+    asked = service_probes.service(host.manager, host.name, host.scope, host.status_command)
     if asked is not None and asked.running is not None:
         return RUNNING if asked.running else STOPPED, asked.says
     if record is not None and record.stopped_at:
@@ -99,13 +102,13 @@ def _service(host: Host, record: _state.Record | None) -> tuple[str, str]:
     return UNKNOWN, asked.says if asked else "dhash_status_command is not set"
 
 
-def _kept(host: Host, record: _state.Record | None) -> tuple[list[str], int]:
+def _kept(host: Host, record: run_record.Record | None) -> tuple[list[str], int]:
     """The files that hold a replaced library, and the number of backups."""
-    places = {_deploy.pre_dhash(host.library), *glob.glob(f"{glob.escape(host.library)}.pre-rollback.*")}
+    places = {cutover.pre_dhash(host.library), *glob.glob(f"{glob.escape(host.library)}.pre-rollback.*")}
     if record is not None:
         places.add(record.kept)
     try:
-        backups = len(_backups.find(host.library, host.backup_dir))
+        backups = len(backup_files.find(host.library, host.backup_dir))
     except DhashError:
         backups = 0
     return sorted(place for place in places if os.path.isfile(place)), backups
@@ -118,12 +121,12 @@ def _files(kept: list[str], backups: int, backup_dir: str) -> str:
     return f"Kept: {', '.join(parts)}." if parts else ""
 
 
-def _next(host: Host, record: _state.Record | None, live: str) -> str:
+def _next(host: Host, record: run_record.Record | None, live: str) -> str:
     playbook = host.playbook
     if live in (UNREADABLE, MISSING):
         playbook = "rollback"
     elif record is not None and record.undoes:
-        playbook = "migrate" if record.phase != _state.VERIFIED else playbook
-    elif record is not None and (record.restart_owed or _state.is_unfinished(record)):
-        playbook = _unfinished.PLAYBOOKS[record.operation]
+        playbook = "migrate" if record.phase != run_record.VERIFIED else playbook
+    elif record is not None and (record.restart_owed or run_record.is_unfinished(record)):
+        playbook = unfinished_work.PLAYBOOKS[record.operation]
     return f"ansible-playbook mobius.dhash.{playbook}"

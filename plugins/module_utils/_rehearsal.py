@@ -17,12 +17,15 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _backups, _deploy, _deployment, _durable, _fields, _library, _locks, _migration, _rollback, _settings, _state)
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, from_os_error
+from . import _redeploy
+from ._deploy import backup_files, cutover, rollback_plan, run_record
+from ._errors import DhashError, from_os_error
+from ._files import age_encryption, durable, locking
+from ._library import library_fields, library_file
+from ._migrate import migration_run, migration_settings
 
 
-def rehearse(settings: _settings.Settings, images: int, recipients: Sequence[str]) -> dict[str, Any]:
+def rehearse(settings: migration_settings.Settings, images: int, recipients: Sequence[str]) -> dict[str, Any]:
     """Rehearse ``settings`` on the first ``images`` images; returns counts and seconds, and notes when it was.
 
     The live library is only read. Nothing is left but the note. Raises ``DhashError`` where anything did not go as it
@@ -30,23 +33,23 @@ def rehearse(settings: _settings.Settings, images: int, recipients: Sequence[str
     """
     started = time.monotonic()
     scratch = os.path.join(settings.state, "rehearsal")
-    with _locks.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout):
+    with locking.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout):
         _remove(scratch)  # of one that was killed
-        _durable.make_folder(scratch)
+        durable.make_folder(scratch)
         try:
             result = _Stage(settings, scratch, recipients).play(images)
         finally:
             _remove(scratch)
         result["seconds"] = round(time.monotonic() - started, 3)
-        result["rehearsed_at"] = datetime.now(timezone.utc).strftime(_state.TIME)
-        _state.note_rehearsal(settings.state, result)
+        result["rehearsed_at"] = datetime.now(timezone.utc).strftime(run_record.TIME)
+        run_record.note_rehearsal(settings.state, result)
     return result
 
 
 class _Stage:
     """A scratch folder with a library, its backups and its state."""
 
-    def __init__(self, settings: _settings.Settings, scratch: str, recipients: Sequence[str]) -> None:
+    def __init__(self, settings: migration_settings.Settings, scratch: str, recipients: Sequence[str]) -> None:
         self.live = settings.library
         self.library = os.path.join(scratch, "library.json")
         self.backups = os.path.join(scratch, "backups")
@@ -56,55 +59,55 @@ class _Stage:
         self.identity: str | None = None
         self.recipients = list(recipients)
         if recipients:  # theirs are elsewhere: one that goes with the scratch folder opens the backups as well
-            self.identity, own = _age.new_identity()
+            self.identity, own = age_encryption.new_identity()
             self.recipients.append(own)
 
     def play(self, images: int) -> dict[str, Any]:
         old = self._prepare(images)
-        _backups.make(self.library, self.backups, self.recipients)
+        backup_files.make(self.library, self.backups, self.recipients)
         result = self._migrate(old)
-        _deploy.verified(self.library, self.settings.state, check=False, recipients=self.recipients)
-        self._go_back(old, "the emergency rollback", _rollback.Wish(_rollback.LATEST, False, False, self.identity))
+        cutover.verified(self.library, self.settings.state, check=False, recipients=self.recipients)
+        self._go_back(old, "the emergency rollback", rollback_plan.Wish(rollback_plan.LATEST, False, False, self.identity))
         self._migrate(old)
-        self._go_back(old, "taking the hashes out", _rollback.Wish(_rollback.LATEST, True, False))
+        self._go_back(old, "taking the hashes out", rollback_plan.Wish(rollback_plan.LATEST, True, False))
         self._migrate(old)
         self._go_back(old, "the rescue of a failed migration", None)
         return {key: result[key] for key in ("images", "hashed", "errors")}
 
     def _prepare(self, images: int) -> str:
         """Write the first images of the live library, less what a migration adds; the digest of that."""
-        value = _fields.without_our_fields(_library.read(self.live)[0].value)
+        value = library_fields.without_our_fields(library_file.read(self.live)[0].value)
         folder = os.path.dirname(self.live)
         value["images"] = [{**image, "path": os.path.join(folder, image["path"])} for image in value["images"][:images]]
-        return _durable.write(self.library, [_library.serialize(_library.Library(value, True))], like=self.live)
+        return durable.write(self.library, [library_file.serialize(library_file.Library(value, True))], like=self.live)
 
     def _migrate(self, old: str) -> dict[str, Any]:
-        result = _migration.run(self.settings, lambda _progress: None)
+        result = migration_run.run(self.settings, lambda _progress: None)
         self._go_live()
         self._expect("the migration", result["output_sha256"])
-        kept = _deploy.pre_dhash(self.library)
-        if _durable.sha256_of_file(kept) != old:
+        kept = cutover.pre_dhash(self.library)
+        if durable.sha256_of_file(kept) != old:
             raise DhashError("what the rehearsed migration replaced was not kept as it was", kept, "Report this fault.")
         return result
 
-    def _go_back(self, old: str, way_back: str, wish: _rollback.Wish | None) -> None:
+    def _go_back(self, old: str, way_back: str, wish: rollback_plan.Wish | None) -> None:
         state = self.settings.state
         if wish is None:
-            way = _rollback.plan_undo(self.library, state, self.backups, _state.read(state).new_sha256)
+            way = rollback_plan.plan_undo(self.library, state, self.backups, run_record.read(state).new_sha256)
         else:
-            way = _rollback.plan(self.library, state, self.backups, wish)
-        _rollback.prepare(self.library, state, way, force=False, run=self.settings.run)
+            way = rollback_plan.plan(self.library, state, self.backups, wish)
+        rollback_plan.prepare(self.library, state, way, force=False, run=self.settings.run)
         self._go_live()
         self._expect(way_back, old)
-        _deploy.verified(self.library, state, check=False, recipients=self.recipients)
+        cutover.verified(self.library, state, check=False, recipients=self.recipients)
 
     def _go_live(self) -> None:
-        _deploy.announce(self.library, self.settings.state)
-        _deployment.run(self.library, self.settings.state, self.settings.lock_timeout)
-        _deploy.started(self.library, self.settings.state, check=False)
+        cutover.announce(self.library, self.settings.state)
+        _redeploy.run(self.library, self.settings.state, self.settings.lock_timeout)
+        cutover.started(self.library, self.settings.state, check=False)
 
     def _expect(self, step: str, digest: str) -> None:
-        if _durable.sha256_of_file(self.library) != digest:
+        if durable.sha256_of_file(self.library) != digest:
             raise DhashError(f"the rehearsal failed: after {step} the library is not what it should be", self.live,
                              "Do not migrate on this host. Report this fault.")
 

@@ -113,8 +113,9 @@ set_aside:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _fleet_duplicates, _ranges, _respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, printable
+from ansible_collections.mobius.dhash.plugins.module_utils._fleet import shared_images
+from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges, respawn
 
 
 def main():
@@ -129,10 +130,10 @@ def main():
     )
     params = module.params
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        _ranges.require(module.params)
+        respawn.respawn_if_needed(None, module.check_mode)
+        number_ranges.require(module.params)
         files = {str(host): str(file) for host, file in params["hashes"].items()}
-        result = _fleet_duplicates.find(files, params["threshold"], params["confirm"], os.path.abspath(params["dest"]),
+        result = shared_images.find(files, params["threshold"], params["confirm"], os.path.abspath(params["dest"]),
                                         module.check_mode)
     except DhashError as error:
         module.fail_json(msg=str(error))

@@ -61,20 +61,22 @@ hashes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _fleet_duplicates, _ranges, _respawn, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._fleet import shared_images
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
 def main():
-    module = AnsibleModule(argument_spec=dict(**_arguments.LIBRARY, **_arguments.LOCK), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=dict(**module_arguments.LIBRARY, **module_arguments.LOCK), supports_check_mode=True)
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        _ranges.require(module.params)
-        library, state = _arguments.library_and_state(module.params, reads_only=True)
+        respawn.respawn_if_needed(None, module.check_mode)
+        number_ranges.require(module.params)
+        library, state = module_arguments.library_and_state(module.params, reads_only=True)
         if module.check_mode:
-            result = _fleet_duplicates.check_export(library)
+            result = shared_images.check_export(library)
         else:
-            result = _fleet_duplicates.export(library, state, _state.new_run(), module.params["lock_timeout"])
+            result = shared_images.export(library, state, run_record.new_run(), module.params["lock_timeout"])
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -74,23 +74,23 @@ next_step:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _probes
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
             url=dict(type="str", required=True),
-            status=dict(type="list", elements="int", default=list(_probes.HEALTHY_STATUS)),
+            status=dict(type="list", elements="int", default=list(service_probes.HEALTHY_STATUS)),
             body=dict(type="str"),
             validate_certs=dict(type="bool", default=True),
         ),
         supports_check_mode=True,
     )
     params = module.params
-    health = _probes.health(params["url"], params["body"], params["status"], params["validate_certs"])
+    health = service_probes.health(params["url"], params["body"], params["status"], params["validate_certs"])
     module.exit_json(changed=False, healthy=health.well, message=health.says, problem=health.problem,
-                     next_step=_probes.FIXES.get(health.problem))
+                     next_step=service_probes.FIXES.get(health.problem))
 
 
 if __name__ == "__main__":

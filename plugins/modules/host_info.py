@@ -194,8 +194,10 @@ import sys
 from datetime import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _host, _ranges, _respawn, _state
+from ansible_collections.mobius.dhash.plugins.module_utils import _preflight
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
 def main():
@@ -227,17 +229,17 @@ def main():
         ),
         supports_check_mode=True,
     )
-    _respawn.respawn_if_needed(None, module.check_mode)
+    respawn.respawn_if_needed(None, module.check_mode)
     params = module.params
     try:
-        _ranges.require(params)
+        number_ranges.require(params)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    library = _state.resolve(params["library"])
+    library = run_record.resolve(params["library"])
     beside = os.path.dirname(library)
-    state = _state.folder(params["state_dir"], library)
-    rehearsed = _state.last_rehearsal(state)
-    needs = _host.Needs(
+    state = run_record.folder(params["state_dir"], library)
+    rehearsed = run_record.last_rehearsal(state)
+    needs = _preflight.Needs(
         library=library,
         python=params["python"] or sys.executable,
         backup_dir=os.path.join(beside, params["backup_dir"] or ""),
@@ -246,7 +248,7 @@ def main():
         rehearsed=rehearsed and rehearsed.astimezone().replace(tzinfo=None),
         rehearsal_max_days=params["rehearsal_max_days"],
         temp_dir=params["temp_dir"],
-        parallel=_arguments.parallel(params),
+        parallel=module_arguments.parallel(params),
         media_roots=params["media_roots"],
         ffmpeg_required=params["ffmpeg"] == "required",
         node_min_version=params["node_min_version"],
@@ -255,9 +257,9 @@ def main():
         log_dir=params["log_dir"] and os.path.join(beside, params["log_dir"]),
         async_dir=params["async_dir"],
         places=params,
-        controller=params["controller"] if params["controller_id"] == _host.identity() else {},
+        controller=params["controller"] if params["controller_id"] == _preflight.identity() else {},
     )
-    module.exit_json(changed=False, **_host.examine(needs, datetime.now()))
+    module.exit_json(changed=False, **_preflight.examine(needs, datetime.now()))
 
 
 if __name__ == "__main__":

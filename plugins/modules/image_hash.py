@@ -114,37 +114,40 @@ import itertools
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _dhash, _hashing, _library, _places, _ranges, _respawn, _state, _survey)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_file
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
 SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
 
 
 def hash_images(paths, params, roots):
-    entries = _hashing.hash_now(paths, params["algorithm"], roots, _arguments.limits(params),
-                                _arguments.parallel(params), params["temp_dir"])
+    entries = hash_batches.hash_now(paths, params["algorithm"], roots, module_arguments.limits(params),
+                                module_arguments.parallel(params), params["temp_dir"])
     return [{key: getattr(entry, key) for key in SHOWN} for entry in entries]
 
 
 def compare(params):
     paths = [os.path.abspath(path) for path in params["images"]]
-    found = hash_images(paths, params, _arguments.media_roots(params, library="/"))
+    found = hash_images(paths, params, module_arguments.media_roots(params, library="/"))
     images = [{"path": path, **image} for path, image in zip(paths, found)]
     distances = [{"images": [one["path"], other["path"]],
-                  "distance": _dhash.distance(one["dhash"], other["dhash"])}
+                  "distance": difference_hash.distance(one["dhash"], other["dhash"])}
                  for one, other in itertools.combinations([image for image in images if image["dhash"]], 2)]
     return {"images": images, "distances": distances}
 
 
 def sample(params):
-    library = _state.resolve(params["library"])
-    _places.require(library, _state.folder(None, library), {"temp_dir": params["temp_dir"]})
-    read, digest = _library.read(library)
-    drawn = [read.value["images"][position] for position in _survey.sample(read.value, digest, params["sample"])]
+    library = run_record.resolve(params["library"])
+    path_rules.require(library, run_record.folder(None, library), {"temp_dir": params["temp_dir"]})
+    read, digest = library_file.read(library)
+    drawn = [read.value["images"][position] for position in library_survey.sample(read.value, digest, params["sample"])]
     paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]
-    found = hash_images(paths, params, _arguments.media_roots(params, library))
+    found = hash_images(paths, params, module_arguments.media_roots(params, library))
     images = [{"path": on_record["path"], **image} for on_record, image in zip(drawn, found)]
     mismatches = [{"path": on_record["path"], "expected": on_record["dhash"], "found": image["dhash"] or image["error"]}
                   for on_record, image in zip(drawn, found) if image["dhash"] != on_record["dhash"]]
@@ -157,15 +160,15 @@ def main():
             images=dict(type="list", elements="path"),
             library=dict(type="path"),
             sample=dict(type="int", default=20),
-            **_arguments.HASHING,
+            **module_arguments.HASHING,
         ),
         required_one_of=[("images", "library")],
         mutually_exclusive=[("images", "library")],
         supports_check_mode=True,
     )
     try:
-        _ranges.require(module.params)
-        _respawn.respawn_if_needed(module.params["python"], check_mode=False)
+        number_ranges.require(module.params)
+        respawn.respawn_if_needed(module.params["python"], check_mode=False)
         result = (compare if module.params["images"] else sample)(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))

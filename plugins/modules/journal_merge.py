@@ -112,28 +112,31 @@ journal_set_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _limits, _ranges, _respawn, _shards, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._fleet import shard_files
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
             entries=dict(type="list", elements="path", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.JOURNAL,
-            **{key: _arguments.HASHING[key] for key in ("algorithm", "max_image_bytes", "max_image_pixels", "worker_memory", "python")},
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.JOURNAL,
+            **{key: module_arguments.HASHING[key] for key in ("algorithm", "max_image_bytes", "max_image_pixels", "worker_memory", "python")},
         ),
         supports_check_mode=True,
     )
     params = module.params
     try:
-        _ranges.require(module.params)
-        _respawn.respawn_if_needed(params["python"], module.check_mode)
-        library, state = _arguments.library_and_state(params)
-        limits = _limits.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
-        settings = _shards.Merge(library, state, _state.new_run(), params["algorithm"], limits, params["entries"],
+        number_ranges.require(module.params)
+        respawn.respawn_if_needed(params["python"], module.check_mode)
+        library, state = module_arguments.library_and_state(params)
+        limits = decoder_limits.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
+        settings = shard_files.Merge(library, state, run_record.new_run(), params["algorithm"], limits, params["entries"],
                                  params["lock_timeout"], params["ignore_ctime"])
-        result = _shards.check_merge(settings) if module.check_mode else _shards.merge(settings)
+        result = shard_files.check_merge(settings) if module.check_mode else shard_files.merge(settings)
     except DhashError as error:
         module.fail_json(msg=str(error))
     for file in result["refused"]:

@@ -112,25 +112,27 @@ import os
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _durable, _locks, _operations, _respawn, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
+from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 
 
 def expired(library, folder, params, digests, live, coming=0):
     """The backups of the library in a folder that are to be removed."""
-    return _backups.superfluous(_backups.find_own(library, folder, digests), params["keep"], params["keep_days"],
+    return backup_files.superfluous(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
                                 datetime.now(timezone.utc), {live, *digests}, coming)
 
 
 def plan(library, state, folders, params):
-    digests = _backups.digests_on_record(state)
-    digest = _durable.sha256_of_file(library)
-    present = _backups.holding(library, folders[0], digest, params["encrypt_to"], digests)
-    missing = [not present, *(not present or not _backups.find_copy(present, library, folder) for folder in folders[1:])]
+    digests = backup_files.digests_on_record(state)
+    digest = durable.sha256_of_file(library)
+    present = backup_files.holding(library, folders[0], digest, params["encrypt_to"], digests)
+    missing = [not present, *(not present or not backup_files.find_copy(present, library, folder) for folder in folders[1:])]
     stamp = "YYYYMMDDTHHMMSSZ.age" if params["encrypt_to"] else "YYYYMMDDTHHMMSSZ"
-    path = present.path if present else _backups.name_of(library, folders[0], stamp)
+    path = present.path if present else backup_files.name_of(library, folders[0], stamp)
     return {"sha256": digest, "backup": path, "created": missing[0], "copied": any(missing[1:]), "real_path": library,
-            "backup_sha256": present and present.expected_sha256, "files": _backups.files_of(present) if present else [path],
+            "backup_sha256": present and present.expected_sha256, "files": backup_files.files_of(present) if present else [path],
             "pruned": [backup.path for folder, is_missing in zip(folders, missing)
                        for backup in expired(library, folder, params, digests, digest, coming=int(is_missing))]}
 
@@ -138,20 +140,20 @@ def plan(library, state, folders, params):
 def carry_out(library, state, folders, params, run):
     copied = False
     pruned = []
-    with _locks.lock(library, "backup", run, params["lock_timeout"]), \
-            _backups.lock(library, folders, run, params["lock_timeout"]):
-        digests = _backups.digests_on_record(state)
-        backup, created = _backups.make(library, folders[0], params["encrypt_to"], digests)
+    with locking.lock(library, "backup", run, params["lock_timeout"]), \
+            backup_files.lock(library, folders, run, params["lock_timeout"]):
+        digests = backup_files.digests_on_record(state)
+        backup, created = backup_files.make(library, folders[0], params["encrypt_to"], digests)
         for folder in folders[1:]:
-            if not _backups.find_copy(backup, library, folder):
-                _backups.copy_to(backup, library, folder)
+            if not backup_files.find_copy(backup, library, folder):
+                backup_files.copy_to(backup, library, folder)
                 copied = True
         for folder in folders:
             old = expired(library, folder, params, digests, backup.content_sha256)
-            _backups.prune(old)
+            backup_files.prune(old)
             pruned += [gone.path for gone in old]
     return {"sha256": backup.content_sha256, "backup": backup.path, "backup_sha256": backup.expected_sha256, "real_path": library,
-            "files": _backups.files_of(backup), "created": created, "copied": copied, "pruned": pruned}
+            "files": backup_files.files_of(backup), "created": created, "copied": copied, "pruned": pruned}
 
 
 def main():
@@ -162,22 +164,22 @@ def main():
             copy_dir=dict(type="path"),
             keep=dict(type="int", default=10),
             keep_days=dict(type="int", default=30),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG,
         ),
         supports_check_mode=True,
     )
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        library, state = _arguments.library_and_state(module.params)
+        respawn.respawn_if_needed(None, module.check_mode)
+        library, state = module_arguments.library_and_state(module.params)
         beside = os.path.dirname(library)
         folders = [os.path.join(beside, module.params["backup_dir"] or "")]
         if module.params["copy_dir"]:
             folders.append(os.path.join(beside, module.params["copy_dir"]))
-        with _operations.recorded(module, "backup") as done:
+        with audit_log.recorded(module, "backup") as done:
             if module.check_mode:
                 result = plan(library, state, folders, module.params)
             else:
-                done.run = _state.new_run()
+                done.run = run_record.new_run()
                 result = carry_out(library, state, folders, module.params, done.run)
             done.changed = result["created"] or result["copied"] or bool(result["pruned"])
             done.before = done.after = result["sha256"]

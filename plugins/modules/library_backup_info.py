@@ -100,20 +100,21 @@ good:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _backups, _respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
 
 
 def digests_on_record(module, state):
     try:
-        return _backups.digests_on_record(state)
+        return backup_files.digests_on_record(state)
     except DhashError as error:
         module.warn(f"Backups without a manifest may be listed as unknown: {error}")
         return ()
 
 
 def describe(backup):
-    content = _backups.examine(backup)
+    content = backup_files.examine(backup)
     return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size, "encrypted": backup.encrypted,
             "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), "belongs": backup.belongs, "library": backup.library,
             "host": backup.host, **content._asdict()}
@@ -121,17 +122,17 @@ def describe(backup):
 
 def main():
     module = AnsibleModule(
-        argument_spec=dict(backup_dir=dict(type="path"), **_arguments.LIBRARY),
+        argument_spec=dict(backup_dir=dict(type="path"), **module_arguments.LIBRARY),
         supports_check_mode=True,
     )
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        library, state = _arguments.library_and_state(module.params, reads_only=True)
+        respawn.respawn_if_needed(None, module.check_mode)
+        library, state = module_arguments.library_and_state(module.params, reads_only=True)
         backup_dir = os.path.join(os.path.dirname(library), module.params["backup_dir"] or "")
-        backups = [describe(backup) for backup in _backups.find(library, backup_dir, digests_on_record(module, state))]
+        backups = [describe(backup) for backup in backup_files.find(library, backup_dir, digests_on_record(module, state))]
     except DhashError as error:
         module.fail_json(msg=str(error))
-    good = sum(backup["good"] and backup["belongs"] == _backups.OWN for backup in backups)
+    good = sum(backup["good"] and backup["belongs"] == backup_files.OWN for backup in backups)
     module.exit_json(changed=False, backups=backups, good=good)
 
 

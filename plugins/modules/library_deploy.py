@@ -139,9 +139,12 @@ unfinished:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _deployment, _locks, _metrics, _operations, _respawn, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import locking
+from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
 OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log, and of the lock
 
@@ -149,25 +152,25 @@ OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start",
 def foresee(operation, library, state, params):
     """Whether the operation would change anything, and whether the exchange is due."""
     if operation == "started":
-        return _deploy.started(library, state, check=True), False
+        return cutover.started(library, state, check=True), False
     if operation == "verified":
-        return _deploy.verified(library, state, check=True, recipients=params["encrypt_to"], run=params["run"]), False
-    planned = _deploy.plan(library, state)
-    due = _deploy.is_due(planned)
-    return _deploy.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
+        return cutover.verified(library, state, check=True, recipients=params["encrypt_to"], run=params["run"]), False
+    planned = cutover.plan(library, state)
+    due = cutover.is_due(planned)
+    return cutover.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
 
 
 def carry_out(operation, library, state, params):
     """Whether the operation has changed anything, and whether the exchange is due after it."""
     if operation == "deployed":
-        return _deployment.run(library, state, params["lock_timeout"]), False
-    with _locks.lock(library, OPERATIONS[operation], _state.new_run(), params["lock_timeout"]):
+        return _redeploy.run(library, state, params["lock_timeout"]), False
+    with locking.lock(library, OPERATIONS[operation], run_record.new_run(), params["lock_timeout"]):
         if operation == "started":
-            return _deploy.started(library, state, check=False), False
+            return cutover.started(library, state, check=False), False
         if operation == "verified":
-            return _deploy.verified(library, state, check=False, recipients=params["encrypt_to"], run=params["run"]), False
-        planned = _deploy.announce(library, state, params["dependents"])
-        return _deploy.announcement_is_due(planned, params["dependents"]), _deploy.is_due(planned)
+            return cutover.verified(library, state, check=False, recipients=params["encrypt_to"], run=params["run"]), False
+        planned = cutover.announce(library, state, params["dependents"])
+        return cutover.announcement_is_due(planned, params["dependents"]), cutover.is_due(planned)
 
 
 def main():
@@ -178,32 +181,32 @@ def main():
             python=dict(type="path"),
             run=dict(type="str"),
             encrypt_to=dict(type="list", elements="str", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         supports_check_mode=True,
     )
     operation = module.params["state"]
     try:
-        with _operations.recorded(module, OPERATIONS[operation]) as done:
-            _respawn.respawn_if_needed(module.params["python"], module.check_mode)
+        with audit_log.recorded(module, OPERATIONS[operation]) as done:
+            respawn.respawn_if_needed(module.params["python"], module.check_mode)
             # A service that was stopped is started whatever has become of the paths.
-            library, state = _arguments.library_and_state(module.params, check_places=operation != "started")
+            library, state = module_arguments.library_and_state(module.params, check_places=operation != "started")
             changed, due = foresee(operation, library, state, module.params)
             if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
                 changed, due = carry_out(operation, library, state, module.params)
-            record = _state.read(state)
+            record = run_record.read(state)
             done.changed = changed
             if record:
                 done.run, done.before, done.after = record.run, record.old_sha256, record.new_sha256
                 done.details = {"operation": record.operation, "phase": record.phase}
         if not module.check_mode:
-            metrics = _metrics.of(module.params, library, state, module.warn)
+            metrics = metrics_file.of(module.params, library, state, module.warn)
             metrics.settled(record, changed, is_verified=operation == "verified")
     except DhashError as error:
         module.fail_json(msg=str(error))
     result = {"library": library, "phase": None, "restart_owed": False, "due": due}
     if record:
-        result.update(_state.shown(record))
+        result.update(run_record.shown(record))
     if module._diff and changed and operation == "deployed":
         result["diff"] = {"before_header": library, "after_header": library,
                           "before": f"sha256 {record.old_sha256}\n", "after": f"sha256 {record.new_sha256}\n"}

@@ -120,8 +120,11 @@ journal_set_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _handover, _ranges, _respawn, _run_log, _settings, _shards
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shard_files
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 
 def main():
@@ -131,7 +134,7 @@ def main():
             share=dict(type="int"),
             shares=dict(type="int", default=1),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.BATCHES, **_arguments.JOURNAL,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.BATCHES, **module_arguments.JOURNAL,
         ),
         supports_check_mode=True,
     )
@@ -139,15 +142,15 @@ def main():
     if params["share"] is not None and not 0 <= params["share"] < params["shares"]:
         module.fail_json(msg=f"share {params['share']} of {params['shares']}: it has to be from 0 to {params['shares'] - 1}")
     try:
-        _ranges.require(module.params)
-        _respawn.respawn_if_needed(params["python"], module.check_mode)
-        settings = _settings.of(params)
-        pending = params["pending"] or _handover.path_in(settings.state, _handover.PENDING)
+        number_ranges.require(module.params)
+        respawn.respawn_if_needed(params["python"], module.check_mode)
+        settings = migration_settings.of(params)
+        pending = params["pending"] or handover.path_in(settings.state, handover.PENDING)
         if module.check_mode:
-            result = _shards.check_share(settings, pending, params["share"], params["shares"])
+            result = shard_files.check_share(settings, pending, params["share"], params["shares"])
         else:
-            with _run_log.progress_to(params["progress_file"]) as progress:
-                result = _shards.hash_share(settings, pending, params["share"], params["shares"], progress)
+            with run_log.progress_to(params["progress_file"]) as progress:
+                result = shard_files.hash_share(settings, pending, params["share"], params["shares"], progress)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -221,13 +221,15 @@ disk_total:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _inspection, _respawn, _watch
+from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
 
 
 def watch_or_warning(module, state):
     try:
-        return _watch.summary(state)
+        return watch_record.summary(state)
     except DhashError as error:
         module.warn(str(error))
         return None
@@ -239,13 +241,13 @@ def main():
             check_library=dict(type="bool", default=True),
             check_media=dict(type="bool", default=True),
             examples=dict(type="int", default=5),
-            **_arguments.LIBRARY,
+            **module_arguments.LIBRARY,
         ),
         supports_check_mode=True,
     )
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        library, state = _arguments.library_and_state(module.params, reads_only=True)
+        respawn.respawn_if_needed(None, module.check_mode)
+        library, state = module_arguments.library_and_state(module.params, reads_only=True)
         look = _inspection.inspect if module.params["check_library"] else _inspection.inspect_record
         result = {**look(library, state), "watch": watch_or_warning(module, state)}
         if module.params["check_library"] and module.params["check_media"]:

@@ -269,9 +269,12 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _metrics, _migration, _migration_report, _operations, _respawn, _run_log, _settings, _state, _watch)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_report, migration_run, migration_settings
+from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
 
 def main():
@@ -285,29 +288,29 @@ def main():
             report=dict(type="path"),
             log_retention=dict(type="int", default=365),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS, **_arguments.BATCHES,
-            **_arguments.JOURNAL,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS, **module_arguments.BATCHES,
+            **module_arguments.JOURNAL,
         ),
         supports_check_mode=True,
     )
     params = module.params
     try:
-        with _operations.recorded(module, _migration.operation(params["dry_run"], params["limit"])) as done:
-            _respawn.respawn_if_needed(params["python"], module.check_mode)
-            settings = _settings.of(params)
+        with audit_log.recorded(module, migration_run.operation(params["dry_run"], params["limit"])) as done:
+            respawn.respawn_if_needed(params["python"], module.check_mode)
+            settings = migration_settings.of(params)
             if module.check_mode:
-                result = {**_migration.check(settings), "watch": _watch.summary(settings.state)}
+                result = {**migration_run.check(settings), "watch": watch_record.summary(settings.state)}
             else:
-                with _run_log.progress_to(params["progress_file"]) as progress:
-                    metrics = _metrics.of(params, settings.library, settings.state, module.warn)
-                    result = _migration.run(settings, progress, metrics, params["log_retention"])
-                result["summary"] = _migration_report.summary_lines(result)
+                with run_log.progress_to(params["progress_file"]) as progress:
+                    metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
+                    result = migration_run.run(settings, progress, metrics, params["log_retention"])
+                result["summary"] = migration_report.summary_lines(result)
                 if result.get("report_set_aside"):
                     module.warn(f"{settings.report} was not written by this collection. It was renamed to {result['report_set_aside']}.")
                 if result["distrusted"]:
                     module.warn(f"{settings.library}: a sample of its images did not have the hashes on record, so"
                                 f" {result['distrusted']} images were hashed again.")
-            result["run"] = _state.run_of(settings.state)
+            result["run"] = run_record.run_of(settings.state)
             done.changed = not settings.dry_run and (
                 result["leftover"] or (result["would_change"] and not result["output_current"]))
             done.run, done.before, done.after = settings.run, result["source_sha256"], result.get("output_sha256")
@@ -315,7 +318,7 @@ def main():
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
-        result["diff"] = _migration_report.diff(settings.library, result)
+        result["diff"] = migration_report.diff(settings.library, result)
     module.exit_json(changed=done.changed, **result)
 
 

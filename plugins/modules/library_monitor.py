@@ -148,18 +148,21 @@ evidence:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _gates, _monitor, _probes, _ranges, _respawn, _run_log, _state, _tail, _watch)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import log_tail
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_gates, watch_record, watcher
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 
 def settings_of(params):
-    library, state = _arguments.library_and_state(params)
+    library, state = module_arguments.library_and_state(params)
     beside = {name: params[name] and os.path.join(os.path.dirname(library), params[name]) for name in ("error_log", "log_dir")}
     given = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
                                              "service_name", "service_scope", "status_command", "error_log_pattern")}
-    return _monitor.Settings(library=library, state=state, run=_state.new_run(), minutes=params["minutes"],
-                             gates=_gates.chosen(params["gates"]), **given, **beside)
+    return watcher.Settings(library=library, state=state, run=run_record.new_run(), minutes=params["minutes"],
+                             gates=watch_gates.chosen(params["gates"]), **given, **beside)
 
 
 def main():
@@ -170,31 +173,31 @@ def main():
             minutes=dict(type="float", default=30),
             health_url=dict(type="str"),
             health_body=dict(type="str"),
-            health_status=dict(type="list", elements="int", default=list(_probes.HEALTHY_STATUS)),
+            health_status=dict(type="list", elements="int", default=list(service_probes.HEALTHY_STATUS)),
             health_validate_certs=dict(type="bool", default=True),
             error_log=dict(type="path"),
-            error_log_pattern=dict(type="str", default=_tail.PATTERN),
+            error_log_pattern=dict(type="str", default=log_tail.PATTERN),
             log_dir=dict(type="path"),
-            gates=_gates.argument_spec(),
+            gates=watch_gates.argument_spec(),
             progress_file=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.SERVICE,
+            **module_arguments.LIBRARY, **module_arguments.SERVICE,
         ),
         required_if=[("state", "acknowledged", ("run",))],
         supports_check_mode=True,
     )
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        _ranges.require(module.params)
+        respawn.respawn_if_needed(None, module.check_mode)
+        number_ranges.require(module.params)
         settings = settings_of(module.params)
         if module.params["state"] == "acknowledged":
             result = {}
             if not module.check_mode:
-                _watch.acknowledge(settings.state, module.params["run"])
+                watch_record.acknowledge(settings.state, module.params["run"])
         elif module.check_mode:
-            result = _monitor.check(settings)
+            result = watcher.check(settings)
         else:
-            with _run_log.progress_to(module.params["progress_file"]) as progress:
-                result = _monitor.watch(settings, progress)
+            with run_log.progress_to(module.params["progress_file"]) as progress:
+                result = watcher.watch(settings, progress)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -74,8 +74,10 @@ rehearsed_at:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _ranges, _rehearsal, _respawn, _settings
+from ansible_collections.mobius.dhash.plugins.module_utils import _rehearsal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
 def main():
@@ -84,16 +86,16 @@ def main():
             images=dict(type="int", default=100),
             threshold=dict(type="int", default=10),
             encrypt_to=dict(type="list", elements="str", default=[]),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.BATCHES,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.BATCHES,
         ),
         supports_check_mode=True,
     )
     try:
-        _ranges.require(module.params)
+        number_ranges.require(module.params)
         if module.check_mode:
             module.exit_json(changed=False)
-        _respawn.respawn_if_needed(module.params["python"], module.check_mode)
-        settings = _settings.of(module.params)
+        respawn.respawn_if_needed(module.params["python"], module.check_mode)
+        settings = migration_settings.of(module.params)
         result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"])
     except DhashError as error:
         module.fail_json(msg=str(error))

@@ -172,25 +172,27 @@ import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _backups, _deploy, _durable, _fields, _locks, _metrics, _operations, _respawn, _rollback, _rollback_report,
-    _run_log, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, rollback_report, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields
+from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
 
 def find_way(params, library, state):
     backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
     if params["undo"] is not None:
-        return _rollback.plan_undo(library, state, backup_dir, params["undo"], params["identity"])
-    wish = _rollback.Wish(params["to"], params["remove_dhash"], params["force"], params["identity"])
-    return _rollback.plan(library, state, backup_dir, wish)
+        return rollback_plan.plan_undo(library, state, backup_dir, params["undo"], params["identity"])
+    wish = rollback_plan.Wish(params["to"], params["remove_dhash"], params["force"], params["identity"])
+    return rollback_plan.plan(library, state, backup_dir, wish)
 
 
 def describe(way):
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
                 "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None}
-    counts = _fields.counts(way.content.value)
+    counts = library_fields.counts(way.content.value)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
             "hashed": counts["hashed"], "lost_images": len(way.losses.images), "changed_images": len(way.losses.changed),
             "lost_fields": len(way.losses.fields), "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None}
@@ -199,34 +201,34 @@ def describe(way):
 def foresee(params, library, state):
     way = find_way(params, library, state)
     result = describe(way)
-    changed = result["due"] and not _rollback.is_prepared(library, state, way)
-    if result["due"] and _durable.exists(library):
-        stamped = f"{library}{_backups.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
-        result["kept"] = stamped if changed else _state.read(state).kept
-    return {**result, "withdrawn": _rollback.withdrawn(library, state, way)}, changed
+    changed = result["due"] and not rollback_plan.is_prepared(library, state, way)
+    if result["due"] and durable.exists(library):
+        stamped = f"{library}{backup_files.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
+        result["kept"] = stamped if changed else run_record.read(state).kept
+    return {**result, "withdrawn": rollback_plan.withdrawn(library, state, way)}, changed
 
 
 def carry_out(params, library, state, run):
     way = find_way(params, library, state)
     if way is None or not way.due:
         return describe(way), False
-    with _locks.lock(library, "rollback", run, params["lock_timeout"]):
-        with contextlib.suppress(_deploy.ChangedError):
-            if _deploy.is_cut_short(library, state):
-                _deploy.deploy(library, state)  # a swap that was interrupted is finished first
+    with locking.lock(library, "rollback", run, params["lock_timeout"]):
+        with contextlib.suppress(cutover.ChangedError):
+            if cutover.is_cut_short(library, state):
+                cutover.deploy(library, state)  # a swap that was interrupted is finished first
         way = find_way(params, library, state)  # what was found without the lock may have changed
         if way is None or not way.due:
             return describe(way), False
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
-        with _run_log.Log(log_dir, library, "rollback") as log:
-            withdrawn = _rollback.withdrawn(library, state, way)
-            undoes = _state.run_of(state) if params["undo"] is not None else None
-            is_there = _durable.exists(library)
-            changed = _rollback.prepare(library, state, way, params["force"], run, params["origin"], undoes)
-            kept = _state.read(state).kept if is_there else None
+        with run_log.Log(log_dir, library, "rollback") as log:
+            withdrawn = rollback_plan.withdrawn(library, state, way)
+            undoes = run_record.run_of(state) if params["undo"] is not None else None
+            is_there = durable.exists(library)
+            changed = rollback_plan.prepare(library, state, way, params["force"], run, params["origin"], undoes)
+            kept = run_record.read(state).kept if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
-            for line in _rollback_report.lines(library, way, kept):
+            for line in rollback_report.lines(library, way, kept):
                 log.line(line)
             return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn}, changed
 
@@ -234,34 +236,34 @@ def carry_out(params, library, state, run):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            to=dict(type="str", default=_rollback.LATEST),
+            to=dict(type="str", default=rollback_plan.LATEST),
             remove_dhash=dict(type="bool", default=False),
             force=dict(type="bool", default=False),
             undo=dict(type="str"),
             identity=dict(type="str", no_log=True),
             backup_dir=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         supports_check_mode=True,
     )
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        library, state = _arguments.library_and_state(module.params)
-        with _operations.recorded(module, "rollback") as done:
+        respawn.respawn_if_needed(None, module.check_mode)
+        library, state = module_arguments.library_and_state(module.params)
+        with audit_log.recorded(module, "rollback") as done:
             if module.check_mode:
                 result, done.changed = foresee(module.params, library, state)
             else:
-                done.run = _state.new_run()
+                done.run = run_record.new_run()
                 result, done.changed = carry_out(module.params, library, state, done.run)
-                record = _state.read(state)
+                record = run_record.read(state)
                 done.before, done.after = record and record.old_sha256, result["sha256"]
                 done.details = {key: result[key] for key in (
                     "operation", "restored_from", "images", "lost_images", "changed_images", "lost_fields", "kept")}
         if not module.check_mode:
-            _metrics.of(module.params, library, state, module.warn).settled(record, done.changed)
-        result["run"] = _state.run_of(state)
+            metrics_file.of(module.params, library, state, module.warn).settled(record, done.changed)
+        result["run"] = run_record.run_of(state)
         if module._diff and result["due"]:
-            result["diff"] = _rollback_report.diff(library, result)
+            result["diff"] = rollback_report.diff(library, result)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=done.changed, **result)

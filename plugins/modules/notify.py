@@ -149,8 +149,9 @@ answers:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _notification, _ranges
+from ansible_collections.mobius.dhash.plugins.module_utils import _notification
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
 TARGET = dict(
     type=dict(type="str", choices=["webhook", "slack", "mail"], required=True),
@@ -182,7 +183,7 @@ def main():
         supports_check_mode=True,
     )
     try:
-        _ranges.require(module.params)
+        number_ranges.require(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))
     message = module.params["notification"]

@@ -89,8 +89,9 @@ summary:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _recovery, _respawn
+from ansible_collections.mobius.dhash.plugins.module_utils import _recovery
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
 
 
 def main():
@@ -98,14 +99,14 @@ def main():
         argument_spec=dict(
             backup_dir=dict(type="path"),
             playbook=dict(type="str", default="migrate"),
-            **_arguments.LIBRARY, **_arguments.SERVICE,
+            **module_arguments.LIBRARY, **module_arguments.SERVICE,
         ),
         supports_check_mode=True,
     )
     params = module.params
     try:
-        _respawn.respawn_if_needed(None, module.check_mode)
-        library, state = _arguments.library_and_state(params, reads_only=True)
+        respawn.respawn_if_needed(None, module.check_mode)
+        library, state = module_arguments.library_and_state(params, reads_only=True)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **_recovery.report(_recovery.Host(

@@ -143,24 +143,26 @@ without_preview:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _metrics, _places, _ranges, _respawn, _review_export, _review_queue, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
 
 def settings_of(params):
-    library, state = _arguments.library_and_state(params)
-    return _review_export.Settings(
+    library, state = module_arguments.library_and_state(params)
+    return review_export.Settings(
         library=library,
         state=state,
-        review_dir=_places.review_dir_of(library, params),
-        run=_state.new_run(),
+        review_dir=path_rules.review_dir_of(library, params),
+        run=run_record.new_run(),
         formats=tuple(params["formats"]),
-        terms=_review_queue.Terms(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),
+        terms=review_queue.Terms(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),
         include_images=params["include_images"],
-        media_roots=_arguments.media_roots(params, library),
-        limits=_arguments.limits(params),
-        parallel=_arguments.parallel(params),
+        media_roots=module_arguments.media_roots(params, library),
+        limits=module_arguments.limits(params),
+        parallel=module_arguments.parallel(params),
         temp_dir=params["temp_dir"],
         lock_timeout=params["lock_timeout"],
     )
@@ -176,27 +178,27 @@ def main():
             include_images=dict(type="bool", default=True),
             confirm=dict(type="bool", default=True),
             limit=dict(type="int", default=10000),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.METRICS, **_arguments.DECODING,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.METRICS, **module_arguments.DECODING,
         ),
         supports_check_mode=True,
     )
     params = module.params
     if not 0 <= params["min_distance"] <= params["max_distance"] <= 64:
         module.fail_json(msg="min_distance and max_distance have to be 0 to 64, and the first not above the second")
-    if not 1 <= params["limit"] <= _review_queue.MOST_PAIRS:
-        module.fail_json(msg=f"limit has to be 1 to {_review_queue.MOST_PAIRS}")
+    if not 1 <= params["limit"] <= review_queue.MOST_PAIRS:
+        module.fail_json(msg=f"limit has to be 1 to {review_queue.MOST_PAIRS}")
     try:
-        _ranges.require(module.params)
-        _respawn.respawn_if_needed(params["python"], module.check_mode)
+        number_ranges.require(module.params)
+        respawn.respawn_if_needed(params["python"], module.check_mode)
         settings = settings_of(params)
-        outcome = (_review_export.check if module.check_mode else _review_export.run)(settings)
+        outcome = (review_export.check if module.check_mode else review_export.run)(settings)
         if not module.check_mode:
-            metrics = _metrics.of(params, settings.library, settings.state, module.warn)
+            metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
             metrics.queued(outcome.result["total_matches"])
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
-        outcome.result["diff"] = _review_export.difference(outcome)
+        outcome.result["diff"] = review_export.difference(outcome)
     module.exit_json(changed=outcome.changed, **outcome.result)
 
 

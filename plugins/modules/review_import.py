@@ -185,37 +185,40 @@ import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _arguments, _deploy, _locks, _metrics, _operations, _respawn, _review_import, _run_log, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import locking
+from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_import
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
 MOST_FAULTS = 1000  # in a result; the log has them all
 
 
 def plan(params, library, state):
     if params["state"] == "absent":
-        return _review_import.plan_reversal(library, state)
+        return review_import.plan_reversal(library, state)
     folder = os.path.dirname(library)
-    return _review_import.plan(library, state, [os.path.join(folder, queue) for queue in params["queues"]])
+    return review_import.plan(library, state, [os.path.join(folder, queue) for queue in params["queues"]])
 
 
 def describe(planned, library):
-    due = _review_import.is_due(planned)
-    return {"due": due, "output": _review_import.output_of(library) if due else None, "source_sha256": planned.live_sha256,
+    due = review_import.is_due(planned)
+    return {"due": due, "output": review_import.output_of(library) if due else None, "source_sha256": planned.live_sha256,
             "withdrawn": planned.withdrawn, **planned.counts}
 
 
 def carry_out(params, library, state, operation, run):
     with contextlib.ExitStack() as stack:
         if not params["validate_only"]:
-            stack.enter_context(_locks.lock(library, operation, run, params["lock_timeout"]))
-            if _deploy.is_cut_short(library, state):
-                _deploy.deploy(library, state)  # an exchange that was cut short comes to its end first
+            stack.enter_context(locking.lock(library, operation, run, params["lock_timeout"]))
+            if cutover.is_cut_short(library, state):
+                cutover.deploy(library, state)  # an exchange that was cut short comes to its end first
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
-        log = stack.enter_context(_run_log.Log(log_dir, library, operation))
+        log = stack.enter_context(run_log.Log(log_dir, library, operation))
         try:
             planned = plan(params, library, state)
-            changed = not params["validate_only"] and _review_import.carry_out(
+            changed = not params["validate_only"] and review_import.carry_out(
                 library, state, planned, run, params["origin"])
         except DhashError as error:
             for line in getattr(error, "faults", [error]):
@@ -231,8 +234,8 @@ def carry_out(params, library, state, operation, run):
 
 def check_paths(module):
     try:
-        _respawn.respawn_if_needed(module.params["python"], module.check_mode)
-        _arguments.library_and_state(module.params)
+        respawn.respawn_if_needed(module.params["python"], module.check_mode)
+        module_arguments.library_and_state(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False)
@@ -253,7 +256,7 @@ def main():
             review_dir=dict(type="path"),
             validate_only=dict(type="bool", default=False),
             python=dict(type="path"),
-            **_arguments.LIBRARY, **_arguments.LOCK, **_arguments.LOG, **_arguments.METRICS,
+            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         required_if=[("state", "present", ("queues",))],
         supports_check_mode=True,
@@ -263,26 +266,26 @@ def main():
         check_paths(module)
     operation = "review-import" if params["state"] == "present" else "review-reversal"
     try:
-        with _operations.recorded(module, operation, log=not params["validate_only"]) as done:
-            _respawn.respawn_if_needed(params["python"], module.check_mode)
-            library, state = _arguments.library_and_state(params)
+        with audit_log.recorded(module, operation, log=not params["validate_only"]) as done:
+            respawn.respawn_if_needed(params["python"], module.check_mode)
+            library, state = module_arguments.library_and_state(params)
             if module.check_mode:
                 planned = plan(params, library, state)
-                done.changed = not params["validate_only"] and _review_import.would_change(library, state, planned)
+                done.changed = not params["validate_only"] and review_import.would_change(library, state, planned)
                 result = describe(planned, library)
             else:
-                done.run = _state.new_run()
+                done.run = run_record.new_run()
                 planned, result, done.changed = carry_out(params, library, state, operation, done.run)
             done.before, done.after, done.details = planned.live_sha256, planned.sha256, planned.counts
-        result["run"] = _state.run_of(state)
+        result["run"] = run_record.run_of(state)
         if not module.check_mode:
-            publish(_metrics.of(params, library, state, module.warn), _state.read(state), result, done.changed)
+            publish(metrics_file.of(params, library, state, module.warn), run_record.read(state), result, done.changed)
     except QueueError as error:
         module.fail_json(msg=str(error), faults=error.faults[:MOST_FAULTS])
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
-        result["diff"] = _review_import.difference(library, planned)
+        result["diff"] = review_import.difference(library, planned)
     module.exit_json(changed=done.changed, **result)
 
 

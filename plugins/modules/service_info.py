@@ -52,21 +52,22 @@ removed_when_stopped:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils import _arguments, _probes
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
 
 
 def main():
     module = AnsibleModule(
-        argument_spec=_arguments.SERVICE,
+        argument_spec=module_arguments.SERVICE,
         required_if=[("service_manager", manager, ("service_name",)) for manager in ("systemd", "docker", "pm2")],
         supports_check_mode=True,
     )
     manager, name, scope = (module.params[option] for option in ("service_manager", "service_name", "service_scope"))
     try:
-        service = _probes.service(manager, name, scope, module.params["status_command"])
-        dependents = _probes.dependents(name, scope) if manager == "systemd" else []
-        removed = manager == "docker" and _probes.is_removed_when_stopped(name)
+        service = service_probes.service(manager, name, scope, module.params["status_command"])
+        dependents = service_probes.dependents(name, scope) if manager == "systemd" else []
+        removed = manager == "docker" and service_probes.is_removed_when_stopped(name)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, running=service and service.running, message=service.says if service else "nothing to ask",

@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ansible" / "collections"))
 
 import imagehash  # noqa: E402
-from ansible_collections.mobius.dhash.plugins.module_utils import _dhash, _limits, _workers  # noqa: E402
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, worker_pool
 from PIL import Image, ImageChops  # noqa: E402
 
 
@@ -53,11 +53,11 @@ def seconds_of_workers(paths: list[str], count: int) -> float:
     """From the first result to the last one, with the images before the first result left out, and the bits at the end."""
     warm = [(None, paths[0])] * count * 100
     roots = [str(Path(path).resolve().parent) for path in paths[:1]]
-    results = _workers.hash_files([*warm, *enumerate(paths)], "pillow", roots, _limits.Limits(), count)
+    results = worker_pool.hash_files([*warm, *enumerate(paths)], "pillow", roots, decoder_limits.Limits(), count)
     for _image in warm:
         next(results)
     start = time.perf_counter()
-    _dhash.hash_pixels([pixels for _key, pixels in results])
+    difference_hash.hash_pixels([pixels for _key, pixels in results])
     return time.perf_counter() - start
 
 

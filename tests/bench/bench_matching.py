@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _matching
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hamming_search
 
 
 def uniform_hashes(rng, count):
@@ -44,7 +44,7 @@ def brute_force(hashes, threshold, high=16, wide=4096):
         rows = np.arange(top, min(top + high, len(hashes)))
         for left in range(0, rows[-1], wide):
             columns = np.arange(left, min(left + wide, rows[-1]))
-            block = _matching.distances(hashes[rows, None], hashes[columns])
+            block = hamming_search.distances(hashes[rows, None], hashes[columns])
             if columns[-1] >= top:
                 block[columns >= rows[:, None]] = 255
             if block.min() > threshold:
@@ -76,7 +76,7 @@ def main():
     for size in options.sizes:
         for make in (uniform_hashes, realistic_hashes):
             hashes = make(np.random.default_rng(options.seed), size)
-            found, seconds = timed(_matching.nearest_earlier, hashes, options.threshold)
+            found, seconds = timed(hamming_search.nearest_earlier, hashes, options.threshold)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             line = f"{make.__name__:16} {size:>10,}  {len(found[0]):>7,} found"
             line += f"  ours {seconds:7.2f} s  peak so far {peak:4.0f} MB"

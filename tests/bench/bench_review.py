@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 from bench_matching import realistic_hashes, timed
-from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _matching, _pairs, _review_export, _review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hamming_search, near_pairs
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 
 DISTANCES = 8, 15
 
@@ -32,7 +33,7 @@ def brute_force(hashes, minimum, maximum, high=16, wide=4096):
         rows = np.arange(top, min(top + high, len(hashes)))
         for left in range(top, len(hashes), wide):
             columns = np.arange(left, min(left + wide, len(hashes)))
-            block = _matching.distances(hashes[rows, None], hashes[columns])
+            block = hamming_search.distances(hashes[rows, None], hashes[columns])
             block[columns <= rows[:, None]] = 255
             counts += np.bincount(block.ravel(), minlength=256)[:65]
     counts[:minimum] = counts[maximum + 1:] = 0
@@ -41,7 +42,7 @@ def brute_force(hashes, minimum, maximum, high=16, wide=4096):
 
 def search(hashes, limit):
     nothing = np.zeros(len(hashes), np.uint64), np.zeros(len(hashes), bool)
-    return _pairs.pairs_between(hashes, *nothing, *DISTANCES, limit)
+    return near_pairs.pairs_between(hashes, *nothing, *DISTANCES, limit)
 
 
 def export(hashes, limit, answer):
@@ -52,10 +53,10 @@ def export(hashes, limit, answer):
                   for number, value in enumerate(hashes.tolist())]
         library.write_text(json.dumps({"images": images}, indent=2), encoding="utf-8")
         del images
-        settings = _review_export.Settings(
+        settings = review_export.Settings(
             str(library), f"{folder}/state", f"{folder}/review", "bench", ("json", "csv", "html"),
-            _review_queue.Terms(*DISTANCES, True, limit), False, (folder,), _limits.Limits(), 1, None, 0)
-        outcome, seconds = timed(_review_export.run, settings)
+            review_queue.Terms(*DISTANCES, True, limit), False, (folder,), decoder_limits.Limits(), 1, None, 0)
+        outcome, seconds = timed(review_export.run, settings)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         size = sum(path.stat().st_size for path in Path(folder, "review").iterdir()) / 2**20
     answer.send((outcome.result, seconds, peak, size))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import operate
 import tracing
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _pending, _state, _unfinished
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record, unfinished_work
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
 ERRORS = ["EIO", "ENOSPC", "EROFS", "EACCES"]
@@ -112,7 +112,7 @@ class Bench:
 
     def is_what_came_out(self, path: str) -> bool:
         """Whether that is the replaced library, just out of the exchange, which the next run keeps."""
-        return (path == _deploy.incoming(str(self.site.library)) and Path(path).read_bytes() == self.old
+        return (path == cutover.incoming(str(self.site.library)) and Path(path).read_bytes() == self.old
                 and self.site.library.read_bytes() == self.new)
 
     def problems_now(self) -> list[str]:
@@ -154,15 +154,15 @@ class Bench:
         """Run another playbook than the one that was killed, then finish that; what is lost, discarded or left stopped."""
         operate.set_clock(operate.START + 3600)
         library, state = str(self.site.library), self.site.state
-        waiting = _unfinished.waiting(library, state)
-        must_stay = waiting is not None and waiting.operation != _state.MIGRATION and not waiting.undoes
+        waiting = unfinished_work.waiting(library, state)
+        must_stay = waiting is not None and waiting.operation != run_record.MIGRATION and not waiting.undoes
         problems, refused = [], False
         try:
             play(self.site)
         except RefusedError:
             refused = True
         self.site.started()  # however it ended
-        record = _state.read(state)
+        record = run_record.read(state)
         if record is not None and record.stopped_at:
             problems.append("the service is left stopped")
         if must_stay and (not refused or record.run != waiting.run or not Path(waiting.output).exists()):
@@ -176,11 +176,11 @@ class Bench:
             if self.site.library.read_bytes() != self.new:
                 problems.append("the operation that was killed cannot be finished")
         self.site.play_verify()
-        record = _state.read(state)
-        if record and record.phase == _state.DEPLOYING:  # a verification finishes no deploy: its own playbook does
+        record = run_record.read(state)
+        if record and record.phase == run_record.DEPLOYING:  # a verification finishes no deploy: its own playbook does
             self.run_again()
             self.site.play_verify()
-        if _state.is_pending(_state.read(state)) or Path(_pending.path(library)).exists():
+        if run_record.is_pending(run_record.read(state)) or Path(pending_marker.path(library)).exists():
             problems.append("something is still pending")
         return problems
 

@@ -26,8 +26,12 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _clock, _hashing, _limits, _migration, _pending, _review_export, _review_queue, _settings, _state)
+from ansible_collections.mobius.dhash.plugins.module_utils import _clock
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import pending_marker, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hash_batches
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_run, migration_settings
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback, review_import
 
 START = 1_770_000_000  # the clock of all that happens before, s since the epoch
@@ -50,7 +54,7 @@ class Site:
             "algorithm": "pillow", "media_roots": None, "image_timeout": 30, "max_image_bytes": 1 << 20,
             "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "parallel": 1, "temp_dir": None, "ignore_ctime": True,
             "origin": None, "dependents": [], "run": None}
-        self.state = _state.folder(self.params["state_dir"], str(self.library))
+        self.state = run_record.folder(self.params["state_dir"], str(self.library))
 
     def draw(self, count: int) -> None:
         """Make the library: pictures of which one is a duplicate, and metadata of its own on the file."""
@@ -89,15 +93,15 @@ class Site:
         self.migrate(dry_run=True)
 
     def migrate(self, **changes) -> None:
-        _migration.run(_settings.of({**self.params, **changes}), lambda _progress: None)
+        migration_run.run(migration_settings.of({**self.params, **changes}), lambda _progress: None)
 
     def backup(self) -> None:
-        library_backup.carry_out(str(self.library), self.state, [str(self.backups)], self.params, _state.new_run())
+        library_backup.carry_out(str(self.library), self.state, [str(self.backups)], self.params, run_record.new_run())
 
     def backup_encrypted(self) -> None:
         """A backup that is encrypted, and copied to another folder."""
         params = {**self.params, "encrypt_to": ["age1recipient"]}
-        library_backup.carry_out(str(self.library), self.state, [str(self.backups), str(self.copies)], params, _state.new_run())
+        library_backup.carry_out(str(self.library), self.state, [str(self.backups), str(self.copies)], params, run_record.new_run())
 
     def announce(self) -> None:
         self._deploy("announced")
@@ -114,13 +118,13 @@ class Site:
             library_deploy.carry_out(wanted, str(self.library), self.state, self.params)
 
     def rollback(self, **changes) -> None:
-        library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state, _state.new_run())
+        library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state, run_record.new_run())
 
     def remove_dhash(self) -> None:
         self.rollback(remove_dhash=True)
 
     def undo(self) -> None:
-        self.rollback(undo=_state.read(self.state).new_sha256)
+        self.rollback(undo=run_record.read(self.state).new_sha256)
 
     def started(self) -> None:
         self._deploy("started")
@@ -128,9 +132,9 @@ class Site:
     def decide(self) -> None:
         """The decisions of a review: one of the first two pictures leaves the library."""
         review = self.folder / "review"
-        _review_export.run(_review_export.Settings(
-            str(self.library), self.state, str(review), _state.new_run(), ("json",), _review_queue.Terms(1, 64, False, 100), False,
-            (str(self.library.parent),), _limits.Limits(), 1, None, 0))
+        review_export.run(review_export.Settings(
+            str(self.library), self.state, str(review), run_record.new_run(), ("json",), review_queue.Terms(1, 64, False, 100), False,
+            (str(self.library.parent),), decoder_limits.Limits(), 1, None, 0))
         queue = json.loads((review / "queue.json").read_text())
         queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
         (self.folder / "decided.json").write_text(json.dumps(queue))
@@ -143,28 +147,28 @@ class Site:
 
     def _review(self, wanted: str) -> None:
         params = {**self.params, "state": wanted, "queues": [str(self.folder / "decided.json")], "validate_only": False}
-        review_import.carry_out(params, str(self.library), self.state, "review-import", _state.new_run())
+        review_import.carry_out(params, str(self.library), self.state, "review-import", run_record.new_run())
 
     # Playbooks: what they prepare, they deploy; then they start the service and verify it.
 
     def play_migrate(self) -> None:
-        record = _state.read(self.state)
-        if record and record.undoes and (_state.is_unfinished(record) or record.phase == _state.DEPLOYED):
+        record = run_record.read(self.state)
+        if record and record.undoes and (run_record.is_unfinished(record) or record.phase == run_record.DEPLOYED):
             self._play(record.operation)  # a rollback that was interrupted is finished, and nothing else is done
         else:
             self.migrate()
-            self._play(_state.MIGRATION)
+            self._play(run_record.MIGRATION)
 
     def play_rollback(self) -> None:
         self.rollback()
-        self._play(_state.RESTORE)
+        self._play(run_record.RESTORE)
 
     def play_verify(self) -> None:
         self.started()
         self.verified()
 
     def _play(self, operation: str) -> None:
-        record = _state.read(self.state)
+        record = run_record.read(self.state)
         if record and record.operation == operation:
             self.announce()
             self.deploy()
@@ -196,12 +200,12 @@ class Site:
             journal.close()
             return content
         if path.name == "run.json":
-            record = _state.read(self.state)
+            record = run_record.read(self.state)
             return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9], record.stopped_at is not None]
         if path.name == "written.json":  # the report that it has the digest of tells times
             return sorted({STAMP.sub("TIME", name) for name in json.loads(path.read_text())["files"]})
         if path.name.endswith(".pending"):
-            return _pending.read(str(self.library)).operation
+            return pending_marker.read(str(self.library)).operation
         if path.suffix == ".lock":
             return None  # who held it last
         return STAMP.sub("TIME", path.read_bytes().decode("latin-1"))
@@ -243,7 +247,7 @@ OTHERS = {
 }
 
 
-UTC, ENTRIES = time.gmtime, _hashing.entries
+UTC, ENTRIES = time.gmtime, hash_batches.entries
 pwd.getpwuid = functools.cache(pwd.getpwuid)  # glibc asks nscd at every hundredth look-up, which moves the numbers of the calls
 
 
@@ -252,9 +256,9 @@ def set_clock(seconds: int) -> None:
     time.time = lambda: seconds
     time.gmtime = lambda moment=None: UTC(seconds if moment is None else moment)
     # Nor two times the same cipher, and not so many reads of its pipe: a call is told by its number.
-    _age.encrypt = lambda content, recipients: b"encrypted " + content[::-1]
+    age_encryption.encrypt = lambda content, recipients: b"encrypted " + content[::-1]
     _clock.now = lambda: "2026-01-31T12:00:00.000Z"
-    _hashing.entries = lambda results: [entry._replace(seconds=0.001) for entry in ENTRIES(results)]
+    hash_batches.entries = lambda results: [entry._replace(seconds=0.001) for entry in ENTRIES(results)]
 
 
 def prepare(site: Site, operation: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import killing
 from tracing import PATH, Call
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _deploy, _state
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 
 CONTENT = ("write", "pwrite64", "ftruncate", "fchmod", "fchown", "fsetxattr")
 OF_THEIR_OWN = (".lock", ".log", "journal.sqlite")  # what people read, and what is SQLite's affair
@@ -95,9 +95,9 @@ def leave_out_fsync(number: int) -> None:
 
 
 def leave_out_copy() -> None:
-    _deploy._keep_replaced = lambda _library, _record: None
+    cutover._keep_replaced = lambda _library, _record: None
 
 
 def leave_out_record() -> None:
-    write = _state.write
-    _state.write = lambda state, record: None if record.phase == _state.DEPLOYING else write(state, record)
+    write = run_record.write
+    run_record.write = lambda state, record: None if record.phase == run_record.DEPLOYING else write(state, record)

@@ -13,7 +13,7 @@ from pathlib import Path
 import operate
 import pytest
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _state
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 
 COUNT = 50
 
@@ -41,7 +41,7 @@ def test_a_writer_that_goes_on_loses_no_addition_and_every_deploy_gets_through(s
             site.migrate()
             added.append(writer.stdout.readline().strip())  # it has changed since it was migrated
             go_live(site)
-            deployed += _state.read(site.state).phase == _state.DEPLOYED
+            deployed += run_record.read(site.state).phase == run_record.DEPLOYED
     assert writer.returncode == 0
     assert added == [f"added-{number}.png" for number in range(COUNT)]
     assert deployed > 5

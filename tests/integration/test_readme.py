@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import _exposition
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import prometheus_text
 from readme_tables import documentation_of_modules, specs_of_roles, stale_files
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ BLOCK_SECONDS = 600
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("roles/*/README.md")),
              *sorted(ROOT.glob("inventory/**/*.yml"))]
 FIELDS_OF_A_LIBRARY = {"dhash_generated_at", "dhash_low_detail", "dhash_migration", "dhash_duplicates", "dhash_errors"}
-METRICS = {metric.name for metric in _exposition.METRICS} | {f"{_exposition.DURATIONS}_bucket"}
+METRICS = {metric.name for metric in prometheus_text.METRICS} | {f"{prometheus_text.DURATIONS}_bucket"}
 GIVEN_TO_TEMPLATES = {"dhash_notification"}
 VARIABLES_OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_shards", "dhash_serial", "dhash_hosts"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mobius.dhash.plugins.module_utils import _exposition
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import prometheus_text
 from hosts import ROOT, RULES
 
 TESTS = Path(__file__).with_name("rules.test.yml")
@@ -46,5 +46,5 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict) -> None:
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_each_alert_asks_for_metrics_that_exist(rule: dict) -> None:
-    known = {metric.name for metric in _exposition.METRICS}
+    known = {metric.name for metric in prometheus_text.METRICS}
     assert set(re.findall(r"\bdhash_\w+", rule["expr"])) <= known

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils import _exposition, _measurements
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import prometheus_text, run_measurements
 from hosts import BIN, DAYS, HOURS, PATIENCE, ROOT, Library, Prometheus, wait_for
 from PIL import Image
 
@@ -92,19 +92,19 @@ def test_every_metric_is_scraped_from_every_host(fleet: dict[str, Library], prom
     for host, library in fleet.items():
         series = prometheus.get("/api/v1/series", **{"match[]": f'{{instance="{host}",__name__=~"dhash_.+"}}'})
         names = {re.sub(r"^(dhash_hash_duration_seconds)_(bucket|sum|count)$", r"\1", sample["__name__"]) for sample in series}
-        assert names == {metric.name for metric in _exposition.METRICS}
+        assert names == {metric.name for metric in prometheus_text.METRICS}
         assert {sample["library"] for sample in series} == {str(library.path)}
 
 
 def test_every_metric_is_in_the_documentation_and_no_other(fleet: dict[str, Library]) -> None:
     text = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `(dhash_\w+)`", text, re.MULTILINE)
-    assert table == [metric.name for metric in _exposition.METRICS]
+    assert table == [metric.name for metric in prometheus_text.METRICS]
 
 
 def test_prometheus_knows_the_type_and_the_help_of_every_metric(fleet: dict[str, Library], prometheus: Prometheus) -> None:
     metadata = prometheus.get("/api/v1/metadata")
-    for metric in _exposition.METRICS:
+    for metric in prometheus_text.METRICS:
         assert metadata[metric.name] == [{"type": metric.type, "help": metric.help, "unit": ""}]
 
 
@@ -134,9 +134,9 @@ def test_the_fleets_p95_is_the_exact_one_within_a_bucket(fleet: dict[str, Librar
     exact = sorted(seconds)[math.ceil(0.95 * len(seconds)) - 1]
     hosts = "|".join(fleet)
     estimate = prometheus.value(f'histogram_quantile(0.95, sum by (le) (dhash_hash_duration_seconds_bucket{{instance=~"{hosts}"}}))')
-    bucket = bisect.bisect_left(_measurements.BUCKETS, exact)
+    bucket = bisect.bisect_left(run_measurements.BUCKETS, exact)
     assert len(seconds) == 35 + 12 + 35
-    assert [0, *_measurements.BUCKETS][bucket] <= estimate <= _measurements.BUCKETS[bucket]
+    assert [0, *run_measurements.BUCKETS][bucket] <= estimate <= run_measurements.BUCKETS[bucket]
 
 
 def test_a_second_run_that_changes_nothing_is_a_success_and_counts_nothing_again(fleet: dict[str, Library], prometheus: Prometheus) -> None:
@@ -171,15 +171,15 @@ def test_a_choice_of_the_dashboard_offers_every_host_and_every_library(fleet: di
 
 
 def test_the_dashboard_names_only_metrics_that_exist() -> None:
-    known = {metric.name for metric in _exposition.METRICS}
-    known |= {f"{_exposition.DURATIONS}_{suffix}" for suffix in ("bucket", "sum", "count")}
+    known = {metric.name for metric in prometheus_text.METRICS}
+    known |= {f"{prometheus_text.DURATIONS}_{suffix}" for suffix in ("bucket", "sum", "count")}
     assert set(re.findall(r"\bdhash_\w+", json.dumps(DASHBOARD))) <= known
 
 
 def test_the_dashboard_shows_every_metric_but_the_ones_that_others_tell() -> None:
     shown = set(re.findall(r"\bdhash_\w+", json.dumps(DASHBOARD)))
     told = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
-    assert {metric.name for metric in _exposition.METRICS} - told == {
+    assert {metric.name for metric in prometheus_text.METRICS} - told == {
         "dhash_last_progress_timestamp_seconds", "dhash_last_end_timestamp_seconds", "dhash_run_timed_images"}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _review_page, _review_queue
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_page, review_queue
 
 PICTURES = 24  # drawn once each, however many matches there are
 
@@ -51,7 +51,7 @@ def image(name: str, preview: str | None = None, **fields) -> dict:
 
 def match(first: dict, second: dict, cluster: int, **fields) -> dict:
     """One undecided match, which proposes to keep the first image."""
-    name = _review_queue.match_id(first["path"], first["dhash"], second["path"], second["dhash"])
+    name = review_queue.match_id(first["path"], first["dhash"], second["path"], second["dhash"])
     return {"id": name, "image1": first, "image2": second, "hammingDistance": 9,
             "confidence": 0.82, "verticalDistance": 3, "cluster": cluster, "needsReview": True, "reviewStatus": "pending",
             "reviewNotes": "", "isDuplicate": None, "keepImage": None, "proposedKeep": "image1",
@@ -75,7 +75,7 @@ def write_page(folder: Path, value: dict | str) -> Path:
     """The page of a queue (a value, or its JSON text), beside the pictures that ``folder`` has already."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
     path = folder / "review.html"
-    path.write_bytes(b"".join(_review_page.render(text[start:start + 65536] for start in range(0, len(text), 65536))))
+    path.write_bytes(b"".join(review_page.render(text[start:start + 65536] for start in range(0, len(text), 65536))))
     return path
 
 

@@ -22,7 +22,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _review_decisions
+from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files
 
 HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
 DECIDED = {
@@ -136,10 +136,10 @@ def test_the_import_reads_what_the_page_exports(start, review, tmp_path):
     browser.press("1", "2", "b", "s")
     file = tmp_path / "decisions.json"
     file.write_text(browser.exported(), encoding="utf-8")
-    reading = _review_decisions.read([str(file)])
+    reading = decision_files.read([str(file)])
     assert reading.faults == []
     assert [decision.verdict for decision in reading.decisions] == [
-        _review_decisions.ONE, _review_decisions.OTHER, _review_decisions.DIFFERENT]
+        decision_files.ONE, decision_files.OTHER, decision_files.DIFFERENT]
     assert (reading.pending, reading.skipped) == (1, 1)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "web/review"
-ASSETS = ROOT / "plugins/module_utils/_review_page_assets.py"
+ASSETS = ROOT / "plugins/module_utils/_review/page_assets.py"
 
 LICENSE = ("Copyright: (c) 2026, mobius.dhash contributors",
            "GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)",

@@ -21,9 +21,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _age, _assembly, _decode, _deploy, _durable, _limits, _migration, _settings, _state, _workers)
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, image_decoder, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
 
 FORK = multiprocessing.get_context("fork")
 NOBODY = 65534
@@ -71,25 +73,25 @@ class SmallLibrary:
         """What the migrated library holds."""
         return json.loads(self.output.read_text(encoding="utf-8"))
 
-    def settings(self, threshold: int = 10, batch_size: int = 100, **changes) -> _settings.Settings:
-        settings = _settings.Settings(
+    def settings(self, threshold: int = 10, batch_size: int = 100, **changes) -> migration_settings.Settings:
+        settings = migration_settings.Settings(
             library=str(self.path), output=str(self.output), state=str(self.state), run="20260131T120000Z-7",
-            terms=_assembly.Terms("pillow", threshold, batch_size), parallel=1, temp_dir=None,
-            media_roots=(str(self.folder),), limits=_limits.Limits(), limit=None, lock_timeout=0, dry_run=False,
+            terms=library_assembly.Terms("pillow", threshold, batch_size), parallel=1, temp_dir=None,
+            media_roots=(str(self.folder),), limits=decoder_limits.Limits(), limit=None, lock_timeout=0, dry_run=False,
             report=None, log_dir=None)
         return settings._replace(**changes)
 
     def check(self, **changes) -> dict:
-        return _migration.check(self.settings(**changes))
+        return migration_run.check(self.settings(**changes))
 
     def run(self, **changes) -> dict:
-        return _migration.run(self.settings(**changes), lambda _state: None)
+        return migration_run.run(self.settings(**changes), lambda run_record: None)
 
     def deploy(self) -> bool:
-        return _deploy.deploy(str(self.path), str(self.state))
+        return cutover.deploy(str(self.path), str(self.state))
 
-    def record(self) -> _state.Record | None:
-        return _state.read(str(self.state))
+    def record(self) -> run_record.Record | None:
+        return run_record.read(str(self.state))
 
 
 @pytest.fixture
@@ -129,11 +131,11 @@ def decoded_here(monkeypatch):
         for key, path in paths:
             decoded.append(path)
             try:
-                yield key, _decode.read_pixels(path, algorithm, media_roots, limits)
+                yield key, image_decoder.read_pixels(path, algorithm, media_roots, limits)
             except ImageError as error:
                 yield key, error
 
-    monkeypatch.setattr(_workers, "hash_files", hash_files)
+    monkeypatch.setattr(worker_pool, "hash_files", hash_files)
     return decoded
 
 
@@ -164,7 +166,7 @@ def killed_at():
 
             for name in STEPS:
                 setattr(os, name, counting(getattr(os, name)))
-            _durable.exchange = counting(_durable.exchange)
+            durable.exchange = counting(durable.exchange)
             action()
 
         process = FORK.Process(target=count_steps)
@@ -214,4 +216,4 @@ def age_key():
     """The text of an age identity file, and its recipient."""
     if shutil.which("age") is None:
         pytest.skip("the program age is not installed (Debian: apt-get install age)")
-    return _age.new_identity()
+    return age_encryption.new_identity()

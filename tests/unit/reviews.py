@@ -14,9 +14,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _deployment, _files, _journal, _limits, _preview, _review_export, _review_import, _review_queue, _workers)
+from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hash_journal, preview_maker, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_import, review_queue
 
 RUN = "20260131T120000Z-7"
 MIGRATION = {"migration_timestamp": "2026-01-31T12:00:00.000Z", "algorithm": "pillow"}
@@ -58,9 +60,9 @@ class Host:
 
     def know(self, name, dhash, vertical):
         if vertical is not None:
-            entry = _journal.Entry(f"{dhash:016X}", f"{vertical:016X}", False, "pillow", None, None, 0.01, "")
-            with _journal.open_for_writing(self.state, "pillow", "")[0] as journal:
-                journal.record([(str(self.folder / name), _files.stamp_of((self.folder / name).stat()), entry)])
+            entry = hash_journal.Entry(f"{dhash:016X}", f"{vertical:016X}", False, "pillow", None, None, 0.01, "")
+            with hash_journal.open_for_writing(self.state, "pillow", "")[0] as journal:
+                journal.record([(str(self.folder / name), file_stamps.stamp_of((self.folder / name).stat()), entry)])
 
     def write(self):
         migration = self.value["dhash_migration"]
@@ -78,17 +80,17 @@ class Host:
     # The export.
 
     def settings(self, minimum=8, maximum=15, confirm=True, limit=10000, **changes):
-        settings = _review_export.Settings(
+        settings = review_export.Settings(
             str(self.live), self.state, str(self.review), RUN, ("json", "csv", "html"),
-            _review_queue.Terms(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), _limits.Limits(),
+            review_queue.Terms(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), decoder_limits.Limits(),
             1, None, 0)
         return settings._replace(**changes)
 
     def check(self, **changes):
-        return _review_export.check(self.settings(**changes))
+        return review_export.check(self.settings(**changes))
 
     def export(self, **changes):
-        return _review_export.run(self.settings(**changes))
+        return review_export.run(self.settings(**changes))
 
     def queue(self):
         return json.loads((self.review / "queue.json").read_text(encoding="utf-8"))
@@ -109,19 +111,19 @@ class Host:
     # The import.
 
     def plan(self, *queues):
-        return _review_import.plan(str(self.live), self.state, queues)
+        return review_import.plan(str(self.live), self.state, queues)
 
     def plan_reversal(self):
-        return _review_import.plan_reversal(str(self.live), self.state)
+        return review_import.plan_reversal(str(self.live), self.state)
 
     def prepare(self, planned):
-        expected = _review_import.would_change(str(self.live), self.state, planned)
-        changed = _review_import.carry_out(str(self.live), self.state, planned, RUN)
+        expected = review_import.would_change(str(self.live), self.state, planned)
+        changed = review_import.carry_out(str(self.live), self.state, planned, RUN)
         assert changed == expected, "check mode and the real run do not agree"
         return changed
 
     def deploy(self):
-        return _deployment.run(str(self.live), self.state, 0)
+        return _redeploy.run(str(self.live), self.state, 0)
 
     def take_in(self, *queues):
         """Import and deploy, as the playbook does; whether anything changed."""
@@ -143,11 +145,11 @@ def make_previews_here(monkeypatch):
         for key, path in paths:
             looked_at.append(os.path.basename(path))
             try:
-                yield key, _preview.read_preview(path, edge, media_roots, limits)
+                yield key, preview_maker.read_preview(path, edge, media_roots, limits)
             except ImageError as error:
                 yield key, error
 
-    monkeypatch.setattr(_workers, "make_previews", make_previews)
+    monkeypatch.setattr(worker_pool, "make_previews", make_previews)
     return looked_at
 
 

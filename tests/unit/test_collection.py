@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.mobius.dhash.plugins.module_utils import _state
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -136,7 +136,7 @@ def test_what_two_roles_share_is_the_same_in_both() -> None:
 
 
 def test_the_version_is_the_same_wherever_it_stands() -> None:
-    assert load("galaxy.yml")["version"] == _state.VERSION
+    assert load("galaxy.yml")["version"] == run_record.VERSION
 
 
 def action_group(name: str) -> set[str]:

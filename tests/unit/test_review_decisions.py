@@ -12,29 +12,29 @@ from pathlib import Path
 import pytest
 from reviews import Host
 
-from ansible_collections.mobius.dhash.plugins.module_utils import (
-    _review_decisions, _review_memory, _review_queue, _review_removal, _review_verdict)
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_removals
+from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files, import_rules, known_different, review_queue
 
 CASES = json.loads((Path(__file__).parents[1] / "shared/review_decisions.json").read_text(encoding="utf-8"))["cases"]
-VERDICTS = {"left": _review_decisions.ONE, "right": _review_decisions.OTHER, "different": _review_decisions.DIFFERENT}
-ACCOUNT = _review_removal.Account("2026-01-31T12:00:00.000Z", "earlier.json", 1, 1)
+VERDICTS = {"left": decision_files.ONE, "right": decision_files.OTHER, "different": decision_files.DIFFERENT}
+ACCOUNT = library_removals.Account("2026-01-31T12:00:00.000Z", "earlier.json", 1, 1)
 WHY = {"nothing would remain": "nothing remains", "would leave the library for": "judged different",
        "has left the library": "what stays has left", "an earlier import took one of the two out": "taken out before"}
 
 
-def sides(case: dict) -> dict[str, _review_decisions.Side]:
+def sides(case: dict) -> dict[str, decision_files.Side]:
     """The images of a case by their name, each with a hash of its own."""
     earlier = case.get("earlier_imports", {})
     names = {*earlier, *earlier.values(), *(name for pair in case.get("earlier_different", []) for name in pair)}
     names |= {name for one, other, _decision in case["decisions"] for name in (one, other)}
-    return {name: _review_decisions.Side(name, f"{number:016X}") for number, name in enumerate(sorted(names), 1)}
+    return {name: decision_files.Side(name, f"{number:016X}") for number, name in enumerate(sorted(names), 1)}
 
 
-def match_id(one: _review_decisions.Side, other: _review_decisions.Side) -> str:
-    return _review_queue.match_id(*one, *other)
+def match_id(one: decision_files.Side, other: decision_files.Side) -> str:
+    return review_queue.match_id(*one, *other)
 
 
-def judge(case: dict, folder: Path) -> tuple[_review_verdict.Verdict, dict[str, str]]:
+def judge(case: dict, folder: Path) -> tuple[import_rules.Verdict, dict[str, str]]:
     """The verdict on a case, and by match the image that its decision is about."""
     images = sides(case)
     host = Host(folder)
@@ -42,17 +42,17 @@ def judge(case: dict, folder: Path) -> tuple[_review_verdict.Verdict, dict[str, 
         if name not in case.get("left_otherwise", []):
             (host.folder / name).write_bytes(b"a picture")
             host.add(name, int(side.dhash, 16))
-    earlier = [_review_removal.Removal(match_id(images[kept], images[name]), *images[name], *images[kept], "")
+    earlier = [library_removals.Removal(match_id(images[kept], images[name]), *images[name], *images[kept], "")
                for name, kept in case.get("earlier_imports", {}).items()]
-    value = _review_removal.take_out(host.value, earlier, ACCOUNT) if earlier else host.value
-    memory = [_review_memory.different(*(_review_memory.Side(*images[name], None) for name in pair), "", "2026-01-31T12:00:00Z")
+    value = library_removals.take_out(host.value, earlier, ACCOUNT) if earlier else host.value
+    memory = [known_different.different(*(known_different.Side(*images[name], None) for name in pair), "", "2026-01-31T12:00:00Z")
               for pair in case.get("earlier_different", [])]
     decided = [(images[one], images[other], VERDICTS[decision]) for one, other, decision in case["decisions"] if decision in VERDICTS]
-    decisions = [_review_decisions.Decision(match_id(one, other), one, other, verdict, "", "decisions.json")
+    decisions = [decision_files.Decision(match_id(one, other), one, other, verdict, "", "decisions.json")
                  for one, other, verdict in decided]
-    about = {decision.match_id: (decision.one if decision.verdict == _review_decisions.DIFFERENT else decision.removed).path
+    about = {decision.match_id: (decision.one if decision.verdict == decision_files.DIFFERENT else decision.removed).path
              for decision in decisions}
-    return _review_verdict.judge(str(host.live), value, host.state, decisions, memory), about
+    return import_rules.judge(str(host.live), value, host.state, decisions, memory), about
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

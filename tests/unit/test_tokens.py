@@ -18,7 +18,10 @@ import pytest
 import yaml
 from jinja2 import nodes
 
-from ansible_collections.mobius.dhash.plugins.module_utils import _backups, _inspection, _probes, _recovery, _row_files, _watch
+from ansible_collections.mobius.dhash.plugins.module_utils import _inspection, _recovery
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files
+from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_record
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(str(path.relative_to(ROOT)) for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*")
@@ -32,10 +35,10 @@ IN_PYTHON = {"could not find job",  # async_status
              "exceeds specified max pixel count", "Cannot allocate memory", "Unknown input format",  # FFmpeg
              "Raw profile type exif"}  # ImageMagick, in PNG files
 PYTHON_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "plugins").rglob("*.py"))
-WATCH = [_watch.PASSED, _watch.FAILED, _watch.ROLLBACK, _watch.REPLACED]
+WATCH = [watch_record.PASSED, watch_record.FAILED, watch_record.ROLLBACK, watch_record.REPLACED]
 DOCUMENTED = [  # module, where in RETURN, what the code gives
-    ("journal_merge", "refused.reason", _row_files.REASONS),
-    ("health_info", "problem", _probes.FIXES), ("library_backup_info", "backups.problem", _backups.PROBLEMS),
+    ("journal_merge", "refused.reason", row_files.REASONS),
+    ("health_info", "problem", service_probes.FIXES), ("library_backup_info", "backups.problem", backup_files.PROBLEMS),
     ("library_info", "inconsistencies.id", _inspection.INCONSISTENCIES), ("library_info", "watch.verdict", WATCH),
     ("library_monitor", "verdict", WATCH),
     ("recovery_info", "live", [_recovery.OLD, _recovery.NEW, _recovery.EDITED, _recovery.UNREADABLE, _recovery.MISSING, _recovery.UNRECORDED]),
@@ -120,7 +123,7 @@ def test_every_reason_why_a_host_is_left_out_is_documented() -> None:
     """Its result is a dictionary by host, for which RETURN has no choices."""
     documented = importlib.import_module("ansible_collections.mobius.dhash.plugins.modules.fleet_duplicates").RETURN
     text = " ".join(yaml.safe_load(documented)["left_out"]["description"])
-    assert [reason for reason in _row_files.REASONS if f"V({reason})" not in text] == []
+    assert [reason for reason in row_files.REASONS if f"V({reason})" not in text] == []
 
 
 def test_every_phase_of_the_fleet_report_is_documented_and_has_a_text() -> None:

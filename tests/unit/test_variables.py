@@ -14,8 +14,8 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
 from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import check, options_of_all_roles
-from ansible_collections.mobius.dhash.plugins.module_utils import _ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = options_of_all_roles()
@@ -73,10 +73,10 @@ def test_booleans_given_as_text_are_accepted(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in TYPED.items() if kind in ("int", "float")))
 def test_numbers_given_as_text_are_checked(name: str) -> None:
-    least = _ranges.RANGES[name].least
+    least = number_ranges.RANGES[name].least
     assert (given(**{"dhash_review_min_distance": 0, name: "0"}) == []) == (least <= 0)
-    assert given(**{name: "-1"}) == [f"{name} must be {'between 0 and' if _ranges.RANGES[name].most < 65 else 'at least'}"
-                                     f" {_ranges.RANGES[name].most if _ranges.RANGES[name].most < 65 else least:g}, got -1."]
+    assert given(**{name: "-1"}) == [f"{name} must be {'between 0 and' if number_ranges.RANGES[name].most < 65 else 'at least'}"
+                                     f" {number_ranges.RANGES[name].most if number_ranges.RANGES[name].most < 65 else least:g}, got -1."]
     for text in ("no", "false", "nan"):
         assert len(given(**{name: text})) == 1
 
@@ -110,9 +110,9 @@ def test_rates_between_zero_and_one_are_accepted(value: float) -> None:
 
 
 def test_modules_refuse_numbers_out_of_range() -> None:
-    _ranges.require({"threshold": 64, "limit": None, "images": ["a.jpg"], "lock_timeout": 0})
+    number_ranges.require({"threshold": 64, "limit": None, "images": ["a.jpg"], "lock_timeout": 0})
     with pytest.raises(RefusedError, match="lock_timeout must be at least 0, got -1.*threshold must be between 0 and 64, got 65") as caught:
-        _ranges.require({"threshold": 65, "lock_timeout": -1})
+        number_ranges.require({"threshold": 65, "lock_timeout": -1})
     assert caught.value.next_step
 
 

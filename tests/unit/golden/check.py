@@ -26,11 +26,11 @@ def find_collection(folder: str) -> None:
 
 def hash_file(path: Path) -> tuple[str, str]:
     """The horizontal and the vertical hash of a file, in hexadecimal."""
-    from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _dhash, _limits
+    from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder
 
-    pixels = _decode.read_pixels(str(path), "pillow", [str(path.parent)], _limits.Limits())
+    pixels = image_decoder.read_pixels(str(path), "pillow", [str(path.parent)], decoder_limits.Limits())
     assert pixels.decoder == "pillow", f"{path.name} was read by {pixels.decoder}"
-    horizontal, vertical, _flat = _dhash.hash_pixels([pixels])[0]
+    horizontal, vertical, _flat = difference_hash.hash_pixels([pixels])[0]
     return horizontal, vertical
 
 

@@ -1,0 +1,365 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make, list, verify, copy and prune the backups of a library.
+
+Beside each backup lie its checksum file and its manifest (:mod:`_manifest`). Several libraries of one name may keep
+their backups in one folder: each operation looks only at the backups that belong to its own library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import socket
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+
+from .._errors import DhashError, LibraryError, from_os_error
+from .._files import age_encryption, durable, file_metadata, locking
+from .._library import library_fields, library_file
+from . import backup_manifest, run_record
+
+# The second form is what the service's own tools wrote before: 2024-01-15T10-30-00-000Z.
+STAMP_PATTERN = re.compile(r"(\d{8}T\d{6}Z|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z)(\.age)?")
+PRE_ROLLBACK = ".pre-rollback."
+UNSTABLE_READS = 5
+OWN, UNKNOWN, FOREIGN = "own", "unknown", "foreign"  # whose a backup is
+PROBLEMS = CHECKSUM_MISSING, CHECKSUM_MISMATCH, UNREADABLE, ENCRYPTED_UNVERIFIED = (
+    "checksum_missing", "checksum_mismatch", "unreadable", "encrypted_unverified")
+_MESSAGES = {
+    CHECKSUM_MISSING: "it has no .sha256 file, so that its content cannot be vouched for",
+    CHECKSUM_MISMATCH: "its digest is not the one in its .sha256 file",
+    ENCRYPTED_UNVERIFIED: "the backup, its manifest or its .sha256 file is missing or damaged",
+}
+
+
+class Backup(NamedTuple):
+    """A backup on disk. ``expected_sha256`` is what its checksum file says, None if there is no such file.
+
+    ``manifest`` is None if there is none, or it is damaged. ``belongs`` is OWN, UNKNOWN or FOREIGN.
+    """
+
+    path: str
+    time: datetime
+    size: int
+    expected_sha256: str | None
+    manifest: backup_manifest.Manifest | None = None
+    belongs: str = OWN
+
+    @property
+    def encrypted(self) -> bool:
+        return self.path.endswith(age_encryption.SUFFIX)
+
+    @property
+    def content_sha256(self) -> str | None:
+        """The digest of the library in it."""
+        return self.manifest and self.manifest.sha256 if self.encrypted else self.expected_sha256
+
+    @property
+    def library(self) -> str | None:
+        """The real path of the library that it was made of, None if it does not say."""
+        return self.manifest and self.manifest.library
+
+    @property
+    def host(self) -> str | None:
+        """The host of that library, None if it does not say."""
+        return self.manifest and self.manifest.host
+
+
+class Content(NamedTuple):
+    """What was found in a backup: ``good`` is whether its bytes have the digest that was noted for them.
+
+    ``problem`` is one of ``PROBLEMS``, and ``message`` says what is wrong; both are None for a good one.
+    """
+
+    good: bool
+    problem: str | None
+    message: str | None
+    images: int | None
+    hashed: int | None
+
+
+def find(library: str, backup_dir: str, digests: Collection[str] = ()) -> list[Backup]:
+    """All backups in ``backup_dir`` that have the name of ``library``, the newest first. Raises ``DhashError``.
+
+    A backup belongs to the library that its manifest names, on the host that it names unless it lies in the folder of
+    ``library``. One without a manifest belongs to ``library`` if it lies there, or its content is one of ``digests``
+    (:func:`digests_on_record`).
+    """
+    prefix = f"{os.path.basename(library)}.bak."
+    beside_library = os.path.realpath(backup_dir) == os.path.realpath(os.path.dirname(library))
+    found = []
+    try:
+        for entry in os.scandir(backup_dir):
+            stamp = STAMP_PATTERN.fullmatch(entry.name[len(prefix):]) if entry.name.startswith(prefix) else None
+            moment = stamp and _time_of(stamp.group(1))
+            if moment and entry.is_file(follow_symlinks=False):
+                backup = Backup(entry.path, moment, entry.stat().st_size, backup_manifest.digest_of_backup(entry.path),
+                                backup_manifest.read(entry.path))
+                if backup.library is None:
+                    belongs = OWN if beside_library or backup.content_sha256 in digests else UNKNOWN
+                else:
+                    here = beside_library or backup.host in (None, socket.gethostname())
+                    belongs = OWN if here and backup.library == library else FOREIGN
+                found.append(backup._replace(belongs=belongs))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise from_os_error(error, "list the backups", backup_dir) from error
+    return sorted(found, key=lambda backup: (backup.time, backup.path), reverse=True)
+
+
+def find_own(library: str, backup_dir: str, digests: Collection[str] = ()) -> list[Backup]:
+    """The backups that belong to ``library``, the newest first. Raises ``DhashError``."""
+    return [backup for backup in find(library, backup_dir, digests) if backup.belongs == OWN]
+
+
+def digests_on_record(state: str) -> frozenset[str]:
+    """The contents that the last run replaced, and made. Raises ``DhashError``."""
+    record = run_record.read(state)
+    return frozenset() if record is None else frozenset({record.old_sha256, record.new_sha256})
+
+
+@contextlib.contextmanager
+def lock(library: str, folders: Sequence[str], run: str, timeout: float) -> Iterator[None]:
+    """Make ``folders`` and lock them for backups that have the name of ``library``. Call it with the library's lock held.
+
+    Raises ``DhashError``.
+    """
+    beside = os.path.realpath(os.path.dirname(library))
+    with contextlib.ExitStack() as stack:
+        for place, folder in {os.path.realpath(folder): folder for folder in folders}.items():
+            durable.make_folder(folder)
+            if place != beside:  # that one the library's own lock covers
+                stack.enter_context(locking.lock(os.path.join(folder, os.path.basename(library)), "backup", run, timeout,
+                                                  "the backup folder", like=folder))
+        yield
+
+
+def examine(backup: Backup) -> Content:
+    """Read a backup from the disk: its digest and what it holds. Never raises for what is wrong with the backup."""
+    if backup.encrypted:
+        images, hashed = backup.manifest[2:4] if backup.manifest else (None, None)
+        return _content(None if is_good(backup) else ENCRYPTED_UNVERIFIED, images, hashed)
+    try:
+        library, digest = library_file.read(backup.path)
+    except LibraryError as error:
+        return Content(False, UNREADABLE, str(error), None, None)
+    counts = library_fields.counts(library.value)
+    problem = None
+    if backup.expected_sha256 is None:
+        problem = CHECKSUM_MISSING
+    elif digest != backup.expected_sha256:
+        problem = CHECKSUM_MISMATCH
+    return _content(problem, counts["images"], counts["hashed"])
+
+
+def _content(problem: str | None, images: int | None, hashed: int | None) -> Content:
+    return Content(problem is None, problem, problem and _MESSAGES[problem], images, hashed)
+
+
+def is_good(backup: Backup) -> bool:
+    """Whether the bytes of ``backup`` have the digest that was noted for them."""
+    if backup.expected_sha256 is None or backup.content_sha256 is None:
+        return False
+    try:
+        return durable.sha256_of_file(backup.path) == backup.expected_sha256
+    except DhashError:
+        return False
+
+
+def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str] = (),
+            digests: Collection[str] = ()) -> Backup | None:
+    """The newest good backup of ``library`` whose clear text has this SHA-256, encrypted to just these ``recipients``."""
+    for backup in find_own(library, backup_dir, digests):
+        readers = backup.manifest.recipients if backup.manifest else ()
+        if backup.content_sha256 == digest and set(readers) == set(recipients) and is_good(backup):
+            return backup
+    return None
+
+
+def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
+         digests: Collection[str] = ()) -> tuple[Backup, bool]:
+    """A good backup of what ``library`` holds now, and whether it had to be made. Call it with the locks held.
+
+    It has mode 0600 and the library's owner, and is read back from the disk. Its checksum file and its manifest get their
+    names first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any. Raises ``DhashError``.
+    """
+    _remove_leftovers(library, backup_dir)
+    try:
+        for _attempt in range(UNSTABLE_READS):
+            digest = durable.sha256_of_file(library)
+            present = holding(library, backup_dir, digest, recipients, digests)
+            if present:
+                return present, False
+            content = durable.read(library)
+            if hashlib.sha256(content).hexdigest() == digest:
+                durable.make_folder(backup_dir)
+                path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "")
+                return _write(content, path, recipients, library, source=library), True
+    finally:
+        _remove_leftovers(library, backup_dir)
+    raise DhashError("it changes faster than it can be copied", library, "Stop what writes it, then run again.")
+
+
+def safety_copies(library: str) -> list[str]:
+    """What rollbacks have replaced, as far as it is not encrypted."""
+    folder, prefix = os.path.dirname(library), f"{os.path.basename(library)}{PRE_ROLLBACK}"
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(prefix)]
+    except OSError as error:
+        raise from_os_error(error, "look for safety copies", folder) from error
+    stamps = {name: STAMP_PATTERN.fullmatch(name[len(prefix):]) for name in names}
+    return [os.path.join(folder, name) for name, stamp in stamps.items() if stamp and not stamp.group(2)]
+
+
+def encrypt_in_place(path: str, recipients: Sequence[str]) -> None:
+    """Replace the safety copy ``path`` by an encrypted one, with its manifest and checksum. Raises ``DhashError``."""
+    library = path.rpartition(PRE_ROLLBACK)[0]
+    _write(durable.read(path), f"{path}{age_encryption.SUFFIX}", recipients, library, source=path)
+    durable.remove(path)
+
+
+def clear_text(backup: Backup, identity: str | None) -> bytes:
+    """The library in ``backup``. Raises ``DhashError`` where it is encrypted and ``identity`` does not open it."""
+    if not backup.encrypted:
+        return durable.read(backup.path)
+    if identity is None:
+        raise DhashError("it is encrypted, and no identity was given", backup.path,
+                         "Name the file that holds the identity (dhash_rollback_identity_file), or take only the hashes out"
+                         " (dhash_rollback_remove_dhash).")
+    return age_encryption.decrypt(backup.path, identity)
+
+
+def find_copy(backup: Backup, library: str, folder: str) -> Backup | None:
+    """A good copy of ``backup`` in ``folder``, None if there is none. Raises ``DhashError``."""
+    for other in find(library, folder):
+        if other.belongs != FOREIGN and other.expected_sha256 == backup.expected_sha256 and is_good(other):
+            return other
+    return None
+
+
+def copy_to(backup: Backup, library: str, folder: str) -> None:
+    """Copy ``backup`` with its checksum and its manifest to ``folder``, where it is read back. Raises ``DhashError``.
+
+    The copy gets the name of the next free second if another backup has its name there.
+    """
+    durable.make_folder(folder)
+    _remove_leftovers(library, folder)
+    target = os.path.join(folder, os.path.basename(backup.path))
+    damaged = [other.path for other in find(library, folder) if other.belongs == OWN and not is_good(other)]
+    if durable.exists(target) and target not in damaged:
+        target = durable.free_name(name_of(library, folder, ""), age_encryption.SUFFIX if backup.encrypted else "", backup.time.timestamp())
+    manifest_digest = durable.sha256_of_file(f"{backup.path}{backup_manifest.MANIFEST}") if backup.manifest else None
+    backup_manifest.write_checksums(target, backup.expected_sha256, manifest_digest, owner_of=backup.path)
+    for suffix in ([backup_manifest.MANIFEST] if manifest_digest else []) + [""]:
+        digest = durable.copy(f"{backup.path}{suffix}", f"{target}{suffix}", owner_of=backup.path)
+    if digest != backup.expected_sha256:
+        raise DhashError("it is damaged, and so is its copy", backup.path, "Check the disk, then run again.")
+
+
+def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str] = (),
+                coming: int = 0) -> list[Backup]:
+    """Which of ``backups`` (newest first) go: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
+
+    Only good backups count and only good backups go, so that the last good one always stays. A backup whose content is
+    one of ``relied_on`` (digests) stays too. ``coming``: how many newer ones are about to be made.
+    """
+    oldest_kept = now - timedelta(days=keep_days)
+    keep = max(keep, 1) - coming
+    good = [backup for backup in backups if backup.expected_sha256 is not None]
+    candidates = [backup for backup in good[keep:]
+                  if (backup.time < oldest_kept or not keep_days) and backup.content_sha256 not in relied_on]
+    if not candidates:
+        return []
+    verified, kept = 0, set()
+    for backup in good:
+        if verified >= keep:
+            break
+        if is_good(backup):
+            verified += 1
+            kept.add(backup.path)
+    return [backup for backup in candidates if backup.path not in kept and is_good(backup)]
+
+
+def prune(backups: list[Backup]) -> None:
+    """Remove ``backups`` with their manifests and checksum files. Raises ``DhashError``.
+
+    Each becomes a temporary file first: it is a backup no more, and where this is interrupted, the next backup removes the rest.
+    """
+    for backup in backups:
+        beside, temporary = files_of(backup)[:-1], durable.temporary_name(backup.path)
+        durable.move(backup.path, temporary)
+        for path in [*reversed(beside), temporary]:
+            durable.remove(path)
+
+
+def files_of(backup: Backup) -> list[str]:
+    """The paths of ``backup``, its checksum file first and the backup itself last."""
+    has_manifest = backup.manifest is not None or backup.encrypted or backup_manifest.digest_of_manifest(backup.path) is not None
+    return [f"{backup.path}{suffix}" for suffix in (backup_manifest.CHECKSUM, *([backup_manifest.MANIFEST] if has_manifest else []), "")]
+
+
+def name_of(library: str, backup_dir: str, stamp: str) -> str:
+    """The path of the backup that was made at the time ``stamp``."""
+    return os.path.join(backup_dir, f"{os.path.basename(library)}.bak.{stamp}")
+
+
+def _remove_leftovers(library: str, backup_dir: str) -> None:
+    """Remove what an interrupted backup or pruning left: its temporary file, and before it what lies beside the backup.
+
+    Without a temporary file, somebody has moved or compressed the backup: its checksum file and its manifest stay.
+    """
+    prefix = name_of(library, backup_dir, "")
+    with contextlib.suppress(OSError, DhashError):
+        for name in os.listdir(backup_dir):
+            path = os.path.join(backup_dir, name[1:].removesuffix(durable.TEMPORARY))
+            if (durable.temporary_name(path) == os.path.join(backup_dir, name) and path.startswith(prefix)
+                    and STAMP_PATTERN.fullmatch(path[len(prefix):])):
+                _remove_beside(path)
+    durable.remove_leftovers(prefix)
+
+
+def _remove_beside(path: str) -> None:
+    """Remove the manifest and the checksum file of the backup ``path``, if it is not there. Raises ``DhashError``."""
+    if not durable.exists(path):
+        if backup_manifest.digest_of_manifest(path):
+            durable.remove(f"{path}{backup_manifest.MANIFEST}")
+        durable.remove(f"{path}{backup_manifest.CHECKSUM}")
+
+
+def _time_of(stamp: str) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        moment = (datetime.strptime(stamp, durable.STAMP) if len(stamp) == 16
+                  else datetime.strptime(stamp[:19], "%Y-%m-%dT%H-%M-%S"))
+        return moment.replace(tzinfo=timezone.utc)
+    return None
+
+
+def _write(content: bytes, path: str, recipients: Sequence[str], library: str, source: str) -> Backup:
+    """Write ``content``, which was read from ``source``, to ``path``.
+
+    The checksum file and the manifest get their names first, while the backup is a temporary file.
+    """
+    try:
+        counts = library_fields.counts(library_file.parse(content, source).value)
+    except LibraryError:
+        counts = {"images": None, "hashed": None}
+    manifest = backup_manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
+                                  tuple(recipients), library, file_metadata.read(source), socket.gethostname())
+    stored = age_encryption.encrypt(content, recipients) if recipients else content
+    digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256
+    try:
+        durable.write(path, [stored], owner_of=source,
+                       before=lambda _digest: backup_manifest.write(path, digest, manifest, owner_of=source))
+    except DhashError:
+        with contextlib.suppress(DhashError):
+            _remove_beside(path)
+        raise
+    stamp = os.path.basename(path).removesuffix(age_encryption.SUFFIX).rpartition(".")[2]
+    return Backup(path, _time_of(stamp), len(stored), digest, manifest)

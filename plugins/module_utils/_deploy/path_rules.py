@@ -1,0 +1,272 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a run may write: every path is resolved and compared with all others before anything is written.
+
+A path that was set by mistake must cost nothing: not the library, nor what belongs to it, nor another library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .._errors import RefusedError, printable
+from . import run_record, written_files
+
+FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "dhash_dry_run_report"}
+FOLDERS = {"state_dir": "dhash_state_dir", "log_dir": "dhash_log_dir", "backup_dir": "dhash_backup_dir",
+           "copy_dir": "dhash_backup_copy_dir", "review_dir": "dhash_review_dir", "metrics_dir": "dhash_metrics_dir",
+           "temp_dir": "dhash_temp_dir", "venv": "dhash_venv"}
+FROM_THE_ROOT = ("state_dir", "temp_dir", "venv")  # a relative path does not count from the library's folder
+REVIEW_FILES = ("queue.json", "queue.csv", "review.html")
+STATE_FILES = ("run.json", "journal.sqlite", "monitor.json", "written.json")
+OWN_NAMES = tuple(re.compile(pattern, re.DOTALL) for pattern in (
+    r"(?P<library>.+)\.(?:lock|pre-dhash|rollback|import|review|review\.json)",
+    r"(?P<library>.+?)\.(?:bak|pre-rollback)\..+",
+    r"\.(?P<library>.+?)\.mobius-dhash\..+"))
+MOST_NAME_BYTES = 196  # the longest name that is made of it has 59 more: .NAME.pre-rollback.TIME.age.sha256.mobius-dhash.tmp
+STATE_FOLDER = re.compile(r".+-[0-9a-f]{12}")
+
+
+class Problem(NamedTuple):
+    """A path that must not be written to, the variable that names it, and why not."""
+
+    variable: str
+    path: str
+    cause: str
+
+    @property
+    def next_step(self) -> str:
+        return f"Name another path in {self.variable}, then run again."
+
+
+def output_of(library: str, params: Mapping[str, Any]) -> str:
+    """Where a migration writes the new library."""
+    folder, name = os.path.split(library)
+    stem = name[:-len(".json")] if name.endswith(".json") else name
+    prefix = "" if params.get("limit") is None else "test-"
+    return os.path.join(folder, params.get("output") or f"{prefix}{stem}.dhash.json")
+
+
+def report_of(library: str, params: Mapping[str, Any]) -> str | None:
+    """Where a migration or a dry run writes its report; None: nowhere."""
+    folder, name = os.path.split(library)
+    if params.get("report"):
+        return os.path.join(folder, params["report"])
+    if params.get("log_dir") is None:
+        return None
+    if params.get("dry_run"):
+        return os.path.join(folder, f"{name}.migrate-dryrun.json")
+    prefix = "" if params.get("limit") is None else "test-"
+    return os.path.join(folder, params["log_dir"], f"{name}.{prefix}migration-report.json")
+
+
+def review_dir_of(library: str, params: Mapping[str, Any]) -> str:
+    """The folder of the review."""
+    return os.path.normpath(os.path.join(os.path.dirname(library), params["review_dir"] or f"{library}.review"))
+
+
+def require(library: str, state: str, params: Mapping[str, Any]) -> None:
+    """Raise ``RefusedError`` for the first path in the options ``params`` of a module that must not be written to."""
+    problem = next(problems(library, state, params), None)
+    if problem:
+        raise RefusedError(f"{problem.variable}: {problem.cause}", problem.path, problem.next_step)
+
+
+def require_own_name(library: str) -> None:
+    """Raise ``RefusedError`` if ``library`` is a file of another library: a run would take it for its own and replace it."""
+    problem = problem_with_library(library)
+    if problem:
+        raise RefusedError(f"{problem.variable}: {problem.cause}", problem.path, problem.next_step)
+
+
+def problem_with_library(library: str) -> Problem | None:
+    """What is wrong with the path of the library itself; None if nothing is."""
+    length = len(os.fsencode(os.path.basename(library)))
+    if length > MOST_NAME_BYTES:
+        return Problem("dhash_library", library, f"its name has {length} bytes, and beyond {MOST_NAME_BYTES} its backups would have"
+                       " longer names than a file system takes")
+    owner = _owner(library, library)
+    if owner is None or _is_same(owner, library):  # the owner may be a link to it
+        return None
+    return Problem("dhash_library", library, f"this name belongs to the library {printable(owner)}")
+
+
+def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """All that is wrong with the paths in ``params``, as far as it has the options above. Reads, and writes nothing."""
+    files, folders = _files(library, params), _folders(library, params)
+    for variable, path in folders.items():
+        cause = _wrong_with_folder(library, state, variable, path)
+        if cause:
+            yield Problem(variable, path, cause)
+    for variable, path in files:
+        cause = _wrong_with_file(library, state, path)
+        if cause is None and variable != FILES["output"]:
+            cause = _wrong_with_content(state, path)
+        if cause:
+            yield Problem(variable, path, cause)
+    yield from _shared(files, folders)
+
+
+def controller_problems(library: str, state: str, paths: Mapping[str, str]) -> Iterator[Problem]:
+    """The same for paths of a controller that is this host; ``paths`` are by variable, ``*_file`` are files."""
+    for variable, path in paths.items():
+        if variable.endswith("_file"):
+            cause = _wrong_with_file(library, state, path) or _wrong_with_content(state, path)
+        else:
+            cause = _wrong_with_folder(library, state, variable, path)
+        if cause:
+            yield Problem(variable, path, cause)
+
+
+def _files(library: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The files that are written, each with the variable that names it."""
+    files = []
+    if "output" in params:
+        files.append((FILES["output"], output_of(library, params)))
+    if "report" in params:
+        report = report_of(library, params)
+        files += [(FILES["dry_run_report" if params.get("dry_run") else "report"], report)] if report else []
+    if "dry_run_report" in params:
+        files.append((FILES["dry_run_report"], report_of(library, {
+            "report": params["dry_run_report"], "log_dir": params["log_dir"], "dry_run": True})))
+    if "review_dir" in params:
+        files += [(FOLDERS["review_dir"], os.path.join(review_dir_of(library, params), name)) for name in REVIEW_FILES]
+    return [(variable, path) for variable, path in files if path]
+
+
+def _folders(library: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """The folders that are written to, by the variable that names them."""
+    beside = os.path.dirname(library)
+    return {variable: os.path.abspath(params[option]) if option in FROM_THE_ROOT else os.path.join(beside, params[option])
+            for option, variable in FOLDERS.items() if params.get(option)}
+
+
+def _shared(files: list[tuple[str, str]], folders: Mapping[str, str]) -> Iterator[Problem]:
+    """Paths that two variables name."""
+    seen: dict[object, str] = {}
+    for variable, path in files:
+        earlier = next((seen[key] for key in _identities(path) if key in seen), None)
+        if earlier:
+            yield Problem(variable, path, f"{earlier} names the same file")
+        seen.update(dict.fromkeys(_identities(path), variable))
+    for variable, path in folders.items():
+        named = seen.get(os.path.realpath(path))
+        if named:
+            yield Problem(variable, path, f"{named} names a file of this name")
+    backups, copies = (folders.get(FOLDERS[option]) for option in ("backup_dir", "copy_dir"))
+    if backups and copies and os.path.realpath(backups) == os.path.realpath(copies):
+        yield Problem(FOLDERS["copy_dir"], copies, f"{FOLDERS['backup_dir']} names the same folder, so it would hold no copy")
+
+
+def _wrong_with_file(library: str, state: str, path: str) -> str | None:
+    real = os.path.realpath(path)
+    status = _status(real)
+    if _is_same(path, library):
+        return "this is the library itself"
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        return "this is a folder" if stat.S_ISDIR(status.st_mode) else "this is not a regular file"
+    owner = _owner(library, real)
+    if owner:
+        return f"this name belongs to the library {printable(owner)}"
+    if status is not None and os.path.exists(f"{real}.lock"):
+        return "this is another library, which has a lock beside it"
+    if status is not None and _is_on_record(state, real):
+        return "this is another library, which this host has a record of"
+    return _wrong_with_place(state, real)
+
+
+def _wrong_with_content(state: str, path: str) -> str | None:
+    """A library that no run has ever met is recognised by its content. The output may be one: it has a check of its own."""
+    if os.path.isfile(path) and written_files.counts(path) is not None and not written_files.is_ours(state, path):
+        return "this file holds a library"
+    return None
+
+
+def _wrong_with_folder(library: str, state: str, variable: str, path: str) -> str | None:
+    real = os.path.realpath(path)
+    status = _status(real)
+    if _is_same(path, library):
+        return "this is the library itself, not a folder"
+    if status is not None and not stat.S_ISDIR(status.st_mode):
+        return "this is a file, not a folder"
+    owner = _owner(library, real)
+    if owner and not (variable == FOLDERS["review_dir"] and real == f"{library}.review"):
+        return f"this name belongs to the library {printable(owner)}"
+    return _wrong_with_place(state, real)
+
+
+def _wrong_with_place(state: str, real: str) -> str | None:
+    folder = real
+    while folder != os.path.dirname(folder):
+        if folder == os.path.realpath(state) or _is_state_folder(folder):
+            return f"this lies in the state folder {printable(folder)}, which only the collection itself writes to"
+        folder = os.path.dirname(folder)
+        status = _status(folder)
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            return f"{printable(folder)} is a file, not a folder"
+    return None
+
+
+def _is_state_folder(folder: str) -> bool:
+    return (STATE_FOLDER.fullmatch(os.path.basename(folder)) is not None
+            and any(os.path.exists(os.path.join(folder, name)) for name in STATE_FILES))
+
+
+def _owner(library: str, real: str) -> str | None:
+    """The library that a file or a folder of this name belongs to; None: none."""
+    folder, name = os.path.split(real)
+    for pattern in OWN_NAMES:
+        match = pattern.fullmatch(name)
+        owner = match and os.path.join(folder, match["library"])
+        if owner and (match["library"] == os.path.basename(library) or _is_library(owner)):
+            return library if match["library"] == os.path.basename(library) else owner
+    owner = f"{real[:-len('.dhash.json')]}.json" if name.endswith(".dhash.json") else library
+    return owner if owner != library and _is_library(owner) else None
+
+
+def _is_library(path: str) -> bool:
+    return os.path.isfile(path) or os.path.exists(f"{path}.lock")
+
+
+def _is_on_record(state: str, real: str) -> bool:
+    root = os.path.dirname(state)
+    try:
+        folders = os.listdir(root)
+    except OSError:
+        return False
+    for folder in folders:
+        try:
+            with open(os.path.join(root, folder, run_record.FILE), encoding="utf-8") as file:
+                if json.load(file).get("library") == real:
+                    return True
+        except (OSError, ValueError, AttributeError):
+            continue
+    return False
+
+
+def _is_same(path: str, library: str) -> bool:
+    try:
+        return os.path.realpath(path) == library or os.path.samefile(path, library)
+    except OSError:
+        return False
+
+
+def _identities(path: str) -> list[object]:
+    """What two paths of one file have in common."""
+    status = _status(path)
+    real = os.path.realpath(path)
+    return [real] if status is None or status.st_nlink < 2 else [real, (status.st_dev, status.st_ino)]
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None

@@ -1,0 +1,283 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ways back: which library takes the live one's place. It is prepared here, and deployed as a migration is.
+
+docs/operations.md states the rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .._errors import DhashError, LibraryError, RefusedError, printable
+from .._files import durable, file_metadata
+from .._library import library_fields, library_file, library_losses, library_removals
+from . import backup_files, cutover, run_record, unfinished_work, written_files
+
+LATEST = "latest"
+UNFINISHED = (run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING)
+
+
+class Wish(NamedTuple):
+    """What is asked for: a backup (its name, its path, or LATEST) or only the hashes out; ``force`` accepts losses.
+
+    ``identity`` is the text of an age identity file, for backups that are encrypted.
+    """
+
+    backup: str
+    remove_dhash: bool
+    force: bool
+    identity: str | None = None
+
+
+class Way(NamedTuple):
+    """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
+
+    ``content`` is the library that the live one becomes, ``text`` its bytes, ``losses`` what the live one has that it
+    lacks; ``due`` whether the live library is anything else yet; ``locked`` whether what should have been restored is
+    there in encrypted backups alone, which nothing was given to open. ``undo`` is the operation that a rescue takes
+    back, None for a rollback that an operator asked for. ``metadata`` is that of the library which ``source`` was made
+    of (:func:`durable.metadata`), if it is known.
+    """
+
+    operation: str
+    source: str | None
+    content: library_file.Library
+    text: bytes
+    sha256: str
+    losses: library_losses.Losses
+    due: bool
+    locked: bool = False
+    undo: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
+    """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
+    unfinished_work.require_finished(library, state, run_record.WAYS_BACK)
+    written_files.require_ours(state, cutover.rollback_output(library))
+    if wish.remove_dhash:
+        return _without_dhash(library)
+    found = backup_files.find(library, backup_dir, backup_files.digests_on_record(state))
+    way = (_restore_latest(library, state, found, wish.identity) if wish.backup == LATEST
+           else _restore_named(library, wish, found))
+    _refuse_loss(library, way, wish.force)
+    return way
+
+
+def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identity: str | None = None) -> Way | None:
+    """How to put back what the run that deployed ``new_sha256`` did; None where there is nothing to put back.
+
+    The old bytes, where the live library is still what that run deployed; otherwise the later edits are kept and only
+    the hashes go, or what a review took out comes back; the same where the old bytes are encrypted, and ``identity``
+    (as in ``Wish``) does not open them. Raises ``DhashError`` where another run has deployed since: then nothing is to be
+    touched.
+    """
+    record = run_record.read(state)
+    if record is None or record.operation not in run_record.PUT_IN_PLACE or record.new_sha256 != new_sha256:
+        raise RefusedError("another run has replaced it since, so it was left as it is", library,
+                           "Look at it, and roll back by hand if need be.")
+    if record.phase in (run_record.PREPARED, run_record.ANNOUNCED):
+        return None
+    live = durable.sha256_of_file(library) if durable.exists(library) else None
+    if live == record.old_sha256:
+        return None
+    written_files.require_ours(state, cutover.rollback_output(library))
+    if live not in (None, new_sha256):
+        with contextlib.suppress(LibraryError):  # a broken library has no edits that could be kept
+            return _keeping_later_edits(library, record.operation)
+    return _restore_replaced(library, state, backup_dir, record, identity)._replace(undo=record.operation)
+
+
+def _restore_replaced(library: str, state: str, backup_dir: str, record: run_record.Record, identity: str | None) -> Way:
+    found = backup_files.find_own(library, backup_dir, backup_files.digests_on_record(state))
+    if durable.exists(record.kept) and durable.sha256_of_file(record.kept) == record.old_sha256:
+        return _restore_kept(library, record.kept, record.old_sha256)
+    holding = [backup for backup in found if backup.content_sha256 == record.old_sha256 and backup_files.is_good(backup)]
+    for backup in holding:
+        if identity or not backup.encrypted:
+            return _restore_backup(library, backup, found, identity)
+    return _keeping_later_edits(library, record.operation)._replace(locked=bool(holding))
+
+
+def is_prepared(library: str, state: str, way: Way) -> bool:
+    """Whether that way back lies prepared for the live library as it is."""
+    last = run_record.read(state)
+    if last is None or last.phase not in (run_record.PREPARED, run_record.ANNOUNCED) or last.operation != way.operation:
+        return False
+    return (last.new_sha256 == way.sha256 and durable.exists(library) and durable.exists(last.output)
+            and last.old_sha256 == durable.sha256_of_file(library)
+            and last.new_sha256 == durable.sha256_of_file(last.output))
+
+
+def withdrawn(library: str, state: str, way: Way | None) -> dict[str, str] | None:
+    """The unfinished operation that :func:`prepare` replaces, for a module's result; None if it replaces none."""
+    if way is None or not way.due:
+        return None
+    return unfinished_work.withdrawn(unfinished_work.waiting(library, state), way.operation, way.sha256)
+
+
+def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: dict[str, Any] | None = None,
+            undoes: str | None = None) -> bool:
+    """Write what the live library becomes, and the record that binds it to the live one; whether that was to be done.
+
+    Where there is no live library at all, it is put in place at once. Call it with the lock held. Raises ``DhashError``.
+    """
+    durable.remove_leftovers(f"{library}{backup_files.PRE_ROLLBACK}")
+    if is_prepared(library, state, way):
+        return False
+    last = run_record.read(state)
+    record = run_record.Record(
+        run, way.operation, run_record.PREPARED, library, cutover.rollback_output(library),
+        durable.free_name(f"{library}{backup_files.PRE_ROLLBACK}"), "", way.sha256,
+        **{**run_record.carried_over(last), "restart_owed": True},
+        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo},
+        undoes=undoes, metadata=(last and last.metadata) or way.metadata, origin=origin)
+    if not durable.exists(library):
+        run_record.write(state, record._replace(phase=run_record.ANNOUNCED))
+        durable.write(library, [way.text], mode=0o640, owner_of=way.source, noted=record.metadata)
+        run_record.write(state, record._replace(phase=run_record.DEPLOYED))
+        unfinished_work.withdraw(last, record)
+        return True
+    record = record._replace(old_sha256=durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed),
+                             metadata=file_metadata.read(library))
+    if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
+        record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
+    written_files.write(state, record.output, [way.text], like=library)
+    run_record.write(state, record)
+    unfinished_work.withdraw(last, record)
+    return True
+
+
+def bring_up_to_date(record: run_record.Record, _failed: dict) -> None:
+    """Prepare the same rollback again for a live library that has changed since. Call it with the lock held."""
+    settings = record.settings
+    written_files.remove(settings["state"], record.kept)  # not of what will be replaced
+    if record.operation == run_record.REMOVE_DHASH:
+        way = _without_dhash(record.library)
+    elif settings.get("undo"):  # what came since is kept, as where the rescue finds it at once
+        way = _keeping_later_edits(record.library, settings["undo"])
+    else:
+        prepared = durable.read(record.output)  # the backup itself may be encrypted, and no identity at hand
+        way = _restore(record.library, settings["source"], prepared, settings["sha256"])
+        _refuse_loss(record.library, way, settings["force"])
+    prepare(record.library, settings["state"], way, settings["force"], record.run, record.origin, record.undoes)
+
+
+def _refuse_loss(library: str, way: Way, force: bool) -> None:
+    if any(way.losses) and not force:
+        raise RefusedError(
+            f"restoring {os.path.basename(way.source)} would lose what was added or changed since: {way.losses}", library,
+            "Take only the hashes out and keep everything else (dhash_rollback_remove_dhash), or set dhash_rollback_force: the"
+            f" live library is then kept as {os.path.basename(library)}{backup_files.PRE_ROLLBACK}<time>.")
+
+
+def _restore_named(library: str, wish: Wish, found: list[backup_files.Backup]) -> Way:
+    named = [backup for backup in found if wish.backup in (backup.path, os.path.basename(backup.path))]
+    if not named:
+        raise DhashError(f"there is no backup {printable(wish.backup)} of it", library, _offer(library, found))
+    backup = named[0]
+    if backup.belongs != backup_files.OWN and not wish.force:
+        whose = ("it has no manifest, so the library that it was made of is unknown" if backup.library is None
+                 else f"it is a backup of another library, {printable(backup.library)} on {printable(backup.host or 'an unknown host')}")
+        raise RefusedError(f"{whose}: it is not restored into {printable(library)}", backup.path,
+                           f"{_offer(library, found)} To restore it all the same, set dhash_rollback_force.")
+    return _restore_backup(library, backup, found, wish.identity)
+
+
+def _restore_latest(library: str, state: str, found: list[backup_files.Backup], identity: str | None) -> Way:
+    """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
+    record = run_record.read(state)
+    own = [backup for backup in found if backup.belongs == backup_files.OWN]
+    target = run_record.rollback_target(record)
+    if target is None:
+        for backup in own:
+            content = backup_files.examine(backup)
+            if content.good and content.hashed == 0:
+                return _restore_backup(library, backup, found, identity)
+        raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(library, found))
+    claiming = [backup for backup in own if backup.content_sha256 == target]
+    for backup in claiming:
+        if backup_files.is_good(backup) and (identity or not backup.encrypted):
+            return _restore_backup(library, backup, found, identity)
+    if durable.exists(record.kept) and durable.sha256_of_file(record.kept) == target:
+        return _restore_kept(library, record.kept, target)
+    if claiming:
+        return _restore_backup(library, claiming[0], found, identity)  # which says why it cannot be
+    raise DhashError("there is no backup of what the last deploy replaced", library, _offer(library, found))
+
+
+def _restore_backup(library: str, backup: backup_files.Backup, found: list[backup_files.Backup], identity: str | None) -> Way:
+    _require_good(library, backup, found)
+    way = _restore(library, backup.path, backup_files.clear_text(backup, identity), backup.content_sha256)
+    return way._replace(metadata=backup.manifest and backup.manifest.metadata)
+
+
+def _restore_kept(library: str, kept: str, expected: str) -> Way:
+    return _restore(library, kept, durable.read(kept), expected)._replace(metadata=file_metadata.read(kept))
+
+
+def _require_good(library: str, backup: backup_files.Backup, found: list[backup_files.Backup]) -> None:
+    content = backup_files.examine(backup)
+    if not content.good:
+        raise DhashError(f"it is not restored, since {content.message}", backup.path,
+                         _offer(library, [other for other in found if other != backup]))
+
+
+def _offer(library: str, found: list[backup_files.Backup]) -> str:
+    own = [backup for backup in found if backup.belongs == backup_files.OWN]
+    good = next((backup for backup in own if backup_files.is_good(backup)), None)
+    if good is not None:
+        return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
+    others = len(found) - len(own)
+    also = (f" The folder has {others} more that are not known to be of this library: name one (dhash_rollback_to) and set"
+            " dhash_rollback_force to restore it." if others else "")
+    try:
+        library_file.read(library)
+        instead = "; only the hashes can be taken out (dhash_rollback_remove_dhash)"
+    except LibraryError:  # then there is nothing that the hashes could be taken out of
+        instead = ""
+    return f"There is no good backup{instead}.{also}"
+
+
+def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
+    digest = hashlib.sha256(text).hexdigest()
+    if digest != expected:
+        raise DhashError("its digest is not what it should be", source, "Choose another backup, then run again.")
+    content = library_file.parse(text, source)
+    try:
+        live, live_digest = library_file.read(library)
+        losses = library_losses.NONE if live_digest == digest else library_losses.find(live.value, content.value)
+    except LibraryError:  # a broken library is what is rolled back from
+        live_digest, losses = None, library_losses.NONE
+    return Way(run_record.RESTORE, source, content, text, digest, losses, live_digest != digest)
+
+
+def _keeping_later_edits(library: str, operation: str) -> Way:
+    if operation == run_record.MIGRATION:
+        way = _without_dhash(library)
+    elif operation == run_record.REVIEW_IMPORT:
+        way = _edited(library, run_record.REVIEW_REVERSAL, lambda value: library_removals.put_back(value) or value)
+    else:
+        raise DhashError("it was edited since a review was taken back, so it was left as it is", library,
+                         "Look at it, and import the review again if need be.")
+    return way._replace(undo=operation)
+
+
+def _without_dhash(library: str) -> Way:
+    return _edited(library, run_record.REMOVE_DHASH, library_fields.without_our_fields)
+
+
+def _edited(library: str, operation: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Way:
+    live, digest = library_file.read(library)
+    content = live._replace(value=edit(live.value))
+    text = library_file.serialize(content)
+    if text == library_file.serialize(live):
+        return Way(operation, None, content, text, digest, library_losses.NONE, False)
+    return Way(operation, None, content, text, hashlib.sha256(text).hexdigest(), library_losses.NONE, True)

@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a rollback restores and what is lost by it, for the log and for Ansible's diff."""
+
+from __future__ import annotations
+
+from .._errors import LibraryError, printable
+from .._library import library_fields, library_file
+from . import rollback_plan, run_record
+
+EDITED = {run_record.REMOVE_DHASH: "the live library without the fields of the migration",
+          run_record.REVIEW_REVERSAL: "the live library with what the last review took out of it"}
+
+
+def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
+    """What a rollback restores from where, what is lost by it, and where what it replaces is kept, in a few lines."""
+    counts = library_fields.counts(way.content.value)
+    source = EDITED[way.operation] if way.source is None else printable(way.source)
+    return [
+        "Rollback Report",
+        f"Library: {printable(library)}",
+        f"Restored from: {source}",
+        f"Images: {counts['images']}",
+        f"Images with DHash after rollback: {counts['hashed']}",
+        f"Lost by it: {way.losses}",
+        f"The replaced library is kept as: {printable(kept) if kept else 'nothing, there was none'}",
+    ]
+
+
+def diff(library: str, result: dict) -> dict:
+    """Before and after in counts, for Ansible's diff."""
+    try:
+        live = library_fields.counts(library_file.read(library)[0].value)
+        before = f"images: {live['images']}\nhashed: {live['hashed']}\n"
+    except LibraryError as error:
+        before = f"{error.cause}\n"
+    source = result["restored_from"] or EDITED[result["operation"]]
+    return {"before_header": library, "after_header": printable(source), "before": before,
+            "after": f"images: {result['images']}\nhashed: {result['hashed']}\n"}

@@ -1,0 +1,248 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host keeps about one library: where its state lies, and the record of its last run.
+
+The record says what still has to happen (a restart owed, a verification) whichever run was killed in between. Beside
+it lies a note of the last rehearsal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from .._errors import DhashError, RefusedError, printable
+from .._files import durable, json_records
+from . import pending_marker
+
+VERSION = "1.0.0"  # the collection's: galaxy.yml holds the same
+PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED = "prepared", "announced", "deploying", "deployed", "verified"
+MIGRATION, RESTORE, REMOVE_DHASH = "migration", "restore", "remove_dhash"
+REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
+PHASES = (PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED)
+OPERATIONS = (MIGRATION, RESTORE, REMOVE_DHASH, REVIEW_IMPORT, REVIEW_REVERSAL)
+WAYS_BACK = (RESTORE, REMOVE_DHASH)
+PUT_IN_PLACE = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # what the ways back put back
+FILE = "run.json"
+RECORD = "the record of the last run"
+REHEARSAL = "rehearsal.json"
+BY_HAND = ("Restart the service yourself first. Then rename this file, remove the marker beside the library"
+           f" ({pending_marker.path('NAME')}), and run again.")
+TIME = pending_marker.TIME
+SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept", "stopped_at", "dependents",
+         "undoes", "metadata", "origin")  # in a module's result
+
+
+class Record(NamedTuple):
+    """One run that replaces, or has replaced, the library.
+
+    ``old_sha256`` is the live library that was read, ``new_sha256`` what was made of it at ``output``, ``kept`` where
+    the replaced one is kept. ``settings`` is what the operation needs to be brought up to date.
+    ``stopped_at`` is when the service was about to be stopped (UTC), None once it was started again; ``dependents`` are
+    the systemd units that stop with it. ``undoes`` is the run that a rescue takes back. ``metadata`` is that of the live
+    library (see :func:`durable.metadata`), for a library that is restored after it was deleted. ``origin`` tells who
+    began the run. ``rollback_target`` is the :func:`rollback_target` of the record before, which counts as long as this
+    run has deployed nothing; ``withdrawn``: it never will.
+    """
+
+    run: str
+    operation: str
+    phase: str
+    library: str
+    output: str
+    kept: str
+    old_sha256: str
+    new_sha256: str
+    restart_owed: bool
+    settings: dict[str, Any]
+    stopped_at: str | None = None
+    dependents: list[str] = []
+    undoes: str | None = None
+    metadata: dict[str, Any] | None = None
+    origin: dict[str, Any] | None = None
+    rollback_target: str | None = None
+    withdrawn: bool = False
+
+
+def rollback_target(record: Record | None) -> str | None:
+    """The SHA-256 of the library that a rollback restores: the one that the last deploy replaced, or that the last rollback
+    has restored. None if no record tells."""
+    if record is None:
+        return None
+    if not record.withdrawn:
+        if record.operation == RESTORE:
+            return record.new_sha256
+        if record.operation == REMOVE_DHASH and is_in_place(record):
+            return None
+        if record.operation in PUT_IN_PLACE and record.phase in (DEPLOYING, DEPLOYED, VERIFIED):
+            return record.old_sha256
+    return record.rollback_target
+
+
+def withdraw(state: str, record: Record) -> None:
+    """Note that what ``record`` has prepared need no longer be deployed. Raises ``DhashError``."""
+    write(state, record._replace(phase=VERIFIED, withdrawn=True))
+
+
+def carried_over(last: Record | None) -> dict[str, Any]:
+    """The fields of the next record that the record ``last`` decides: the restart that is pending, the stopped service, and
+    the way back."""
+    return {"rollback_target": rollback_target(last), "restart_owed": bool(last and last.restart_owed),
+            "stopped_at": last and last.stopped_at, "dependents": last.dependents if last else []}
+
+
+def is_in_place(record: Record | None) -> bool:
+    """Whether what that run made is the live library, as far as the record knows."""
+    return record is not None and record.phase in (DEPLOYED, VERIFIED)
+
+
+def same_work(one: Record, other: Record) -> bool:
+    """Whether both records are of the same new library, made of the same live one."""
+    names = ("operation", "library", "output", "kept", "old_sha256", "new_sha256")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def is_unfinished(record: Record | None) -> bool:
+    """Whether that run has prepared a library that was not deployed, or has not ended its deploy."""
+    return record is not None and not is_in_place(record) and (
+        record.phase == DEPLOYING or durable.exists(record.output))
+
+
+def shown(record: Record | None) -> dict[str, Any] | None:
+    """The record as a module returns it; None if there is none."""
+    return record and {**{name: getattr(record, name) for name in SHOWN}, "unfinished": is_unfinished(record)}
+
+
+def new_run() -> str:
+    """The identifier of a run: UTC time to the second, as in a backup's name, and the process."""
+    return f"{time.strftime(durable.STAMP, time.gmtime())}-{os.getpid()}"
+
+
+def resolve(library: str) -> str:
+    """The absolute path of the real file behind ``library``."""
+    return os.path.realpath(os.path.expanduser(library))
+
+
+def folder(state_dir: str | None, library: str) -> str:
+    """Where the state of the library at the real path ``library`` is kept: a folder of its own in ``state_dir``.
+
+    ``state_dir`` None: ``/var/lib/mobius-dhash`` for root, ``~/.local/state/mobius-dhash`` for others.
+    """
+    if state_dir is None:
+        home = "/var/lib" if os.geteuid() == 0 else os.path.expanduser("~/.local/state")
+        state_dir = os.path.join(home, "mobius-dhash")
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", os.path.basename(os.path.dirname(library))).strip("-")
+    key = hashlib.sha256(os.fsencode(library)).hexdigest()[:12]
+    return os.path.join(os.path.abspath(os.path.expanduser(state_dir)), f"{readable or 'library'}-{key}")
+
+
+def read(state: str) -> Record | None:
+    """The record in the state folder ``state``, None where there is none. Raises ``DhashError`` on a damaged one."""
+    return json_records.read(os.path.join(state, FILE), RECORD, _parse, _what_is_pending)
+
+
+def _parse(value: dict[str, Any]) -> Record:
+    phase = value.get("phase")
+    if phase not in PHASES or value.get("operation") not in OPERATIONS:
+        raise ValueError("its phase or its operation is unknown")
+    # A restart that may be pending is pending.
+    missing = {"run": "unknown", "settings": {}, "restart_owed": phase not in (PREPARED, VERIFIED)}
+    return json_records.build(Record, {**missing, **value})
+
+
+def _what_is_pending(content: bytes) -> str:
+    """What to do about a damaged record, with what it still tells of the service and of the operation."""
+    operation, phase, owed, stopped_at = (
+        json_records.salvage(content, name) for name in ("operation", "phase", "restart_owed", "stopped_at"))
+    readable = f"It still says: operation {operation or 'unknown'}, phase {phase or 'unknown'}"
+    if stopped_at:
+        readable += f", service stopped since {stopped_at}"
+    if owed == "true" or stopped_at:
+        return f"{readable}, restart pending. {BY_HAND}"
+    if owed == "false" and phase in (PREPARED, VERIFIED):
+        return f"{readable}, no restart pending. Rename this file, then run again."
+    return f"Whether a restart of the service is pending is unknown. {BY_HAND}"
+
+
+def run_of(state: str) -> str | None:
+    """The run of the record in the state folder ``state``, None where there is none. Raises ``DhashError``."""
+    record = read(state)
+    return record and record.run
+
+
+def write(state: str, record: Record) -> None:
+    """Replace the record in the state folder ``state``, durably, and mark beside the library what is pending.
+
+    Raises ``DhashError``.
+    """
+    durable.make_folder(state)
+    if is_pending(record):
+        pending_marker.mark(record.library, state, record.run, record.operation)
+    json_records.write(os.path.join(state, FILE), record._asdict())
+    if not is_pending(record):
+        pending_marker.clear(record.library, state)
+
+
+def is_pending(record: Record | None) -> bool:
+    """Whether that run has a restart, a deploy or a verification pending."""
+    return record is not None and (record.restart_owed or record.phase in (ANNOUNCED, DEPLOYING, DEPLOYED))
+
+
+def require_own(library: str, state: str) -> None:
+    """Raise ``RefusedError`` if this host has work pending for the library that is on record in another state folder.
+
+    Raises ``DhashError`` if the marker does not tell whether it has.
+    """
+    try:
+        marker = pending_marker.read(library)
+    except DhashError:
+        if is_pending(read(state)):
+            return
+        raise
+    if marker is None:
+        return
+    own = os.path.realpath(marker.state) == os.path.realpath(state)
+    where = f"its record is in {marker.state}"
+    by_hand = f"the service yourself and remove {printable(pending_marker.path(library))}"
+    next_step = (f"Run as {marker.user}, or set dhash_state_dir to {os.path.dirname(marker.state)}, so that the service is restarted and"
+                 f" verified. If that record is lost, restart {by_hand}.")
+    try:
+        record = read(marker.state)
+        if record is None:
+            where = f"its record was in {marker.state} and is gone"
+            next_step = f"Restart {by_hand}. Then run again."
+        elif own or not is_pending(record):
+            return
+        elif record.library != library:
+            where += f", made when this library was {printable(record.library)}"
+            next_step = f"Move it back to {printable(record.library)} and run again, or restart {by_hand}."
+    except DhashError:
+        if own:
+            return  # what reads the record says so
+        where += ", which this user cannot read"
+    raise RefusedError(
+        f"{marker.user} has work pending for this library: {marker.operation} of run {marker.run}, since {marker.since}; {where}",
+        library, next_step)
+
+
+def note_rehearsal(state: str, result: dict[str, Any]) -> None:
+    """Note that a rehearsal passed, durably. Raises ``DhashError``."""
+    json_records.write(os.path.join(state, REHEARSAL), result)
+
+
+def last_rehearsal(state: str) -> datetime | None:
+    """When a rehearsal passed last; None where none did, or its note cannot be read."""
+    try:
+        return json_records.read(os.path.join(state, REHEARSAL), "the note of the last rehearsal", _rehearsed_at, lambda _content: "")
+    except DhashError:
+        return None
+
+
+def _rehearsed_at(note: dict[str, Any]) -> datetime:
+    return datetime.strptime(str(note.get("rehearsed_at")), TIME).replace(tzinfo=timezone.utc)

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Operations that were prepared and not deployed, and what another operation does about them.
+
+An unfinished operation is finished or refused by name, never discarded. Only a migration may be withdrawn: its hashes
+are in the journal, so that nothing is lost with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from .._errors import RefusedError, printable
+from .._files import durable
+from . import run_record
+
+NAMES = {run_record.MIGRATION: "a migration", run_record.RESTORE: "a rollback", run_record.REMOVE_DHASH: "a rollback (remove-dhash)",
+         run_record.REVIEW_IMPORT: "an import of review decisions", run_record.REVIEW_REVERSAL: "the reversal of a review import"}
+PLAYBOOKS = {run_record.MIGRATION: "migrate", run_record.RESTORE: "rollback", run_record.REMOVE_DHASH: "rollback",
+             run_record.REVIEW_IMPORT: "review_import", run_record.REVIEW_REVERSAL: "review_import"}
+
+
+def waiting(library: str, state: str) -> run_record.Record | None:
+    """The record of the operation that waits to be deployed; None if there is none. Raises ``DhashError``.
+
+    One that was swapped already does not wait, and one whose staged library was removed was abandoned.
+    """
+    record = run_record.read(state)
+    if record is None or run_record.is_in_place(record) or not durable.exists(record.output):
+        return None
+    if durable.exists(library) and durable.sha256_of_file(library) == record.new_sha256:
+        return None
+    return record
+
+
+def require_finished(library: str, state: str, own: Sequence[str]) -> run_record.Record | None:
+    """The unfinished operation that another one may go on with or withdraw: a migration, or one of the kinds ``own``.
+
+    Raises ``RefusedError`` for any other unfinished operation.
+    """
+    record = waiting(library, state)
+    if record is not None and record.operation != run_record.MIGRATION and record.operation not in own:
+        raise refusal(record)
+    return record
+
+
+def withdrawn(record: run_record.Record | None, operation: str, new_sha256: str | None) -> dict[str, str] | None:
+    """The unfinished operation that the given one replaces, for a module's result; None if it replaces none."""
+    if record is None or (record.operation, record.new_sha256) == (operation, new_sha256):
+        return None
+    return {"operation": record.operation, "run": record.run}
+
+
+def withdraw(record: run_record.Record | None, successor: run_record.Record) -> None:
+    """Remove what ``record`` has staged, once ``successor`` is the record. Raises ``DhashError``."""
+    if record is None or run_record.is_in_place(record) or record.output == successor.output:
+        return
+    if durable.exists(record.output) and durable.sha256_of_file(record.output) == record.new_sha256:
+        durable.remove(record.output)
+
+
+def refusal(record: run_record.Record) -> RefusedError:
+    """The error of an operation that finds that of ``record`` unfinished."""
+    stopped = f", the service stopped since {record.stopped_at}" if record.stopped_at else ""
+    undoes = f" It takes back run {record.undoes}, which failed." if record.undoes else ""
+    playbook = "migrate" if record.undoes else PLAYBOOKS[record.operation]
+    rest = "; then only the restart of the service is pending" if record.restart_owed else ""
+    return RefusedError(
+        f"{NAMES[record.operation]} is unfinished: run {record.run}{_begun(record)}, {record.phase}{stopped}.{undoes} Nothing was"
+        " changed", record.library,
+        f"To finish it, run: ansible-playbook mobius.dhash.{playbook}{'' if record.undoes else ', with the options that it was given'}."
+        f" To abandon it, remove {printable(record.output)}{rest}.")
+
+
+def _begun(record: run_record.Record) -> str:
+    """Who began the run and when, as far as it is known."""
+    origin = record.origin or {}
+    who = "@".join(str(origin[key]) for key in ("user", "host") if origin.get(key))
+    by = f" by {printable(who)}" if who else ""
+    of = f" (playbook {printable(str(origin['playbook']))})" if origin.get("playbook") else ""
+    try:
+        when = f" at {datetime.strptime(record.run.split('-')[0], durable.STAMP).strftime(run_record.TIME)}"
+    except ValueError:
+        when = ""
+    return f", begun{by}{of}{when}" if by or of or when else ""

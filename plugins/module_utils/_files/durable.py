@@ -1,0 +1,277 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lock, digest, temporary file, fsync, rename: every write to disk goes through here.
+
+The order of steps is that of restic's local backend and borg's SyncFile: a temporary file in the same folder,
+its metadata, fsync, read back, rename, fsync of the folder. Clean-up is tried, never relied on: a temporary file has
+one fixed name, so that the next write to the same place takes it over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import functools
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ansible.module_utils.common.warnings import warn
+from .._errors import DhashError, from_os_error, printable
+from . import file_metadata
+
+CHUNK = 1 << 20
+TEMPORARY = ".mobius-dhash.tmp"
+STAMP = "%Y%m%dT%H%M%SZ"  # UTC, in a file name
+RENAME_EXCHANGE = 2  # linux/fs.h
+CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY)  # SMB and some FUSE file systems; so do restic and borg
+AT_FDCWD = -100  # linux/fcntl.h
+
+
+def sha256_of_file(path: str) -> str:
+    """The hexadecimal SHA-256 of the bytes at ``path``. Raises ``DhashError``."""
+    try:
+        with open(path, "rb") as file:
+            return _sha256_of_descriptor(file.fileno())
+    except OSError as error:
+        raise from_os_error(error, "read it", path) from error
+
+
+def read(path: str) -> bytes:
+    """The bytes at ``path``. Raises ``DhashError``."""
+    return b"".join(_content_of(path))
+
+
+def _sha256_of_descriptor(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    offset = 0
+    while chunk := os.pread(descriptor, CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.hexdigest()
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in ``folder`` survive a loss of power, or warn that its file system cannot sync a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC_FOLDERS:
+            raise
+        _warn_of_unsynced_folders(_mount_point(folder), error.errno)
+    finally:
+        os.close(descriptor)
+
+
+def _mount_point(path: str) -> str:
+    path = os.path.realpath(path)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+@functools.lru_cache(maxsize=None)  # one warning a run
+def _warn_of_unsynced_folders(mount_point: str, number: int) -> None:
+    warn(f"{printable(mount_point)}: this file system cannot sync folders ({os.strerror(number)}). A loss of power soon after a"
+         " run can undo the last files that it wrote there. Keep the library and its state on a local disk if you can.")
+
+
+def make_folder(folder: str, mode: int = 0o700, owner_of: str | None = None) -> None:
+    """Make ``folder`` and the parents it lacks, durably; their owner is as in :func:`write`. Raises ``DhashError``."""
+    try:
+        if os.path.isdir(folder):
+            return
+        parent = os.path.dirname(os.path.abspath(folder))
+        make_folder(parent, mode, owner_of)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, mode)
+            if owner_of is not None:
+                wanted = os.stat(owner_of)
+                with contextlib.suppress(PermissionError):
+                    os.chown(folder, wanted.st_uid, wanted.st_gid)
+        sync_folder(parent)
+    except OSError as error:
+        raise from_os_error(error, "make the folder", folder) from error
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at ``path``, a link included. Raises ``DhashError`` where that cannot be told."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise from_os_error(error, "look for it", path) from error
+    return True
+
+
+def size_of_file(path: str) -> int:
+    """The number of bytes at ``path``. Raises ``DhashError``."""
+    try:
+        return os.path.getsize(path)
+    except OSError as error:
+        raise from_os_error(error, "look at it", path) from error
+
+
+def temporary_name(path: str) -> str:
+    """Where the new content of ``path`` is prepared: one name a path, in the same folder."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}{TEMPORARY}")
+
+
+def free_name(prefix: str, suffix: str = "", moment: float | None = None) -> str:
+    """``prefix``, the time, or the next second at which there is no such file, and ``suffix``. Raises ``DhashError``."""
+    moment = int(time.time() if moment is None else moment)
+    while True:
+        path = f"{prefix}{time.strftime(STAMP, time.gmtime(moment))}{suffix}"
+        if not exists(path):
+            return path
+        moment += 1
+
+
+def remove_leftovers(prefix: str) -> None:
+    """Remove, where possible, the temporary files of paths that begin with ``prefix``. Call it with the lock held.
+
+    For paths that tell the time: what a killed run left of one is never taken over, since the same does not come again.
+    """
+    folder, name = os.path.split(prefix)
+    with contextlib.suppress(OSError):
+        for leftover in os.listdir(folder):
+            if leftover.startswith(f".{name}") and leftover.endswith(TEMPORARY):
+                _remove_where_possible(os.path.join(folder, leftover))
+
+
+def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int = 0o600,
+          owner_of: str | None = None, noted: dict[str, Any] | None = None,
+          before: Callable[[str], None] | None = None) -> str:
+    """Put the bytes of ``chunks`` at ``path`` in one step that outlasts a loss of power; returns their SHA-256.
+
+    The file gets the metadata of ``like`` (a path: mode, owner, ACL, extended attributes, security label) or,
+    without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. ``noted`` is what ``file_metadata.read``
+    returned from a file that is gone: the new one gets as much of it as the user may give. ``before`` is called with the digest
+    when all is on disk but the name. Raises ``DhashError``, leaving ``path`` as it was.
+    """
+    temporary = temporary_name(path)
+    try:
+        digest = _write_temporary(temporary, path, chunks, like, mode, owner_of, noted)
+        if before is not None:
+            before(digest)
+        os.rename(temporary, path)
+        sync_folder(os.path.dirname(path))
+    except OSError as error:
+        _remove_where_possible(temporary)
+        raise _explain(error, "write it", path) from error
+    except BaseException:
+        _remove_where_possible(temporary)
+        raise
+    return digest
+
+
+def copy(source: str, path: str, like: str | None = None, mode: int = 0o600, owner_of: str | None = None,
+         before: Callable[[str], None] | None = None) -> str:
+    """Copy ``source`` to ``path`` as :func:`write` does; returns the SHA-256 of what was copied."""
+    return write(path, _content_of(source), like, mode, owner_of, before=before)
+
+
+def _content_of(path: str) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except OSError as error:
+        raise from_os_error(error, "read it", path) from error
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two files of one folder change places in one step (renameat2, RENAME_EXCHANGE), durably.
+
+    False where this kernel, C library or file system cannot: then nothing was done. Raises ``DhashError``.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    result = renameat2(ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(one)),
+                       ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(other)), ctypes.c_uint(RENAME_EXCHANGE))
+    if result != 0:
+        number = ctypes.get_errno()
+        if number in (errno.ENOSYS, errno.EINVAL):
+            return False
+        raise _explain(OSError(number, os.strerror(number)), "put the new file in place", other)
+    _sync_names_of(other)
+    return True
+
+
+def move(source: str, path: str) -> None:
+    """Rename ``source`` over ``path`` in the same folder, durably. Raises ``DhashError``."""
+    try:
+        os.rename(source, path)
+    except OSError as error:
+        raise _explain(error, "put the new file in place", path) from error
+    _sync_names_of(path)
+
+
+def _sync_names_of(path: str) -> None:
+    try:
+        sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise from_os_error(error, "make its new name last", path) from error
+
+
+def _write_temporary(temporary, path, chunks, like, mode, owner_of, noted) -> str:
+    _remove_where_possible(temporary)  # of a run that was killed
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(temporary, flags, 0o600), "wb") as file:
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+        file.flush()
+        if like is not None:
+            file_metadata.copy_to(like, file.fileno())
+        elif noted is not None:
+            file_metadata.give_where_allowed(noted, file.fileno())
+        else:
+            if owner_of is not None:
+                file_metadata.give_owner_where_allowed(owner_of, file.fileno())
+            os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+        _drop_from_page_cache(file.fileno())
+        if _sha256_of_descriptor(file.fileno()) != digest.hexdigest():
+            raise DhashError("what was written does not read back the same", path, "Check the disk, then run again.")
+    return digest.hexdigest()
+
+
+def remove(path: str) -> bool:
+    """Unlink ``path`` durably; False where it was not there. Raises ``DhashError``."""
+    try:
+        os.unlink(path)
+        sync_folder(os.path.dirname(path))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise from_os_error(error, "remove it", path) from error
+    return True
+
+
+def _remove_where_possible(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _drop_from_page_cache(descriptor: int) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _explain(error: OSError, doing: str, path: str) -> DhashError:
+    if error.errno in (errno.EBUSY, errno.EXDEV):
+        return DhashError(
+            "it cannot be replaced in one step, because the file itself is a mount point (a bind mount)", path,
+            "Mount the folder that holds it instead of the file, then run again.")
+    return from_os_error(error, doing, path)

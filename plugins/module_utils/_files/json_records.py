@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""State files: JSON objects with a format version that are read by field name, so that they survive an upgrade.
+
+Unknown fields are ignored, and missing fields get their default. Only a newer format is refused. A file without a
+format was written before there was one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from .._errors import DhashError, RefusedError, from_os_error
+from . import durable
+
+FORMAT = 1
+MAX_BYTES = 4 << 20
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "bool": (bool,), "int": (int,), "float": (int, float), "dict": (dict,), "list": (list,),
+    "tuple": (list, tuple),
+}
+
+Kind = TypeVar("Kind", bound=NamedTuple)
+
+
+def read(path: str, what: str, parse: Callable[[dict[str, Any]], Kind], advice: Callable[[bytes], str]) -> Kind | None:
+    """What ``parse`` makes of the object in the state file at ``path``; None if there is no such file.
+
+    ``parse`` raises ValueError or TypeError for an object that it cannot use; ``advice`` makes the next step for the
+    operator from the bytes of a damaged file. Raises ``DhashError``, for a newer format ``RefusedError``.
+    """
+    content = b""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES)
+        value = json.loads(content)
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
+        require_known_format(value, path, what)
+        return parse(value)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, f"read {what}", path) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DhashError(f"{what} is damaged", path, advice(content)) from error
+
+
+def write(path: str, value: dict[str, Any], mode: int = 0o600) -> None:
+    """Replace the state file at ``path``, durably. Raises ``DhashError``."""
+    durable.write(path, [text(value)], mode=mode)
+
+
+def text(value: dict[str, Any]) -> bytes:
+    """The content of a state file."""
+    return (json.dumps({"format": FORMAT, **value}, indent=2) + "\n").encode()
+
+
+def require_known_format(value: dict[str, Any], path: str, what: str) -> None:
+    """Raise ``RefusedError`` if a newer version of the collection has written ``value``, ValueError for a wrong format."""
+    number = value.get("format", FORMAT)
+    if not isinstance(number, int) or number < 1:
+        raise ValueError("its format is not a number")
+    if number > FORMAT:
+        raise RefusedError(f"{what} was written by a newer mobius.dhash (format {number})", path,
+                           "Use that version of the collection, or a later one, for this host.")
+
+
+def build(kind: type[Kind], value: dict[str, Any] | list[Any]) -> Kind:
+    """A ``kind`` of the fields in ``value``: an object, or a list in the order of the fields, as was written before.
+
+    Raises ValueError or TypeError for a field that is missing and has no default, and for a field of a wrong type.
+    """
+    if isinstance(value, list):
+        value = dict(zip(kind._fields, value))
+    known = {name: value[name] for name in kind._fields if name in value}
+    for name, content in known.items():
+        annotation = kind.__annotations__[name].__forward_arg__
+        base = re.match(r"\w+", annotation)[0]
+        if content is None and annotation.endswith("| None"):
+            continue
+        if base in TYPES and (not isinstance(content, TYPES[base]) or isinstance(content, bool) is not (base == "bool")):
+            raise ValueError(f"its field {name} has a wrong type")
+    return kind(**known)
+
+
+def salvage(content: bytes, field: str) -> str | None:
+    """The text, true or false that a damaged state file still gives for ``field``, None if it gives nothing."""
+    found = re.search(rb'"%s":\s*(?:"([^"\\]*)"|(true|false))' % field.encode(), content)
+    return found and (found[1] or found[2] or b"").decode("utf-8", "replace") or None

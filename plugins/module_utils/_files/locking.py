@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Locks between processes: flock, with the name of the holder in the file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from .._errors import LockedError, from_os_error
+from . import durable, file_metadata
+
+WAIT = "Wait for it to end, then run again."
+WAIT_LONGER = "Wait for it to end, or raise dhash_lock_timeout, then run again."
+
+
+@contextlib.contextmanager
+def lock(path: str, operation: str, run: str, timeout: float, what: str = "the library",
+         next_step: str = WAIT_LONGER, like: str | None = None) -> Iterator[None]:
+    """Hold the one lock on ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
+
+    Waits ``timeout`` seconds at most for another holder, then raises ``LockedError`` that says who holds ``what``, as
+    messages call it. A dead holder's lock is free by itself. The lock file is for those who may change ``path`` or, if
+    there is nothing at ``path``, ``like``.
+    """
+    lock_path = f"{path}.lock"
+    try:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise from_os_error(error, "open the lock", lock_path) from error
+    try:
+        # Whoever may change the library may lock it, whichever user made the lock file.
+        with contextlib.suppress(OSError):
+            owner = like if like is not None and not durable.exists(path) else path
+            file_metadata.give_owner_where_allowed(owner, descriptor)
+            os.fchmod(descriptor, stat.S_IMODE(os.stat(owner).st_mode) & 0o666 | 0o600)
+        _acquire(descriptor, lock_path, timeout, what, next_step)
+        holder = {"operation": operation, "run": run, "process": os.getpid(), "host": socket.gethostname(),
+                  "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+        _write_holder(descriptor, json.dumps(holder).encode())
+        try:
+            yield
+        finally:
+            _write_holder(descriptor, b"")
+    finally:
+        with contextlib.suppress(OSError):  # it is closed all the same, and the work is done
+            os.close(descriptor)
+
+
+def holder(path: str) -> dict | None:
+    """Who holds the lock on the library at ``path``; None where nobody does. Takes no lock and writes nothing."""
+    try:
+        descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def flock_within(descriptor: int, seconds: float) -> bool:
+    """Whether the exclusive lock (``flock``) was to be had within so many seconds. Raises ``OSError`` where there is none at all."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+
+
+def _acquire(descriptor: int, lock_path: str, timeout: float, what: str, next_step: str) -> None:
+    try:
+        if flock_within(descriptor, timeout):
+            return
+    except OSError as error:
+        raise from_os_error(error, "lock it", lock_path) from error
+    holder = _read_holder(descriptor)
+    who = ("{operation} (process {process} on {host}, run {run}, since {since})".format(**holder)
+           if holder else "another process")
+    raise LockedError(f"{what} is in use by {who}", lock_path, next_step)
+
+
+def _write_holder(descriptor: int, content: bytes) -> None:
+    with contextlib.suppress(OSError):  # only for people to read: a full disk must not keep a rollback from its lock
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, content, 0)
+
+
+def _read_holder(descriptor: int) -> dict | None:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return None
+    complete = isinstance(holder, dict) and {"operation", "process", "host", "run", "since"} <= holder.keys()
+    return holder if complete else None

@@ -1,0 +1,254 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One library that several hosts see: each hashes a share into its own journal, one of them, the leader, merges.
+
+The leader lists what its journal does not know (:func:`merge`); each host takes every n-th of that list and hands over
+what it has hashed (:func:`hash_share`); the leader merges, and an ordinary migration on it hashes what is left. An
+entry counts only for a file that has the same size and time of change where the leader sees it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .._errors import DhashError, HandoverError, ImageError
+from .._files import file_stamps, row_files
+from .._hashing import decoder_limits, decoder_versions, difference_hash, hash_journal, image_decoder, image_formats
+from .._hashing.hash_journal import Entry
+from .._migrate import library_survey, migration_run, migration_settings
+from .._telemetry import run_log
+from . import handover
+
+DECODERS = ("pillow", "pillow_heif", "ffmpeg")
+# What has the same hash on every host, whatever the version of its Pillow: docs/algorithm.md.
+SAME_EVERYWHERE = ("JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF", "PBM", "PGM", "PPM")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+LONGEST_ERROR = 4096
+BATCH = 1000  # entries in one commit of a merge
+
+
+class Listed(NamedTuple):
+    """An image that is to be hashed: its path as the library has it, and its file as the leader sees it.
+
+    Hosts agree on nothing but size and mtime: ctime and inode of one file can differ from host to host.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    def fits(self, stamp: file_stamps.Stamp | None) -> bool:
+        """Whether the file with ``stamp``, on whichever host, can be the one that the leader saw."""
+        return stamp is not None and stamp.fits(file_stamps.Stamp(self.size, self.mtime_ns))
+
+
+class Merge(NamedTuple):
+    """What a merge works with. ``library`` is the real file; ``files`` were handed over by other hosts."""
+
+    library: str
+    state: str
+    run: str
+    algorithm: str
+    limits: decoder_limits.Limits
+    files: Sequence[str]
+    lock_timeout: float
+    ignore_ctime: bool
+
+
+def check_merge(settings: Merge) -> dict[str, Any]:
+    """What :func:`merge` would do, as its result; writes nothing and takes no lock. Raises ``DhashError``."""
+    with hash_journal.open_for_reading(settings.state, settings.algorithm, decoder_limits.text(settings.limits),
+                                   settings.ignore_ctime) as journal:
+        return _merge(settings, journal, lambda _taken: None)[0]
+
+
+def merge(settings: Merge) -> dict[str, Any]:
+    """Take what other hosts have hashed into this host's journal, and list what is still to be hashed.
+
+    A file that is damaged, or of another algorithm, is refused as a whole and named in ``refused``. Of an image whose
+    file has changed since nothing is taken. Raises ``DhashError``.
+    """
+    library_survey.read_settled(settings.library)  # a library that is refused gets no state folder
+    with handover.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
+        journal, set_aside = hash_journal.open_for_writing(settings.state, settings.algorithm,
+                                                       decoder_limits.text(settings.limits), settings.ignore_ctime)
+        with journal:
+            result, left = _merge(settings, journal, journal.record)
+            journal.complete()
+        listed = handover.path_in(settings.state, handover.PENDING)
+        row_files.write(listed, handover.PENDING, {"algorithm": settings.algorithm, "decoders": decoder_versions.versions()},
+                        map(list, left))
+    return {**result, "list": listed, "journal_set_aside": set_aside}
+
+
+def _merge(settings: Merge, journal: hash_journal.Journal,
+           record: Callable[[list[tuple[str, file_stamps.Stamp, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
+    limits = decoder_limits.text(settings.limits)
+    source = library_survey.survey(settings.library, *library_survey.read_settled(settings.library), journal)
+    pending = {image["path"]: found for image, found in zip(source.library.value["images"], source.images)
+               if found.entry is None}
+    counts: Counter[str] = Counter(dict.fromkeys(("taken", "outdated", "not_pending"), 0))
+    refused = []
+    for file in settings.files:
+        try:
+            header = row_files.require_sound(file, handover.ENTRIES, _to_entry)
+            if header.get("algorithm") != settings.algorithm:
+                raise HandoverError(row_files.OTHER_ALGORITHM, f"its hashes are not of algorithm {settings.algorithm}", file,
+                                    "Set dhash_algorithm the same for all hosts.")
+        except HandoverError as error:
+            refused.append({"path": file, "reason": error.reason, "message": str(error)})
+            continue
+        fitting = _fitting(file, pending, counts, too_large=header.get("limits") == limits,
+                           errors=header.get("decoders") == decoder_versions.versions())
+        while batch := list(itertools.islice(fitting, BATCH)):
+            record(batch)
+    # What the leader cannot look at has neither size nor time: others have nothing to hold it against.
+    left = sorted(Listed(path, image.stamp.size, image.stamp.mtime_ns) for path, image in pending.items() if image.stamp)
+    result = {"images": len(source.images), "to_hash": len(pending), "pending": len(left), **counts, "refused": refused}
+    return result, left
+
+
+def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counter[str],
+             too_large: bool, errors: bool) -> Iterator[tuple[str, file_stamps.Stamp, Entry]]:
+    """What the journal can take from ``file``, which is no longer pending then."""
+    for listed, entry in row_files.read(file, handover.ENTRIES, _to_entry):
+        image = pending.get(listed.path)
+        if image is None or (entry.kind and not errors) or (entry.kind == "too_large" and not too_large):
+            counts["not_pending"] += 1
+        elif not listed.fits(image.stamp):
+            counts["outdated"] += 1
+        else:
+            counts["taken"] += 1
+            del pending[listed.path]
+            yield image.path, image.stamp, entry
+
+
+def check_share(settings: migration_settings.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
+    """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
+    with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, decoder_limits.text(settings.limits),
+                                   settings.ignore_ctime) as journal:
+        return _Share(settings, file, share, shares, journal).result
+
+
+def hash_share(settings: migration_settings.Settings, file: str, share: int | None, shares: int,
+               progress: Callable[[dict], None]) -> dict[str, Any]:
+    """Hash every ``shares``-th image of the list ``file``, from number ``share`` on, into this host's journal.
+
+    Without a ``share`` nothing is hashed. What the journal then knows of these images, or without a share of the whole
+    list, is written to a file for the leader. ``progress`` is called as by a migration. Raises ``DhashError``.
+    """
+    if share is not None:
+        difference_hash.require_numpy()
+    row_files.header_of(file, handover.PENDING)
+    with handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
+        journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
+                                                       decoder_limits.text(settings.limits), settings.ignore_ctime)
+        with journal, run_log.Log(None, settings.library, "share") as log:
+            work = _Share(settings, file, share, shares, journal)
+            journal.complete()
+            fresh = {}
+            if share is not None:
+                fresh = migration_run.hash_images(work.pending, settings, journal, run_log.Meter(progress, log))
+            kinds = Counter(entry.kind for entry in fresh.values() if entry.kind)
+            handed_over = handover.path_in(settings.state, handover.ENTRIES)
+            count = row_files.write(
+                handed_over, handover.ENTRIES,
+                {"algorithm": settings.terms.algorithm, "limits": decoder_limits.text(settings.limits),
+                 "decoders": decoder_versions.versions()},
+                work.known_now())
+    return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if share is not None else work.result["to_hash"],
+            "errors": sum(kinds.values()), "errors_by_kind": dict(sorted(kinds.items())),
+            "handed_over": count, "entries": handed_over, "journal_set_aside": set_aside}
+
+
+class _Share:
+    """The images of a share as this host sees them, and which of them it has to hash."""
+
+    def __init__(self, settings: migration_settings.Settings, file: str, share: int | None, shares: int,
+                 journal: hash_journal.Journal) -> None:
+        self._folder = os.path.dirname(settings.library)
+        self._settings = settings
+        self._journal = journal
+        header = row_files.require_sound(file, handover.PENDING, _to_listed)
+        if header.get("algorithm") != settings.terms.algorithm:
+            raise DhashError(f"this list is not of algorithm {settings.terms.algorithm}", file,
+                             "Set dhash_algorithm the same for all hosts.")
+        self._same_decoders = header.get("decoders") == decoder_versions.versions()
+        self._mine: list[Listed] = []
+        self.pending: dict[str, library_survey.Image] = {}
+        counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
+        listed = row_files.read(file, handover.PENDING, _to_listed)
+        images = 0
+        for image in listed if share is None else itertools.islice(listed, share, None, shares):
+            images += 1
+            path = os.path.join(self._folder, image.path)
+            found = journal.look_up(path)
+            what = self._look_at(path, image, found)
+            if what is None:
+                self._mine.append(image)
+                self.pending[path] = library_survey.Image(path, found.stamp, None)
+            else:
+                counts[what] += 1
+                if what == "known":
+                    self._mine.append(image)
+        self.result = {"images": images, "to_hash": len(self.pending), **counts}
+
+    def known_now(self) -> Iterator[list]:
+        """The rows that are handed over: what the journal knows of the files as the leader sees them."""
+        for image in self._mine:
+            stamp, entry, _is_missing, _identity = self._journal.look_up(os.path.join(self._folder, image.path))
+            if entry and image.fits(stamp) and (self._same_decoders or entry.kind is None):
+                yield [*image, *entry]
+
+    def _look_at(self, path: str, image: Listed, found: hash_journal.Found) -> str | None:
+        """What there is to say of the image; None where it is to be hashed."""
+        if found.stamp is None:
+            return "missing"
+        if not image.fits(found.stamp):
+            return "differing"
+        if not (self._same_decoders or self._settings.terms.algorithm == "pillow" and _is_same_everywhere(
+                path, self._settings.media_roots, self._settings.limits)):
+            return "left_to_leader"
+        return "known" if found.entry else None
+
+
+def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> bool:
+    """Whether the hash of the file at ``path`` depends on no decoder's version."""
+    try:
+        with image_decoder.opened(path, media_roots, limits) as (file, _status):
+            return image_decoder.identify(file.read(image_formats.HEAD_BYTES)).name in SAME_EVERYWHERE
+    except ImageError:
+        return False
+
+
+def _to_listed(row: list) -> Listed:
+    path, size, mtime_ns = row
+    return Listed(row_files.text(path), row_files.whole(size), row_files.whole(mtime_ns, -(1 << 63)))
+
+
+def _to_entry(row: list) -> tuple[Listed, Entry]:
+    """A row of journal entries. Raises ValueError unless it is as this collection writes them."""
+    entry = Entry(*row[3:])
+    if not isinstance(entry.low_detail, bool):
+        raise ValueError("low_detail is wrong")
+    if not isinstance(entry.hashed_at, str) or not TIME.fullmatch(entry.hashed_at):
+        raise ValueError("hashed_at is wrong")
+    if not isinstance(entry.seconds, (int, float)) or isinstance(entry.seconds, bool) or not 0 <= entry.seconds < math.inf:
+        raise ValueError("seconds is wrong")
+    if entry.kind is None:
+        sound = (difference_hash.is_hex(entry.dhash) and difference_hash.is_hex(entry.vertical) and entry.decoder in DECODERS
+                 and entry.error is None)
+    else:
+        sound = entry.kind in hash_journal.REMEMBERED_KINDS and entry.dhash is entry.vertical is entry.decoder is None
+        row_files.text(entry.error, LONGEST_ERROR)
+    if not sound:
+        raise ValueError("a hash or an error is wrong")
+    return _to_listed(row[:3]), entry

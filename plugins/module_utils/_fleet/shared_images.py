@@ -1,0 +1,275 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images that several hosts hold, found by their hashes alone: no picture leaves its host.
+
+The search is that of the duplicates in one library, exact, with the vertical hash to refute what only looks alike. In
+memory are a few numbers for each image, and the paths of those that several hosts hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+try:
+    import numpy as np
+except ImportError:
+    np = None  # checked before anything is matched
+
+from .._errors import DhashError, HandoverError, MissingRequirementError
+from .._files import durable, row_files, spreadsheet
+from .._hashing import difference_hash
+from .._library import json_text, library_fields, library_file
+from .._migrate import matchable_images
+from . import handover
+
+NAMES = ("duplicates.json", "duplicates.csv")
+HEAD = ("hosts", "leftOut", "threshold", "images", "pairs", "refutedPairs", "hostPairs")  # of the JSON, before the groups
+COLUMNS = ("group", "host", "path", "dhash", "bytes", "distance")
+
+
+class Hashed(NamedTuple):
+    """An image of a host; ``vertical`` and ``size`` (bytes) are None where they are not known."""
+
+    path: str
+    dhash: str
+    vertical: str | None
+    size: int | None
+
+
+class Held(NamedTuple):
+    """What was found. For each image (hosts in order, images as in their files) ``group`` is the number of the first
+    image of its group, or -1, and ``distance`` that to the nearest image of another host, in bits.
+
+    ``pairs``: (hosts, hosts) int64, how many pairs of images two hosts have; the lower of the two comes first.
+    """
+
+    group: np.ndarray
+    distance: np.ndarray
+    pairs: np.ndarray
+    refuted: int
+
+
+def export(library: str, state: str, run: str, lock_timeout: float) -> dict[str, Any]:
+    """Write the hashes of the library at the real path ``library`` to a file; its path and counts.
+
+    Raises ``DhashError``.
+    """
+    result, value = _read_migrated(library)
+    images = matchable_images.survey(library, value, state)
+    with handover.lock(state, "hash_export", run, lock_timeout):
+        path = handover.path_in(state, handover.HASHES)
+        count = row_files.write(path, handover.HASHES, {"algorithm": result["algorithm"]},
+                                ([image.path, image.dhash, image.vertical, image.size] for image in images))
+    return {**result, "exported": count, "hashes": path}
+
+
+def check_export(library: str) -> dict[str, Any]:
+    """The counts of :func:`export`; writes nothing. Raises ``DhashError``."""
+    return _read_migrated(library)[0]
+
+
+def _read_migrated(library: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    value = library_file.read(library)[0].value
+    if not isinstance(value.get("dhash_migration"), dict):
+        raise DhashError("it has no hashes yet, so that there is nothing to compare", library,
+                         "Run the migrate playbook on this host first.")
+    counts = library_fields.counts(value)
+    return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": library_fields.algorithm(value)}, value
+
+
+def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, check: bool) -> dict[str, Any]:
+    """Compare the hosts' hashes (``files``: host -> file) and write the report into ``folder``, where it is not yet.
+
+    A host whose file is damaged, or whose hashes are of another algorithm than the first one's, is left out and named
+    in ``left_out``. ``check``: nothing is written. Raises ``DhashError``.
+    """
+    _require_numpy_here()
+    algorithms, left_out = {}, {}
+    for host, file in files.items():
+        try:
+            algorithm = row_files.require_sound(file, handover.HASHES, _to_hashed).get("algorithm")
+            first = next(iter(algorithms.values()), algorithm)
+            if algorithm != first:
+                raise HandoverError(row_files.OTHER_ALGORITHM,
+                                    f"its hashes are of algorithm {algorithm}, those of {next(iter(algorithms))} of {first}",
+                                    next_step="Only hashes of one algorithm can be compared.")
+            algorithms[host] = algorithm
+        except HandoverError as error:
+            left_out[host] = {"reason": error.reason, "message": error.cause}  # not the path, which is that of a temporary copy
+    hosts = list(algorithms)
+    hashes, verticals, known, owner = _read_all([files[host] for host in hosts])
+    most_vertical = difference_hash.MOST_VERTICAL if confirm else 64
+    held = match(hashes, verticals, known, owner, len(hosts), threshold, most_vertical)
+    result = {"hosts": len(hosts), "images": len(hashes), "threshold": threshold,
+              "pairs": int(held.pairs.sum()), "refuted": held.refuted,
+              "groups": len(np.unique(held.group[held.group >= 0])), "grouped_images": int((held.group >= 0).sum()),
+              "host_pairs": _host_pairs(hosts, held), "left_out": left_out}
+    renderings = _renderings(result, hosts, [files[host] for host in hosts], held)
+    written, set_aside = [], []
+    for name, render in renderings.items():
+        path = os.path.join(folder, name)
+        if _is_there(path, render):
+            continue
+        written.append(path)
+        if not check:
+            durable.make_folder(folder, 0o750)
+            set_aside.extend(_set_aside(path))
+            durable.write(path, render(), mode=0o640)
+    return {**result, "files": [os.path.join(folder, name) for name in NAMES], "written": written, "set_aside": set_aside}
+
+
+def match(hashes: np.ndarray, verticals: np.ndarray, known: np.ndarray, owner: np.ndarray, hosts: int, threshold: int,
+          most_vertical: int) -> Held:
+    """Group the images of different hosts that lie within ``threshold`` bits, directly or by way of others.
+
+    ``hashes``, ``verticals``: (n,) uint64; ``known``: (n,) bool, whether that vertical hash is known; ``owner``: (n,)
+    int64, the host's number, below ``hosts``. A pair whose vertical hashes are known and differ by more than
+    ``most_vertical`` bits is refuted. Two images of one host are no pair, but may come into one group by a third.
+    """
+    from .._hashing import hamming_search
+
+    # Images of one host with the same two hashes are searched for once.
+    keys = np.rec.fromarrays([owner, hashes, known, np.where(known, verticals, np.uint64(0))])
+    _kinds, first, inverse, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)  # numpy 2.0 gives it the shape of the keys
+    one_hash, one_vertical, one_known, one_owner = hashes[first], verticals[first], known[first], owner[first]
+    pairs, refuted = np.zeros((hosts, hosts), np.int64), 0
+    nearest = np.full(len(first), 255, np.uint8)
+    groups = _Groups(len(first))
+    split = hamming_search.cheapest_split(len(first), threshold)
+    radii = np.full(len(first), threshold, np.uint8)
+    for one, other, distance in hamming_search.pairs_within(one_hash, radii, split, once=True):
+        across = one_owner[one] != one_owner[other]
+        one, other, distance = one[across], other[across], distance[across]
+        vertical = hamming_search.distances(one_vertical[one], one_vertical[other])
+        wrong = one_known[one] & one_known[other] & (vertical > most_vertical)
+        refuted += int((sizes[one[wrong]] * sizes[other[wrong]]).sum())
+        one, other, distance = one[~wrong], other[~wrong], distance[~wrong]
+        lower, higher = (bound(one_owner[one], one_owner[other]) for bound in (np.minimum, np.maximum))
+        np.add.at(pairs, (lower, higher), sizes[one] * sizes[other])
+        np.minimum.at(nearest, one, distance)
+        np.minimum.at(nearest, other, distance)
+        groups.join(one, other)
+    root = groups.roots(np.arange(len(first)))
+    begin = np.full(len(first), len(hashes), np.int64)
+    np.minimum.at(begin, root, first)
+    group = np.where(nearest[inverse] <= 64, begin[root][inverse], -1)
+    return Held(group, nearest[inverse], pairs, refuted)
+
+
+class _Groups:
+    """Sets that are joined: a forest in which no element points to a later one."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = np.arange(count)
+
+    def roots(self, elements: np.ndarray) -> np.ndarray:
+        found = self._parent[elements]
+        while (self._parent[found] != found).any():
+            found = self._parent[found]
+        self._parent[elements] = found
+        return found
+
+    def join(self, one: np.ndarray, other: np.ndarray) -> None:
+        while len(one):
+            one, other = self.roots(one), self.roots(other)
+            apart = one != other
+            one, other = one[apart], other[apart]
+            # Of several that a root is to point to the earliest wins; the others are joined in the next round.
+            np.minimum.at(self._parent, np.maximum(one, other), np.minimum(one, other))
+
+
+def _require_numpy_here() -> None:
+    try:
+        difference_hash.require_numpy()
+    except MissingRequirementError as error:
+        raise MissingRequirementError(
+            "numpy is needed to compare hashes, and the Python that Ansible uses on the controller has none",
+            next_step="Install it there (python -m pip install numpy), or set ansible_python_interpreter of localhost"
+            " to a Python that has it.") from error
+
+
+def _read_all(files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The hashes, the vertical hashes, whether these are known, and the number of the file, of all images."""
+    rows = ((difference_hash.from_hex(image.dhash), difference_hash.from_hex(image.vertical or "0"), image.vertical is not None, number)
+            for number, file in enumerate(files) for image in row_files.read(file, handover.HASHES, _to_hashed))
+    table = np.fromiter(rows, [("hash", np.uint64), ("vertical", np.uint64), ("known", bool), ("owner", np.int64)])
+    return tuple(np.ascontiguousarray(table[name]) for name in table.dtype.names)
+
+
+def _host_pairs(hosts: Sequence[str], held: Held) -> list[dict[str, Any]]:
+    return [{"hosts": [hosts[one], hosts[other]], "pairs": int(held.pairs[one, other])}
+            for one, other in zip(*np.nonzero(held.pairs))]
+
+
+def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[str],
+                held: Held) -> dict[str, Callable[[], Iterator[bytes]]]:
+    """What makes the content of each file of the report. It bears no time: the same hashes make the same report."""
+    groups = _groups(hosts, files, held)
+
+    def as_json() -> Iterator[bytes]:
+        shown = ({"group": number, "images": [dict(zip(COLUMNS[1:], row)) for row in rows]}
+                 for number, rows in enumerate(groups, start=1))
+        head = dict(zip(HEAD, (list(hosts), result["left_out"], result["threshold"], result["images"], result["pairs"],
+                               result["refuted"], result["host_pairs"])))
+        yield from map(json_text.encode, json_text.pieces({**head, "groups": iter(shown)}))
+        yield b"\n"
+
+    def as_csv() -> Iterator[bytes]:
+        yield from spreadsheet.lines(COLUMNS, ([number, *row] for number, rows in enumerate(groups, start=1) for row in rows))
+
+    return dict(zip(NAMES, (as_json, as_csv)))
+
+
+def _groups(hosts: Sequence[str], files: Sequence[str], held: Held) -> list[list[tuple]]:
+    """The rows of each group, without its number. The files are read again for the paths of these images alone."""
+    groups: dict[int, list[tuple]] = {}
+    position = 0
+    for host, file in zip(hosts, files):
+        for image in row_files.read(file, handover.HASHES, _to_hashed):
+            group = int(held.group[position])
+            if group >= 0:
+                row = (host, image.path, image.dhash, image.size, int(held.distance[position]))
+                groups.setdefault(group, []).append(row)
+            position += 1
+    return [groups[group] for group in sorted(groups)]
+
+
+def _is_there(path: str, render: Callable[[], Iterator[bytes]]) -> bool:
+    digest = hashlib.sha256()
+    for chunk in render():
+        digest.update(chunk)
+    return durable.exists(path) and durable.sha256_of_file(path) == digest.hexdigest()
+
+
+def _set_aside(path: str) -> list[str]:
+    """Keep, under another name, a file that is no report of this module: it is somebody else's."""
+    if not durable.exists(path) or _is_report(path):
+        return []
+    kept = durable.free_name(f"{path}.set-aside-")
+    durable.move(path, kept)
+    return [kept]
+
+
+def _is_report(path: str) -> bool:
+    content = durable.read(path)
+    if path.endswith(".csv"):
+        return content.startswith(b"".join(spreadsheet.lines(COLUMNS, [])))
+    try:
+        report = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(report, dict) and report.keys() == {*HEAD, "groups"}
+
+
+def _to_hashed(row: list) -> Hashed:
+    path, dhash, vertical, size = row
+    if not difference_hash.is_hex(dhash) or not (vertical is None or difference_hash.is_hex(vertical)):
+        raise ValueError("a hash is wrong")
+    return Hashed(row_files.text(path), dhash, vertical, None if size is None else row_files.whole(size))

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From files to hashes: the workers' pixels turned into bits in the parent, which is the one that has numpy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from .. import _clock
+from .._errors import ImageError
+from . import decoder_limits, difference_hash, worker_pool
+from .hash_journal import Entry
+
+
+def entries(results: Sequence[difference_hash.Pixels | ImageError]) -> list[Entry]:
+    """What the journal keeps of each result, in the same order."""
+    moment = _clock.now()
+    hashes = iter(difference_hash.hash_pixels([result for result in results if not isinstance(result, ImageError)]))
+    return [failure(result.kind, str(result), moment) if isinstance(result, ImageError)
+            else Entry(*next(hashes), result.decoder, None, None, round(result.seconds, 6), moment)
+            for result in results]
+
+
+def failure(kind: str, error: str, moment: str = "") -> Entry:
+    """The entry of an image that has no hash."""
+    return Entry(None, None, False, None, kind, error, 0.0, moment)
+
+
+def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits,
+                    parallel: int, temp_dir: str | None, batch_size: int,
+                    seen: Callable[[str, difference_hash.Pixels | ImageError], None] | None = None,
+                    ) -> Iterator[list[tuple[str, difference_hash.Pixels | ImageError, Entry]]]:
+    """Hash files on ``parallel`` workers; yields ``(path, result, entry)``, ``batch_size`` at a time, as they are done.
+
+    ``seen`` is called for each as soon as it is done. Raises ``MissingRequirementError``.
+    """
+    difference_hash.require_numpy()
+    batch: list[tuple[str, difference_hash.Pixels | ImageError]] = []
+    left = len(paths)
+    with contextlib.closing(worker_pool.hash_files([(path, path) for path in paths], algorithm, media_roots, limits,
+                                                parallel, temp_dir)) as results:
+        for path, result in results:
+            batch.append((path, result))
+            left -= 1
+            if seen:
+                seen(path, result)
+            if len(batch) >= batch_size or not left:
+                made = entries([result for _path, result in batch])
+                yield [(*pair, entry) for pair, entry in zip(batch, made)]
+                batch = []
+
+
+def hash_now(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits, parallel: int,
+             temp_dir: str | None) -> list[Entry]:
+    """Hash files without a journal; what became of each, in the order of ``paths``. Raises ``MissingRequirementError``."""
+    made: dict[str, Entry] = {}
+    for batch in hash_in_batches(list(dict.fromkeys(paths)), algorithm, media_roots, limits, parallel, temp_dir, 100):
+        made.update((path, entry) for path, _result, entry in batch)
+    return [made[path] for path in paths]

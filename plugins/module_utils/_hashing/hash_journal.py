@@ -1,0 +1,270 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has been hashed so far: checkpoint and cache in one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from .._errors import DhashError
+from .._files import durable, file_stamps
+from . import decoder_versions
+
+WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
+READABLE = "Check the disk, then run again; without the file all is hashed anew."
+REMEMBERED_KINDS = ("not_an_image", "truncated", "too_large")
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    path BLOB NOT NULL, algorithm TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, limits TEXT,
+    dhash TEXT, vertical TEXT, low_detail INTEGER, decoder TEXT, kind TEXT, error TEXT,
+    seconds REAL NOT NULL, hashed_at TEXT NOT NULL,
+    ctime_ns INTEGER, inode INTEGER, decoders TEXT,
+    PRIMARY KEY (path, algorithm)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+"""
+LATER_COLUMNS = {"ctime_ns": "INTEGER", "inode": "INTEGER", "decoders": "TEXT"}  # a journal from before lacks them
+
+
+class Entry(NamedTuple):
+    """What became of one image: 16 hexadecimal digits each in ``dhash`` and ``vertical``, or ``kind`` and ``error``."""
+
+    dhash: str | None
+    vertical: str | None
+    low_detail: bool
+    decoder: str | None
+    kind: str | None
+    error: str | None
+    seconds: float
+    hashed_at: str
+
+
+class Found(NamedTuple):
+    """The file at a path as it is now, and the entry that the journal has for exactly that file.
+
+    ``stamp`` is None if there is no file (``is_missing``), or if this user cannot look at it. ``identity`` is the same for
+    all names of one file.
+    """
+
+    stamp: file_stamps.Stamp | None
+    entry: Entry | None
+    is_missing: bool = False
+    identity: file_stamps.Identity | None = None
+
+
+class Journal:
+    """The journal of one library for one algorithm; a context manager.
+
+    ``limits``: a text that tells the limits in force; an image once found too large is known only under the same.
+    An error is known only under the same decoders. With ``ignore_ctime`` a file is the same if its size and mtime are.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str, algorithm: str, limits: str,
+                 ignore_ctime: bool = False) -> None:
+        self._connection = connection
+        self._path = path
+        self._algorithm = algorithm
+        self._limits = limits
+        self._ignore_ctime = ignore_ctime
+        self._incomplete: dict[str, file_stamps.Stamp] = {}
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._connection.close()
+
+    def look_up(self, path: str) -> Found:
+        """The file at ``path`` and what is known of it. Raises ``DhashError``."""
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return Found(None, None, is_missing=True)
+        except OSError:
+            return Found(None, None)
+        stamp = file_stamps.stamp_of(status)
+        return Found(stamp, self.known(path, stamp), identity=file_stamps.identity_of(status))
+
+    def known(self, path: str, stamp: file_stamps.Stamp) -> Entry | None:
+        """The entry of the file at ``path`` if it had this stamp when it was hashed. Raises ``DhashError``."""
+        row = self._find(
+            "SELECT dhash, vertical, low_detail, decoder, kind, error, seconds, hashed_at, limits, decoders, ctime_ns,"
+            " inode FROM images WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ?",
+            os.fsencode(path), self._algorithm, stamp.size, stamp.mtime_ns)
+        if row is None:
+            return None
+        recorded = stamp._replace(ctime_ns=row[10], inode=row[11])
+        entry = Entry(*row[:2], bool(row[2]), *row[3:8])
+        if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and row[9] != _decoders_here()) or \
+                (entry.kind == "too_large" and row[8] != self._limits):
+            return None
+        if recorded != self._trusted(stamp) and stamp.ctime_ns is not None:
+            self._incomplete[path] = self._trusted(stamp)
+        return entry
+
+    def _trusted(self, stamp: file_stamps.Stamp) -> file_stamps.Stamp:
+        return stamp.without_ctime() if self._ignore_ctime else stamp
+
+    def knows(self, path: str) -> bool:
+        """Whether the file at ``path`` was ever hashed, whatever it was then. Raises ``DhashError``."""
+        return self._find("SELECT 1 FROM images WHERE path = ? AND algorithm = ?",
+                          os.fsencode(path), self._algorithm) is not None
+
+    def record(self, results: Iterable[tuple[str, file_stamps.Stamp, Entry]]) -> None:
+        """Keep ``(path, stamp, entry)`` of each result in one commit that outlasts a loss of power.
+
+        Raises ``DhashError``.
+        """
+        with self._commit():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO images (path, algorithm, size, mtime_ns, ctime_ns, inode, limits, decoders, dhash,"
+                " vertical, low_detail, decoder, kind, error, seconds, hashed_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(os.fsencode(path), self._algorithm, *self._trusted(stamp), self._limits,
+                  _decoders_here() if entry.kind else None, *entry) for path, stamp, entry in results])
+
+    def complete(self) -> None:
+        """Give the entries that were found, and were recorded with less than is known of their files now, the rest.
+
+        Raises ``DhashError``.
+        """
+        if self._incomplete:
+            with self._commit():
+                self._connection.executemany(
+                    "UPDATE images SET ctime_ns = ?, inode = ? WHERE path = ? AND algorithm = ?",
+                    [(stamp.ctime_ns, stamp.inode, os.fsencode(path), self._algorithm)
+                     for path, stamp in self._incomplete.items()])
+            self._incomplete = {}
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Drop the entries of the files at ``paths``, in one commit. Raises ``DhashError``."""
+        with self._commit():
+            self._connection.executemany("DELETE FROM images WHERE path = ? AND algorithm = ?",
+                                         [(os.fsencode(path), self._algorithm) for path in paths])
+
+    def note(self, name: str) -> str | None:
+        """The content last kept under ``name``. Raises ``DhashError``."""
+        row = self._find("SELECT content FROM notes WHERE name = ?", name)
+        return row and row[0]
+
+    def keep_note(self, name: str, content: str) -> None:
+        """Keep ``content`` under ``name``. Raises ``DhashError``."""
+        with self._commit():
+            self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, content))
+
+    def _find(self, query: str, *values: object) -> tuple | None:
+        try:
+            return self._connection.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise DhashError(f"could not read the journal: {error}", self._path, READABLE) from error
+
+    @contextlib.contextmanager
+    def _commit(self) -> Iterator[None]:
+        try:
+            with self._connection:
+                yield
+        except sqlite3.Error as error:
+            raise DhashError(f"could not write the journal: {error}", self._path, WRITABLE) from error
+
+
+def path_in(state: str) -> str:
+    """Where the journal lies in the state folder ``state``."""
+    return os.path.join(state, "journal.sqlite")
+
+
+def open_for_writing(state: str, algorithm: str, limits: str,
+                     ignore_ctime: bool = False) -> tuple[Journal, str | None]:
+    """The journal in the state folder ``state``, made where there is none, and where a damaged one was set aside.
+
+    Raises ``DhashError`` where it can be neither opened nor made.
+    """
+    durable.make_folder(state)
+    path = path_in(state)
+    set_aside = None
+    try:
+        try:
+            connection = _connect(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            set_aside = f"{path}.damaged-{time.strftime(durable.STAMP, time.gmtime())}"
+            os.rename(path, set_aside)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}-journal")
+            connection = _connect(path)
+    except (sqlite3.Error, OSError) as error:
+        raise DhashError(f"could not open the journal: {error}", path, WRITABLE) from error
+    return Journal(connection, path, algorithm, limits, ignore_ctime), set_aside
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(SCHEMA)
+        _check(connection)
+        for column in _lacking(connection):
+            connection.execute(f"ALTER TABLE images ADD COLUMN {column} {LATER_COLUMNS[column]}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool = False) -> Journal:
+    """The journal in ``state`` without writing a byte; an empty one where there is none or it cannot be read so."""
+    quoted = path_in(state).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    try:
+        connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True)
+        connection.execute("SELECT count(*) FROM notes")
+        _check(connection)
+        lacking = "".join(f", NULL AS {column}" for column in _lacking(connection))
+        if lacking:
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"CREATE TEMP VIEW images AS SELECT *{lacking} FROM main.images")
+    except sqlite3.Error:
+        connection = sqlite3.connect(":memory:")
+        connection.executescript(SCHEMA)
+    return Journal(connection, path_in(state), algorithm, limits, ignore_ctime)
+
+
+def _lacking(connection: sqlite3.Connection) -> list[str]:
+    """The columns that the journal lacks since it is from before they were introduced."""
+    present = {row[1] for row in connection.execute("PRAGMA table_info(images)")}
+    return [column for column in LATER_COLUMNS if column not in present]
+
+
+def _decoders_here() -> str:
+    """A text that tells the decoders of this host and their versions."""
+    return json.dumps(decoder_versions.versions(), sort_keys=True)
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as expected:
+        expected.executescript(SCHEMA)
+        for table in ("images", "notes"):
+            _require_columns(_columns(connection, table), _columns(expected, table))
+    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise sqlite3.DatabaseError("quick_check failed")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[int, bool]]:
+    """Of each column, its place in the primary key (0: none), and whether a row has to give it a value."""
+    return {name: (key, bool(not_null) and default is None) for _number, name, _type, not_null, default, key
+            in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def _require_columns(found: dict[str, tuple[int, bool]], expected: dict[str, tuple[int, bool]]) -> None:
+    """Raise ``sqlite3.DatabaseError`` unless rows of the expected columns can be read and written."""
+    keys = [{name: key for name, (key, _required) in columns.items() if key} for columns in (found, expected)]
+    required = {name for name, (_key, is_required) in found.items() if is_required}
+    if keys[0] != keys[1] or not expected.keys() - LATER_COLUMNS.keys() <= found.keys() or not required <= expected.keys():
+        raise sqlite3.DatabaseError("the journal has the schema of another version")

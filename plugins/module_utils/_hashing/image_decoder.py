@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file -> 144 upright luma pixels, within limits.
+
+The file is opened once, and everything is decided on that descriptor: where it really lies, what it is, how big it is.
+Pillow and FFmpeg read that descriptor and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from .._errors import NEXT_STEPS, ImageError, printable
+from .._files import file_stamps
+from . import decoder_limits, difference_hash, image_formats
+
+OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
+MAX_PATH = 1024  # macOS, sys/syslimits.h
+FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
+              stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+INSTALL_HEIF = "Install it (pip install pillow-heif) into the Python that the modules run with, then run again."
+
+
+def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> difference_hash.Pixels:
+    """Decode the image at ``path`` by ``algorithm`` (pillow or ffmpeg).
+
+    ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
+    Raises ImageError; MissingRequirementError where this Python has no Pillow.
+    """
+    started = time.monotonic()
+    with opened(path, media_roots, limits) as (file, status):
+        (horizontal, vertical), decoder = _decode(file, algorithm, limits, started + limits.seconds)
+    return difference_hash.Pixels(horizontal, vertical, decoder, file_stamps.stamp_of(status), time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def opened(path: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """The file at ``path``, which lies within ``media_roots`` and is as small as it has to be, and its status.
+
+    Whatever goes wrong with the file, while it is opened or within the context, is raised as ImageError.
+    """
+    descriptor = _open(path)
+    try:
+        _require_inside(descriptor, media_roots)
+        status = _require_file(descriptor, limits.file_bytes)
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file, status
+    except subprocess.TimeoutExpired:
+        raise timed_out(limits) from None
+    except MemoryError:
+        raise ImageError("too_large", "decoding it takes more memory than the limit allows") from None
+    except OSError as error:
+        raise _unreadable(error) from None
+    finally:
+        os.close(descriptor)
+
+
+def missing(path: str) -> ImageError:
+    """The error of an image that has no file at ``path``."""
+    with contextlib.suppress(ValueError):  # a name that no file can have
+        found = file_stamps.in_another_form(path)
+        if found is not None:
+            return ImageError(
+                "missing", f"the file does not exist under this name, which is in the Unicode normalization form {file_stamps.form_of(path)}:"
+                f" the same name is there in {file_stamps.form_of(found)}", "Rename the file, or correct the path in the library.")
+    return ImageError("missing", "the file does not exist", "Check the path in the library.")
+
+
+def timed_out(limits: decoder_limits.Limits) -> ImageError:
+    """The error of an image that took longer than it may."""
+    return ImageError("timeout", f"decoding it took longer than the limit of {limits.seconds} s")
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, OPEN_FLAGS)
+    except ValueError:  # a NUL character, or one that the file system's encoding lacks
+        raise ImageError("missing", "no file can have this name", NEXT_STEPS[errno.ENOENT]) from None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise missing(path) from None
+        if error.errno in (errno.ENXIO, errno.ENODEV):
+            raise ImageError("unreadable", "it is a socket or a device, not a file") from None
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> ImageError:
+    reason = os.strerror(error.errno) if error.errno else "the file cannot be read"
+    return ImageError("unreadable", reason, NEXT_STEPS.get(error.errno))
+
+
+def _require_inside(descriptor: int, media_roots: Sequence[str]) -> None:
+    """Raise ImageError unless what was opened really lies below one of ``media_roots``."""
+    try:
+        if sys.platform == "darwin":
+            place = os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(MAX_PATH)).rstrip(b"\0"))
+        else:
+            place = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        cause = "where it really lies cannot be found out"
+        raise ImageError("unreadable", cause, "Mount /proc, then run again.") from None
+    if not any(place == root or place.startswith(root.rstrip("/") + "/") for root in media_roots):
+        raise ImageError("outside_media_root", f"its real place, {printable(place)}, is outside the media roots",
+                         "Add that folder to dhash_media_roots if it belongs to the library.")
+
+
+def _require_file(descriptor: int, max_bytes: int) -> os.stat_result:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = FILE_TYPES.get(stat.S_IFMT(status.st_mode), "of an unknown type")
+        raise ImageError("unreadable", f"it is {kind}, not a file")
+    if status.st_size == 0:
+        raise ImageError("truncated", "the file is empty")
+    if status.st_size > max_bytes:
+        raise ImageError("too_large", f"the file is larger than the limit of {max_bytes} bytes")
+    return status
+
+
+def _decode(file: BinaryIO, algorithm: str, limits: decoder_limits.Limits, deadline: float) -> tuple[tuple[bytes, bytes], str]:
+    """Horizontal and vertical pixels, and the decoder that made them."""
+    from . import ffmpeg_decoder, pillow_decoder
+
+    head = file.read(image_formats.HEAD_BYTES)
+    format_ = identify(head)
+    if algorithm == "ffmpeg":
+        if format_ is image_formats.HEIC:
+            raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC: FFmpeg may take a part for the whole",
+                             "Convert it to another format, or use dhash_algorithm: pillow.")
+        return ffmpeg_decoder.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
+
+    def pixels_of_frame(index: int) -> tuple[bytes, bytes]:
+        png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
+        return pillow_decoder.luma_pixels(io.BytesIO(png), image_formats.PNG, limits.pixels)
+
+    decoder = decoder_for(format_, head)
+    if decoder:
+        return pillow_decoder.luma_pixels(file, format_, limits.pixels), decoder
+    pixels = pixels_of_frame(0)
+    if format_.moving and ffmpeg_decoder.is_black(pixels[0]):
+        visible = ffmpeg_decoder.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
+        pixels = pixels_of_frame(visible) if visible else pixels
+    return pixels, "ffmpeg"
+
+
+def identify(head: bytes) -> image_formats.Format:
+    """The format of the file that begins with ``head``. Raises ImageError where it is none that is supported."""
+    format_ = image_formats.identify(head)
+    if format_ is None:
+        raise ImageError("not_an_image", "it begins like no image or video that is supported")
+    return format_
+
+
+def decoder_for(format_: image_formats.Format, head: bytes) -> str | None:
+    """Which decoder Pillow has for the file that begins with ``head``; None: FFmpeg has to decode it.
+
+    Raises ImageError where nothing on this host can, MissingRequirementError where this Python has no Pillow.
+    """
+    from . import pillow_decoder
+
+    pillow_decoder.require()
+    if format_ is image_formats.HEIC:
+        if not pillow_decoder.register_heif():
+            raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
+        return "pillow_heif"
+    return "pillow" if pillow_decoder.can_open(format_, head) else None

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which pairs of images lie between two distances: all are counted, the nearest are kept, in bounded memory."""
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import NamedTuple
+
+try:
+    import numpy as np
+except ImportError:
+    np = None  # checked before anything is matched; check mode does without
+
+from . import hamming_search
+
+_POSITION_BITS = 32  # a pair of images is one integer: of two the smaller one is the earlier
+_POSITION_MASK = (1 << _POSITION_BITS) - 1
+_KIND_BITS = 28  # two of them, and 8 bits for how far the two are from one another
+_SLACK = 65536  # numbers that are gathered before the smallest are picked
+
+
+class Pairs(NamedTuple):
+    """The nearest pairs of images, in order. ``one`` and ``other``: their positions (int64), one < other.
+
+    ``counts``: (65,) int64, how many there are at each distance, those that were left out for the limit too;
+    ``refuted``: how many more the vertical hash refutes.
+    """
+
+    one: np.ndarray
+    other: np.ndarray
+    counts: np.ndarray
+    refuted: int
+
+
+def pairs_between(hashes, verticals, known, minimum, maximum, limit, most_vertical=64):
+    """Find the pairs of images whose distance lies within two bounds: all are counted, the nearest are kept.
+
+    The nearest is the one with the smallest sum of both distances (twice the horizontal one where a vertical hash is
+    not known); of several as near it is the one with the smallest positions. Memory is bounded by the limit, whatever
+    the hashes: images with the same two hashes are searched for once, and their pairs are made only as they are kept.
+
+    :arg hashes: (n,) uint64, in library order; n up to 2**28.
+    :arg verticals: (n,) uint64, and ``known``: (n,) bool, whether that vertical hash is known.
+    :arg minimum, maximum: in bits, both included, from 0 to 64.
+    :arg limit: how many pairs are kept at most, 1 or more.
+    :arg most_vertical: a pair whose vertical distance is known and greater is refuted.
+    :returns: :class:`Pairs`.
+    """
+    known = np.asarray(known, bool)
+    verticals = np.where(known, np.asarray(verticals, np.uint64), np.uint64(0))
+    kinds = _Kinds(np.asarray(hashes, np.uint64), verticals, known)
+    nearest = _Smallest(limit + 1)  # one more, since a kind's pair with itself may begin after its pair with the next
+    counts, refuted = np.zeros(65, np.int64), 0
+    for one, other, distance in kinds.pairs(minimum, maximum):
+        both = kinds.known[one] & kinds.known[other]
+        vertical = np.where(both, hamming_search.distances(kinds.verticals[one], kinds.verticals[other]), distance)
+        pairs = np.where(one == other, kinds.sizes[one] - 1, kinds.sizes[other]) * kinds.sizes[one]
+        pairs[one == other] //= 2
+        stands = ~(both & (vertical > most_vertical))
+        refuted += int(pairs[~stands].sum())
+        np.add.at(counts, distance[stands], pairs[stands])
+        far = distance.astype(np.uint64) + vertical
+        keys = far << np.uint64(2 * _KIND_BITS) | one.astype(np.uint64) << np.uint64(_KIND_BITS)
+        nearest.add((keys | other.astype(np.uint64))[stands])
+    kept = kinds.expand(nearest.sorted(), limit)
+    one, other = kept >> np.uint64(_POSITION_BITS), kept & np.uint64(_POSITION_MASK)
+    return Pairs(one.astype(np.int64), other.astype(np.int64), counts, refuted)
+
+
+class _Kinds:
+    """Images with the same two hashes, taken together, in the order of their first appearance."""
+
+    def __init__(self, hashes, verticals, known):
+        order = np.lexsort((verticals, known, hashes))
+        new = np.ones(len(order), bool)
+        for key in (hashes, verticals, known):
+            new[1:] &= key[order[1:]] == key[order[:-1]]
+        new[1:] = ~new[1:]
+        starts = np.flatnonzero(new)
+        firsts = order[starts]
+        appearance = np.argsort(firsts)
+        self._order, self._starts = order, starts[appearance]  # members of a kind stand together, in ascending order
+        self.sizes = np.diff(starts, append=len(order))[appearance]
+        self.firsts = firsts[appearance]
+        self.hashes, self.verticals, self.known = hashes[self.firsts], verticals[self.firsts], known[self.firsts]
+
+    def pairs(self, minimum, maximum):
+        """Yield each pair of kinds within the bounds once, the lower one first, and its distance, as three arrays."""
+        radii = np.full(len(self.hashes), maximum, np.uint8)
+        split = hamming_search.cheapest_split(len(radii), maximum)
+        for one, other, distance in hamming_search.pairs_within(self.hashes, radii, split, minimum, once=True):
+            yield np.minimum(one, other), np.maximum(one, other), distance
+        if minimum == 0:
+            same = np.flatnonzero(self.sizes > 1)
+            yield same, same, np.zeros(len(same), np.uint8)
+
+    def expand(self, keys, limit):
+        """The first ``limit`` pairs of images, each as one integer, of pairs of kinds in ascending order."""
+        pieces, left = [np.empty(0, np.uint64)], limit
+        ranks, starts = np.unique(keys >> np.uint64(2 * _KIND_BITS), return_index=True)
+        for rank in range(len(ranks)):
+            if left:
+                pieces.append(self._expand_as_near(keys[starts[rank]:][:np.diff(starts, append=len(keys))[rank]], left))
+                left -= len(pieces[-1])
+        return np.concatenate(pieces)
+
+    def _expand_as_near(self, keys, limit):
+        mask = np.uint64((1 << _KIND_BITS) - 1)
+        one, other = (keys >> np.uint64(_KIND_BITS) & mask).astype(np.int64), (keys & mask).astype(np.int64)
+        begin = self.firsts[one].astype(np.uint64) << np.uint64(_POSITION_BITS) | self.firsts[other].astype(np.uint64)
+        single = (self.sizes[one] == 1) & (self.sizes[other] == 1)
+        smallest = _Smallest(limit)
+        smallest.add(begin[single])
+        for index in np.flatnonzero(~single).tolist():
+            if one[index] == other[index] or begin[index] < smallest.bound:
+                smallest.add(self._image_pairs(one[index], other[index], limit))
+        return smallest.sorted()
+
+    def _image_pairs(self, one, other, limit):
+        members = [self._order[self._starts[kind]:][:self.sizes[kind]] for kind in (one, other)]
+        pieces, left = [], limit
+        ordered = [zip(members[own].tolist(), itertools.repeat(1 - own)) for own in (0, 1)[:2 - (one == other)]]
+        for position, partners in heapq.merge(*ordered):
+            later = members[partners][np.searchsorted(members[partners], position, "right"):][:left].astype(np.uint64)
+            pieces.append(np.uint64(position << _POSITION_BITS) | later)
+            left -= len(later)
+            if not left:
+                break
+        return np.concatenate(pieces)
+
+
+class _Smallest:
+    """The smallest of many different integers, within a budget; ``bound``: what is not below it is not among them."""
+
+    def __init__(self, budget):
+        self._budget = budget
+        self._pieces, self._held = [np.empty(0, np.uint64)], 0
+        self.bound = np.uint64(2**64 - 1)
+
+    def add(self, numbers):
+        self._pieces.append(numbers[numbers < self.bound])
+        self._held += len(self._pieces[-1])
+        if self._held > 2 * self._budget + _SLACK:
+            self._trim()
+
+    def sorted(self):
+        self._trim()
+        return np.sort(self._pieces[0])
+
+    def _trim(self):
+        numbers = np.concatenate(self._pieces)
+        if len(numbers) > self._budget:
+            numbers = np.partition(numbers, self._budget)
+            self.bound = numbers[self._budget]
+            numbers = numbers[:self._budget].copy()
+        self._pieces, self._held = [numbers], len(numbers)

@@ -1,0 +1,245 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps of ``algorithm: pillow``, in the order that the hash depends on, from an open file to 144 luma pixels.
+
+Pillow versions differ in what they make of a picture's surroundings (where its orientation is looked for, what lies
+around the first frame of a GIF, which mode a 16-bit PNG has): wherever they do, the choice is made here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import io
+import re
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+try:
+    from PIL import Image, ImageChops, PpmImagePlugin, features
+
+    for _name in ("Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Tiff", "WebP"):  # else Pillow loads them all at need
+        importlib.import_module(f"PIL.{_name}ImagePlugin")
+except Exception as error:  # without Pillow, or with one that does not fit this host's libraries
+    IMPORT_ERROR: Exception | None = error
+else:
+    IMPORT_ERROR = None
+    _Transpose = getattr(Image, "Transpose", Image)  # Pillow 9.0 has the names in Image
+    TURNS = {  # Exif orientation: what makes the picture upright
+        2: _Transpose.FLIP_LEFT_RIGHT, 3: _Transpose.ROTATE_180, 4: _Transpose.FLIP_TOP_BOTTOM, 5: _Transpose.TRANSPOSE,
+        6: _Transpose.ROTATE_270, 7: _Transpose.TRANSVERSE, 8: _Transpose.ROTATE_90,
+    }
+    BICUBIC = getattr(Image, "Resampling", Image).BICUBIC
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns, or fails, by another measure than ours
+    with contextlib.suppress(ImportError):  # Pillow before 11.3
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # workers are parallel, and a thread costs address space
+
+from .._errors import ImageError, MissingRequirementError
+from .image_formats import Format
+
+OLDEST = 9
+PREVIEW_QUALITY = 85
+ORIENTATION, SHORT = 0x0112, 3  # Exif 2.32, table 4 and 4.6.2
+ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa")
+_NUMBERS = rb"(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+"  # width and height, comments between
+PNM_OF_PILLOW_9_0 = re.compile(rb"P4|P5" + _NUMBERS + rb"(?:255|65535)\s|P6" + _NUMBERS + rb"255\s")
+
+
+def require() -> None:
+    """Raise MissingRequirementError where this Python has no Pillow that works, or too old a one."""
+    advice = "Install it (Debian: apt-get install python3-pil; or dhash_install: packages or venv)."
+    if IMPORT_ERROR is not None:
+        cause = f"Pillow is needed to hash, and cannot be imported: {IMPORT_ERROR}"
+        raise MissingRequirementError(cause, next_step=advice)
+    from PIL import __version__
+
+    if int(__version__.split(".")[0]) < OLDEST:
+        cause = f"Pillow {OLDEST}.0 or newer is needed to hash; this is {__version__}"
+        raise MissingRequirementError(cause, next_step=advice)
+
+
+def can_open(format_: Format, head: bytes) -> bool:
+    """Whether this Pillow has a decoder for ``format_``, and it accepts a file that begins with ``head``."""
+    if format_.pillow == "JPEG2000" and not features.check("jpg_2000"):
+        return False
+    if format_.pillow == "PPM" and not hasattr(PpmImagePlugin, "PpmDecoder") and not PNM_OF_PILLOW_9_0.match(head):
+        return False  # it would take the grey levels of such a file for those of one with 255
+    if format_.pillow == "BMP" and head[14] >= 40 and head[30:31] in (b"\1", b"\2"):
+        return False  # run lengths: read since Pillow 9.2, and otherwise in 13 than in 9.4
+    _factory, accepts = Image.OPEN.get(format_.pillow, (None, lambda prefix: False))
+    return accepts(head[:16]) is True
+
+
+def register_heif() -> bool:
+    """Make Pillow open HEIC where the pillow-heif package is there; returns whether it is."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def luma_pixels(file: BinaryIO, format_: Format, max_pixels: int) -> tuple[bytes, bytes]:
+    """The first frame's luma as 8 rows of 9 and as 9 rows of 8 pixels.
+
+    ``file`` is only tried as ``format_``. Raises ImageError, and OSError where the file cannot be read.
+    """
+    with _opened(file, format_) as im:
+        luma = _upright_luma(im, max_pixels)
+        return _scaled(luma, 9, 8), _scaled(luma, 8, 9)
+
+
+def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tuple[bytes, int, int]:
+    """The first frame as a small upright JPEG, ``edge`` pixels wide and high at most; its full width and height.
+
+    ``file`` is only tried as ``format_``. Raises ImageError, and OSError where the file cannot be read.
+    """
+    with _opened(file, format_) as im:
+        width, height = im.size
+        turned = _orientation(im.info) >= 5
+        picture = _upright(im, max_pixels, "RGB", (edge, edge), _colours)
+        if im.format == "TIFF":
+            width, height = picture.size
+        elif turned:
+            width, height = height, width
+        picture.thumbnail((edge, edge), BICUBIC)
+        picture.info = {}  # else comments of the file would go along
+        content = io.BytesIO()
+        picture.save(content, "JPEG", quality=PREVIEW_QUALITY)
+        return content.getvalue(), width, height
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO, format_: Format) -> Iterator[Image.Image]:
+    """The picture in ``file``; what Pillow makes of a damaged one, here or within the context, is an ImageError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield Image.open(file, formats=[format_.pillow])
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:  # damaged files make Pillow raise nearly anything: SyntaxError, KeyError, …
+            if isinstance(error, OSError) and error.errno is not None:  # Pillow's own OSErrors carry no number
+                raise
+            raise ImageError("truncated", f"it begins as {format_.name}, but is cut off or damaged") from None
+
+
+def _scaled(luma: Image.Image, width: int, height: int) -> bytes:
+    """``luma.resize((width, height), BICUBIC)``, columns first: Pillow 13 takes the rows of a tall picture first."""
+    return luma.resize((width, luma.height), BICUBIC).resize((width, height), BICUBIC).tobytes()
+
+
+def _upright_luma(im: Image.Image, max_pixels: int) -> Image.Image:
+    """Decode the first frame to luma (mode L), turned upright."""
+    # The file's own luma: its colours would be decoded, scaled up and mixed only to get at it again.
+    return _upright(im, max_pixels, "L", (72, 64), _luma)
+
+
+def _upright(im: Image.Image, max_pixels: int, mode: str, least: tuple[int, int],
+             flatten: Callable[[Image.Image, object], Image.Image]) -> Image.Image:
+    """Decode the first frame, turned upright, to what ``flatten`` makes of it; a JPEG to ``least`` pixels or more."""
+    pixels = im.width * im.height
+    if im.format in ("JPEG", "MPO"):
+        orientation = _orientation(im.info)
+        im.draft(mode, least[::-1] if orientation >= 5 else least)
+        if "progressive" not in im.info:  # a progressive JPEG is held in memory in full size, whatever its scale
+            pixels = im.width * im.height
+    if pixels > max_pixels:
+        raise ImageError("too_large", "it has more pixels than the limit allows")
+    if im.format == "TIFF":
+        # Pillow itself turns a TIFF, by its tag; from 10.4 on also by its XMP, unless the tag is there.
+        im.getexif()[ORIENTATION] = im.tag_v2.get(ORIENTATION, 1)
+    _decoder, box, _offset, layout = im.tile[0] if im.format in ("GIF", "PNG") else (None, None, None, None)
+    im.load()
+    picture = flatten(im, layout)
+    if im.format == "GIF":
+        # Around the first frame Pillow leaves index 0, or the transparent one, as its version has it.
+        picture = _over_white(picture.crop(box), im.size, box)
+    if im.format == "TIFF":
+        return picture
+    turn = TURNS.get(_orientation(im.info))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _colours(im: Image.Image, layout: object) -> Image.Image:
+    """``im`` as RGB, what is transparent over white; what has more than 8 bits, or no plain colours, as its luma."""
+    if im.mode == "LAB" or im.mode[0] in "IF":
+        return _luma(im, layout).convert("RGB")
+    if im.mode in ALPHA_MODES or im.info.get("transparency") is not None:
+        return _over_white(im.convert("RGBA"), im.size)
+    return im if im.mode == "RGB" else im.convert("RGB")
+
+
+def _luma(im: Image.Image, layout: object) -> Image.Image:
+    """``im`` as 8-bit luma, what is transparent over white. ``layout`` is that of a PNG's samples in the file."""
+    key = im.info.get("transparency")
+    if im.mode in ALPHA_MODES or im.mode == "P" and key is not None:
+        return _over_white(im.convert("RGBA"), im.size).convert("L")
+    if im.mode == "LAB":
+        return im.getchannel("L")
+    if im.mode.startswith("I"):
+        wide = im.convert("I")
+        luma = wide.point(lambda value: value * (1 / 256)).convert("L")  # the high byte of 16 bits, clamped
+        if key is None:
+            return luma
+        distances = [wide.point(lambda value: value * 1 + -key), wide.point(lambda value: value * -1 + key)]
+        differences = [distance.convert("L").point([0] + [255] * 255) for distance in distances]
+    else:
+        luma = im.convert("L")
+        if key is None:
+            return luma
+        bands = [luma] if im.mode == "1" else im.split()
+        keys = [_as_decoded(level, layout) for level in (key if isinstance(key, tuple) else (key,))]
+        differences = [band.point([255 * (value != level) for value in range(256)]) for band, level in zip(bands, keys)]
+    opaque = functools.reduce(ImageChops.lighter, differences)
+    return _over_white(Image.merge("LA", (luma, opaque)), im.size)
+
+
+def _as_decoded(level: int, layout: object) -> int:
+    """A sample of a PNG's tRNS chunk, which counts in the file's bits, as the 8-bit value that Pillow makes of it."""
+    if layout == "1":
+        return 255 if level else 0  # before Pillow 10 as in the file, since then as decoded
+    if layout == "RGB;16B":
+        return level >> 8
+    return level * {"L;2": 85, "L;4": 17}.get(layout, 1)
+
+
+def _over_white(im: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
+    """``im`` (L, LA, RGB or RGBA) at ``box`` of a white picture (L or RGB)."""
+    white = Image.new("RGB" if im.mode.startswith("RGB") else "L", size, "white")
+    white.paste(im.convert(white.mode), box, im.getchannel("A") if im.mode.endswith("A") else None)
+    return white
+
+
+def _orientation(info: dict) -> int:
+    """The Exif orientation, 1-8; 1 where there is none or the Exif data are damaged.
+
+    Read here (Exif 2.32, 4.6.2) because Pillow's own reading looks in other places from version to version.
+    """
+    exif = info.get("exif")
+    try:
+        if exif is None and "Raw profile type exif" in info:  # as ImageMagick wrote it into a PNG, in hexadecimal
+            exif = bytes.fromhex("".join(info["Raw profile type exif"].split("\n")[3:]))
+        if exif is None:
+            return 1
+        if exif.startswith(b"Exif\0\0"):
+            exif = exif[6:]
+        order = {b"II*\0": "<", b"MM\0*": ">"}[bytes(exif[:4])]
+        (directory,) = struct.unpack_from(order + "L", exif, 4)
+        (count,) = struct.unpack_from(order + "H", exif, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind, _count, value = struct.unpack_from(order + "HHLH", exif, entry)
+            if tag == ORIENTATION and kind == SHORT:
+                return value if 1 <= value <= 8 else 1
+    except (AttributeError, KeyError, TypeError, ValueError, struct.error):
+        pass
+    return 1

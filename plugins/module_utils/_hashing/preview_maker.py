@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file -> a small upright picture of it for people to look at, within the limits that hashing has."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import decoder_limits, ffmpeg_decoder, image_decoder, image_formats
+
+
+class Preview(NamedTuple):
+    """``jpeg``: the file's content. ``width`` and ``height``: of the upright original. ``format``: its name for people."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    format: str
+    seconds: float
+
+
+def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: decoder_limits.Limits) -> Preview:
+    """Make a preview, ``edge`` pixels wide and high at most, of the image at ``path``; of a video's first visible frame.
+
+    ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
+    Raises ImageError; MissingRequirementError where this Python has no Pillow.
+    """
+    from . import pillow_decoder
+
+    started = time.monotonic()
+    with image_decoder.opened(path, media_roots, limits) as (file, _status):
+        head = file.read(image_formats.HEAD_BYTES)
+        format_ = image_decoder.identify(head)
+        if image_decoder.decoder_for(format_, head):
+            made = pillow_decoder.preview(file, format_, limits.pixels, edge)
+        else:
+            deadline = started + limits.seconds
+            index = 0
+            if format_.moving:
+                index = ffmpeg_decoder.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
+            png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
+            made = pillow_decoder.preview(io.BytesIO(png), image_formats.PNG, limits.pixels, edge)
+    return Preview(*made, format_.name, time.monotonic() - started)

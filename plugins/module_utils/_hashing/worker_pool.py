@@ -1,0 +1,288 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many files on many cores, with a time limit, surviving a decoder that dies.
+
+``concurrent.futures`` and ``multiprocessing.Pool`` lose every task in flight, or hang, when one worker dies, and cannot
+end one task. Here each worker has a pipe and a process group of its own: which image it was at is known from memory that
+it shares, and it can be ended together with the FFmpeg that it started. Images go to it, and its answers come back, in
+parcels of as many as take it PARCEL_SECONDS, since a message for each costs as much as a tenth of a small picture. It
+has one parcel ahead, so that it does not wait while the caller writes a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple, Optional, Union
+
+from .._errors import ImageError, MissingRequirementError, from_os_error
+from . import decoder_limits, difference_hash, image_decoder, preview_maker
+from .ffmpeg_decoder import end_with_parent, signal_name
+
+PARCEL_SECONDS = 0.02  # slow images go one by one, so that no worker sits on what another could do
+MAX_PARCEL = 16  # images
+START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on a machine at rest
+END_SECONDS = 5  # for a killed process to be gone; one that waits for a dead file server stays
+START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, and mend what it says."
+CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
+
+
+RESULTS = (difference_hash.Pixels, preview_maker.Preview)
+_Result = Union[RESULTS]
+_Answer = Union[_Result, tuple[str, str, Optional[str]]]  # what was made of the image, or the arguments of an ImageError
+
+
+class Job(NamedTuple):
+    """What is the same for every image: to hash it by ``algorithm``, or to make a preview of ``edge`` pixels."""
+
+    algorithm: str | None
+    edge: int | None
+    media_roots: tuple[str, ...]
+    limits: decoder_limits.Limits
+    temp_dir: str | None
+
+
+def hash_files(
+    paths: Iterable[tuple[Hashable, str]],
+    algorithm: str,
+    media_roots: Sequence[str],
+    limits: decoder_limits.Limits,
+    parallel: int,
+    temp_dir: str | None = None,
+) -> Iterator[tuple[Hashable, difference_hash.Pixels | ImageError]]:
+    """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) as they come.
+
+    An image that cannot be decoded, takes too long or ends its worker has its ImageError as result. ``paths`` is read
+    as workers become free. Closing the generator ends the workers. Raises MissingRequirementError where a worker
+    cannot start.
+    """
+    return _work_through(paths, Job(algorithm, None, tuple(media_roots), limits, temp_dir), parallel)
+
+
+def make_previews(
+    paths: Iterable[tuple[Hashable, str]],
+    edge: int,
+    media_roots: Sequence[str],
+    limits: decoder_limits.Limits,
+    parallel: int,
+    temp_dir: str | None = None,
+) -> Iterator[tuple[Hashable, preview_maker.Preview | ImageError]]:
+    """Make previews of ``paths``, ``edge`` pixels wide and high at most, as :func:`hash_files` hashes them."""
+    return _work_through(paths, Job(None, edge, tuple(media_roots), limits, temp_dir), parallel)
+
+
+def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
+                  parallel: int) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+    if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < decoder_limits.files_needed(parallel):
+        _limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
+    pool = _Pool(job, parallel)
+    try:
+        yield from pool.results(iter(paths))
+    finally:
+        for worker in pool.workers:
+            worker.end()
+
+
+class _Pool:
+    def __init__(self, job: Job, parallel: int) -> None:
+        self.job = job
+        self.parallel = parallel
+        self.workers: list[_Worker] = []
+        self.put_back: deque[tuple[Hashable, str]] = deque()  # given to a worker that ended before it came to them
+
+    def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+        while True:
+            self._give(paths)
+            if not any(worker.images for worker in self.workers):
+                return
+            patience = min(worker.deadline() for worker in self.workers) - time.monotonic()
+            # A worker may begin an image at any moment: its deadline cannot come before a whole limit from now.
+            ready = wait([worker.connection for worker in self.workers], max(0.0, min(patience, self.job.limits.seconds)))
+            for worker in [worker for worker in self.workers if worker.connection in ready]:
+                yield from self._receive(worker)
+            for worker in list(self.workers):
+                if worker.is_late():
+                    if not worker.ready:
+                        raise MissingRequirementError(f"a worker process did not start in {START_SECONDS} s",
+                                                      next_step=START_ADVICE)
+                    yield from self._drop(worker, image_decoder.timed_out(self.job.limits))
+
+    def _give(self, paths: Iterator[tuple[Hashable, str]]) -> None:
+        """Give images to the workers until each has a parcel ahead; a worker too few starts before one gets a second."""
+        while True:
+            least = min(self.workers, key=lambda worker: len(worker.images) / worker.parcel, default=None)
+            start = len(self.workers) < self.parallel and (least is None or least.images)
+            if not start and len(least.images) > least.parcel:
+                return
+            count = 1 if start else least.parcel
+            images = [self.put_back.popleft() for _image in range(min(count, len(self.put_back)))]
+            images += islice(paths, count - len(images))
+            if not images:
+                return
+            if start:
+                least = _Worker(self.job)
+                self.workers.append(least)
+            least.give(images)
+
+    def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+        try:
+            answer = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._drop(worker, self._death(worker))
+            return
+        if worker.ready:
+            for key, result in worker.take(answer):
+                yield key, result if isinstance(result, RESULTS) else ImageError(*result)
+        elif answer is None:
+            worker.ready = True
+        else:
+            cause, next_step = answer
+            raise MissingRequirementError(cause, next_step=next_step)
+
+    def _death(self, worker: _Worker) -> ImageError:
+        code = worker.end()
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        if not worker.ready:
+            raise MissingRequirementError(f"a worker process {how} as it started", next_step=START_ADVICE)
+        if code == -signal.SIGXCPU:
+            return image_decoder.timed_out(self.job.limits)
+        return ImageError("crashed", f"the decoder {how}")
+
+    def _drop(self, worker: _Worker, error: ImageError) -> Iterator[tuple[Hashable, ImageError]]:
+        """End a worker; ``error`` is that of the image it was at, the others that it was given are put back."""
+        worker.end()
+        self.workers.remove(worker)
+        if worker.images:
+            key, _path = worker.images[worker.at()]
+            del worker.images[worker.at()]
+            self.put_back.extend(worker.images)
+            yield key, error
+
+
+class _Worker:
+    """The parent's side of a worker process."""
+
+    def __init__(self, job: Job) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawn.Pipe()
+        self.images: deque[tuple[Hashable, str]] = deque()  # given and not answered
+        self.answered = 0
+        self.parcel = 1
+        self.seconds = job.limits.seconds
+        self.ready = False
+        self.start_deadline = time.monotonic() + START_SECONDS
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited until it can ignore it
+        try:
+            self.progress = spawn.RawArray("d", (0, math.inf))  # images begun; when the one that it is at was begun
+            self.process = spawn.Process(target=_work, args=(theirs, self.progress, os.getpid(), job), daemon=True)
+            self.process.start()
+        except OSError as error:
+            raise from_os_error(error, "start a worker process") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            theirs.close()
+
+    def give(self, images: list[tuple[Hashable, str]]) -> None:
+        self.images += images
+        with contextlib.suppress(OSError):  # it has died: what it was given is put back when that is noticed
+            self.connection.send([path for _key, path in images])
+
+    def take(self, answers: list[_Answer]) -> Iterator[tuple[Hashable, _Answer]]:
+        """Its answers to the first images that it was given, each with the image's key."""
+        self.answered += len(answers)
+        keys = [self.images.popleft()[0] for _answer in answers]
+        seconds = sum(answer.seconds if isinstance(answer, RESULTS) else 0.0 for answer in answers)
+        self.parcel = max(1, min(MAX_PARCEL, int(PARCEL_SECONDS * len(answers) / max(seconds, 1e-6))))
+        yield from zip(keys, answers)
+
+    def at(self) -> int:
+        """Which of ``images`` it was at when it ended."""
+        return max(0, min(int(self.progress[0]) - 1 - self.answered, len(self.images) - 1))
+
+    def deadline(self) -> float:
+        return self.progress[1] + self.seconds if self.ready else self.start_deadline
+
+    def is_late(self) -> bool:
+        return time.monotonic() > self.deadline() and not self.connection.poll()
+
+    def end(self) -> int:
+        """Kill the process and all that it started; returns its exit code, negative for a signal."""
+        if not self.connection.closed:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of a group that has ended
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()  # it may not have had a group of its own yet
+            self.process.join(END_SECONDS)
+            self.connection.close()
+        code = self.process.exitcode
+        return -signal.SIGKILL if code is None else code
+
+
+def _work(connection: Connection, progress: ctypes.Array, parent: int, job: Job) -> None:
+    """The life of a worker: answer each path with a result or with an ImageError's arguments until the pipe is closed."""
+    from . import pillow_decoder
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.setsid()
+    end_with_parent()
+    if os.getppid() != parent:  # it ended before that was in force
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):  # C libraries print there, and Ansible's result is on the parent's
+        os.dup2(null, standard)
+    if job.temp_dir:
+        os.environ["TMPDIR"] = job.temp_dir
+    _limit(resource.RLIMIT_CORE, 0)
+    if sys.platform == "linux":
+        _limit(resource.RLIMIT_AS, job.limits.memory_bytes)
+    try:
+        if job.algorithm != "ffmpeg":
+            pillow_decoder.require()
+    except MissingRequirementError as error:
+        connection.send((error.cause, error.next_step))
+        return
+    connection.send(None)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            answers: list[_Answer] = []
+            sent = time.monotonic()
+            for path in connection.recv():
+                now = time.monotonic()
+                if answers and now > sent + PARCEL_SECONDS:
+                    connection.send(answers)
+                    answers, sent = [], now
+                progress[1] = now
+                progress[0] += 1
+                answers.append(_answer(path, job))
+            progress[1] = math.inf
+            connection.send(answers)
+
+
+def _answer(path: str, job: Job) -> _Answer:
+    _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(job.limits.seconds) + CPU_MARGIN_SECONDS)
+    try:
+        if job.edge is not None:
+            return preview_maker.read_preview(path, job.edge, job.media_roots, job.limits)
+        return image_decoder.read_pixels(path, job.algorithm, job.media_roots, job.limits)
+    except ImageError as error:
+        return error.kind, error.cause, error.next_step
+    except Exception as error:  # a fault of ours must not cost more than this image
+        return "crashed", f"the decoder failed with {type(error).__name__}", None
+
+
+def _limit(resource_: int, value: int) -> None:
+    hard = resource.getrlimit(resource_)[1]
+    resource.setrlimit(resource_, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

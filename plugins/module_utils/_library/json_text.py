@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""JSON that comes out as it went in: key order, every number by its literal, every string.
+
+The layout is that of JavaScript's ``JSON.stringify(value, null, 2)`` (ECMA-262, 25.5.2), the grammar that of RFC 8259.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gc
+import json
+import math
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import accumulate, chain
+from json.encoder import encode_basestring
+from typing import Any
+
+from .. import _errors
+
+MAX_DEPTH = 128  # parsing and writing recurse: this leaves most of Python's default limit of 1,000 to the caller
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SAFE_INT_DIGITS = 640  # CPython's sys.int_info.str_digits_check_threshold: no setting makes int() refuse fewer
+
+
+class Number:
+    """A JSON number kept by its literal; equal to another with the same literal only."""
+
+    __slots__ = ("literal",)
+
+    def __init__(self, literal: str) -> None:
+        self.literal = literal
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and self.literal == other.literal
+
+    def __hash__(self) -> int:
+        return hash(self.literal)
+
+    def __repr__(self) -> str:
+        return f"Number({self.literal!r})"
+
+
+def parse_json(data: bytes) -> Any:
+    """The value that ``data`` holds, numbers as in a library. Raises ``LibraryError``, which names no path."""
+    if not data or data.isspace():
+        raise _errors.LibraryError("is empty")
+    if data.startswith(_BYTE_ORDER_MARKS):
+        raise _errors.LibraryError("begins with a byte order mark", next_step="Save it as UTF-8 without one.")
+    if _is_too_deep(data):
+        raise _errors.LibraryError(f"is nested more than {MAX_DEPTH} levels deep")
+    # What is parsed has no cycles, and the collector would walk all of it again and again: a third of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _DECODER.decode(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise _errors.LibraryError(
+            f"is not UTF-8: {error.reason} at byte offset {error.start}",
+            next_step="Save it as UTF-8, or restore a backup.",
+        ) from error
+    except json.JSONDecodeError as error:
+        is_cut_off = error.msg.startswith("Unterminated string") or not error.doc[error.pos:].strip()
+        raise _errors.LibraryError(
+            f"is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}",
+            next_step="It looks cut off: restore a backup." if is_cut_off else "Mend that place, or restore a backup.",
+        ) from error
+    finally:
+        if collecting:
+            gc.enable()
+
+
+_BRACKETS = b"[]{}"
+_STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")  # +1 and -1, as signed bytes
+_ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(_BRACKETS + b'"'))
+_ALL_BUT_THOSE_AND_ESCAPES = bytes(set(range(256)) - set(_BRACKETS + b'"\\/bfnrtu'))
+_OUTSIDE_THEN_STRING = re.compile(rb'([^"]*)"?[^"]*"?')
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Whether brackets outside strings nest deeper than ``MAX_DEPTH``; exact up to the first fault in the JSON.
+
+    Asked before parsing, because Python's own limit depends on its version and on the caller's stack.
+    """
+    # The letters of escapes stay until escaped quotes are gone: without its n, \n would escape what follows it.
+    marks = data.translate(None, _ALL_BUT_THOSE_AND_ESCAPES).replace(rb"\\", b"").replace(rb"\"", b"")
+    # Two quotes side by side change neither what is inside a string nor what is outside.
+    marks = marks.translate(_STEPS, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
+    steps = (array("b", match[1]) for match in _OUTSIDE_THEN_STRING.finditer(marks))
+    return any(map(MAX_DEPTH.__lt__, accumulate(chain.from_iterable(steps))))
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        repeated = Counter(key for key, _value in members).most_common(1)[0][0]
+        filename = value.get("filename")
+        owner = f' (its filename: "{_errors.printable(filename)}")' if isinstance(filename, str) else ""
+        raise _errors.LibraryError(
+            f'an object has the key "{_errors.printable(repeated)}" more than once{owner}',
+            next_step="Remove all but one.",
+        )
+    return value
+
+
+def _integer(literal: str) -> int | Number:
+    return int(literal) if len(literal) < _SAFE_INT_DIGITS and literal != "-0" else Number(literal)
+
+
+def _fraction(literal: str) -> float | Number:
+    value = float(literal)
+    return value if repr(value) == literal and "e" not in literal and not literal.endswith(".0") else Number(literal)
+
+
+def _refuse_constant(literal: str) -> None:
+    raise _errors.LibraryError(f"is not JSON: it holds {literal}", next_step="Put null or a number in its place.")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_refuse_constant
+)
+
+
+def encode(text: str) -> bytes:
+    """``text``, which is of a JSON text, in UTF-8."""
+    # UTF-8 cannot encode lone surrogates alone, and only strings have them: \udxxx is JSON's escape as well.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def pieces(value: dict[str, Any]) -> Iterator[str]:
+    """The text of ``value``, an image at a time, so that nothing but the result is ever held whole.
+
+    A member that is an iterator is written as the array of what it yields.
+    """
+    before_key = "{\n  "
+    for key, member in value.items():
+        yield f"{before_key}{encode_basestring(key)}: "
+        before_key = ",\n  "
+        if isinstance(member, (list, Iterator)):
+            before_element = "[\n    "
+            for element in member:
+                yield before_element + _text(element, "\n    ")
+                before_element = ",\n    "
+            yield "[]" if before_element.startswith("[") else "\n  ]"
+        else:
+            yield _text(member, "\n  ")
+    yield "\n}"
+
+
+def _text(value: Any, newline: str) -> str:
+    """``value`` as JSON; ``newline`` is a line feed and the indentation of the line that ``value`` stands on."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if isinstance(value, dict):
+        inner = newline + "  "
+        members = [f"{encode_basestring(key)}: {_text(member, inner)}" for key, member in value.items()]
+        return f"{{{inner}{f',{inner}'.join(members)}{newline}}}" if members else "{}"
+    if isinstance(value, list):
+        inner = newline + "  "
+        elements = [_text(element, inner) for element in value]
+        return f"[{inner}{f',{inner}'.join(elements)}{newline}]" if elements else "[]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float_text(value)
+    if isinstance(value, Number):
+        return value.literal
+    raise TypeError(f"JSON has no form for {type(value).__name__}")
+
+
+def _float_text(value: float) -> str:
+    """``value`` as ECMA-262's Number::toString writes it: shortest digits, an exponent below 1e-6 and from 1e21 on."""
+    if not math.isfinite(value):
+        raise ValueError(f"JSON has no form for {value}")
+    text = repr(value)
+    if "e" not in text:
+        return "0" if value == 0 else text.removesuffix(".0")
+    if 1e-6 <= abs(value) < 1e21:
+        return format(Decimal(text), "f")
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}e{int(exponent):+d}"

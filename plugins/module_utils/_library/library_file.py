@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read, check and write ``library.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, NamedTuple
+
+from .. import _errors
+from . import json_text
+
+MAX_BYTES = 2 << 30
+
+_CHECK_OR_RESTORE = "Check that this is the right file, or restore a backup."
+_NAMED_IN_AN_ERROR = 3
+
+
+class Library(NamedTuple):
+    """``value``: the whole JSON object, of dict, list, str, int, float, ``json_text.Number``, bool and None."""
+
+    value: dict[str, Any]
+    ends_with_newline: bool
+
+
+def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
+    """The library in the file ``path``, and the SHA-256 (hexadecimal) of the very bytes that it was parsed from.
+
+    Raises ``LibraryError`` where it cannot be read, is no regular file, has more than ``max_bytes``, or does not parse.
+    """
+    data = read_bytes(path, max_bytes, "the library")
+    return parse(data, path), hashlib.sha256(data).hexdigest()
+
+
+def read_bytes(path: str, max_bytes: int, what: str) -> bytes:
+    """The content of the file ``path``, which is to be ``what``. Raises ``LibraryError`` as :func:`read` does."""
+    try:
+        with open(path, "rb", opener=_open_without_blocking) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _errors.LibraryError("is not a regular file", path, f"Give the path of {what}'s file.")
+            if status.st_size > max_bytes:
+                raise _errors.LibraryError(
+                    f"has {status.st_size} bytes, more than the {max_bytes} that are read", path, _CHECK_OR_RESTORE
+                )
+            return file.read()
+    except OSError as error:
+        failure = _errors.from_os_error(error, f"read {what}", path)
+        raise _errors.LibraryError(failure.cause, path, failure.next_step or _CHECK_OR_RESTORE) from error
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def parse(data: bytes, path: str) -> Library:
+    """The library whose file content is ``data``; ``path`` is for the errors alone.
+
+    A number stays int or float where Python prints it as it stands there, and is a ``json_text.Number`` elsewhere.
+    Raises ``LibraryError`` where ``data`` is not UTF-8 JSON, repeats a key within an object, is nested more than
+    ``MAX_DEPTH`` levels deep, or is not an object with ``images``, an array of objects each with a string ``path`` and
+    a string ``filename``.
+    """
+    try:
+        value = json_text.parse_json(data)
+        _check_shape(value)
+    except _errors.LibraryError as error:
+        raise _errors.LibraryError(error.cause, path, error.next_step or _CHECK_OR_RESTORE) from error
+    return Library(value, data.endswith(b"\n"))
+
+
+def _check_shape(value: Any) -> None:
+    if not isinstance(value, dict):
+        kind = "an array" if isinstance(value, list) else "a single value"
+        raise _errors.LibraryError(f'holds {kind}, not an object with "images"')
+    if "images" not in value:
+        raise _errors.LibraryError('has no "images"')
+    images = value["images"]
+    if not isinstance(images, list):
+        raise _errors.LibraryError('has "images" that are not an array')
+    _refuse((i for i, image in enumerate(images) if not isinstance(image, dict)), "images that are not objects")
+    for key in ("path", "filename"):
+        _refuse(
+            (i for i, image in enumerate(images) if not isinstance(image.get(key), str)),
+            f'images without "{key}", or with one that is not a string',
+        )
+
+
+def _refuse(faulty: Iterable[int], fault: str) -> None:
+    indexes = iter(faulty)
+    named = ", ".join(f"images[{index}]" for index in islice(indexes, _NAMED_IN_AN_ERROR))
+    if named:
+        others = sum(1 for _index in indexes)
+        more = f" and {others} more" if others else ""
+        raise _errors.LibraryError(f"has {fault}: {named}{more}", next_step="Mend or remove them, or restore a backup.")
+
+
+def serialize(library: Library) -> bytes:
+    """The content of the library's file, UTF-8, with a trailing newline or none as it came in.
+
+    Numbers of ours are written as JavaScript prints them. Raises ``ValueError`` for NaN and infinities, ``TypeError``
+    for what JSON has no form for.
+    """
+    out = io.BytesIO()
+    for piece in json_text.pieces(library.value):
+        out.write(json_text.encode(piece))
+    if library.ends_with_newline:
+        out.write(b"\n")
+    return out.getvalue()

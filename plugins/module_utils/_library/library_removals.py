@@ -1,0 +1,228 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take approved duplicates out of a library and put them back: its ``lcm_import`` record holds all that this needs.
+
+``lcm_import`` is the record of the last import. Those of earlier ones are in its ``earlierImports``, the oldest first,
+whatever they are, so that imports are taken back one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .._errors import DhashError
+from . import library_fields
+
+FIELD = "lcm_import"
+BOUND_TO = ("migration_timestamp", "algorithm")  # of dhash_migration: what removed hashes and duplicates belong to
+
+
+class Removal(NamedTuple):
+    """An image that leaves the library for ``kept``, which stays."""
+
+    match_id: str
+    path: str
+    dhash: str
+    kept: str
+    kept_dhash: str
+    notes: str
+
+
+class Account(NamedTuple):
+    """What the record of an import says of the review."""
+
+    imported_at: str
+    queue_file: str
+    reviewed: int
+    approved: int
+
+
+def take_out(value: dict[str, Any], removals: Sequence[Removal], account: Account) -> dict[str, Any]:
+    """The library ``value`` without the images of ``removals``, with the record of it; ``value`` is not changed."""
+    gone = {(removal.path, removal.dhash): removal for removal in removals}
+    images, log, of_path = [], [], {}
+    previous = None
+    for index, image in enumerate(value["images"]):
+        removal = gone.get((image["path"], image.get("dhash")))
+        if removal is None:
+            images.append(image)
+        else:
+            log.append({"matchId": removal.match_id, "index": index, "after": previous, "path": image["path"],
+                        "keptPath": removal.kept, "notes": removal.notes, "entry": image, "duplicates": []})
+            of_path.setdefault(image["path"], log[-1])
+        previous = image["path"]
+    new = dict(value)
+    new["images"] = images
+    if isinstance(value.get("dhash_duplicates"), list):
+        records = []
+        for index, record in enumerate(value["dhash_duplicates"]):
+            element = _mentioned(record, of_path)
+            if element is None:
+                records.append(record)
+            else:
+                element["duplicates"].append({"index": index, "record": record})
+        new["dhash_duplicates"] = records
+    record = {
+        "importedAt": account.imported_at, "queueFile": account.queue_file, "reviewedMatches": account.reviewed,
+        "approvedDuplicates": account.approved, "imagesRemoved": len(log), "migration": _migration_of(value),
+        "removalLog": log,
+    }
+    if FIELD in value:
+        record["earlierImports"] = _history(value[FIELD])
+    new[FIELD] = record
+    return new
+
+
+def _mentioned(record: Any, of_path: dict[str, dict]) -> dict | None:
+    if not isinstance(record, dict):
+        return None
+    paths = [record.get(key) for key in ("duplicatePath", "originalPath")]
+    return next((of_path[path] for path in paths if isinstance(path, str) and path in of_path), None)
+
+
+def _history(record: Any) -> list[Any]:
+    """The records of all imports up to ``record``, each as it was; flat, so that it never grows deeper."""
+    if not isinstance(record, dict) or list(record)[-1:] != ["earlierImports"] or \
+            not isinstance(record["earlierImports"], list) or not record["earlierImports"]:
+        return [record]
+    own = {key: field for key, field in record.items() if key != "earlierImports"}
+    return [*record["earlierImports"], own]
+
+
+def _migration_of(value: dict[str, Any]) -> dict[str, Any]:
+    migration = value.get("dhash_migration")
+    return {key: migration.get(key) if isinstance(migration, dict) else None for key in BOUND_TO}
+
+
+def put_back(value: dict[str, Any]) -> dict[str, Any] | None:
+    """The library ``value`` as it was before its last import; None where there was none. ``value`` is not changed.
+
+    What has been added since stays. An image whose neighbours have moved comes behind the one that it stood behind; one
+    that is in the library again is not put back twice. Where the library was migrated anew since, the duplicates that
+    were recorded then are no longer put back; and hashes are not where they are of another algorithm. Raises
+    ``DhashError`` where the record is not one of ours.
+    """
+    if FIELD not in value:
+        return None
+    record = value[FIELD]
+    log = _checked_log(record)
+    new = dict(value)
+    now = _migration_of(value)
+    present = {image["path"] for image in value["images"]}
+    entries = [element for element in log if element["entry"]["path"] not in present]
+    if now["algorithm"] != record["migration"].get("algorithm"):
+        entries = [{**element, "entry": _without_hash(element["entry"])} for element in entries]
+    new["images"] = _merged(value["images"], entries)
+    if isinstance(value.get("dhash_duplicates"), list) and now == record["migration"]:
+        duplicates = sorted((duplicate for element in log for duplicate in element["duplicates"]),
+                            key=lambda duplicate: duplicate["index"])
+        new["dhash_duplicates"] = _inserted(value["dhash_duplicates"], duplicates)
+    earlier = record.get("earlierImports")
+    if earlier:
+        new[FIELD] = earlier[-1]
+        if len(earlier) > 1 and isinstance(earlier[-1], dict):
+            new[FIELD] = {**earlier[-1], "earlierImports": earlier[:-1]}
+    else:
+        del new[FIELD]
+    return new
+
+
+def _without_hash(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: field for key, field in entry.items() if key not in library_fields.OUR_IMAGE_FIELDS}
+
+
+def _merged(images: list[dict], removed: list[dict]) -> list[dict]:
+    """``images`` with the ``entry`` of each of ``removed`` where it was; else behind the image that it stood behind."""
+    merged: list[dict] = []
+    waiting = []
+    left = iter(images)
+    for element in removed:
+        while len(merged) < element["index"]:
+            image = next(left, None)
+            if image is None:
+                break
+            merged.append(image)
+        behind = merged[-1]["path"] if merged else None
+        if len(merged) == element["index"] and behind == element["after"]:
+            merged.append(element["entry"])
+        else:
+            waiting.append(element)
+    return _placed([*merged, *left], waiting)
+
+
+def _placed(images: list[dict], waiting: list[dict]) -> list[dict]:
+    """``images`` with each of ``waiting`` behind the image that it stood behind; where that has gone, near its place."""
+    followers: dict[str | None, list[dict]] = {}
+    for element in waiting:
+        followers.setdefault(element["after"], []).append(element)
+    placed: list[dict] = []
+
+    def place(elements: list[dict]) -> None:
+        ahead = elements[::-1]
+        while ahead:
+            entry = ahead.pop()["entry"]
+            placed.append(entry)
+            ahead += followers.pop(entry["path"], [])[::-1]
+
+    place(followers.pop(None, []))
+    for image in images:
+        placed.append(image)
+        place(followers.pop(image["path"], []))
+    for element in sorted((element for elements in followers.values() for element in elements),
+                          key=lambda element: element["index"]):
+        placed.insert(min(element["index"], len(placed)), element["entry"])
+    return placed
+
+
+def _inserted(records: list[Any], removed: list[dict]) -> list[Any]:
+    merged = list(records)
+    for element in removed:
+        merged.insert(min(element["index"], len(merged)), element["record"])
+    return merged
+
+
+def _checked_log(record: Any) -> list[dict]:
+    """The removal log of ``record``, in the order of the library. Raises ``DhashError`` where it is none of ours."""
+    if not (isinstance(record, dict) and isinstance(record.get("migration"), dict)
+            and isinstance(record.get("removalLog"), list) and all(map(_is_element, record["removalLog"]))
+            and isinstance(record.get("earlierImports", []), list)):
+        raise DhashError(f"its {FIELD} is no record that an import of ours has written, so it cannot be taken back",
+                         next_step="Restore a backup.")
+    return sorted(record["removalLog"], key=lambda element: element["index"])
+
+
+def _is_element(element: Any) -> bool:
+    return (isinstance(element, dict) and _is_index(element.get("index"))
+            and all(isinstance(element.get(key), (str, type(None))) for key in ("after", "keptPath"))
+            and isinstance(element.get("entry"), dict)
+            and all(isinstance(element["entry"].get(key), str) for key in ("path", "filename"))
+            and isinstance(element.get("duplicates"), list)
+            and all(isinstance(duplicate, dict) and _is_index(duplicate.get("index")) and "record" in duplicate
+                    for duplicate in element["duplicates"]))
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def logged(value: dict[str, Any]) -> Iterator[dict]:
+    """The elements of the removal logs of all imports of ours into the library ``value``, the last import's first."""
+    for record in reversed(_history(value[FIELD]) if FIELD in value else []):
+        if isinstance(record, dict) and isinstance(record.get("removalLog"), list):
+            yield from filter(_is_element, record["removalLog"])
+
+
+def taken_out_since_migration(value: dict[str, Any]) -> tuple[int, int, int]:
+    """How many images, hashed images and duplicate records imports took out since the library's last migration."""
+    now = _migration_of(value)
+    images = hashed = duplicates = 0
+    for record in _history(value[FIELD]) if FIELD in value else []:
+        if isinstance(record, dict) and record.get("migration") == now and isinstance(record.get("removalLog"), list):
+            log = list(filter(_is_element, record["removalLog"]))
+            images += len(log)
+            hashed += sum(library_fields.is_hashed(element["entry"]) for element in log)
+            duplicates += sum(len(element["duplicates"]) for element in log)
+    return images, hashed, duplicates

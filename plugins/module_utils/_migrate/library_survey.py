@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at a library before anything is hashed: its file, the files of its images, what the journal knows of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import Any, NamedTuple
+
+from .._errors import LibraryError
+from .._files import file_stamps
+from .._hashing import hash_batches, hash_journal, image_decoder
+from .._hashing.hash_journal import Entry
+from .._library import library_fields, library_file
+
+CHANGING_READS = 20
+
+
+class Image(NamedTuple):
+    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed).
+
+    ``stamp`` is None if there was no file, or none that this user can look at. ``identity`` is that of its file.
+    """
+
+    path: str
+    stamp: file_stamps.Stamp | None
+    entry: Entry | None
+    identity: file_stamps.Identity | None = None
+
+
+class Source(NamedTuple):
+    """The library that was read (only its first images where the migration is limited) and the digest of its bytes."""
+
+    path: str
+    library: library_file.Library
+    sha256: str
+    images: list[Image]
+
+
+def survey(path: str, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> Source:
+    """Look each image of the library at ``path`` up in the journal."""
+    folder = os.path.dirname(path)
+    images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
+    return Source(path, library, digest, images)
+
+
+def sample(value: dict[str, Any], digest: str, count: int) -> list[int]:
+    """The positions of ``count`` hashed images of the library ``value``, drawn by the digest of its file."""
+    hashed = [position for position, image in enumerate(value["images"]) if library_fields.is_hashed(image)]
+    return random.Random(digest).sample(hashed, min(count, len(hashed)))
+
+
+def read_settled(path: str) -> tuple[library_file.Library, str]:
+    """Read a library that a writer may be in the middle of writing in place; with its digest. Raises ``LibraryError``.
+
+    What stays broken is broken.
+    """
+    for _attempt in range(CHANGING_READS):
+        before = _time_of_change(path)
+        try:
+            return library_file.read(path)
+        except LibraryError:
+            time.sleep(0.05)
+            if before is None or _time_of_change(path) == before:
+                break
+    return library_file.read(path)
+
+
+def _time_of_change(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _look_up(path: str, journal: hash_journal.Journal) -> Image:
+    found = journal.look_up(path)
+    if found.is_missing:
+        return Image(path, None, hash_batches.failure("missing", str(image_decoder.missing(path))))
+    return Image(path, found.stamp, found.entry, found.identity)  # of a file that cannot be looked at the worker says why
+
+
+def expect_known_failures_again(source: Source) -> Source:
+    """Failures that are tried again at every run (unreadable, timeout, ...) as the library has them from the last one."""
+    errors = source.library.value.get("dhash_errors")
+    folder = os.path.dirname(source.path)
+    return expect_again(source, {
+        os.path.join(folder, error["path"]): hash_batches.failure(error["kind"], error["error"])
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("path", "kind", "error"))
+        and error["kind"] not in hash_journal.REMEMBERED_KINDS})
+
+
+def expect_again(source: Source, failed: dict[str, Entry]) -> Source:
+    """``source`` with the failures ``failed``, by path, of the files that nothing is known of."""
+    return source._replace(images=[image if image.entry else image._replace(entry=failed.get(image.path))
+                                   for image in source.images])

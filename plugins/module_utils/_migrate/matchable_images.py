@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The images of a library that can be matched, with what the journal knows of their files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from .._files import file_stamps
+from .._hashing import difference_hash, hash_journal
+from .._library import library_fields
+
+
+class Image(NamedTuple):
+    """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
+    None where there is no file (``is_missing``) or this user cannot look at it, ``vertical`` where that hash is not
+    known. ``is_current``: the journal knows the file as it is now. ``identity`` is that of its file."""
+
+    path: str
+    filename: str
+    dhash: str
+    vertical: str | None
+    file: str
+    size: int | None
+    mtime_ns: int | None
+    is_current: bool
+    identity: file_stamps.Identity | None
+    is_missing: bool = False
+
+
+def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
+    """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each once."""
+    found: dict[str, Image] = {}
+    with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
+        for image in value["images"]:
+            path, dhash = image["path"], image.get("dhash")
+            if path not in found and difference_hash.is_hex(dhash) and image.get("dhash_low_detail") is not True:
+                found[path] = look_up(os.path.join(os.path.dirname(library), path), image, journal)
+    return list(found.values())
+
+
+def look_up(file: str, image: dict[str, Any], journal: hash_journal.Journal) -> Image:
+    """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
+    stamp, entry, is_missing, identity = journal.look_up(file)
+    vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
+    size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
+    return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None,
+                 identity, is_missing)
+
+
+def distances(one: Image, other: Image) -> tuple[int, int | None]:
+    """The horizontal and the vertical distance in bits; None for what is not known."""
+    vertical = None
+    if one.vertical is not None and other.vertical is not None:
+        vertical = difference_hash.distance(one.vertical, other.vertical)
+    return difference_hash.distance(one.dhash, other.dhash), vertical
+
+
+def is_same_file(one: Image, other: Image) -> bool:
+    """Whether two images are names of one file."""
+    return one.identity is not None and one.identity == other.identity

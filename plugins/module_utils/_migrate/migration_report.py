@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of a migration: in a few lines, as a diff, and as JSON beside the library."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from .._deploy import written_files
+from .._errors import printable
+from .._files import durable
+from .._library import library_fields
+from .._telemetry import run_log
+
+
+def log_summary(log: run_log.Log, result: dict, value: dict[str, Any]) -> None:
+    """Add what was found, in the words that the runbook greps for."""
+    for error in value["dhash_errors"]:
+        log.line(f"error {error['kind']} {printable(error['path'])}: {printable(error['error'])}")
+    for record in value["dhash_duplicates"]:
+        log.line(f"duplicate {printable(record['duplicatePath'])} of {printable(record['originalPath'])},"
+                 f" distance {record['hammingDistance']}" + (", the same file" if record.get("sameFile") else ""))
+    for line in summary_lines(result):
+        log.line(line)
+
+
+def summary_lines(result: dict) -> list[str]:
+    """The report in a few lines, in the runbook's words."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in result["errors_by_kind"].items())
+    lines = [
+        "Migration Report",
+        f"Total images: {result['images']}",
+        f"Successfully processed: {result['hashed']}",
+        f"Errors: {result['errors']}" + (f" ({kinds})" if kinds else ""),
+        f"Duplicates found: {result['duplicates']}",
+        f"Hashed in this run: {result['hashed_now']}",
+        *([f"Hashed again, since a sample did not have the hashes on record: {result['distrusted']}"]
+          if result.get("distrusted") else []),
+        f"Time per image: {result['average_ms']:g} ms on average, {result['p95_ms']:g} ms at the 95th percentile",
+    ]
+    if result.get("output_sha256"):
+        lines.append(f"Migrated library: {printable(result['output'])}")
+    elif not result["would_change"]:
+        lines.append("The live library holds all of this already: nothing to deploy")
+    return lines
+
+
+def diff(library: str, result: dict) -> dict:
+    """Before and after in counts and fields, for Ansible's diff; what is not hashed yet is said as a bound."""
+    before = "".join(f"{key}: {count}\n" for key, count in result["before"].items())
+    if not result["would_change"]:
+        return {"before": before, "after": before}
+    kinds = ", ".join(f"{count} {kind}" for kind, count in result["errors_by_kind"].items())
+    after = {
+        "images": result["images"],
+        "hashed": f"{result['hashed']} at most, {result['to_hash']} to hash now" if result["to_hash"]
+                  else result["hashed"],
+        "errors": f"{result['errors']}{' at least' if result['to_hash'] else ''}{f' ({kinds})' if kinds else ''}",
+        "duplicates": "known when all is hashed" if result["duplicates"] is None else result["duplicates"],
+    }
+    fields = "fields that change: " + ", ".join([f"images[].{field}" for field in library_fields.OUR_IMAGE_FIELDS]
+                                                + list(library_fields.OUR_FIELDS))
+    return {"before_header": library, "after_header": result["output"], "before": before,
+            "after": "".join(f"{key}: {text}\n" for key, text in after.items()) + f"{fields}\n"}
+
+
+def runbook_metrics(result: dict, queue: int | None) -> dict[str, float | None]:
+    """The runbook's key metrics by its names: times in milliseconds, rates as a share of the images, and counts.
+
+    ``queue`` is how many pairs wait for a person's judgement, None where nobody has asked yet.
+    """
+    images = result["images"]
+    return {
+        "avg_hash_time": result["average_ms"],
+        "p95_hash_time": result["p95_ms"],
+        "extraction_failures_rate": result["failure_rate"],
+        "image_processing_errors": result["errors"],
+        "low_confidence_queue_length": queue,
+        "duplicate_detection_rate": round(result["duplicates"] / images, 4) if images else 0.0,
+    }
+
+
+def write(path: str, result: dict, value: dict[str, Any], library: str, state: str,
+          queue: int | None) -> None:
+    """Write the whole report as JSON to ``path``, durably; ``queue`` is as above. Raises ``DhashError``."""
+    missing = [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"]
+    report = {
+        "library": library, **result,
+        "metrics": runbook_metrics(result, queue),
+        "missing_paths": missing,
+        "dhash_migration": value["dhash_migration"],
+        "dhash_duplicates": value["dhash_duplicates"],
+        "dhash_errors": value["dhash_errors"],
+    }
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    durable.make_folder(os.path.dirname(path), 0o750)
+    written_files.write(state, path, [text.encode("utf-8", "backslashreplace")], mode=0o640, owner_of=library)

@@ -1,0 +1,351 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tie the small parts together: survey a library, hash what is not in the journal, write the migrated library.
+
+Check mode (:func:`check`) and the real run (:func:`run`) share the survey and all that follows the hashing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import Any
+
+from .. import _clock
+from .._deploy import cutover, path_rules, run_record, unfinished_work, written_files
+from .._errors import DhashError, LibraryError, MissingRequirementError, printable
+from .._files import durable, file_metadata, json_records, locking
+from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal
+from .._hashing.hash_journal import Entry
+from .._library import library_fields, library_file
+from .._module import audit_log
+from .._telemetry import metrics_file, run_log, run_measurements
+from . import library_assembly, library_survey, migration_report, migration_settings
+
+
+
+def check(settings: migration_settings.Settings) -> dict:
+    """What :func:`run` would do, as its result; writes nothing, takes no lock, and hashes a sample at most.
+
+    Raises ``DhashError``.
+    """
+    _require_finished(settings)
+    _require_free_names(settings)
+    limits = decoder_limits.text(settings.limits)
+    with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
+        source = _look(settings, *library_survey.read_settled(settings.library), journal)
+        pending = sum(image.entry is None for image in source.images)
+        result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
+        expected = library_survey.expect_known_failures_again(source)
+        if all(image.entry for image in expected.images):
+            try:
+                migrated = _assemble(expected, settings, journal, write_note=False)
+                outcome = _outcome(expected, migrated, settings)
+            except MissingRequirementError:
+                pass  # whether the duplicates change cannot be told without numpy: say that they may
+            else:
+                doubtful: set[str] = set()
+                if not outcome["would_change"]:
+                    with contextlib.suppress(MissingRequirementError):  # a host that a run would give Pillow and numpy
+                        doubtful = _doubtful(source, migrated.library.value, source.sha256, settings, fresh=())
+                if not doubtful:
+                    return result | outcome
+                result["to_hash"] = len(doubtful)
+    kinds = Counter(image.entry.kind for image in expected.images if image.entry and image.entry.kind)
+    errors = sum(kinds.values())
+    return result | {
+        "output": settings.output, "hashed": len(source.images) - errors, "errors": errors,
+        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None,
+        "would_change": True, "leftover": False, "output_current": False}
+
+
+def operation(dry_run: bool, limit: int | None) -> str:
+    """What a migration is called in logs and in its lock."""
+    return "dry-run" if dry_run else "migration" if limit is None else "test-migration"
+
+
+def run(settings: migration_settings.Settings, progress: Callable[[dict], None], metrics: metrics_file.Metrics = metrics_file.OFF,
+        log_retention: int = 0) -> dict:
+    """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
+
+    ``progress`` is called now and then with what :class:`run_log.Meter` tells. A trial (a limit, a dry run) has no
+    metrics.
+    Logs older than ``log_retention`` days are removed; 0 keeps all.
+    """
+    difference_hash.require_numpy()
+    _require_free_names(settings)
+    if not os.path.exists(f"{settings.library}.lock"):
+        library_survey.read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
+    metrics = metrics if settings.limit is None and not settings.dry_run else metrics_file.OFF
+
+    def tell(state: dict) -> None:
+        progress(state)
+        metrics.progress(state["done"], state["total"])
+
+    name = operation(settings.dry_run, settings.limit)
+    with locking.lock(settings.library, name, settings.run, settings.lock_timeout), \
+            run_log.Log(settings.log_dir, settings.library, name) as log:
+        log.line(f"Start of a {name} of {printable(settings.library)}, run {settings.run}")
+        metrics.started()
+        try:
+            result, migrated, images = _run(settings, tell, log, failed={})
+            if settings.report:
+                result["report"] = settings.report
+                result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
+                migration_report.write(settings.report, result, migrated.library.value, settings.library, settings.state,
+                              metrics_file.queue_length(settings.state))
+        except DhashError as error:
+            log.line(f"FAILED {error}")
+            metrics.failed()
+            raise
+        metrics.ended(result, migrated.record, {image.path: image.entry for image in images})
+        for old in audit_log.prune(settings.log_dir, settings.library, 0 if settings.dry_run else log_retention):
+            log.line(f"Removed {old}, not written to for more than {log_retention} days")
+        migration_report.log_summary(log, result, migrated.library.value)
+    return result
+
+
+def bring_up_to_date(record: run_record.Record, failed: dict[str, Entry]) -> None:
+    """Migrate again, from the journal, a library that has changed since it was migrated. Call it with the lock held.
+
+    Hashes until nothing is left to hash before it reads the library for the last time, so that a writer that goes on
+    has but a moment to change it again. ``failed`` is for the next attempt: what failed is not tried again in it.
+    Raises ``DhashError``.
+    """
+    settings = _settings_of(record)._replace(sample=0)
+    with run_log.Log(None, settings.library, "migration") as log:
+        for _attempt in range(library_survey.CHANGING_READS):
+            if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
+                return
+
+
+def _noted(settings: migration_settings.Settings) -> dict[str, Any]:
+    """The settings as the record keeps them: by name."""
+    noted = settings._asdict()
+    del noted["origin"]  # the record has it
+    return {**noted, "terms": settings.terms._asdict(), "limits": settings.limits._asdict()}
+
+
+def _settings_of(record: run_record.Record) -> migration_settings.Settings:
+    """The settings of the migration on record. Raises ``DhashError`` if they are not complete."""
+    try:
+        noted = record.settings
+        return json_records.build(migration_settings.Settings, {
+            **noted, "origin": record.origin, "terms": json_records.build(library_assembly.Terms, noted["terms"]),
+            "limits": json_records.build(decoder_limits.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DhashError("the record of the last run does not say how to migrate the library again", record.library,
+                         cutover.RUN_AGAIN) from error
+
+
+def _run(settings: migration_settings.Settings, progress: Callable[[dict], None], log: run_log.Log,
+         failed: dict[str, Entry]) -> tuple[dict, library_assembly.Migrated, list[library_survey.Image]]:
+    """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
+    usage = run_measurements.now()
+    if not settings.dry_run and settings.limit is None and cutover.is_cut_short(settings.library, settings.state):
+        cutover.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
+    _require_finished(settings)
+    read = library_survey.read_settled(settings.library)
+    journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
+                                                   decoder_limits.text(settings.limits), settings.ignore_ctime)
+    with journal:
+        if set_aside:
+            log.line(f"WARNING The journal was damaged or of another version: it is set aside as {set_aside}, all is hashed anew")
+        source = library_survey.expect_again(_look(settings, *read, journal), failed)
+        journal.complete()
+        result = _before(source)
+        started = time.monotonic()
+        source, pending = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
+        distrusted: set[str] = set()
+        while True:
+            migrated = _assemble(source, settings, journal, write_note=True)
+            result |= _outcome(source, migrated, settings)
+            content, digest = _made(source, migrated, result, settings)
+            doubtful = _doubtful(source, migrated.library.value, digest, settings, pending)
+            if not doubtful:
+                break
+            log.line(f"WARNING A sample does not have the hashes on record: {len(doubtful)} images are hashed again")
+            distrusted |= doubtful
+            journal.forget(doubtful)
+            source = source._replace(images=[image._replace(entry=None) if image.path in doubtful else image
+                                             for image in source.images])
+            source, again = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
+            pending |= again
+        rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
+        failed.update((image.path, image.entry) for image in source.images
+                      if image.entry.kind and image.entry.kind not in hash_journal.REMEMBERED_KINDS)
+        result |= {"to_hash": 0, "hashed_now": len(pending), "distrusted": len(distrusted), "images_per_second": rate,
+                   "journal_set_aside": set_aside, "log": log.path}
+        result |= _forecast(source, settings)
+        if not settings.dry_run:
+            _write_output(source, content, digest, result, settings)
+    result["resources"] = run_measurements.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
+    return result, migrated, source.images
+
+
+def _require_finished(settings: migration_settings.Settings) -> None:
+    """Raise ``RefusedError`` if another operation waits to be deployed, unless this is a trial, which deploys nothing."""
+    if not settings.dry_run and settings.limit is None:
+        unfinished_work.require_finished(settings.library, settings.state, (run_record.MIGRATION,))
+
+
+def _look(settings: migration_settings.Settings, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
+    """Survey what is to be migrated: all of the library, or its first images."""
+    if settings.limit is not None:
+        library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
+    return library_survey.survey(settings.library, library, digest, journal)
+
+
+def _hash_pending(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
+                  meter: run_log.Meter) -> tuple[library_survey.Source, dict[str, library_survey.Image]]:
+    """Hash the files that the journal does not know, each once; these as well, by path."""
+    pending = {image.path: image for image in source.images if image.entry is None}
+    fresh = hash_images(pending, settings, journal, meter)
+    images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
+    return source._replace(images=images), pending
+
+
+def hash_images(pending: dict[str, library_survey.Image], settings: migration_settings.Settings, journal: hash_journal.Journal,
+                meter: run_log.Meter) -> dict[str, Entry]:
+    """Hash the files ``pending``, by path, into the journal, with a checkpoint after every batch; what became of each.
+
+    Raises ``DhashError``.
+    """
+    if not pending:
+        return {}
+    meter.start(len(pending))
+    fresh: dict[str, Entry] = {}
+    for batch in hash_batches.hash_in_batches(
+            list(pending), settings.terms.algorithm, settings.media_roots, settings.limits, settings.parallel,
+            settings.temp_dir, settings.terms.batch_size, meter.count):
+        journal.record([
+            (path, pending[path].stamp if entry.kind else result.stamp, entry) for path, result, entry in batch
+            if entry.kind is None or (entry.kind in hash_journal.REMEMBERED_KINDS and pending[path].stamp)])
+        fresh.update((path, entry) for path, _result, entry in batch)
+    return fresh
+
+
+def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str, settings: migration_settings.Settings,
+              fresh: Collection[str]) -> set[str]:
+    """The files whose entries may be wrong, since a sample of them does not have the hash that the journal has.
+
+    The sample is the one that a verification of the library ``value`` with that ``digest`` takes, so that this finds
+    whatever the verification would. ``fresh``: files that were hashed just now. A file that has another content proves
+    that the journal trusted too much: then every other entry may be wrong as well. Raises ``MissingRequirementError``.
+    """
+    drawn = [image for image in map(source.images.__getitem__, library_survey.sample(value, digest, settings.sample))
+             if image.path not in fresh]
+    if not drawn:
+        return set()
+    found = hash_batches.hash_now([image.path for image in drawn], settings.terms.algorithm, settings.media_roots,
+                              settings.limits, settings.parallel, settings.temp_dir)
+    wrong = {image.path: entry for image, entry in zip(drawn, found) if entry.dhash != image.entry.dhash}
+    if any(entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS for entry in wrong.values()):
+        return {image.path for image in source.images if image.stamp and image.path not in fresh}
+    return set(wrong)
+
+
+def _assemble(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
+              write_note: bool) -> library_assembly.Migrated:
+    return library_assembly.assemble(source.library, [image.entry for image in source.images],
+                              [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
+
+
+def _before(source: library_survey.Source) -> dict:
+    counts = library_fields.counts(source.library.value)
+    return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
+
+
+def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> dict:
+    """The counts of the migrated library, and whether the live one or the output is that already."""
+    value, record = migrated.library.value, migrated.record
+    counts = library_fields.counts(value)
+    kinds = Counter(error["kind"] for error in value["dhash_errors"])
+    would_change = settings.limit is not None or not library_assembly.equals(migrated, source.library)
+    return {
+        "output": settings.output, "hashed": counts["hashed"], "errors": counts["errors"], "duplicates": counts["duplicates"],
+        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"],
+        "low_detail": sum(image.get("dhash_low_detail") is True for image in value["images"]),
+        "failure_rate": round(counts["errors"] / counts["images"], 4) if counts["images"] else 0.0,
+        "average_ms": round(1000 * record["average_time_per_image"], 3),
+        "p95_ms": round(1000 * record["p95_time_per_image"], 3),
+        "times": dict(zip([*map(str, run_measurements.BUCKETS), "more"], run_measurements.histogram(migrated.seconds))),
+        "would_change": would_change, "leftover": not would_change and _is_left_over(source, settings),
+        "output_current": would_change and _output_is_current(migrated, settings),
+    }
+
+
+def _made(source: library_survey.Source, migrated: library_assembly.Migrated, result: dict,
+          settings: migration_settings.Settings) -> tuple[bytes | None, str]:
+    """The content that is to be written, None if nothing is, and the digest of the library that will be live."""
+    if not result["would_change"] or settings.dry_run:
+        return None, source.sha256
+    if result["output_current"]:
+        return None, durable.sha256_of_file(settings.output)
+    content = library_file.serialize(migrated.library)
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _is_left_over(source: library_survey.Source, settings: migration_settings.Settings) -> bool:
+    """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
+    last = run_record.read(settings.state)
+    return (settings.limit is None and last is not None and last.operation == run_record.MIGRATION
+            and not run_record.is_in_place(last) and last.new_sha256 != source.sha256)
+
+
+def _output_is_current(migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> bool:
+    try:
+        return library_assembly.equals(migrated, library_file.read(settings.output)[0])
+    except LibraryError:
+        return False
+
+
+def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict:
+    """What the rest of the way needs: bytes for the backup, the copy kept beside the library and the new library."""
+    known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
+    pending = sum(image.entry is None for image in source.images)
+    size = durable.size_of_file(settings.library)
+    grown = size + library_fields.ADDED_BYTES * len(source.images) + 4096
+    average = sum(known) / len(known) if known else None
+    return {"forecast": {
+        "hashing_seconds": round(pending * average / settings.parallel, 3) if average is not None else None,
+        "hashing_seconds_without_journal": (
+            round(len(source.images) * average / settings.parallel, 3) if average is not None else None),
+        "disk_bytes": 2 * size + 2 * grown,
+    }}
+
+
+def _require_free_names(settings: migration_settings.Settings) -> None:
+    """Raise ``RefusedError`` where the run, or the deploy after it, would overwrite a file of somebody else's."""
+    if not settings.dry_run:
+        written_files.require_ours(settings.state, settings.output, path_rules.FILES["output"])
+        if settings.limit is None:
+            cutover.require_free_names(settings.library, settings.state)
+
+
+def _write_output(source: library_survey.Source, content: bytes | None, digest: str, result: dict, settings: migration_settings.Settings) -> None:
+    """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
+    last = run_record.read(settings.state)
+    if not result["would_change"]:
+        result["output_sha256"] = None
+        if result["leftover"]:
+            written_files.remove(settings.state, last.output)
+            run_record.withdraw(settings.state, last)
+        return
+    result["output_sha256"] = digest
+    if content is not None:
+        written_files.write(settings.state, settings.output, [content], like=settings.library)
+    record = run_record.Record(
+        settings.run, run_record.MIGRATION, run_record.PREPARED, settings.library, settings.output,
+        cutover.pre_dhash(settings.library), source.sha256, result["output_sha256"],
+        **run_record.carried_over(last), settings=_noted(settings), metadata=file_metadata.read(settings.library),
+        origin=settings.origin)
+    if settings.limit is None and (last is None or not run_record.same_work(last, record)):
+        run_record.write(settings.state, record)
+        unfinished_work.withdraw(last, record)

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The arguments that several modules share, and what is made of them."""
+
+from __future__ import annotations
+
+import os
+
+from .._deploy import path_rules, run_record
+from .._errors import DhashError
+from .._hashing import decoder_limits
+
+LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
+METRICS = {"metrics_dir": {"type": "path"}}
+LOCK = {"lock_timeout": {"type": "float", "default": 10}}
+LOG = {"log_dir": {"type": "path"}, "origin": {"type": "dict"}}
+DECODING = {
+    "media_roots": {"type": "list", "elements": "path"},
+    "image_timeout": {"type": "int", "default": 30},
+    "max_image_bytes": {"type": "int", "default": 1 << 30},
+    "max_image_pixels": {"type": "int", "default": 250_000_000},
+    "worker_memory": {"type": "int", "default": 2 << 30},
+    "parallel": {"type": "int"},
+    "temp_dir": {"type": "path"},
+    "python": {"type": "path"},
+}
+HASHING = {"algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"}, **DECODING}
+SERVICE = {
+    "service_manager": {"type": "str", "choices": ["none", "systemd", "docker", "pm2", "command"], "default": "none"},
+    "service_name": {"type": "str"},
+    "service_scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
+    "status_command": {"type": "str"},
+}
+JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
+BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
+
+
+def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False) -> tuple[str, str]:
+    """The real path of the library, and its state folder.
+
+    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to. The
+    library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
+    """
+    library = run_record.resolve(params["library"])
+    state = run_record.folder(params["state_dir"], library)
+    run_record.require_own(library, state)
+    if check_places:
+        if not reads_only:
+            path_rules.require_own_name(library)
+        path_rules.require(library, state, params)
+    return library, state
+
+
+def limits(params: dict) -> decoder_limits.Limits:
+    """The limits on one image."""
+    return decoder_limits.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
+                          pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
+
+
+def media_roots(params: dict, library: str) -> tuple[str, ...]:
+    """The real folders that images may lie in. Raises ``DhashError`` for one that is not there."""
+    roots = params["media_roots"] or [os.path.dirname(library)]
+    for root in roots:
+        if not os.path.isdir(root):
+            raise DhashError("this media root is not there, or is no folder", root,
+                             "Mount it, or correct dhash_media_roots, then run again.")
+    return tuple(os.path.realpath(root) for root in roots)
+
+
+def parallel(params: dict) -> int:
+    """How many workers: as asked for, or one a core that this process may use."""
+    if params["parallel"]:
+        return params["parallel"]
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

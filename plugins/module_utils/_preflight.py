@@ -1,0 +1,408 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host has of what a migration needs, and the command that provides what it lacks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from ._deploy import cutover, path_rules, written_files
+from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
+from ._files import age_encryption
+from ._hashing import decoder_limits
+from ._library import library_fields, library_file
+
+HASH, MIGRATE = "hash", "migrate"  # scopes: what every host that hashes needs; what only one that migrates a library needs
+
+
+class Kind(NamedTuple):
+    """What code may go by. The text of a problem is for people, and may be worded anew."""
+
+    scope: str
+    installable: bool = False  # whether dhash_install can provide what is missing
+
+
+KINDS = {  # by the id of a problem
+    "python_missing": Kind(HASH, installable=True),  # that of the virtual environment
+    "python_version": Kind(HASH),
+    "pillow_missing": Kind(HASH, installable=True),
+    "pillow_version": Kind(HASH, installable=True),
+    "numpy_missing": Kind(HASH, installable=True),
+    "numpy_version": Kind(HASH, installable=True),
+    "ffmpeg_missing": Kind(HASH, installable=True),
+    "ffprobe_missing": Kind(HASH, installable=True),
+    "ffmpeg_python_missing": Kind(HASH, installable=True),
+    "node_missing": Kind(MIGRATE),
+    "node_version": Kind(MIGRATE),
+    "age_missing": Kind(MIGRATE, installable=True),
+    "backup_recipients_invalid": Kind(MIGRATE),
+    "library_invalid": Kind(HASH),
+    "library_dir_not_writable": Kind(MIGRATE),
+    "library_dir_no_space": Kind(MIGRATE),
+    "library_owner_not_permitted": Kind(MIGRATE),
+    "backup_dir_not_writable": Kind(MIGRATE),
+    "backup_dir_no_space": Kind(MIGRATE),
+    "copy_dir_not_writable": Kind(MIGRATE),
+    "copy_dir_no_space": Kind(MIGRATE),
+    "media_root_not_readable": Kind(HASH),
+    "images_missing": Kind(HASH),
+    "state_dir_not_writable": Kind(HASH),
+    "log_dir_not_writable": Kind(MIGRATE),
+    "async_dir_not_writable": Kind(HASH),
+    "temp_dir_not_writable": Kind(HASH),
+    "path_refused": Kind(HASH),
+    "foreign_file": Kind(MIGRATE),
+    "state_unreadable": Kind(MIGRATE),
+    "open_files_limit": Kind(HASH),
+    "rehearsal_missing": Kind(MIGRATE),
+    "maintenance_window_invalid": Kind(HASH),
+    "maintenance_window_closed": Kind(HASH),
+}
+PURPOSES = {"library_dir": "the migrated library", "backup_dir": "backups", "copy_dir": "copies of backups", "state_dir": "the state",
+            "log_dir": "logs", "async_dir": "Ansible's background jobs", "temp_dir": "temporary files"}
+
+MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
+PROGRAM_TIMEOUT = 20
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+WINDOW = re.compile(rf"(?:(?P<first>[a-z]{{3}})(?:-(?P<last>[a-z]{{3}}))? )?(?P<start>{TIME})-(?P<end>{TIME}|24:00)", re.I)
+INSTALL = {  # os-release ID or ID_LIKE, or platform.system() in lower case: how to install, and what names things have
+    "debian": ("apt-get install -y", {"pillow": "python3-pil", "numpy": "python3-numpy", "ffmpeg": "ffmpeg",
+                                      "python": "python3", "node": "nodejs"}),
+    "fedora": ("dnf install -y", {"pillow": "python3-pillow", "numpy": "python3-numpy", "ffmpeg": "ffmpeg-free",
+                                  "python": "python3", "node": "nodejs"}),
+    "rhel": ("dnf install -y", {"pillow": "python3-pillow", "numpy": "python3-numpy",
+                                "ffmpeg": "ffmpeg  # from RPM Fusion", "python": "python3", "node": "nodejs"}),
+    "suse": ("zypper install -y", {"pillow": "python3-Pillow", "numpy": "python3-numpy", "ffmpeg": "ffmpeg",
+                                   "python": "python3", "node": "nodejs"}),
+    "arch": ("pacman -S --noconfirm", {"pillow": "python-pillow", "numpy": "python-numpy", "ffmpeg": "ffmpeg",
+                                       "python": "python", "node": "nodejs"}),
+    "alpine": ("apk add", {"pillow": "py3-pillow", "numpy": "py3-numpy", "ffmpeg": "ffmpeg", "python": "python3",
+                           "node": "nodejs"}),
+    "darwin": ("brew install", {"pillow": "pillow", "numpy": "numpy", "ffmpeg": "ffmpeg", "python": "python",
+                                "node": "node"}),
+    "windows": ("choco install -y", {"pillow": "python  # then: pip install pillow",
+                                     "numpy": "python  # then: pip install numpy", "ffmpeg": "ffmpeg",
+                                     "python": "python", "node": "nodejs"}),
+}
+
+
+class Needs(NamedTuple):
+    """What is asked of the host. Paths are absolute; ``python`` is the interpreter that will hash."""
+
+    library: str
+    python: str
+    backup_dir: str
+    temp_dir: str | None
+    media_roots: Sequence[str] | None
+    ffmpeg_required: bool
+    node_min_version: str | None
+    maintenance_window: str | None
+    copy_dir: str | None = None
+    encrypt_to: Sequence[str] = ()
+    rehearsed: datetime | None = None  # when a rehearsal passed last; local time, as ``now``
+    rehearsal_max_days: int | None = None
+    parallel: int = 1  # worker processes
+    state: str | None = None
+    log_dir: str | None = None
+    async_dir: str | None = None  # of Ansible, which runs the longer operations in the background
+    places: Mapping[str, Any] = {}  # the options that name where a run writes
+    controller: Mapping[str, str] = {}  # the same by variable, of a controller that is this host
+
+
+def examine(needs: Needs, now: datetime) -> dict[str, Any]:
+    """The versions of what is there, and ``problems``: each with a token, what is wrong, and the command or step that mends it."""
+    versions = {
+        **_python_versions(needs.python),
+        "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
+        "node": _program_version("node", "--version") if needs.node_min_version else None,
+    }
+    problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
+                *_own_folder_problems(needs), *_place_problems(needs), *_open_file_problems(needs), *_rehearsal_problems(needs, now),
+                *_window_problems(needs, now)]
+    return {"versions": versions, "problems": problems, "os_family": _install_key()}
+
+
+def _problem(token: str, what: str, found: str, fix: str) -> dict[str, Any]:
+    return {"id": token, "what": what, "found": found, "fix": fix, **KINDS[token]._asdict()}
+
+
+def _python_versions(python: str) -> dict[str, str | None]:
+    script = ("import sys, importlib\n"
+              "sys.path[:] = filter(None, sys.path)\n"  # else a file of this folder could pass for a package
+              "def version(name):\n"
+              "    try: return importlib.import_module(name).__version__\n"
+              "    except Exception: return None\n"
+              "print(sys.version.split()[0]); print(version('PIL')); print(version('numpy'))\n"
+              "try:\n"
+              "    import ffmpeg; print('present' if hasattr(ffmpeg, 'input') else None)\n"
+              "except Exception: print(None)\n")
+    try:
+        shown = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
+            [python, "-c", script], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT,
+            check=True).stdout.split("\n")
+    except (OSError, subprocess.SubprocessError):
+        shown = ["None"] * 4
+    found = [None if version == "None" else version for version in shown[:4]]
+    return dict(zip(("python", "pillow", "numpy", "ffmpeg_python"), found))
+
+
+def _program_version(program: str, option: str) -> str | None:
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        shown = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
+            [path, option], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    number = re.search(r"\d+(\.\d+)*", shown)
+    return number and number.group()
+
+
+def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dict[str, Any]]:
+    problems = []
+    names = {"python": "Python", "pillow": "Pillow", "numpy": "numpy"}
+    for key, least in MINIMUM.items():
+        if versions[key] is None or _numbers(versions[key]) < least:
+            wanted = f"{names[key]} {'.'.join(map(str, least))} or newer"
+            token = f"{key}_missing" if versions[key] is None else f"{key}_version"
+            problems.append(_problem(token, wanted, f"{versions[key] or 'none'} in {needs.python}", _install_command(key)))
+    if needs.ffmpeg_required:
+        for program in ("ffmpeg", "ffprobe"):
+            if versions[program] is None:
+                problems.append(_problem(f"{program}_missing", f"the program {program}", "none on the PATH", _install_command("ffmpeg")))
+        if versions["ffmpeg_python"] is None:
+            problems.append(_problem("ffmpeg_python_missing", "ffmpeg-python, through which FFmpeg is used", f"none in {needs.python}",
+                                     "Set dhash_install: venv, which brings it, or install it with pip into the virtual"
+                                     " environment that Ansible's Python is of."))
+    wanted = needs.node_min_version
+    if wanted and (versions["node"] is None or _numbers(versions["node"]) < _numbers(wanted)):
+        token = "node_missing" if versions["node"] is None else "node_version"
+        problems.append(_problem(token, f"Node.js {wanted} or newer", versions["node"] or "none on the PATH", _install_command("node")))
+    return problems
+
+
+def _encryption_problems(needs: Needs) -> list[dict[str, Any]]:
+    if needs.encrypt_to:
+        try:
+            age_encryption.encrypt(b"", needs.encrypt_to)
+        except MissingRequirementError:
+            return [_problem("age_missing", "the program age, which encrypts the backups", "none on the PATH", _install_command("age"))]
+        except DhashError as error:
+            return [_problem("backup_recipients_invalid", "recipients that age accepts (dhash_backup_encrypt_to)", error.cause,
+                             error.next_step)]
+    return []
+
+
+def identity() -> str | None:
+    """What tells this host from others: its node name and the ID of its boot; None where there is none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{platform.node()} {file.read().strip()}"
+    except OSError:
+        return None
+
+
+def _place_problems(needs: Needs) -> list[dict[str, Any]]:
+    """Paths that a run must not write to, and files of somebody else that it would meet."""
+    if needs.state is None:
+        return []
+    unusable = path_rules.problem_with_library(needs.library)
+    wrong = [*([unusable] if unusable else []), *path_rules.problems(needs.library, needs.state, needs.places),
+             *path_rules.controller_problems(needs.library, needs.state, needs.controller)]
+    named = [_problem("path_refused", f"another path in {variable}", f"{printable(path)}: {cause}", problem.next_step)
+             for problem in wrong for variable, path, cause in [problem]]
+    output = path_rules.FILES["output"]
+    files = [] if any(problem.variable == output for problem in wrong) else [
+        (path_rules.output_of(needs.library, needs.places), output)]
+    files += [(path, None) for path in cutover.deploy_files(needs.library)]
+    return named + [problem for path, variable in files for problem in _file_problems(needs.state, path, variable)]
+
+
+def _file_problems(state: str, path: str, variable: str | None) -> list[dict[str, Any]]:
+    """Of a file that a run replaces or removes. ``variable`` is the one that names it, if any."""
+    what = f"a free name for {variable or 'a file of this collection'}"
+    try:
+        written_files.require_ours(state, path, variable)
+    except ForeignFileError as error:
+        return [_problem("foreign_file", what, f"{printable(path)}: {error.cause}", error.next_step or "")]
+    except DhashError as error:  # whose file it is is not known
+        return [_problem("state_unreadable", what, f"{printable(path)}: {error.cause}", error.next_step or "")]
+    return []
+
+
+def _open_file_problems(needs: Needs) -> list[dict[str, Any]]:
+    """The workers raise the soft limit themselves; the hard one is the host's."""
+    needed, hard = decoder_limits.files_needed(needs.parallel), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY or hard >= needed:
+        return []
+    return [_problem("open_files_limit", f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",
+                     "Raise it for this user (nofile in /etc/security/limits.conf), or set dhash_parallel to less.")]
+
+
+def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
+    days = needs.rehearsal_max_days
+    if days is None or needs.rehearsed and needs.rehearsed > now - timedelta(days=days):
+        return []
+    return [_problem("rehearsal_missing", f"a rehearsal in the last {days} days",
+                     f"the last one passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "none passed on this host",
+                     "ansible-playbook mobius.dhash.rehearse")]
+
+
+def _library_problems(needs: Needs) -> list[dict[str, Any]]:
+    problems = []
+    try:
+        images = library_file.read(needs.library)[0].value["images"]
+        size = os.path.getsize(needs.library)
+    except LibraryError as error:
+        return [_problem("library_invalid", "a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
+    folder = os.path.dirname(needs.library)
+    grown = size + library_fields.ADDED_BYTES * len(images)
+    for name, place, needed, variable in (
+            ("library_dir", folder, 2 * grown, None), ("backup_dir", needs.backup_dir, size, "dhash_backup_dir"),
+            ("copy_dir", needs.copy_dir, size, "dhash_backup_copy_dir")):
+        if place is not None:
+            problems += _folder_problems(name, place, needed, variable)
+    problems += _owner_problems(needs.library)
+    for root in needs.media_roots or [folder]:
+        if not os.path.isdir(root) or not os.access(root, os.R_OK | os.X_OK):
+            found = "not readable" if os.path.isdir(root) else "not there, or no folder"
+            problems.append(_problem("media_root_not_readable", f"the media root {printable(root)}", found,
+                                     "Mount it, correct dhash_media_roots, or give this user access to it."))
+    if images and not any(os.path.exists(path) for path in _paths(folder, images)):
+        problems.append(_problem("images_missing", "the image files", f"none of the {len(images)} is there",
+                                 "Check that the media are mounted, and the paths in the library."))
+    return problems
+
+
+def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:
+    """Of the folders that a run writes whatever the library is. A user without a home has none of them by default."""
+    problems = []
+    for name, place, variable in (("state_dir", needs.state, "dhash_state_dir"), ("log_dir", needs.log_dir, "dhash_log_dir"),
+                                  ("async_dir", needs.async_dir, "ansible_async_dir"), ("temp_dir", needs.temp_dir, "dhash_temp_dir")):
+        if place is not None:
+            problems += _folder_problems(name, place, 0, variable)
+    if needs.temp_dir is None and not any(map(_is_writable_folder, _system_temp_dirs())):
+        problems.append(_problem("temp_dir_not_writable", f"a writable folder for {PURPOSES['temp_dir']}",
+                                 f"none of {', '.join(_system_temp_dirs())}", "Set dhash_temp_dir to a folder that this user may write."))
+    return problems
+
+
+def _system_temp_dirs() -> list[str]:
+    """Where Python puts temporary files: the first of these that can be written (``tempfile.gettempdir``)."""
+    return [*filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp", "/var/tmp", "/usr/tmp"]
+
+
+def _is_writable_folder(path: str) -> bool:
+    return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
+
+
+def _owner_problems(library: str) -> list[dict[str, Any]]:
+    """Whoever replaces a file has to be able to give the new one the old one's owner and group."""
+    status = os.stat(library)
+    if os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in (os.getegid(), *os.getgroups())):
+        return []
+    return [_problem("library_owner_not_permitted",
+                     f"the right to give a new library the owner of {printable(library)} ({status.st_uid}:{status.st_gid})",
+                     f"this user is {os.geteuid()}:{os.getegid()}", "Run with become as root or as that owner.")]
+
+
+def _paths(folder: str, images: list[dict[str, Any]]):
+    return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
+
+
+def _folder_problems(name: str, place: str, needed: int, variable: str | None) -> list[dict[str, Any]]:
+    purpose = PURPOSES[name]
+    elsewhere = f"set {variable} to another folder" if variable else "move the library to another disk"
+    present = os.path.abspath(place)
+    while not os.path.lexists(present):
+        present = os.path.dirname(present)
+    if not os.path.isdir(present):
+        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(present)} is no folder",
+                         f"Move it away, or {elsewhere}.")]
+    if not _is_writable_folder(present):
+        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(present)} cannot be written",
+                         f"Give this user write access to it, run with become, or {elsewhere}.")]
+    free = shutil.disk_usage(present).free
+    if free < needed:
+        return [_problem(f"{name}_no_space", f"{_size(needed)} free for {purpose}", f"{_size(free)} in {printable(present)}",
+                         f"Free some space, or {elsewhere}.")]
+    return []
+
+
+def _window_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
+    try:
+        if needs.maintenance_window is None or window_is_open(needs.maintenance_window, now):
+            return []
+    except DhashError as error:
+        return [_problem("maintenance_window_invalid", "a maintenance window", error.cause, error.next_step)]
+    return [_problem("maintenance_window_closed", "an open maintenance window",
+                     f"it is {now:%a %H:%M} on this host, the window is {needs.maintenance_window}",
+                     "Wait for it, or set dhash_maintenance_window anew.")]
+
+
+def window_is_open(window: str, now: datetime) -> bool:
+    """Whether ``now`` (local time) lies in ``window``: ``22:00-04:00``, ``Sat 22:00-04:00``, ``Mon-Fri 01:00-05:00``.
+
+    A window past midnight belongs to the day on which it starts. Raises ``DhashError`` for any other form.
+    """
+    parts = WINDOW.fullmatch(window.strip())
+    first, last = (parts["first"], parts["last"] or parts["first"]) if parts else (None, None)
+    if not parts or any(day and day.lower() not in DAYS for day in (first, last)):
+        raise DhashError(f"{window!r} is no maintenance window",
+                         next_step="Write it as 22:00-04:00, Sat 22:00-04:00 or Mon-Fri 01:00-05:00.")
+    start, end = (60 * int(time[:2]) + int(time[3:]) for time in (parts["start"], parts["end"]))
+    minute, day = 60 * now.hour + now.minute, now.weekday()
+    if start >= end and minute < end:
+        minute, day = minute + 24 * 60, (day - 1) % 7
+    if start >= end:
+        end += 24 * 60
+    if first is not None:
+        opening, closing = DAYS.index(first.lower()), DAYS.index(last.lower())
+        if (day - opening) % 7 > (closing - opening) % 7:
+            return False
+    return start <= minute < end
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _size(count: int) -> str:
+    """In MiB, or in the smaller unit in which it is not rounded to nothing."""
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size / 10:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _install_key() -> str | None:
+    system = platform.system().lower()
+    if system != "linux":
+        return system if system in INSTALL else None
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            release = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+    except OSError:
+        return None
+    names = f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".replace('"', "").split()
+    return next((name for name in names if name in INSTALL), None)
+
+
+def _install_command(thing: str) -> str:
+    key = _install_key()
+    if key is None:
+        return f"Install {thing} with this system's package manager."
+    command, names = INSTALL[key]
+    return f"{command} {names.get(thing, thing)}"

@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Deploy, and where the live library has changed in the meantime bring the new one up to date and try again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ._deploy import cutover, rollback_plan, run_record
+from ._errors import DhashError
+from ._files import locking
+from ._migrate import migration_run
+from ._review import review_import
+
+ATTEMPTS = 10
+BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict], None]] = {
+    run_record.MIGRATION: migration_run.bring_up_to_date,
+    run_record.RESTORE: rollback_plan.bring_up_to_date,
+    run_record.REMOVE_DHASH: rollback_plan.bring_up_to_date,
+    run_record.REVIEW_IMPORT: review_import.bring_up_to_date,
+    run_record.REVIEW_REVERSAL: review_import.bring_up_to_date,
+}
+
+
+def run(library: str, state: str, lock_timeout: float) -> bool:
+    """Deploy what was prepared; whether anything had to be done. Raises ``DhashError``, nothing replaced."""
+    with locking.lock(library, "deploy", run_record.new_run(), lock_timeout):
+        failed: dict = {}
+        for _attempt in range(ATTEMPTS):
+            try:
+                return cutover.deploy(library, state)
+            except cutover.ChangedError:
+                record = run_record.read(state)
+                BRING_UP_TO_DATE[record.operation](record, failed)
+        raise DhashError(f"the library kept changing during the deploy (gave up after {ATTEMPTS} attempts)", library,
+                         "Stop what writes it, or name its service (dhash_service_manager), then run again.")

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read queues that people have worked through: what was decided, in one or several files, and what is wrong with them.
+
+The files come from outside. Every fault is gathered with the file and the match that it is in; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .._errors import LibraryError, printable
+from .._hashing import difference_hash
+from .._library import json_text, library_file
+from . import review_queue
+
+MAX_BYTES = 512 << 20
+ONE, OTHER, DIFFERENT = "keep image1", "keep image2", "different"
+TEXT = (str,)
+# What the fields that are used may hold. Others are for people, or for later versions.
+FIELDS = {"id": TEXT, "image1": (dict,), "image2": (dict,), "reviewStatus": TEXT, "isDuplicate": (bool, type(None)),
+          "keepImage": (str, type(None)), "reviewNotes": (str, type(None))}
+NAMES = {dict: "an object", str: "a string", bool: "true or false", type(None): "null"}
+# What isDuplicate and keepImage have to be for each status, and what that decides.
+DECISIONS = {
+    ("approved", True, "image1"): ONE, ("approved", True, "image2"): OTHER,
+    ("rejected", False, "both"): DIFFERENT, ("rejected", False, None): DIFFERENT,
+    ("pending", None, None): None, ("skipped", None, None): None,
+}
+STATUSES = ("pending", "approved", "rejected", "skipped")
+
+
+class Side(NamedTuple):
+    """An image, as it was when it was exported."""
+
+    path: str
+    dhash: str
+
+
+class Decision(NamedTuple):
+    """What was decided about a match (ONE, OTHER or DIFFERENT), and in which file."""
+
+    match_id: str
+    one: Side
+    other: Side
+    verdict: str
+    notes: str
+    file: str
+
+    @property
+    def kept(self) -> Side:
+        """The image to keep, of a duplicate."""
+        return self.one if self.verdict == ONE else self.other
+
+    @property
+    def removed(self) -> Side:
+        """The image that leaves the library, of a duplicate."""
+        return self.other if self.verdict == ONE else self.one
+
+
+class Reading(NamedTuple):
+    """The decisions in the order of the queues, how many matches nobody decided, and all that is wrong."""
+
+    decisions: list[Decision]
+    pending: int
+    skipped: int
+    faults: list[str]
+
+
+def fault(decision: Decision, what: str) -> str:
+    """A fault in a decision, as people are told."""
+    return f"{printable(decision.file)}: match {decision.match_id}: {what}"
+
+
+def read(paths: Sequence[str]) -> Reading:
+    """Read the queues of one or several reviewers; ``faults`` tells what is wrong in them.
+
+    Raises ``LibraryError`` where a file cannot be read.
+    """
+    faults: list[str] = []
+    decided: dict[str, Decision] = {}
+    undecided: dict[str, str] = {}
+    for path in paths:
+        seen = set()
+        for number, match in enumerate(_matches(path, faults)):
+            read_match = _match(match, number, path, faults)
+            if read_match is None:
+                continue
+            status, decision = read_match
+            if decision.match_id in seen:
+                faults.append(fault(decision, "it comes more than once in this file"))
+            seen.add(decision.match_id)
+            if decision.verdict is None:
+                undecided[decision.match_id] = status
+            else:
+                _merge(decided, decision, faults)
+    left = [status for match_id, status in undecided.items() if match_id not in decided]
+    return Reading(list(decided.values()), left.count("pending"), left.count("skipped"), faults)
+
+
+def _matches(path: str, faults: list[str]) -> list[Any]:
+    content = library_file.read_bytes(path, MAX_BYTES, "the queue")
+    try:
+        queue = json_text.parse_json(content)
+    except LibraryError as error:
+        faults.append(f"{printable(path)}: {error.cause}")
+        return []
+    if not isinstance(queue, dict) or not isinstance(queue.get("matches"), list):
+        faults.append(f"{printable(path)}: it is no review queue, since it has no array of matches")
+        return []
+    return queue["matches"]
+
+
+def _match(match: Any, number: int, path: str, faults: list[str]) -> tuple[str, Decision] | None:
+    """The status of a match, and its decision; None, and faults, where it is not what a match has to be."""
+    name = f"{printable(path)}: match {_name(match, number)}"
+    if not isinstance(match, dict):
+        faults.append(f"{name}: it is no object")
+        return None
+    found = [f"{name}: {field} is not {' or '.join(NAMES[kind] for kind in kinds)}"
+             for field, kinds in FIELDS.items() if field != "reviewNotes" and field not in match
+             or not isinstance(match.get(field, ""), kinds)]
+    sides = []
+    for field in ("image1", "image2"):
+        side = match.get(field)
+        if isinstance(side, dict):
+            if isinstance(side.get("path"), str) and difference_hash.is_hex(side.get("dhash")):
+                sides.append(Side(side["path"], side["dhash"]))
+            else:
+                found.append(f"{name}: {field} has no path, or no hash of 16 upper-case hexadecimal digits")
+    if not found and match["id"] != review_queue.match_id(*sides[0], *sides[1]):
+        found.append(f"{name}: its id is not that of its images, so one of them was changed")
+    verdict = None
+    if not found:
+        status = match["reviewStatus"]
+        key = status, match["isDuplicate"], match["keepImage"]
+        if status not in STATUSES:
+            found.append(f"{name}: its reviewStatus {printable(status)!r} is none of {', '.join(STATUSES)}")
+        elif key not in DECISIONS:
+            found.append(f"{name}: {_disagreement(*key)}")
+        else:
+            verdict = DECISIONS[key]
+    faults += found
+    if found:
+        return None
+    return status, Decision(match["id"], *sides, verdict, match.get("reviewNotes") or "", path)
+
+
+def _name(match: Any, number: int) -> str:
+    match_id = match.get("id") if isinstance(match, dict) else None
+    return printable(match_id)[:40] if isinstance(match_id, str) and match_id else f"number {number + 1}"
+
+
+def _disagreement(status: str, is_duplicate: bool | None, keep: str | None) -> str:
+    if status == "approved" and is_duplicate and keep is None:
+        return "it is approved as a duplicate, but keepImage does not say which image to keep"
+    return (f"reviewStatus {status}, isDuplicate {_json(is_duplicate)} and keepImage {_json(keep)} do not go together"
+            " (approved, true and image1 or image2; rejected, false and both; pending or skipped, null and null)")
+
+
+def _json(value: bool | str | None) -> str:
+    return {True: "true", False: "false", None: "null"}.get(value) or printable(value)[:40]
+
+
+def _merge(decided: dict[str, Decision], decision: Decision, faults: list[str]) -> None:
+    earlier = decided.setdefault(decision.match_id, decision)
+    if earlier.verdict != decision.verdict:
+        faults.append(fault(decision, f"the reviewers contradict one another: {decision.verdict} here,"
+                                      f" {earlier.verdict} in {printable(earlier.file)}"))
+    elif decision.notes and decision.notes not in earlier.notes.split("; "):
+        notes = f"{earlier.notes}; {decision.notes}" if earlier.notes else decision.notes
+        decided[decision.match_id] = earlier._replace(notes=notes)

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The review page: one HTML file that is opened from disk, with the previews in ``images/`` beside it, and no network.
+
+Its Content-Security-Policy lets nothing run but the page's own script, known by its digest, and nothing be loaded but
+pictures from where the page lies ('self' under file:// too, in Chromium and in Firefox). Trusted Types forbid the
+script itself to make markup of text. Its sources are in web/review.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+from .page_assets import MARKUP, SCRIPT, STYLE
+
+# Within JSON these stand in strings only, where each may be written as an escape. The first three could end the element
+# or begin another, U+2028 and U+2029 end lines in scripts, and lone surrogates (odd file names) are not UTF-8.
+ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+
+
+def render(queue_pieces: Iterable[str]) -> Iterator[bytes]:
+    """The page as pieces of UTF-8; ``queue_pieces`` is the queue's JSON, divided anywhere and never held as a whole."""
+    before, after = MARKUP.split("<!-- queue -->")
+    yield _filled(before).encode("utf-8")
+    for piece in queue_pieces:
+        yield ESCAPED.sub(_escape, piece).encode("utf-8")
+    yield _filled(after).encode("utf-8")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def _filled(markup: str) -> str:
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy()}">'
+    for place, element in (("policy", policy), ("style", f"<style>{STYLE}</style>"), ("script", f"<script>{SCRIPT}</script>")):
+        markup = markup.replace(f"<!-- {place} -->", element)
+    return markup
+
+
+def content_security_policy() -> str:
+    """The policy of the page: its own script and style by SHA-256, pictures from beside it, nothing else."""
+    return "; ".join([
+        "default-src 'none'", f"script-src '{_source(SCRIPT)}'", f"style-src '{_source(STYLE)}'", "img-src 'self'",
+        "connect-src 'none'", "base-uri 'none'", "form-action 'none'",
+        "require-trusted-types-for 'script'", "trusted-types 'none'",
+    ])
+
+
+def _source(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The review queue of a migrated library: which pairs are for people to judge, in which order, and what is proposed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._hashing import difference_hash
+from .._migrate import matchable_images
+from . import known_different
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST_PAIRS = 10_000_000  # in an export, whatever is asked for
+INSTRUCTIONS = (
+    "Say of each match whether the two images are the same picture, and which of them to keep: set reviewStatus to"
+    " approved, isDuplicate to true and keepImage to image1 or image2; or, where they are different, rejected, false and"
+    " both; or skipped. Images that are not kept leave the library when this queue is imported; their files stay where"
+    " they are."
+)
+# Which of two formats is kept, all else being equal: what loses nothing first, then what loses least for its bytes.
+FORMATS = ("TIFF", "Photoshop", "PNG", "PPM", "PGM", "PBM", "BMP", "JPEG XL", "JPEG 2000", "AVIF", "HEIC", "WebP",
+           "JPEG", "GIF")
+
+
+class Terms(NamedTuple):
+    """What is asked for. Distances in bits; ``confirm``: leave out what the vertical hash refutes."""
+
+    minimum: int
+    maximum: int
+    confirm: bool
+    limit: int
+
+
+class Detail(NamedTuple):
+    """What was seen in the file of an image; ``preview`` is relative to the review folder."""
+
+    width: int
+    height: int
+    format: str
+    preview: str
+
+
+class Queue(NamedTuple):
+    """The pairs to show: the positions in ``images`` of both, and the number of the cluster that they belong to."""
+
+    images: Sequence[matchable_images.Image]
+    one: np.ndarray
+    other: np.ndarray
+    clusters: list[int]
+    total: int
+    refuted: int
+    decided: int
+
+
+def find(images: Sequence[matchable_images.Image], terms: Terms, memory: Sequence[known_different.Different]) -> Queue:
+    """The pairs of ``images`` (in library order) that are to be judged, without those that ``memory`` tells.
+
+    Raises ``MissingRequirementError``.
+    """
+    difference_hash.require_numpy()
+    import numpy as np
+    from .._hashing import near_pairs
+
+    most_vertical = difference_hash.MOST_VERTICAL if terms.confirm else 64
+    decided, counted = _decided(images, memory, terms, most_vertical)
+    pairs = near_pairs.pairs_between(
+        np.array([difference_hash.from_hex(image.dhash) for image in images], np.uint64),
+        np.array([difference_hash.from_hex(image.vertical or "0") for image in images], np.uint64),
+        np.array([image.vertical is not None for image in images], bool),
+        terms.minimum, terms.maximum, terms.limit + len(decided), most_vertical)
+    keep = [pair not in decided for pair in zip(pairs.one.tolist(), pairs.other.tolist())]
+    one, other = (positions[np.array(keep, bool)][:terms.limit] for positions in (pairs.one, pairs.other))
+    return Queue(images, one, other, _clusters(one.tolist(), other.tolist()), int(pairs.counts.sum()) - counted,
+                 pairs.refuted, counted)
+
+
+def _decided(images: Sequence[matchable_images.Image], memory: Sequence[known_different.Different], terms: Terms,
+             most_vertical: int) -> tuple[set[tuple[int, int]], int]:
+    """The pairs that were judged before, and how many of them would be in the queue otherwise: all of them."""
+    position = {image.path: index for index, image in enumerate(images)}
+    decided = set()
+    for record in memory:
+        one, other = (position.get(side.path) for side in (record.one, record.other))
+        if one is None or other is None or not record.fits(images[one], images[other]):
+            continue
+        distance, vertical = matchable_images.distances(images[one], images[other])
+        if terms.minimum <= distance <= terms.maximum and (vertical is None or vertical <= most_vertical):
+            decided.add((min(one, other), max(one, other)))
+    return decided, len(decided)
+
+
+def _clusters(one: list[int], other: list[int]) -> list[int]:
+    """The number of the connected component of each pair, from 1, in the order in which they come."""
+    parent: dict[int, int] = {}
+
+    def root(position: int) -> int:
+        while parent.setdefault(position, position) != position:
+            parent[position] = parent[parent[position]]
+            position = parent[position]
+        return position
+
+    for left, right in zip(one, other):
+        parent[root(left)] = root(right)
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(position), len(numbers) + 1) for position in one]
+
+
+def match_id(path1: str, dhash1: str, path2: str, dhash2: str) -> str:
+    """What names a match at every export, as long as its two images stay what they are."""
+    return hashlib.sha256(json.dumps([path1, dhash1, path2, dhash2]).encode()).hexdigest()[:16]
+
+
+def document(queue: Queue, details: Mapping[int, Detail], library: str, algorithm: str, terms: Terms,
+             exported_at: str) -> dict[str, Any]:
+    """The queue as the object that the exports hold; its matches are an iterator."""
+    return {
+        "exportedAt": exported_at, "library": library, "algorithm": algorithm,
+        "minDistance": terms.minimum, "maxDistance": terms.maximum,
+        "totalMatches": queue.total, "exportedMatches": len(queue.one),
+        "refutedMatches": queue.refuted, "decidedMatches": queue.decided,
+        "reviewInstructions": INSTRUCTIONS, "matches": _matches(queue, details, exported_at),
+    }
+
+
+def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> Iterator[dict[str, Any]]:
+    for left, right, cluster in zip(queue.one, queue.other, queue.clusters):
+        one, other = queue.images[left], queue.images[right]
+        seen = details.get(int(left)), details.get(int(right))
+        distance, vertical = matchable_images.distances(one, other)
+        keep, reason = propose((one, seen[0]), (other, seen[1]))
+        yield {
+            "id": match_id(one.path, one.dhash, other.path, other.dhash),
+            "image1": _shown(one, seen[0]), "image2": _shown(other, seen[1]),
+            "hammingDistance": distance, "confidence": difference_hash.confidence(distance, vertical), "verticalDistance": vertical,
+            "sameFile": matchable_images.is_same_file(one, other), "cluster": cluster, "needsReview": True,
+            "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
+            "keepImage": None, "proposedKeep": keep, "proposedReason": reason, "createdAt": exported_at,
+        }
+
+
+def _shown(image: matchable_images.Image, detail: Detail | None) -> dict[str, Any]:
+    return {
+        "filename": image.filename, "path": image.path, "dhash": image.dhash,
+        "width": detail and detail.width, "height": detail and detail.height, "bytes": image.size,
+        "format": detail and detail.format, "modifiedAt": _moment(image.mtime_ns), "preview": detail and detail.preview,
+    }
+
+
+def _moment(mtime_ns: int | None) -> str | None:
+    try:
+        return mtime_ns and datetime.fromtimestamp(mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # a file system can hold times that no calendar has
+        return None
+
+
+def propose(one: tuple[matchable_images.Image, Detail | None], other: tuple[matchable_images.Image, Detail | None]) -> tuple[str | None, str]:
+    """Which of two images to keep, ``image1`` or ``image2``, and why: by resolution, bytes, format, then order.
+
+    What is not known of both does not count. Of two names of one file neither is proposed.
+    """
+    (image1, detail1), (image2, detail2) = one, other
+    if matchable_images.is_same_file(image1, image2):
+        return None, "both names are the same file"
+    if detail1 and detail2:
+        pixels1, pixels2 = detail1.width * detail1.height, detail2.width * detail2.height
+        if pixels1 != pixels2:
+            sizes = [f"{detail.width} x {detail.height}" for detail in (detail1, detail2)]
+            return _choice(pixels1 > pixels2, "larger: {} against {}", sizes)
+    if image1.size is not None and image2.size is not None and image1.size != image2.size:
+        return _choice(image1.size > image2.size, "more bytes: {} against {}", [image1.size, image2.size])
+    if detail1 and detail2:
+        rank1, rank2 = (FORMATS.index(detail.format) if detail.format in FORMATS else len(FORMATS)
+                        for detail in (detail1, detail2))
+        if rank1 != rank2:
+            return _choice(rank1 < rank2, "better format: {} rather than {}", [detail1.format, detail2.format])
+    return "image1", "it comes first in the library"
+
+
+def _choice(first: bool, reason: str, values: list) -> tuple[str, str]:
+    return ("image1", reason.format(*values)) if first else ("image2", reason.format(*reversed(values)))

@@ -1,0 +1,546 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import stat
+from datetime import datetime
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
+
+OLD, NEW, THEIRS = b"old" * 1000, b"new" * 2000, b"theirs" * 500
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+class Host:
+    """A host on which a migrated library waits to be deployed."""
+
+    def __init__(self, folder):
+        self.folder = folder / "srv"
+        self.folder.mkdir(parents=True)
+        self.live = self.folder / "library.json"
+        self.live.write_bytes(OLD)
+        self.live.chmod(0o640)
+        self.output = self.folder / "library.dhash.json"
+        self.output.write_bytes(NEW)
+        self.pre_dhash = self.folder / "library.json.pre-dhash"
+        self.incoming = folder / "srv" / os.path.basename(cutover.incoming(str(self.live)))
+        self.state = str(folder / "state")
+        self.prepare(OLD, NEW)
+
+    def prepare(self, old, new, **changes):
+        run_record.write(self.state, run_record.Record(
+            run="20260131T120000Z-7", operation=run_record.MIGRATION, phase=run_record.PREPARED, library=str(self.live),
+            output=str(self.output), kept=str(self.pre_dhash), old_sha256=digest(old), new_sha256=digest(new),
+            restart_owed=False, settings={})._replace(**changes))
+
+    def is_now(self, **changes):
+        run_record.write(self.state, self.record._replace(**changes))
+
+    @property
+    def record(self):
+        return run_record.read(self.state)
+
+    def plan(self):
+        return cutover.plan(str(self.live), self.state)
+
+    def deploy(self):
+        return cutover.deploy(str(self.live), self.state)
+
+    def announce(self):
+        return cutover.announcement_is_due(cutover.announce(str(self.live), self.state))
+
+    def verified(self, check=False):
+        return cutover.verified(str(self.live), self.state, check)
+
+    def files(self):
+        marker = os.path.basename(pending_marker.path(str(self.live)))
+        return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.name != marker}
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+@pytest.fixture(params=["with renameat2", "without renameat2"])
+def any_kernel(request, monkeypatch):
+    """Once as it is, once as on a kernel or file system on which two files cannot change places."""
+    if request.param == "without renameat2":
+        monkeypatch.setattr(durable, "exchange", lambda _one, _other: False)
+    return request.param
+
+
+def changes_before_the_exchange(live, exchange):
+    """``exchange``, but a writer is a moment quicker the first time."""
+    written = []
+
+    def exchange_too_late(one, other):
+        if not written:
+            written.append(live.write_bytes(THEIRS))
+        return exchange(one, other)
+
+    return exchange_too_late
+
+
+# What a deploy does.
+
+
+def test_the_migrated_library_takes_the_live_ones_place_and_the_old_one_is_kept(host, any_kernel):
+    assert cutover.is_due(host.plan())
+    assert host.deploy() is True
+    assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+
+
+def test_what_is_deployed_is_not_deployed_again(host, tree):
+    host.deploy()
+    before = tree(host.folder.parent)
+    assert not cutover.is_due(host.plan())
+    assert host.deploy() is False
+    assert tree(host.folder.parent) == before
+
+
+def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(host, any_kernel):
+    if os.geteuid() == 0:
+        os.chown(host.live, 1234, 2345)
+    owner = host.live.stat().st_uid
+    host.deploy()
+    for path in (host.live, host.pre_dhash):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (0o640, owner)
+
+
+def test_a_writer_that_still_has_the_old_library_open_writes_into_what_was_kept_and_not_into_the_new_one(host):
+    with open(host.live, "ab") as writer:
+        host.deploy()
+        writer.write(b"late")
+    assert host.live.read_bytes() == NEW
+    assert host.pre_dhash.read_bytes() == OLD + b"late"
+
+
+def test_a_host_that_has_migrated_nothing_has_nothing_to_deploy(tmp_path, host, tree):
+    host.state = str(tmp_path / "other state")
+    before = tree(tmp_path)
+    assert host.plan() == cutover.Plan(None, False, False)
+    assert (host.deploy(), host.announce(), host.verified()) == (False, False, False)
+    assert tree(tmp_path) == before
+
+
+def test_planning_writes_nothing(host, tree):
+    before = tree(host.folder.parent)
+    planned = host.plan()
+    assert cutover.is_due(planned)
+    assert cutover.announcement_is_due(planned)
+    assert tree(host.folder.parent) == before
+
+
+# What it refuses.
+
+
+def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host):
+    host.live.write_bytes(THEIRS)
+    with pytest.raises(cutover.ChangedError) as caught:
+        host.deploy()
+    assert caught.value.path == str(host.live)
+    assert "nothing was replaced" in caught.value.cause
+    assert host.files() == {"library.json": THEIRS, "library.dhash.json": NEW}
+    assert (host.record.phase, host.record.restart_owed) == (run_record.PREPARED, False)
+
+
+def test_an_output_that_the_migration_did_not_write_is_not_deployed(host):
+    host.output.write_bytes(THEIRS)
+    with pytest.raises(DhashError) as caught:
+        host.deploy()
+    assert (caught.value.path, caught.value.cause) == (str(host.output), "this is not the library that the last run wrote")
+    assert host.files() == {"library.json": OLD, "library.dhash.json": THEIRS}
+
+
+def test_an_output_that_was_removed_before_anything_began_is_a_migration_withdrawn(host):
+    host.output.unlink()
+    assert not cutover.is_due(host.plan())
+    assert host.deploy() is False
+    assert host.files() == {"library.json": OLD}
+
+
+@pytest.mark.parametrize("phase", [run_record.ANNOUNCED, run_record.DEPLOYING])
+def test_an_output_that_was_removed_abandons_the_deploy(host, phase):
+    host.is_now(phase=phase, restart_owed=True)
+    host.output.unlink()
+    assert host.deploy() is False
+    assert host.files() == {"library.json": OLD}
+    assert host.record.restart_owed
+
+
+def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host, monkeypatch):
+    monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
+    with pytest.raises(cutover.ChangedError, match="it changed while it was deployed"):
+        host.deploy()
+    assert host.live.read_bytes() == THEIRS
+    assert host.output.read_bytes() == NEW
+    assert not host.incoming.exists()
+
+
+def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_files_cannot_change_places(host, monkeypatch):
+    monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, lambda _one, _other: False))
+    with pytest.raises(cutover.ChangedError, match="nothing was replaced"):
+        host.deploy()
+    assert host.live.read_bytes() == THEIRS
+    assert host.output.read_bytes() == NEW
+    assert not host.incoming.exists()
+
+
+def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host, monkeypatch):
+    with monkeypatch.context() as late:
+        late.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
+        with pytest.raises(cutover.ChangedError):
+            host.deploy()
+    host.output.write_bytes(NEW + THEIRS)
+    host.prepare(THEIRS, NEW + THEIRS)
+    assert host.deploy() is True
+    assert host.files() == {"library.json": NEW + THEIRS, "library.json.pre-dhash": THEIRS}
+
+
+def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_and_no_half_written_file(tmp_path, mount):
+    mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", on=tmp_path)
+    for free_blocks in itertools.count():
+        host = Host(tmp_path / str(free_blocks))
+        disk = os.statvfs(tmp_path)
+        ballast = tmp_path / "ballast"
+        ballast.write_bytes(b"\0" * (disk.f_bavail - free_blocks) * disk.f_bsize)
+        try:
+            host.deploy()
+        except DhashError as error:
+            assert "No space left on device. Free some space" in str(error)
+        else:
+            break
+        assert host.live.read_bytes() == OLD
+        assert host.output.read_bytes() == NEW
+        assert set(host.files()) <= {"library.json", "library.dhash.json", "library.json.pre-dhash"}
+        ballast.unlink()
+        host.deploy()
+        assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert free_blocks > 2  # for the copy that is kept, the new library, and the record
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
+def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_or_new_and_the_next_run_mends_it(
+        tmp_path, monkeypatch, number):
+    fsync = os.fsync
+    for good in itertools.count():
+        host = Host(tmp_path / str(good))
+        calls = itertools.count()
+
+        def failing(descriptor, calls=calls, good=good):
+            if next(calls) >= good:
+                raise OSError(number, os.strerror(number))
+            fsync(descriptor)
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fsync", failing)
+            try:
+                host.deploy()
+            except DhashError as error:
+                failed = True
+                assert os.strerror(number) in str(error)
+            else:
+                failed = False
+        assert host.live.read_bytes() in (OLD, NEW)
+        host.deploy()
+        assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+        if not failed:
+            break
+    assert good > 8
+
+
+def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right_after_the_exchange(host, monkeypatch):
+    def fail(path):
+        raise DhashError("could not make its new name last", path)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
+        disk.setattr(durable, "_sync_names_of", fail)
+        with pytest.raises(DhashError, match="make its new name last"):
+            host.deploy()
+    assert (host.live.read_bytes(), host.incoming.read_bytes()) == (NEW, THEIRS)
+    with pytest.raises(cutover.ChangedError):
+        host.deploy()
+    assert host.live.read_bytes() == THEIRS
+
+
+def test_a_bind_mounted_library_is_refused_and_nothing_left_behind(host, tmp_path, mount):
+    mounted = tmp_path / "mounted.json"
+    mounted.write_bytes(OLD)
+    mount("--bind", str(mounted), on=host.live)
+    with pytest.raises(DhashError, match="mount point .* Mount the folder that holds it"):
+        host.deploy()
+    assert host.live.read_bytes() == OLD
+    assert host.output.read_bytes() == NEW
+    assert not host.incoming.exists()
+
+
+# What was cut short.
+
+
+def test_an_exchange_that_was_cut_short_is_finished(host):
+    host.is_now(phase=run_record.DEPLOYING, restart_owed=True)
+    host.live.write_bytes(NEW)
+    host.incoming.write_bytes(OLD)
+    planned = host.plan()
+    assert (planned.exchange, planned.finish, cutover.is_due(planned)) == (False, True, True)
+    assert host.deploy() is True
+    assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+
+
+def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(tmp_path, any_kernel, killed_at):
+    phases = set()
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+        killed = killed_at(number, host.deploy)
+        phases.add(host.record.phase)
+        assert host.live.read_bytes() in (OLD, NEW)
+        assert OLD in host.files().values()
+        if host.live.read_bytes() == NEW:
+            assert host.record.restart_owed
+            assert host.record.phase in (run_record.DEPLOYING, run_record.DEPLOYED)
+        host.deploy()
+        assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+        assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+        if not killed:
+            break
+    assert phases == {run_record.PREPARED, run_record.DEPLOYING, run_record.DEPLOYED}
+    assert number > 15
+
+
+def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_its_end(tmp_path, killed_at):
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+        host.announce()
+        killed = killed_at(number, host.deploy)
+        unfinished = host.record.phase == run_record.DEPLOYING
+        before = host.files()
+        host.verified()
+        if unfinished:
+            assert host.files() == before
+            assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYING, True)
+        assert host.live.read_bytes() in (OLD, NEW)
+        host.deploy()
+        assert host.live.read_bytes() == NEW
+        assert host.record.restart_owed is (host.record.phase == run_record.DEPLOYED)
+        if not killed:
+            break
+    assert number > 10
+
+
+def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed_at_any_step(tmp_path, killed_at):
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+
+        def deploy_while_another_writes(host=host):
+            durable.exchange = changes_before_the_exchange(host.live, durable.exchange)
+            try:
+                host.deploy()
+            except cutover.ChangedError:
+                pass
+
+        killed = killed_at(number, deploy_while_another_writes)
+        assert host.live.read_bytes() in (OLD, NEW, THEIRS)
+        if OLD not in (host.live.read_bytes(),):
+            with pytest.raises(cutover.ChangedError):
+                host.deploy()
+            assert host.live.read_bytes() == THEIRS
+            assert host.output.read_bytes() == NEW
+            with pytest.raises(cutover.ChangedError):
+                host.deploy()
+            assert host.live.read_bytes() == THEIRS
+        if not killed:
+            break
+    assert number > 10
+
+
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+def test_what_an_earlier_deploy_left_behind_never_becomes_the_live_library(host, phase):
+    host.incoming.write_bytes(b"of a deploy that was killed, of an earlier migration")
+    host.live.write_bytes(NEW)  # the operator put the migrated library in place by hand
+    host.is_now(phase=phase)
+    host.deploy()
+    assert host.live.read_bytes() == NEW
+    assert not host.incoming.exists()
+    assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+
+
+# The restart that is owed, and the verification that clears it.
+
+
+def test_a_restart_is_owed_from_before_the_service_is_stopped(host):
+    assert host.announce() is True
+    assert (host.record.phase, host.record.restart_owed) == (run_record.ANNOUNCED, True)
+    assert host.announce() is False
+    assert host.files() == {"library.json": OLD, "library.dhash.json": NEW}
+    assert host.deploy() is True
+    assert host.record.restart_owed
+
+
+def test_a_deploy_puts_it_on_record_before_the_exchange(host, monkeypatch):
+    seen = []
+    exchange = durable.exchange
+    monkeypatch.setattr(durable, "exchange", lambda one, other: seen.append(host.record) or exchange(one, other))
+    host.deploy()
+    assert [(record.phase, record.restart_owed) for record in seen] == [(run_record.DEPLOYING, True)]
+
+
+def test_an_announcement_says_since_when_the_service_is_stopped(host):
+    host.announce()
+    assert datetime.strptime(host.record.stopped_at, run_record.TIME)
+    host.deploy()
+    assert host.record.stopped_at
+    started(host)
+    assert host.record.stopped_at is None
+
+
+def started(host, check=False):
+    return cutover.started(str(host.live), host.state, check)
+
+
+def test_a_verification_does_not_forget_that_the_service_is_stopped(host):
+    host.announce()
+    host.deploy()
+    before = host.record
+    assert not host.verified(check=True) and not host.verified()
+    assert host.record == before and before.stopped_at and before.restart_owed
+    started(host)
+    assert host.verified()
+    assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
+
+
+def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host):
+    read = host.record.run
+    host.deploy()
+    host.is_now(run="20991231T000000Z-1")
+    with pytest.raises(cutover.ChangedError, match="run 20991231T000000Z-1 came in between"):
+        cutover.verified(str(host.live), host.state, check=False, run=read)
+    assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+
+
+def test_a_start_after_an_announcement_leaves_nothing_pending(host):
+    host.announce()
+    assert started(host, check=True) and host.record.stopped_at
+    assert started(host)
+    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (run_record.PREPARED, False, None)
+    assert not started(host)
+    assert cutover.is_due(host.plan())
+
+
+@pytest.mark.parametrize("phase", [run_record.DEPLOYING, run_record.DEPLOYED])
+def test_a_start_after_the_exchange_leaves_the_restart_pending(host, phase):
+    host.deploy()
+    host.is_now(phase=phase, stopped_at="2026-01-31T12:00:00Z", dependents=["web.service"])
+    assert started(host)
+    assert (host.record.phase, host.record.restart_owed) == (phase, True)
+    assert (host.record.stopped_at, host.record.dependents) == (None, [])
+
+
+def test_a_library_put_in_place_by_hand_keeps_its_restart(host):
+    host.announce()
+    host.live.write_bytes(NEW)
+    assert started(host)
+    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (run_record.ANNOUNCED, True, None)
+
+
+def test_a_start_needs_no_library_and_no_record(host):
+    host.announce()
+    host.live.unlink()
+    assert started(host)
+    assert host.record.stopped_at is None
+    os.unlink(os.path.join(host.state, run_record.FILE))
+    assert not started(host)
+
+
+def test_units_that_stopped_with_the_service_are_remembered(host):
+    cutover.announce(str(host.live), host.state, ["web.service"])
+    stopped_at = host.record.stopped_at
+    cutover.announce(str(host.live), host.state, [])  # the run again, once they are stopped
+    cutover.announce(str(host.live), host.state, ["worker.service"])
+    assert host.record.dependents == ["web.service", "worker.service"]
+    assert host.record.stopped_at == stopped_at
+    host.deploy()
+    assert host.record.dependents == ["web.service", "worker.service"]
+    started(host)
+    assert host.record.dependents == []
+
+
+def test_a_pending_restart_does_not_hide_that_the_service_is_stopped(host):
+    host.is_now(restart_owed=True)
+    host.announce()
+    assert host.record.stopped_at
+
+
+def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host):
+    host.is_now(restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
+    assert not cutover.announcement_is_due(host.plan())
+
+
+def test_where_there_is_nothing_to_deploy_no_restart_is_announced(host):
+    host.deploy()
+    host.verified()
+    assert host.announce() is False
+    assert not host.record.restart_owed
+
+
+def test_a_run_that_comes_second_is_told_that_the_exchange_is_made(host):
+    assert cutover.is_due(host.plan())
+    host.deploy()
+    host.verified()
+    assert not cutover.is_due(cutover.announce(str(host.live), host.state))
+
+
+def test_the_replaced_library_is_kept_until_a_verification_has_passed(host):
+    host.deploy()
+    assert host.pre_dhash.read_bytes() == OLD
+    assert host.verified() is True
+    assert host.files() == {"library.json": NEW}
+    assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
+    assert host.verified() is False
+
+
+@pytest.mark.parametrize(("phase", "owed", "phase_after", "owed_after", "cleared"), [
+    (run_record.PREPARED, False, run_record.PREPARED, False, False),
+    (run_record.PREPARED, True, run_record.PREPARED, False, True),
+    (run_record.ANNOUNCED, True, run_record.PREPARED, False, True),
+    (run_record.DEPLOYING, True, run_record.DEPLOYING, True, False),
+    (run_record.DEPLOYED, True, run_record.VERIFIED, False, True),
+    (run_record.VERIFIED, True, run_record.VERIFIED, False, True),
+    (run_record.VERIFIED, False, run_record.VERIFIED, False, False),
+])
+def test_a_verification_that_has_passed_clears_what_is_owed_but_no_unfinished_deploy(
+        host, tree, phase, owed, phase_after, owed_after, cleared):
+    host.is_now(phase=phase, restart_owed=owed)
+    before = tree(host.folder.parent)
+    assert host.verified(check=True) is cleared
+    assert tree(host.folder.parent) == before
+    assert host.verified() is cleared
+    assert (host.record.phase, host.record.restart_owed) == (phase_after, owed_after)
+    assert host.files() == {"library.json": OLD, "library.dhash.json": NEW}
+
+
+@pytest.mark.parametrize(("phase", "kept"), [(run_record.DEPLOYING, True), (run_record.DEPLOYED, False), (run_record.VERIFIED, False)])
+def test_a_verification_removes_what_was_replaced_unless_its_deploy_is_unfinished(host, tree, phase, kept):
+    host.pre_dhash.write_bytes(OLD)
+    host.is_now(phase=phase, restart_owed=True)
+    before = tree(host.folder.parent)
+    assert host.verified(check=True) is not kept
+    assert tree(host.folder.parent) == before
+    host.verified()
+    assert host.pre_dhash.exists() is kept

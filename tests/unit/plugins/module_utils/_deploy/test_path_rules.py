@@ -1,0 +1,180 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a run may write, and what it must leave alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, backup_manifest, path_rules, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
+
+LIBRARY = '{"images": []}'
+OPTIONS = {"output": None, "report": None, "dry_run_report": None, "log_dir": "logs", "state_dir": None, "backup_dir": None,
+           "copy_dir": None, "review_dir": None, "metrics_dir": None, "temp_dir": None, "venv": None}
+FILES = ["output", "report", "dry_run_report"]
+FOLDERS = ["log_dir", "state_dir", "backup_dir", "copy_dir", "review_dir", "metrics_dir", "temp_dir", "venv"]
+
+
+class Host:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "media"
+        self.library = self.folder / "library.json"
+        self.state = run_record.folder(str(folder / "state"), str(self.library))
+        self.folder.mkdir()
+        os.makedirs(self.state)
+        (self.folder / "pictures").mkdir()
+        Path(self.state, "journal.sqlite").write_text("")
+        for name in ("library.json", "other.json", "library.json.bak.20260131T120000Z", "library.json.pre-dhash"):
+            (self.folder / name).write_text(LIBRARY)
+        for name in ("library.json.lock", "other.json.lock", "notes.txt"):
+            (self.folder / name).write_text("")
+        (self.folder / "link.json").symlink_to(self.library)
+        os.link(self.library, self.folder / "hard.json")
+        (self.folder / "bare.json").write_text(LIBRARY)
+
+    def problems(self, **options: str | None) -> list[tuple[str, str]]:
+        found = path_rules.problems(str(self.library), self.state, {**OPTIONS, **options})
+        return [(problem.variable, problem.cause) for problem in found]
+
+    def path(self, name: str) -> str:
+        return name.replace("STATE", self.state) if name.startswith("STATE") else str(self.folder / name)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_the_default_paths_have_no_problem(host: Host) -> None:
+    assert host.problems() == []
+
+
+@pytest.mark.parametrize(("name", "cause"), [
+    ("library.json", "this is the library itself"),
+    ("link.json", "this is the library itself"),
+    ("hard.json", "this is the library itself"),
+    ("pictures/../library.json", "this is the library itself"),
+    ("library.json.lock", "this name belongs to the library"),
+    ("library.json.bak.20260131T120000Z", "this name belongs to the library"),
+    ("library.json.bak.20260131T120000Z.sha256", "this name belongs to the library"),
+    ("pictures/library.json.bak.20260131T120000Z", "this name belongs to the library"),
+    ("library.json.pre-dhash", "this name belongs to the library"),
+    ("library.json.import", "this name belongs to the library"),
+    ("library.json.review.json", "this name belongs to the library"),
+    (".library.json.mobius-dhash.incoming", "this name belongs to the library"),
+    ("other.json", "this is another library"),
+    ("other.json.lock", "this name belongs to the library"),
+    ("other.json.pre-rollback.20260131T120000Z", "this name belongs to the library"),
+    ("other.dhash.json", "this name belongs to the library"),
+    ("STATE/journal.sqlite", "this lies in the state folder"),
+    ("STATE/new.json", "this lies in the state folder"),
+    ("pictures", "this is a folder"),
+    ("notes.txt/file", "is a file, not a folder"),
+])
+@pytest.mark.parametrize("option", FILES)
+def test_a_file_of_a_library_is_no_file_to_write(host: Host, option: str, name: str, cause: str) -> None:
+    found = host.problems(**{option: host.path(name)})
+    variable = path_rules.FILES[option]
+    assert [problem for problem in found if problem[0] == variable and cause in problem[1]], found
+
+
+@pytest.mark.parametrize("name", ["library.json", "link.json", "library.json.lock", "library.json.bak.20260131T120000Z", "other.json",
+                                  "other.json.lock", "notes.txt", "library.json/below", "STATE", "STATE/below", "library.json.import"])
+@pytest.mark.parametrize("option", FOLDERS)
+def test_a_file_of_a_library_is_no_folder_to_write(host: Host, option: str, name: str) -> None:
+    if (option, name) != ("state_dir", "STATE"):
+        assert path_rules.FOLDERS[option] in [variable for variable, _cause in host.problems(**{option: host.path(name)})]
+
+
+@pytest.mark.parametrize("option", ["report", "dry_run_report"])
+def test_a_library_that_no_run_has_met_is_no_report(host: Host, option: str) -> None:
+    assert host.problems(**{option: "bare.json"}) == [(path_rules.FILES[option], "this file holds a library")]
+
+
+def test_a_library_on_record_is_another_library(host: Host) -> None:
+    other = Path(os.path.dirname(host.state), "media-0123456789ab")
+    other.mkdir()
+    (other / "run.json").write_text(json.dumps({"library": str(host.folder / "bare.json")}))
+    assert host.problems(output="bare.json") == [("dhash_output", "this is another library, which this host has a record of")]
+
+
+@pytest.mark.parametrize("given", [
+    {"output": "one.json", "report": "one.json"}, {"report": "library.dhash.json"}, {"report": "library.json.migrate-dryrun.json"},
+    {"output": "one.json", "log_dir": "one.json"}, {"backup_dir": "pictures", "copy_dir": "link/../pictures"},
+    {"output": "notes.txt", "report": "also-notes.txt"},
+])
+def test_two_options_with_one_path_are_refused(host: Host, given: dict[str, str]) -> None:
+    os.link(host.folder / "notes.txt", host.folder / "also-notes.txt")
+    (host.folder / "link").symlink_to(host.folder / "pictures")
+    (found,) = host.problems(**given)
+    assert "names" in found[1]
+
+
+def test_a_review_in_the_folder_of_a_library_of_its_name_is_refused(tmp_path: Path) -> None:
+    library = tmp_path / "queue.json"
+    library.write_text(LIBRARY)
+    found = list(path_rules.problems(str(library), str(tmp_path / "state"), {"review_dir": "."}))
+    assert [problem.variable for problem in found] == ["dhash_review_dir"]
+
+
+def test_a_trial_library_keeps_the_output_that_the_runbook_gives_it(host: Host) -> None:
+    trial = host.folder / "test-library.json"
+    trial.write_text(LIBRARY)
+    assert list(path_rules.problems(str(trial), host.state, {"output": None})) == []
+
+
+@pytest.mark.parametrize("name", [
+    "library.json.bak.20260131T120000Z", "library.json.pre-dhash", "library.json.lock", "library.json.import", "library.json.rollback",
+    "library.json.review.json", "library.json.pre-rollback.20260131T120000Z", ".library.json.mobius-dhash.incoming", "library.dhash.json",
+    "gone.json.pre-dhash",
+])
+def test_a_file_of_a_library_is_no_library(host: Host, name: str) -> None:
+    (host.folder / "gone.json.lock").touch()
+    (host.folder / name).write_text(LIBRARY)
+    owner = host.path("gone.json" if name.startswith("gone") else "library.json")
+    with pytest.raises(RefusedError) as refused:
+        path_rules.require_own_name(host.path(name))
+    assert str(refused.value) == (f"{host.path(name)}: dhash_library: this name belongs to the library {owner}. Name another path in"
+                                  " dhash_library, then run again.")
+
+
+@pytest.mark.parametrize("name", ["library.json", "bare.json", "photos.dhash.json", "photos.json.import", "photos.json.bak.20260131T120000Z"])
+def test_a_library_of_any_name_is_a_library_where_no_other_owns_it(host: Host, name: str) -> None:
+    (host.folder / name).write_text(LIBRARY)
+    path_rules.require_own_name(host.path(name))
+
+
+def test_the_longest_name_of_a_library_leaves_room_for_those_that_are_made_of_it(host: Host) -> None:
+    name = "ü" * (path_rules.MOST_NAME_BYTES // 2)
+    path_rules.require_own_name(host.path(name))
+    copy = f"{name}{backup_files.PRE_ROLLBACK}20260131T120000Z{age_encryption.SUFFIX}{backup_manifest.CHECKSUM}"
+    assert len(os.fsencode(durable.temporary_name(copy))) == 255
+    with pytest.raises(RefusedError, match="its name has 197 bytes"):
+        path_rules.require_own_name(host.path(f"{name}x"))
+
+
+def test_a_library_that_a_link_points_to_is_not_owned_by_that_link(host: Host) -> None:
+    (host.folder / "photos.dhash.json").write_text(LIBRARY)
+    (host.folder / "photos.json").symlink_to("photos.dhash.json")
+    path_rules.require_own_name(host.path("photos.dhash.json"))
+
+
+def test_paths_of_the_controller_are_checked_as_those_of_the_host(host: Host) -> None:
+    paths = {"dhash_fleet_status_file": str(host.library), "dhash_review_fetch": host.path("other.json"),
+             "dhash_backup_fetch_dir": str(host.folder / "pictures")}
+    found = path_rules.controller_problems(str(host.library), host.state, paths)
+    assert [problem.variable for problem in found] == ["dhash_fleet_status_file", "dhash_review_fetch"]
+
+
+def test_a_refusal_names_the_variable_the_path_and_what_to_do(host: Host) -> None:
+    with pytest.raises(RefusedError) as refused:
+        path_rules.require(str(host.library), host.state, {"output": "library.json"})
+    assert str(refused.value) == (f"{host.library}: dhash_output: this is the library itself. Name another path in dhash_output, then run"
+                                  " again.")

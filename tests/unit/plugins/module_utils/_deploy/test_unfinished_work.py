@@ -1,0 +1,263 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an operation does about another one that was prepared and not deployed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from reviews import KEEP_ONE
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, run_record, unfinished_work
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
+from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_import, review_queue
+
+RUN = "20260201T120000Z-9"
+ORIGIN = {"user": "ada", "host": "controller", "playbook": "rollback"}
+KEPT = ("restore", "remove_dhash", "review_import", "review_reversal")
+
+
+class Host:
+    """A host with an unfinished operation."""
+
+    def __init__(self, library, state):
+        self.library, self.state = library, state
+        self.folder = Path(library).parent
+
+    def settings(self, **changes):
+        settings = migration_settings.Settings(
+            self.library, f"{self.folder}/library.dhash.json", self.state, RUN, library_assembly.Terms("pillow", 10, 100), 1, None,
+            (str(self.folder),), decoder_limits.Limits(), None, 0, False, None, None)
+        return settings._replace(**changes)
+
+    @property
+    def record(self):
+        return run_record.read(self.state)
+
+    def queue(self, decision=None, match=0):
+        """The file of a review that has decided one match."""
+        folder = self.folder / "review"
+        review_export.run(review_export.Settings(
+            self.library, self.state, str(folder), RUN, ("json",), review_queue.Terms(1, 64, False, 1000), False,
+            (str(self.folder),), decoder_limits.Limits(), 1, None, 0))
+        queue = json.loads((folder / "queue.json").read_text())
+        queue["matches"][match].update(decision or KEEP_ONE)
+        decided = self.folder / f"decided-{match}.json"
+        decided.write_text(json.dumps(queue))
+        return str(decided)
+
+    # The operations, in check mode and for real.
+
+    def check_migration(self, **changes):
+        return migration_run.check(self.settings(**changes))
+
+    def migrate(self, **changes):
+        return migration_run.run(self.settings(**changes), lambda _progress: None)
+
+    def plan_rollback(self, remove_dhash=False):
+        return rollback_plan.plan(self.library, self.state, str(self.folder), rollback_plan.Wish("latest", remove_dhash, False))
+
+    def plan_import(self, *queues):
+        return review_import.plan(self.library, self.state, queues)
+
+    def plan_reversal(self):
+        return review_import.plan_reversal(self.library, self.state)
+
+    def take_in(self, planned):
+        return review_import.carry_out(self.library, self.state, planned, RUN)
+
+    def deploy(self):
+        return _redeploy.run(self.library, self.state, 0)
+
+
+OPERATIONS = {
+    "check of a migration": lambda host: host.check_migration(), "migration": lambda host: host.migrate(),
+    "restore": lambda host: host.plan_rollback(), "remove_dhash": lambda host: host.plan_rollback(remove_dhash=True),
+    "review_import": lambda host: host.plan_import(), "review_reversal": lambda host: host.plan_reversal(),
+}
+# A reversal takes back an import that was not deployed yet, and says so.
+SAME_KIND = {"restore": {"restore", "remove_dhash"}, "remove_dhash": {"restore", "remove_dhash"}, "review_import": {"review_import", "review_reversal"},
+             "review_reversal": {"review_reversal"}}
+
+
+@pytest.fixture
+def host(golden_host, decoded_here):
+    """Make a host on which the named operation was prepared, or its service is about to be stopped."""
+    def make(operation, phase=run_record.PREPARED, **changes):
+        host = Host(*golden_host(f"{operation}-prepared"))
+        run_record.write(host.state, host.record._replace(origin=ORIGIN, **changes))
+        if phase == run_record.ANNOUNCED:
+            cutover.announce(host.library, host.state)
+        return host
+
+    return make
+
+
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+@pytest.mark.parametrize("waiting, other", [
+    (waiting, other) for waiting in KEPT for other in OPERATIONS if other not in SAME_KIND[waiting]])
+def test_another_operation_is_refused_and_changes_nothing(host, waiting, other, phase):
+    host = host(waiting, phase)
+    record, staged = host.record, Path(host.record.output).read_bytes()
+    with pytest.raises(RefusedError) as refused:
+        OPERATIONS[other](host)
+    text = str(refused.value)
+    assert f"run {record.run}, begun by ada@controller (playbook rollback) at 2026-01-31T1" in text
+    assert f"ansible-playbook mobius.dhash.{unfinished_work.PLAYBOOKS[waiting]}" in text and f"remove {record.output}" in text
+    assert ("the service stopped since" in text) is (phase == run_record.ANNOUNCED)
+    assert (host.record, Path(record.output).read_bytes()) == (record, staged)
+
+
+@pytest.mark.parametrize("operation", KEPT)
+def test_a_trial_and_a_dry_run_go_on_beside_an_unfinished_operation(host, operation):
+    host = host(operation)
+    record = host.record
+    host.migrate(dry_run=True)
+    host.check_migration(dry_run=True)
+    host.migrate(limit=1, output=f"{host.folder}/test-library.dhash.json")
+    assert host.record == record and durable.exists(record.output)
+
+
+@pytest.mark.parametrize("operation", KEPT)
+def test_an_operation_whose_staged_library_was_removed_is_abandoned(host, operation):
+    host = host(operation, run_record.ANNOUNCED)
+    os.unlink(host.record.output)
+    assert run_record.shown(host.record)["unfinished"] is False
+    assert not host.deploy()
+    host.check_migration()
+    cutover.started(host.library, host.state, check=False)
+    cutover.verified(host.library, host.state, check=False)
+    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (run_record.PREPARED, False, None)
+
+
+@pytest.mark.parametrize("end", [cutover.started, cutover.verified])
+def test_an_abandoned_deploy_leaves_no_restart_pending(host, end):
+    host = host("restore", run_record.ANNOUNCED)
+    run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, stopped_at=None))
+    os.unlink(host.record.output)
+    assert end(host.library, host.state, check=False)
+    assert (host.record.phase, host.record.restart_owed) == (run_record.PREPARED, False)
+
+
+@pytest.mark.parametrize("operation", KEPT)
+def test_an_operation_that_was_swapped_is_finished_by_a_migration(host, operation):
+    host = host(operation)
+    wanted = host.record.new_sha256
+    durable.copy(host.record.output, cutover.incoming(host.library), like=host.library)
+    run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, restart_owed=True))
+    durable.copy(host.library, host.record.kept, like=host.library)
+    durable.exchange(cutover.incoming(host.library), host.library)
+    result = host.migrate()
+    assert result["source_sha256"] == wanted and host.record.restart_owed
+
+
+# A migration gives way, and its hashes stay.
+
+
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+def test_a_rollback_withdraws_a_migration_and_says_so(host, phase):
+    host = host("migration", phase)
+    backup_files.make(host.library, str(host.folder))
+    migration = host.record
+    text = Path(host.library).read_text().replace('"rating": 4', '"rating": 5')
+    Path(host.library).write_text(text)
+    backup_files.make(host.library, str(host.folder))
+    way = rollback_plan.plan(host.library, host.state, str(host.folder), rollback_plan.Wish(
+        backup_files.find(host.library, str(host.folder))[-1].path, False, True))
+    assert rollback_plan.withdrawn(host.library, host.state, way) == {"operation": "migration", "run": migration.run}
+    rollback_plan.prepare(host.library, host.state, way, True, RUN)
+    assert not durable.exists(migration.output)
+    assert (host.record.operation, host.record.stopped_at) == ("restore", migration.stopped_at)
+    assert host.record.restart_owed is migration.restart_owed
+
+
+def test_an_import_withdraws_a_migration_and_says_so(host):
+    host = host("review_import")
+    queue = host.queue()
+    os.unlink(host.record.output)
+    migration = host.record._replace(operation=run_record.MIGRATION, output=f"{host.folder}/library.dhash.json", new_sha256=None)
+    migration = migration._replace(new_sha256=durable.write(migration.output, [b"{}"]))
+    run_record.write(host.state, migration)
+    planned = host.plan_import(queue)
+    assert planned.withdrawn == {"operation": "migration", "run": migration.run}
+    host.take_in(planned)
+    assert not durable.exists(migration.output) and host.record.operation == "review_import"
+
+
+def test_a_migration_that_need_not_be_deployed_leaves_its_restart_pending(host):
+    host = host("migration", run_record.ANNOUNCED)
+    staged = host.record.output
+    Path(host.library).write_bytes(Path(staged).read_bytes().replace(b'"ratio": 0.5', b'"ratio": 0.25'))
+    assert host.migrate()["leftover"]
+    assert not durable.exists(staged) and host.record.restart_owed
+
+
+# The same operation is finished, and a rollback replaces a rollback.
+
+
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+def test_the_same_rollback_is_recognised_and_deployed(host, phase):
+    host = host("remove_dhash", phase)
+    record = host.record
+    way = host.plan_rollback(remove_dhash=True)
+    assert rollback_plan.withdrawn(host.library, host.state, way) is None
+    rollback_plan.prepare(host.library, host.state, way, False, RUN)
+    assert host.record == record
+    assert host.deploy() and durable.sha256_of_file(host.library) == record.new_sha256
+
+
+def test_a_rollback_to_another_target_replaces_the_first_and_says_so(host):
+    host = host("restore", run_record.ANNOUNCED)
+    first = host.record
+    text = json.loads(Path(host.library).read_text())
+    text["settings"]["ratio"] = 0.25
+    Path(host.library).write_text(json.dumps(text))
+    way = host.plan_rollback(remove_dhash=True)
+    assert rollback_plan.withdrawn(host.library, host.state, way) == {"operation": "restore", "run": first.run}
+    rollback_plan.prepare(host.library, host.state, way, False, RUN)
+    assert (host.record.operation, host.record.run, host.record.stopped_at) == ("remove_dhash", RUN, first.stopped_at)
+
+
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+def test_the_same_import_is_recognised_and_deployed(host, phase):
+    host = host("review_import")
+    queue = host.queue()
+    host.take_in(host.plan_import(queue))
+    if phase == run_record.ANNOUNCED:
+        cutover.announce(host.library, host.state)
+    record = host.record
+    assert record.run == RUN
+    review_import.carry_out(host.library, host.state, host.plan_import(queue), "another")
+    assert host.record == record
+    assert host.deploy()
+    assert len(json.loads(Path(host.library).read_text())["images"]) == 2
+
+
+def test_other_decisions_do_not_discard_those_that_wait(host):
+    host = host("review_import")
+    with pytest.raises(RefusedError, match="an import of review decisions is unfinished: run 20260131T130000Z-8"):
+        host.plan_import(host.queue(match=1))
+
+
+def test_the_refusal_names_an_interrupted_rescue_and_its_playbook(host):
+    host = host("restore", undoes="20260130T120000Z-5")
+    with pytest.raises(RefusedError, match="It takes back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
+        host.check_migration()
+
+
+def test_what_the_staged_library_became_is_not_removed(host):
+    host = host("migration")
+    Path(host.record.output).write_bytes(b"somebody's")
+    unfinished_work.withdraw(host.record, host.record._replace(output="another"))
+    assert Path(host.record.output).read_bytes() == b"somebody's"
+    with pytest.raises(DhashError, match="this is not the library that the last run wrote"):
+        cutover.plan(host.library, host.state)

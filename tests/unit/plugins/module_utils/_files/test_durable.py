@@ -1,0 +1,669 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import itertools
+import multiprocessing
+import os
+import resource
+import socket
+import stat
+import struct
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
+
+OLD, NEW = b"old" * 1000, b"new" * 100_000
+ACCESS_ACL, DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file with content, alone in its folder."""
+    path = tmp_path / "folder" / "library.json"
+    path.parent.mkdir()
+    path.write_bytes(OLD)
+    path.chmod(0o640)
+    return path
+
+
+def write(path, content, **options):
+    return durable.write(str(path), [content], **options)
+
+
+def only_file_in(path):
+    return [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def acl_with_user_1000(permissions):
+    """The ACL u::rw-,u:1000:PERMISSIONS,g::r--,m::rw-,o::--- as the kernel has it (linux/posix_acl_xattr.h)."""
+    nobody = 0xFFFFFFFF
+    entries = [(0x01, 6, nobody), (0x02, permissions, 1000), (0x04, 4, nobody), (0x10, 6, nobody), (0x20, 0, nobody)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def set_attribute_or_skip(path, name, value):
+    if not hasattr(os, "setxattr"):
+        pytest.skip("this system has no extended attributes")
+    try:
+        os.setxattr(path, name, value)
+    except OSError as error:
+        pytest.skip(f"this file system has no {name}: {error.strerror}")
+
+
+def refusal(action, *args, **kwargs):
+    with pytest.raises(DhashError) as caught:
+        action(*args, **kwargs)
+    return caught.value
+
+
+# Writing.
+
+
+def test_what_is_written_is_there_whole_and_its_digest_is_told(file):
+    assert write(file, NEW) == hashlib.sha256(NEW).hexdigest()
+    assert file.read_bytes() == NEW
+    assert only_file_in(file)
+
+
+def test_content_may_come_in_pieces(file):
+    digest = durable.write(str(file), iter([b"a", b"", b"bc"]))
+    assert file.read_bytes() == b"abc"
+    assert digest == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_new_file_is_for_its_owner_alone_whatever_the_umask(file):
+    umask = os.umask(0)
+    try:
+        write(file.with_name("new"), NEW)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(file.with_name("new").stat().st_mode) == 0o600
+
+
+def test_a_new_file_gets_the_mode_that_is_asked_for_whatever_the_umask(file):
+    umask = os.umask(0o077)
+    try:
+        write(file.with_name("new"), NEW, mode=0o644)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(file.with_name("new").stat().st_mode) == 0o644
+
+
+def test_a_copy_is_equal_and_its_digest_is_told(file):
+    assert durable.copy(str(file), str(file.with_name("copy"))) == hashlib.sha256(OLD).hexdigest()
+    assert file.with_name("copy").read_bytes() == OLD
+
+
+def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file):
+    error = refusal(durable.copy, str(file.with_name("gone")), str(file))
+    assert error.path == str(file.with_name("gone"))
+    assert error.cause == "could not read it: No such file or directory"
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that can be opened but not read")
+def test_a_source_that_can_be_opened_but_not_read_is_named_and_the_target_left(file):
+    error = refusal(durable.copy, "/proc/self/mem", str(file))
+    assert (error.path, error.cause) == ("/proc/self/mem", "could not read it: Input/output error")
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+# The metadata of the file that is replaced.
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444, 0o2664])
+def test_the_mode_of_the_replaced_file_is_kept(file, mode):
+    file.chmod(mode)
+    write(file, NEW, like=str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_owner_and_group_of_the_replaced_file_are_kept(file):
+    os.chown(file, 1234, 2345)
+    file.chmod(0o640)
+    write(file, NEW, like=str(file))
+    status = file.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1234, 2345, 0o640)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_new_file_goes_to_the_owner_that_is_named(file):
+    os.chown(file, 1234, 2345)
+    write(file.with_name("new"), NEW, owner_of=str(file))
+    assert (file.with_name("new").stat().st_uid, file.with_name("new").stat().st_gid) == (1234, 2345)
+
+
+def test_extended_attributes_of_the_replaced_file_are_kept(file):
+    set_attribute_or_skip(file, "user.origin", b"\x00scanner\xff")
+    write(file, NEW, like=str(file))
+    assert os.getxattr(file, "user.origin") == b"\x00scanner\xff"
+
+
+def test_the_acl_of_the_replaced_file_is_kept(file):
+    set_attribute_or_skip(file, ACCESS_ACL, acl_with_user_1000(6))
+    write(file, NEW, like=str(file))
+    assert os.getxattr(file, ACCESS_ACL) == acl_with_user_1000(6)
+
+
+def test_a_replaced_file_without_an_acl_gets_none_from_its_folder(file):
+    set_attribute_or_skip(file.parent, DEFAULT_ACL, acl_with_user_1000(7))
+    write(file, NEW, like=str(file))
+    assert ACCESS_ACL not in os.listxattr(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_a_new_file_is_for_its_owner_alone_in_a_folder_that_gives_its_files_an_acl(file):
+    set_attribute_or_skip(file.parent, DEFAULT_ACL, acl_with_user_1000(7))
+    new = file.with_name("new")
+    write(new, NEW)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o600  # the group's bits are the ACL's mask: nobody named in it gets in
+
+
+@pytest.mark.parametrize("function", ["fchown", "setxattr", "fchmod"])
+def test_where_the_metadata_cannot_be_kept_nothing_is_replaced(file, monkeypatch, function):
+    def refuse(*_args):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    set_attribute_or_skip(file, "user.origin", b"scanner")
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    elif function == "fchown":
+        pytest.skip("only root has files of others")
+    monkeypatch.setattr(os, function, refuse)
+    error = refusal(write, file, NEW, like=str(file))
+    assert error.cause == ("this user may not give a new file the owner that it has (1234:2345)" if function == "fchown"
+                           else "could not write it: Operation not permitted")
+    assert (error.path, error.next_step[-1]) == (str(file), ".")
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_a_file_system_without_extended_attributes_is_no_obstacle(file, monkeypatch):
+    def unsupported(*_args):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "listxattr", unsupported, raising=False)
+    write(file, NEW, like=str(file))
+    assert file.read_bytes() == NEW
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+# Writing that fails.
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO], ids=errno.errorcode.get)
+@pytest.mark.parametrize("function", ["open", "fsync", "fchmod", "rename"])
+def test_a_write_that_fails_leaves_the_original_and_no_temporary_file(file, monkeypatch, function, number):
+    def fail(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    before = file.stat()
+    with monkeypatch.context() as failing:
+        failing.setattr(os, function, fail)
+        error = refusal(write, file, NEW, like=str(file))
+    assert (error.path, error.cause) == (str(file), f"could not write it: {os.strerror(number)}")
+    assert error.next_step
+    assert file.read_bytes() == OLD
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert only_file_in(file)
+
+
+def test_a_full_disk_leaves_the_original_and_no_temporary_file(tmp_path, mount):
+    mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", on=tmp_path)
+    file = tmp_path / "library.json"
+    file.write_bytes(OLD)
+    error = refusal(write, file, NEW, like=str(file))
+    assert str(error) == (f"{file}: could not write it: No space left on device. "
+                          "Free some space on that file system, then run again.")
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_a_limit_on_the_size_of_files_leaves_the_original_and_no_temporary_file(file):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(NEW) // 2, limits[1]))  # Python ignores SIGXFSZ
+    try:
+        error = refusal(write, file, NEW, like=str(file))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.cause == "could not write it: File too large"
+    assert "ulimit -f" in error.next_step
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_a_file_system_that_is_read_only_is_named_as_the_reason(tmp_path, mount):
+    mount("-t", "tmpfs", "tmpfs", on=tmp_path)
+    file = tmp_path / "library.json"
+    file.write_bytes(OLD)
+    mount("-o", "remount,ro", on=tmp_path)
+    error = refusal(write, file, NEW, like=str(file))
+    assert error.cause == "could not write it: Read-only file system"
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_a_folder_without_write_access_is_named_as_the_reason(file, as_nobody):
+    file.parent.chmod(0o500)
+    try:
+        with as_nobody():
+            error = refusal(write, file, NEW)
+    finally:
+        file.parent.chmod(0o700)
+    assert error.cause == "could not write it: Permission denied"
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_what_does_not_read_back_the_same_is_not_put_in_place(file, monkeypatch):
+    read = os.pread
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: read(descriptor, size, offset).replace(b"n", b"m"))
+    error = refusal(write, file, NEW, like=str(file))
+    assert str(error) == f"{file}: what was written does not read back the same. Check the disk, then run again."
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_an_interrupt_leaves_the_original_and_no_temporary_file(file):
+    def interrupted():
+        yield NEW
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        durable.write(str(file), interrupted())
+    assert file.read_bytes() == OLD
+    assert only_file_in(file)
+
+
+def test_a_write_that_is_killed_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_cleans_up(file, killed_at):
+    for number in itertools.count():
+        file.write_bytes(OLD)
+        if not killed_at(number, lambda: write(file, NEW, like=str(file))):
+            break
+        assert file.read_bytes() in (OLD, NEW)
+        write(file, NEW, like=str(file))
+        assert file.read_bytes() == NEW
+        assert only_file_in(file)
+    assert number >= 5  # open, fchmod, fsync, rename, and the folder's fsync at least
+
+
+def test_a_link_where_the_temporary_file_goes_is_not_followed(file, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    os.symlink(victim, durable.temporary_name(str(file)))
+    write(file, NEW)
+    assert victim.read_bytes() == b"mine"
+    assert file.read_bytes() == NEW
+    assert not file.is_symlink()
+
+
+def test_a_link_where_the_temporary_file_goes_that_cannot_be_removed_is_refused(file, tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    os.symlink(victim, durable.temporary_name(str(file)))
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert "could not write it" in refusal(write, file, NEW).cause
+    assert (victim.read_bytes(), file.read_bytes()) == (b"mine", OLD)
+
+
+# Two files that change places.
+
+
+def exchange_or_skip(one, other):
+    if not durable.exchange(str(one), str(other)):
+        pytest.skip("this kernel or file system cannot exchange two files")
+
+
+def test_two_files_change_places(file):
+    other = file.with_name("other")
+    other.write_bytes(NEW)
+    exchange_or_skip(other, file)
+    assert (file.read_bytes(), other.read_bytes()) == (NEW, OLD)
+
+
+def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole(file):
+    other = file.with_name("other")
+    other.write_bytes(NEW)
+    ready, stop = FORK.Event(), FORK.Event()
+    receiving, sending = FORK.Pipe(duplex=False)
+
+    def read_on():
+        seen = set()
+        while not stop.is_set():
+            try:
+                seen.add(hashlib.sha256(file.read_bytes()).hexdigest())
+            except OSError as error:
+                seen.add(error.strerror)
+            ready.set()
+        sending.send(seen)
+
+    reader = FORK.Process(target=read_on)
+    reader.start()
+    try:
+        assert ready.wait(30)
+        for _time in range(200):
+            exchange_or_skip(other, file)
+        stop.set()
+        assert receiving.poll(30)
+        assert receiving.recv() == {hashlib.sha256(content).hexdigest() for content in (OLD, NEW)}
+    finally:
+        reader.kill()
+        reader.join()
+
+
+def test_where_two_files_cannot_change_places_that_is_told_and_nothing_is_done(file, monkeypatch):
+    other = file.with_name("other")
+    other.write_bytes(NEW)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: SimpleNamespace())
+    assert durable.exchange(str(other), str(file)) is False
+    assert (file.read_bytes(), other.read_bytes()) == (OLD, NEW)
+
+
+def test_an_exchange_with_what_is_not_there_is_refused(file):
+    error = refusal(exchange_or_skip, file.with_name("gone"), file)
+    assert (error.path, error.cause) == (str(file), "could not put the new file in place: No such file or directory")
+    assert file.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("replace", [
+    lambda other, file: durable.exchange(str(other), str(file)),
+    lambda other, file: durable.move(str(other), str(file)),
+    lambda other, file: durable.copy(str(other), str(file), like=str(file)),
+], ids=["exchange", "move", "copy"])
+def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(file, tmp_path, mount, replace):
+    mounted = tmp_path / "mounted.json"
+    mounted.write_bytes(OLD)
+    mount("--bind", str(mounted), on=file)
+    other = file.with_name("other")
+    other.write_bytes(NEW)
+    error = refusal(replace, other, file)
+    assert str(error) == (f"{file}: it cannot be replaced in one step, because the file itself is a mount point (a bind mount)."
+                          " Mount the folder that holds it instead of the file, then run again.")
+    assert file.read_bytes() == OLD
+    assert sorted(entry.name for entry in file.parent.iterdir()) == [file.name, "other"]
+
+
+# Folders, digests, removing.
+
+
+def test_a_folder_is_made_with_the_parents_it_lacks_for_its_owner_alone(tmp_path):
+    folder = tmp_path / "a" / "b"
+    durable.make_folder(str(folder))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)] == [0o700, 0o700]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_folder_and_the_parents_that_it_lacks_get_the_owner_that_is_asked_for(file, tmp_path):
+    os.chown(file, 1234, 2345)
+    folder = tmp_path / "a" / "b"
+    durable.make_folder(str(folder), 0o750, owner_of=str(file))
+    assert [(path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) for path in (folder, folder.parent)] == \
+        [(1234, 2345, 0o750)] * 2
+    assert tmp_path.stat().st_uid == 0
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
+    tmp_path.chmod(0o755)
+    durable.make_folder(str(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_folder_that_cannot_be_made_is_named(file):
+    error = refusal(durable.make_folder, str(file / "state"))
+    assert error.path == str(file / "state")
+    assert "could not make the folder" in error.cause
+
+
+def test_the_digest_is_that_of_sha256sum(file):
+    assert durable.sha256_of_file(str(file)) == hashlib.sha256(OLD).hexdigest()
+
+
+def test_a_digest_of_what_cannot_be_read_is_an_error_with_the_path(file):
+    assert refusal(durable.sha256_of_file, str(file.parent)).path == str(file.parent)
+    assert refusal(durable.sha256_of_file, str(file) + ".gone").cause == "could not read it: No such file or directory"
+
+
+def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file):
+    assert durable.exists(str(file)) is True
+    assert durable.exists(str(file.with_name("gone"))) is False
+    assert durable.exists(str(file / "below a file")) is False
+    loop = file.with_name("loop")
+    loop.symlink_to("loop")
+    assert durable.exists(str(loop)) is True
+    assert refusal(durable.exists, str(loop / "file")).cause.startswith("could not look for it")
+
+
+def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_nothing_else(file):
+    for stamp in ("20260131T120000Z", "20260131T120001Z"):
+        file.with_name(os.path.basename(durable.temporary_name(f"{file}.bak.{stamp}"))).touch()
+    kept = [os.path.basename(durable.temporary_name(str(file))), "library.json.bak.20260131T120000Z", ".other.tmp", file.name]
+    for name in kept:
+        file.with_name(name).touch()
+    durable.remove_leftovers(f"{file}.bak.")
+    assert sorted(entry.name for entry in file.parent.iterdir()) == sorted(kept)
+    durable.remove_leftovers(f"{file.parent}/gone/x")
+
+
+def test_removing_tells_whether_there_was_something_to_remove(file):
+    assert durable.remove(str(file)) is True
+    assert durable.remove(str(file)) is False
+
+
+def test_what_cannot_be_removed_is_named(file):
+    assert refusal(durable.remove, str(file.parent)).cause.startswith("could not remove it")
+
+
+# The lock.
+
+
+@contextlib.contextmanager
+def lock_held_elsewhere(file):
+    """The lock, held by another process until ``let_go`` is set or the process ended."""
+    held, let_go = FORK.Event(), FORK.Event()
+
+    def hold():
+        with locking.lock(str(file), "migration", "20260131T120000Z-7", timeout=0):
+            held.set()
+            let_go.wait(60)
+
+    process = FORK.Process(target=hold)
+    process.start()
+    try:
+        assert held.wait(30)
+        yield SimpleNamespace(process=process, let_go=let_go)
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_the_lock_is_free_again_after_use_and_after_a_failure(file):
+    for _time in range(2):
+        with pytest.raises(ZeroDivisionError):
+            with locking.lock(str(file), "backup", "run", timeout=0):
+                1 / 0
+
+
+def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
+    with lock_held_elsewhere(file) as holder:
+        with pytest.raises(LockedError) as caught:
+            with locking.lock(str(file), "backup", "run", timeout=0.2):
+                pytest.fail("two hold the lock")
+    error = caught.value
+    assert error.path == f"{file}.lock"
+    assert error.cause.startswith(
+        f"the library is in use by migration (process {holder.process.pid} on {socket.gethostname()},"
+        " run 20260131T120000Z-7, since 20")
+    assert "dhash_lock_timeout" in error.next_step
+
+
+@pytest.fixture
+def folders_fail(monkeypatch):
+    """Have each fsync of a folder fail with that error; lists the warnings."""
+    warnings = []
+    monkeypatch.setattr(durable, "warn", warnings.append)
+    durable._warn_of_unsynced_folders.cache_clear()
+    fsync = os.fsync
+
+    def fail_with(number):
+        def failing(descriptor):
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(number, os.strerror(number))
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", failing)
+        return warnings
+
+    return fail_with
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOTTY])
+def test_a_folder_that_cannot_be_synced_is_one_warning(file, tmp_path, folders_fail, number):
+    warnings = folders_fail(number)
+    durable.make_folder(str(tmp_path / "a" / "b"))
+    durable.write(str(file), [b"new"])
+    durable.copy(str(file), str(tmp_path / "a" / "b" / "copy"))
+    durable.remove(str(tmp_path / "a" / "b" / "copy"))
+    assert file.read_bytes() == b"new"
+    (warning,) = warnings
+    assert "cannot sync folders" in warning and os.strerror(number) in warning
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EBADF])
+def test_any_other_error_of_a_folders_sync_fails(file, folders_fail, number):
+    warnings = folders_fail(number)
+    with pytest.raises(DhashError, match=os.strerror(number)):
+        durable.write(str(file), [b"new"])
+    assert warnings == []
+
+
+def test_a_lock_of_something_else_names_it(file):
+    with lock_held_elsewhere(file):
+        with pytest.raises(LockedError) as caught:
+            with locking.lock(str(file), "export", "run", 0, "the review queue", locking.WAIT):
+                pytest.fail("two hold the lock")
+    assert caught.value.cause.startswith("the review queue is in use by migration (process")
+    assert caught.value.next_step == locking.WAIT
+
+
+def test_a_second_taker_waits_for_the_lock_and_gets_it(file, monkeypatch):
+    waited = []
+    with lock_held_elsewhere(file) as holder:
+        sleep = time.sleep
+
+        def let_the_holder_go(seconds):
+            waited.append(seconds)
+            holder.let_go.set()
+            sleep(seconds)
+
+        monkeypatch.setattr(time, "sleep", let_the_holder_go)
+        with locking.lock(str(file), "backup", "run", timeout=60):
+            assert waited
+            assert locking.holder(str(file))["operation"] == "backup"
+
+
+def test_the_lock_of_a_killed_holder_is_free(file):
+    with lock_held_elsewhere(file) as holder:
+        holder.process.kill()
+        holder.process.join()
+        assert locking.holder(str(file)) is None
+        with locking.lock(str(file), "backup", "run", timeout=0):
+            assert locking.holder(str(file))["run"] == "run"
+
+
+def test_the_holder_stands_in_the_lock_for_people_to_read(file):
+    with lock_held_elsewhere(file) as holder:
+        shown = locking.holder(str(file))
+        assert shown == {"operation": "migration", "run": "20260131T120000Z-7", "process": holder.process.pid,
+                         "host": socket.gethostname(), "since": shown["since"]}
+    with locking.lock(str(file), "backup", "run", timeout=0):
+        pass
+    assert locking.holder(str(file)) is None
+
+
+def test_looking_for_the_holder_writes_nothing(file, tree):
+    before = tree(file.parent)
+    assert locking.holder(str(file)) is None
+    assert tree(file.parent) == before
+    with lock_held_elsewhere(file) as holder:
+        before = tree(file.parent)
+        assert locking.holder(str(file)) is not None
+        assert tree(file.parent) == before
+        holder.process.kill()
+        holder.process.join()
+        assert locking.holder(str(file)) is None
+        assert tree(file.parent) == before
+
+
+def test_the_lock_file_is_never_unlinked(file):
+    numbers = set()
+    for _time in range(3):
+        with locking.lock(str(file), "backup", "run", timeout=0):
+            pass
+        numbers.add(os.stat(f"{file}.lock").st_ino)
+    assert len(numbers) == 1
+
+
+def test_the_lock_on_one_library_leaves_others_free(file):
+    with lock_held_elsewhere(file):
+        with locking.lock(str(file.with_name("other.json")), "backup", "run", timeout=0):
+            pass
+
+
+def test_whoever_may_write_the_library_may_take_its_lock(file):
+    file.chmod(0o664)
+    with locking.lock(str(file), "backup", "run", timeout=0):
+        pass
+    assert stat.S_IMODE(os.stat(f"{file}.lock").st_mode) == 0o664
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(file, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    os.symlink(victim, f"{file}.lock")
+    with pytest.raises(DhashError, match="could not open the lock"):
+        with locking.lock(str(file), "backup", "run", timeout=0):
+            pass
+    assert victim.read_bytes() == b"mine"
+
+
+def test_a_lock_without_a_readable_holder_is_still_respected(file):
+    with lock_held_elsewhere(file):
+        with open(f"{file}.lock", "r+b") as lock:
+            lock.truncate(5)
+        with pytest.raises(LockedError, match="in use by another process"):
+            with locking.lock(str(file), "backup", "run", timeout=0):
+                pass
+
+
+def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with locking.lock(str(file), "rollback", "run", timeout=0):
+        assert locking.holder(str(file)) is None
+
+
+def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
+    with pytest.raises(DhashError) as caught:
+        with locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
+            pass
+    assert caught.value.cause == "could not open the lock: No such file or directory"

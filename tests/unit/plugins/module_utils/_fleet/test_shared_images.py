@@ -1,0 +1,228 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
+from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shared_images
+
+# Few bits, so that near and equal hashes are common.
+HASHES = st.integers(0, 255) | st.integers(0, 2**64 - 1)
+IMAGES = st.lists(st.tuples(st.integers(0, 3), HASHES, st.none() | HASHES), max_size=40)
+
+
+def bits(one, other):
+    return bin(one ^ other).count("1")
+
+
+def by_brute_force(images, threshold, most_vertical):
+    """Pairs by hosts, how many were refuted, the group of each image, and its distance."""
+    parent = list(range(len(images)))
+    pairs, refuted, distance = np.zeros((4, 4), int), 0, [255] * len(images)
+
+    def root(index):
+        while parent[index] != index:
+            index = parent[index]
+        return index
+
+    for other, (other_host, other_hash, other_vertical) in enumerate(images):
+        for one, (host, dhash, vertical) in enumerate(images[:other]):
+            if host == other_host or bits(dhash, other_hash) > threshold:
+                continue
+            if vertical is not None and other_vertical is not None and bits(vertical, other_vertical) > most_vertical:
+                refuted += 1
+                continue
+            pairs[min(host, other_host), max(host, other_host)] += 1
+            for index in (one, other):
+                distance[index] = min(distance[index], bits(dhash, other_hash))
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
+    groups = [root(index) if distance[index] < 255 else -1 for index in range(len(images))]
+    return pairs.tolist(), refuted, groups, distance
+
+
+def as_arrays(images):
+    return (np.array([dhash for _host, dhash, _vertical in images], np.uint64),
+            np.array([vertical or 0 for _host, _hash, vertical in images], np.uint64),
+            np.array([vertical is not None for _host, _hash, vertical in images], bool),
+            np.array([host for host, _hash, _vertical in images], np.int64))
+
+
+@given(IMAGES, st.integers(0, 64), st.sampled_from([3, 16, 64]))
+def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(images, threshold, most_vertical):
+    held = shared_images.match(*as_arrays(images), 4, threshold, most_vertical)
+    pairs, refuted, groups, distance = by_brute_force(images, threshold, most_vertical)
+    assert (held.pairs.tolist(), held.refuted, held.distance.tolist()) == (pairs, refuted, distance)
+    # A group is named by an image of it, whatever the order in which its images were joined.
+    names = {}
+    assert [names.setdefault(group, mine) for group, mine in zip(held.group.tolist(), groups)] == groups
+    assert len(set(names.values())) == len(names)
+
+
+def test_a_group_is_named_by_its_first_image():
+    images = [(0, 0, None), (1, 0xFF00, None), (0, 0xFF00, None), (1, 0, None)]
+    assert shared_images.match(*as_arrays(images), 2, 2, 64).group.tolist() == [0, 1, 1, 0]
+
+
+def test_many_equal_images_are_folded():
+    count = 200_000
+    hashes = np.zeros(count, np.uint64)
+    owner = np.arange(count) % 2
+    held = shared_images.match(hashes, hashes, np.ones(count, bool), owner, 2, 10, 16)
+    assert held.pairs.tolist() == [[0, (count // 2) ** 2], [0, 0]]
+
+
+class Fleet:
+    """The files of hosts on the controller, and the folder of the report."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.files = {}
+
+    def add(self, host, *rows, algorithm="pillow"):
+        """A host with images: path, hash, vertical hash or None, bytes."""
+        self.files[host] = str(self.folder / f"{host}.jsonl.gz")
+        row_files.write(self.files[host], handover.HASHES, {"algorithm": algorithm},
+                        [[path, f"{dhash:016X}", vertical if vertical is None else f"{vertical:016X}", size] for path, dhash, vertical, size in rows])
+
+    def find(self, threshold=10, confirm=True, check=False):
+        return shared_images.find(self.files, threshold, confirm, str(self.folder / "report"), check)
+
+    def report(self):
+        return json.loads((self.folder / "report/duplicates.json").read_text(encoding="utf-8"))
+
+    def rows(self):
+        text = (self.folder / "report/duplicates.csv").read_bytes().decode("utf-8-sig")
+        return list(csv.reader(io.StringIO(text)))
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    fleet = Fleet(tmp_path)
+    fleet.add("a", ("1.jpg", 0, 0, 100), ("2.jpg", 1, 0, 110), ("alone.jpg", 2**64 - 1, 0, 120))
+    fleet.add("b", ("x/1.jpg", 3, 0, 200), ("other.jpg", 0xFFFF0000, 0, 210))
+    fleet.add("c", ("again.jpg", 0, None, None))
+    return fleet
+
+
+def test_the_report_names_host_path_and_distance_of_what_several_hosts_hold(fleet):
+    found = fleet.find()
+    assert fleet.report()["groups"] == [{"group": 1, "images": [
+        {"host": "a", "path": "1.jpg", "dhash": "0" * 16, "bytes": 100, "distance": 0},
+        {"host": "a", "path": "2.jpg", "dhash": "0" * 15 + "1", "bytes": 110, "distance": 1},
+        {"host": "b", "path": "x/1.jpg", "dhash": "0" * 15 + "3", "bytes": 200, "distance": 1},
+        {"host": "c", "path": "again.jpg", "dhash": "0" * 16, "bytes": None, "distance": 0}]}]
+    assert fleet.rows()[0] == ["group", "host", "path", "dhash", "bytes", "distance"]
+    assert fleet.rows()[3] == ["1", "b", "x/1.jpg", "0" * 15 + "3", "200", "1"]
+    assert (found["hosts"], found["images"], found["groups"], found["grouped_images"], found["pairs"]) == (3, 6, 1, 4, 5)
+    assert found["host_pairs"] == [{"hosts": ["a", "b"], "pairs": 2}, {"hosts": ["a", "c"], "pairs": 2}, {"hosts": ["b", "c"], "pairs": 1}]
+
+
+def test_what_the_vertical_hash_refutes_is_left_out_unless_it_is_asked_for(tmp_path):
+    fleet = Fleet(tmp_path)
+    fleet.add("a", ("1.jpg", 0, 0, 100))
+    fleet.add("b", ("2.jpg", 0, 2**17 - 1, 100), ("3.jpg", 0, 2**16 - 1, 100))
+    assert (fleet.find()["pairs"], fleet.find()["refuted"]) == (1, 1)
+    assert (fleet.find(confirm=False)["pairs"], fleet.find(confirm=False)["refuted"]) == (2, 0)
+
+
+def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_nothing(fleet, tree):
+    before = tree(fleet.folder)
+    assert len(fleet.find(check=True)["written"]) == 2
+    assert tree(fleet.folder) == before
+    assert fleet.find()["written"] == fleet.find(check=True)["files"]
+    before = tree(fleet.folder)
+    assert fleet.find()["written"] == []
+    assert tree(fleet.folder) == before
+
+
+@pytest.mark.parametrize("name, content", [
+    ("duplicates.json", '{"images": []}'), ("duplicates.json", "[]"), ("duplicates.json", "somebody's"), ("duplicates.csv", "name,address")])
+def test_a_file_of_somebody_else_is_renamed_and_named(fleet, name, content):
+    (fleet.folder / "report").mkdir()
+    (fleet.folder / "report" / name).write_text(content, encoding="utf-8")
+    assert fleet.find(check=True)["set_aside"] == []
+    [kept] = fleet.find()["set_aside"]
+    assert kept.startswith(f"{fleet.folder}/report/{name}.set-aside-")
+    with open(kept, encoding="utf-8") as file:
+        assert file.read() == content
+    assert fleet.report()["groups"] and len(fleet.rows()) == 5
+
+
+def test_an_earlier_report_is_replaced(fleet):
+    fleet.find()
+    found = fleet.find(threshold=0)
+    assert len(found["written"]) == 2 and found["set_aside"] == []
+    assert fleet.report()["threshold"] == 0
+
+
+def test_names_that_a_spreadsheet_would_calculate_are_text(tmp_path):
+    fleet = Fleet(tmp_path)
+    fleet.add("a", ("=cmd|' /C calc'!A0", 0, 0, 100))
+    fleet.add("b", ("\ud83d.jpg", 0, 0, 100))
+    fleet.find()
+    assert fleet.rows()[1][2] == "'=cmd|' /C calc'!A0"
+    assert fleet.rows()[2][2] == "\\ud83d.jpg"
+    assert fleet.report()["groups"][0]["images"][1]["path"] == "\ud83d.jpg"
+
+
+def test_a_host_whose_file_is_damaged_or_of_another_algorithm_is_left_out_and_named(fleet):
+    with open(fleet.files["b"], "r+b") as file:
+        file.truncate(60)
+    fleet.add("d", ("1.jpg", 0, 0, 100), algorithm="ffmpeg")
+    found = fleet.find()
+    assert {host: why["reason"] for host, why in found["left_out"].items()} == {"b": "damaged", "d": "other_algorithm"}
+    assert {image["host"] for group in fleet.report()["groups"] for image in group["images"]} == {"a", "c"}
+    assert fleet.report()["leftOut"] == found["left_out"]
+
+
+@pytest.mark.parametrize("row", [["a", "0" * 15, None, 1], ["a", "0" * 16, "x", 1], ["a", "0" * 16, None, -1], [None, "0" * 16, None, 1], ["a"]])
+def test_a_row_that_this_collection_does_not_write_is_refused(fleet, row):
+    row_files.write(fleet.files["b"], handover.HASHES, {"algorithm": "pillow"}, [row])
+    assert fleet.find()["left_out"]["b"]["reason"] == "damaged"
+
+
+def test_a_controller_without_numpy_is_told_what_to_install(fleet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(MissingRequirementError, match="on the controller has none.*pip install numpy.*ansible_python_interpreter"):
+        fleet.find()
+
+
+def test_no_host_and_one_host_hold_nothing_together(tmp_path):
+    fleet = Fleet(tmp_path)
+    assert (fleet.find()["groups"], fleet.find()["images"]) == (0, 0)
+    fleet.add("a", ("1.jpg", 0, 0, 100), ("2.jpg", 0, 0, 100))
+    assert (fleet.find()["groups"], fleet.find()["images"]) == (0, 2)
+
+
+def test_hashes_paths_and_sizes_leave_the_host_and_flat_pictures_stay(library, decoded_here):
+    library.add("a.png", seed=1)
+    library.add("flat.png", content=None)
+    library.add("b.png", seed=2)
+    library.add("gone.png")
+    library.write()
+    from PIL import Image
+    Image.new("RGB", (32, 32), "teal").save(library.folder / "flat.png")
+    with pytest.raises(DhashError, match="no hashes yet.*migrate"):
+        shared_images.export(str(library.path), str(library.state), "a run", 0)
+    library.run()
+    library.deploy()
+    result = shared_images.export(str(library.path), str(library.state), "a run", 0)
+    images = list(row_files.read(result["hashes"], handover.HASHES, shared_images._to_hashed))
+    live = {image["path"]: image for image in library.reload()["images"]}
+    assert [(image.path, image.dhash, image.size) for image in images] == [
+        (name, live[name]["dhash"], (library.folder / name).stat().st_size) for name in ("a.png", "b.png")]
+    assert all(image.vertical for image in images)
+    assert (result["images"], result["hashed"], result["exported"]) == (4, 3, 2)

@@ -1,0 +1,435 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import sqlite3
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
+from ansible_collections.mobius.dhash.plugins.module_utils._files.file_stamps import Stamp
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_versions, hash_journal
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal import Entry
+
+HASHED = Entry("0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z")
+FAILED = Entry(None, None, False, None, "truncated", "the file is empty", 0.0, "2026-01-31T12:00:00.000Z")
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+def writing(state, algorithm="pillow", limits="1 byte"):
+    journal, set_aside = hash_journal.open_for_writing(str(state), algorithm, limits)
+    assert set_aside is None
+    return journal
+
+
+def reading(state, algorithm="pillow", limits="1 byte"):
+    return hash_journal.open_for_reading(str(state), algorithm, limits)
+
+
+def path_of(state):
+    return state / os.path.basename(hash_journal.path_in(str(state)))
+
+
+def write_some(state, count=1):
+    with writing(state) as journal:
+        journal.record([(f"/srv/{number}.jpg", Stamp(number, number), HASHED) for number in range(count)])
+
+
+def in_a_process_that_is_killed(action):
+    def act():
+        action()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=act)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def leave_a_hot_rollback_journal(state):
+    """Die in the middle of a transaction that has reached the disk in part."""
+    def begin():
+        connection = sqlite3.connect(path_of(state))
+        connection.execute("PRAGMA cache_size = 2")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE images SET error = hex(randomblob(400)), dhash = 'lost'")
+        assert path_of(state).with_name("journal.sqlite-journal").stat().st_size > 0
+
+    in_a_process_that_is_killed(begin)
+
+
+# What it knows.
+
+
+@pytest.mark.parametrize("entry", [HASHED, FAILED, HASHED._replace(low_detail=True, decoder="ffmpeg", seconds=0.0)])
+def test_what_was_recorded_is_known_in_later_runs(state, entry):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), entry)])
+    for opened in (writing, reading):
+        with opened(state) as journal:
+            known = journal.known("/srv/a.jpg", Stamp(10, 20))
+            assert known == entry
+            assert known.low_detail is True or known.low_detail is False
+
+
+def test_a_file_that_has_changed_is_not_known(state):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+        assert journal.known("/srv/a.jpg", Stamp(11, 20)) is None
+        assert journal.known("/srv/a.jpg", Stamp(10, 21)) is None
+        assert journal.known("/srv/b.jpg", Stamp(10, 20)) is None
+
+
+def test_what_one_algorithm_made_is_not_known_to_another_and_both_are_kept(state):
+    other = HASHED._replace(dhash="0" * 16)
+    for algorithm, entry in (("pillow", HASHED), ("ffmpeg", other)):
+        with writing(state, algorithm) as journal:
+            assert journal.known("/srv/a.jpg", Stamp(10, 20)) is None
+            journal.record([("/srv/a.jpg", Stamp(10, 20), entry)])
+    for algorithm, entry in (("pillow", HASHED), ("ffmpeg", other)):
+        with reading(state, algorithm) as journal:
+            assert journal.known("/srv/a.jpg", Stamp(10, 20)) == entry
+
+
+def test_an_image_that_was_too_large_is_tried_again_under_other_limits_and_no_other_is(state):
+    too_large = FAILED._replace(kind="too_large")
+    with writing(state, limits="1 byte") as journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), too_large), ("/srv/b.jpg", Stamp(10, 20), FAILED), ("/srv/c.jpg", Stamp(10, 20), HASHED)])
+    with reading(state, limits="1 byte") as journal:
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) == too_large
+    with reading(state, limits="2 bytes") as journal:
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) is None
+        assert journal.known("/srv/b.jpg", Stamp(10, 20)) == FAILED
+        assert journal.known("/srv/c.jpg", Stamp(10, 20)) == HASHED
+
+
+def test_a_file_that_was_ever_hashed_is_told_from_one_that_never_was(state):
+    write_some(state)
+    with reading(state) as journal:
+        assert (journal.knows("/srv/0.jpg"), journal.knows("/srv/other.jpg")) == (True, False)
+    with reading(state, "ffmpeg") as journal:
+        assert journal.knows("/srv/0.jpg") is False
+
+
+# What counts as the same file.
+
+
+SEEN = Stamp(10, 20, 30, 40)
+
+
+@pytest.mark.parametrize("other", [SEEN._replace(ctime_ns=31), SEEN._replace(inode=41)])
+def test_a_file_of_another_ctime_or_inode_is_not_known(state, other):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", SEEN, HASHED)])
+        assert journal.known("/srv/a.jpg", SEEN) == HASHED
+        assert journal.known("/srv/a.jpg", other) is None
+
+
+def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", SEEN, HASHED)])
+    journal, _set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte", ignore_ctime=True)
+    with journal:
+        assert journal.known("/srv/a.jpg", SEEN._replace(ctime_ns=31, inode=41)) == HASHED
+        assert journal.known("/srv/a.jpg", SEEN._replace(mtime_ns=21)) is None
+        journal.complete()
+    with reading(state) as journal:
+        assert journal.known("/srv/a.jpg", SEEN._replace(ctime_ns=32, inode=42)) == HASHED
+
+
+def test_the_file_at_a_path_is_looked_up_as_it_is_now(state, tmp_path):
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"picture")
+    with writing(state) as journal:
+        assert journal.look_up(str(file))[:3] == (file_stamps.stamp_of(file.stat()), None, False)
+        journal.record([(str(file), journal.look_up(str(file)).stamp, HASHED)])
+        assert journal.look_up(str(file)).entry == HASHED
+        assert journal.look_up(str(tmp_path / "gone.jpg"))[:3] == (None, None, True)
+        assert journal.look_up(str(file / "part.jpg"))[:3] == (None, None, True)
+        assert journal.look_up("/srv/a\0.jpg")[:3] == (None, None, True)
+
+
+def as_before_ctime(state):
+    """Turn the journal into one of the time before it had ctime, inode and decoders."""
+    columns = ("path, algorithm, size, mtime_ns, limits, dhash, vertical, low_detail, decoder, kind, error, seconds,"
+               " hashed_at")
+    connection = sqlite3.connect(path_of(state))
+    connection.executescript(
+        "CREATE TABLE old (path BLOB NOT NULL, algorithm TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
+        " limits TEXT, dhash TEXT, vertical TEXT, low_detail INTEGER, decoder TEXT, kind TEXT, error TEXT,"
+        " seconds REAL NOT NULL, hashed_at TEXT NOT NULL, PRIMARY KEY (path, algorithm)) WITHOUT ROWID;"
+        f"INSERT INTO old SELECT {columns} FROM images; DROP TABLE images; ALTER TABLE old RENAME TO images;")
+    connection.close()
+
+
+def test_a_journal_from_before_ctime_keeps_its_hashes(state):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", SEEN, HASHED), ("/srv/b.jpg", SEEN, HASHED)])
+    as_before_ctime(state)
+    before = path_of(state).read_bytes()
+    with reading(state) as journal:
+        assert journal.known("/srv/a.jpg", SEEN) == HASHED
+    assert path_of(state).read_bytes() == before
+    with writing(state) as journal:
+        assert journal.known("/srv/a.jpg", SEEN) == HASHED
+        journal.complete()
+        assert journal.known("/srv/a.jpg", SEEN._replace(ctime_ns=31)) is None
+        assert journal.known("/srv/b.jpg", SEEN._replace(ctime_ns=31)) == HASHED
+
+
+@pytest.mark.parametrize("change", [{"pillow": "99.0"}, {"pillow_heif": "99.0"}, {"ffmpeg_python": "99.0"}, {"ffmpeg": "99.0"}])
+def test_an_error_is_forgotten_with_other_decoders(state, monkeypatch, change):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", SEEN, FAILED), ("/srv/b.jpg", SEEN, HASHED)])
+        assert journal.known("/srv/a.jpg", SEEN) == FAILED
+        now = {**decoder_versions.versions(), **change}
+        monkeypatch.setattr(decoder_versions, "versions", lambda: now)
+        assert journal.known("/srv/a.jpg", SEEN) is None
+        assert journal.known("/srv/b.jpg", SEEN) == HASHED
+        journal.record([("/srv/a.jpg", SEEN, FAILED)])
+        assert journal.known("/srv/a.jpg", SEEN) == FAILED
+
+
+def test_what_is_forgotten_was_never_hashed(state):
+    write_some(state, 3)
+    with writing(state) as journal:
+        journal.forget(["/srv/0.jpg", "/srv/2.jpg"])
+        assert [journal.knows(f"/srv/{number}.jpg") for number in range(3)] == [False, True, False]
+
+
+def test_the_newest_entry_of_a_file_counts(state):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), FAILED)])
+        journal.record([("/srv/a.jpg", Stamp(11, 21), HASHED)])
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) is None
+        assert journal.known("/srv/a.jpg", Stamp(11, 21)) == HASHED
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff")), unique=True))
+def test_files_are_told_apart_by_any_difference_in_their_names(names):
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(hash_journal.SCHEMA)
+    with hash_journal.Journal(connection, ":memory:", "pillow", "") as journal:
+        journal.record([(name, Stamp(0, 0), HASHED._replace(hashed_at=str(number))) for number, name in enumerate(names)])
+        assert [journal.known(name, Stamp(0, 0)).hashed_at for name in names] == [str(number) for number in range(len(names))]
+
+
+def test_times_of_change_are_kept_to_the_nanosecond_and_sizes_beyond_32_bits(state):
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_789), HASHED)])
+        assert journal.known("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_789)) == HASHED
+        assert journal.known("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_788)) is None
+
+
+def test_a_note_is_kept_until_the_next_of_its_name(state):
+    with writing(state) as journal:
+        assert journal.note("matches") is None
+        journal.keep_note("matches", "first")
+        journal.keep_note("matches", "second")
+        journal.keep_note("other", "third")
+    with reading(state) as journal:
+        assert (journal.note("matches"), journal.note("other")) == ("second", "third")
+
+
+# What it survives.
+
+
+def test_a_process_that_is_killed_after_a_checkpoint_loses_nothing_of_it(state):
+    def checkpoint_twice():
+        journal = writing(state)
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+        journal.record([("/srv/b.jpg", Stamp(10, 20), FAILED)])
+
+    in_a_process_that_is_killed(checkpoint_twice)
+    with writing(state) as journal:
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
+        assert journal.known("/srv/b.jpg", Stamp(10, 20)) == FAILED
+
+
+def test_a_checkpoint_that_is_killed_half_way_leaves_the_ones_before_it(state):
+    write_some(state, 1000)
+    leave_a_hot_rollback_journal(state)
+    with writing(state) as journal:
+        assert all(journal.known(f"/srv/{number}.jpg", Stamp(number, number)) == HASHED for number in range(1000))
+
+
+def test_a_run_that_is_killed_while_it_makes_the_journal_is_no_obstacle_to_the_next(state, killed_at):
+    for number in itertools.count():
+        if not killed_at(number, lambda: write_some(state)):
+            break
+        with writing(state) as journal:
+            journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+            assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
+        path_of(state).unlink()
+        state.rmdir()
+    assert number > 0
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_journal_is_set_aside_as_it_is_and_a_new_one_begun(state, content):
+    state.mkdir()
+    path_of(state).write_bytes(content)
+    journal, set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte")
+    with journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
+    assert set_aside.startswith(f"{path_of(state)}.damaged-")
+    with open(set_aside, "rb") as damaged:
+        assert damaged.read() == content
+
+
+@pytest.mark.parametrize("change", [
+    "ALTER TABLE images DROP COLUMN vertical", "ALTER TABLE images RENAME COLUMN dhash TO hash",
+    "ALTER TABLE images ADD COLUMN more TEXT NOT NULL DEFAULT 'x'; ALTER TABLE notes RENAME COLUMN content TO text",
+    "DROP TABLE images; CREATE TABLE images (path BLOB PRIMARY KEY, size INTEGER)", "DROP TABLE notes; CREATE VIEW notes AS SELECT 1",
+])
+def test_a_journal_of_another_schema_is_set_aside(state, change):
+    write_some(state, 3)
+    with contextlib.closing(sqlite3.connect(path_of(state))) as connection:
+        connection.executescript(change)
+    with hash_journal.open_for_reading(str(state), "pillow", "1 byte") as journal:
+        assert journal.known("/srv/1.jpg", Stamp(1, 1)) is None and journal.note("x") is None
+    journal, set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte")
+    with journal:
+        assert set_aside is not None
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
+
+
+def test_a_journal_with_a_further_column_is_used(state):
+    write_some(state, 3)
+    with contextlib.closing(sqlite3.connect(path_of(state))) as connection:
+        connection.executescript("ALTER TABLE images ADD COLUMN more TEXT NOT NULL DEFAULT 'x'")
+    journal, set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte")
+    with journal:
+        assert set_aside is None
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
+
+
+def test_a_journal_with_damage_in_the_middle_is_set_aside(state):
+    write_some(state, 1000)
+    with open(path_of(state), "r+b") as file:
+        file.seek(4096 * 10)
+        file.write(b"\xa5" * 4096 * 5)
+    journal, set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte")
+    with journal:
+        assert set_aside is not None
+        assert journal.known("/srv/1.jpg", Stamp(1, 1)) is None
+
+
+def test_a_journal_that_another_process_writes_to_is_not_taken_for_a_damaged_one(state, monkeypatch):
+    write_some(state)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **{**options, "timeout": 0.01}))
+    other = connect(path_of(state))
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DhashError, match="database is locked"):
+        hash_journal.open_for_writing(str(state), "pillow", "1 byte")
+    other.close()
+    with reading(state) as journal:
+        assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
+
+
+def test_a_full_disk_is_told_with_the_journals_path_and_costs_no_earlier_checkpoint(tmp_path, mount):
+    mount("-t", "tmpfs", "-o", "size=200k", "tmpfs", on=tmp_path)
+    state = tmp_path / "state"
+    write_some(state)
+    with writing(state) as journal:
+        with pytest.raises(DhashError) as caught:
+            journal.record((f"/srv/more/{number}.jpg", Stamp(1, 1), HASHED) for number in range(10_000))
+        assert caught.value.path == str(path_of(state))
+        assert "could not write the journal: database or disk is full" in caught.value.cause
+        assert "dhash_state_dir" in caught.value.next_step
+        assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
+        assert journal.known("/srv/more/1.jpg", Stamp(1, 1)) is None
+
+
+def test_a_journal_that_is_damaged_while_it_is_open_is_named(state):
+    write_some(state, 1000)
+    with writing(state) as journal:
+        path_of(state).write_bytes(b"\xa5" * path_of(state).stat().st_size)
+        for read in (lambda: journal.known("/srv/1.jpg", Stamp(1, 1)), lambda: journal.knows("/srv/1.jpg"), lambda: journal.note("matches")):
+            with pytest.raises(DhashError) as caught:
+                read()
+            assert caught.value.path == str(path_of(state))
+            assert caught.value.cause.startswith("could not read the journal: ")
+            assert caught.value.next_step
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path, mount):
+    mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=tmp_path)
+    with pytest.raises(DhashError) as caught:
+        hash_journal.open_for_writing(str(tmp_path), "pillow", "1 byte")
+    assert caught.value.path == str(path_of(tmp_path))
+    assert "could not open the journal" in caught.value.cause
+    assert "writable" in caught.value.next_step
+
+
+def test_the_state_folder_is_made_for_its_owner_alone(state):
+    write_some(state)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+
+
+# Check mode reads it and writes nothing.
+
+
+def test_reading_where_there_is_no_journal_makes_none(tmp_path, tree):
+    before = tree(tmp_path)
+    with reading(tmp_path / "state") as journal:
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) is None
+        assert journal.note("matches") is None
+    assert tree(tmp_path) == before
+
+
+def test_reading_a_journal_changes_nothing(state, tree):
+    write_some(state)
+    before = tree(state)
+    with reading(state) as journal:
+        assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
+        assert tree(state) == before
+    assert tree(state) == before
+
+
+def test_reading_beside_a_hot_rollback_journal_changes_nothing_and_reads_nothing_half_written(state, tree):
+    write_some(state, 1000)
+    leave_a_hot_rollback_journal(state)
+    before = tree(state)
+    with reading(state) as journal:
+        assert journal.known("/srv/1.jpg", Stamp(1, 1)) in (None, HASHED)
+    assert tree(state) == before
+    assert len(before) == 3  # the folder, the journal and its rollback journal
+
+
+@pytest.mark.parametrize("offset", [0, 4096 * 10])
+def test_reading_a_damaged_journal_knows_nothing_and_leaves_it_in_its_place(state, tree, offset):
+    write_some(state, 1000)
+    with open(path_of(state), "r+b") as file:
+        file.seek(offset)
+        file.write(b"\xa5" * 4096 * 5)
+    before = tree(state)
+    with reading(state) as journal:
+        assert [journal.known(f"/srv/{number}.jpg", Stamp(number, number)) for number in range(1000)] == [None] * 1000
+    assert tree(state) == before
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "%25", "what?", "#1", "a&b=c", "日本"])
+def test_a_journal_is_found_in_a_folder_of_any_name(tmp_path, name):
+    write_some(tmp_path / name)
+    with reading(tmp_path / name) as journal:
+        assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED

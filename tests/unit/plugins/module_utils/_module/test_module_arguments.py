@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
+from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
+
+
+class Respawned(Exception):
+    """In the place of a call that does not return."""
+
+
+@pytest.fixture
+def respawned(monkeypatch):
+    """Raise Respawned with the Python that is gone on in; tell ``has_respawned`` what its one element says."""
+    def go_on_in(python):
+        raise Respawned(python)
+
+    already = [False]
+    monkeypatch.setattr(respawn, "respawn_module", go_on_in)
+    monkeypatch.setattr(respawn, "has_respawned", lambda: already[0])
+    return already
+
+
+def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "library.json").write_bytes(b"")
+    (tmp_path / "link").symlink_to("real")
+    params = [{"library": str(tmp_path / name / "library.json"), "state_dir": str(tmp_path / "state")} for name in ("real", "link")]
+    assert module_arguments.library_and_state(params[0]) == module_arguments.library_and_state(params[1])
+    assert module_arguments.library_and_state(params[1])[0] == str(tmp_path / "real" / "library.json")
+
+
+def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path):
+    (tmp_path / "library.json").write_bytes(b"")
+    backup = tmp_path / "library.json.bak.20260131T120000Z"
+    backup.write_bytes(b"")
+    params = {"library": str(backup), "state_dir": str(tmp_path / "state")}
+    with pytest.raises(RefusedError, match="this name belongs to the library"):
+        module_arguments.library_and_state(params)
+    assert module_arguments.library_and_state(params, reads_only=True)[0] == str(backup)
+    assert module_arguments.library_and_state(params, check_places=False)[0] == str(backup)
+
+
+def test_the_limits_are_those_that_were_asked_for():
+    params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8}
+    assert module_arguments.limits(params) == decoder_limits.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8)
+
+
+def test_the_limits_are_by_default_those_of_the_engine():
+    assert module_arguments.limits({name: option.get("default") for name, option in module_arguments.HASHING.items()}) == decoder_limits.Limits()
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_images_lie_in_the_librarys_folder_unless_media_roots_are_named(tmp_path, nothing):
+    assert module_arguments.media_roots({"media_roots": nothing}, str(tmp_path / "library.json")) == (os.path.realpath(tmp_path),)
+
+
+def test_media_roots_are_the_real_folders_behind_the_links(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "media").symlink_to("disk")
+    roots = module_arguments.media_roots({"media_roots": [str(tmp_path / "media"), "/"]}, "/srv/library.json")
+    assert roots == (os.path.realpath(tmp_path / "disk"), "/")
+
+
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_a_media_root_that_is_not_mounted_is_an_error_and_not_a_library_of_missing_images(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DhashError) as caught:
+        module_arguments.media_roots({"media_roots": [str(tmp_path), str(tmp_path / name)]}, "/srv/library.json")
+    assert caught.value.path == str(tmp_path / name)
+    assert "dhash_media_roots" in caught.value.next_step
+
+
+def test_there_are_as_many_workers_as_asked_for_and_else_one_a_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 3, 5}, raising=False)
+    assert module_arguments.parallel({"parallel": 7}) == 7
+    assert module_arguments.parallel({"parallel": None}) == 3
+
+
+def test_where_a_system_does_not_tell_which_cores_may_be_used_all_are(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert module_arguments.parallel({"parallel": None}) == 4
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert module_arguments.parallel({"parallel": None}) == 1
+
+
+def test_a_module_goes_on_in_the_python_that_is_named(tmp_path, respawned):
+    python = tmp_path / "python"
+    python.touch(mode=0o755)
+    with pytest.raises(Respawned) as caught:
+        respawn.respawn_if_needed(str(python), check_mode=False)
+    assert caught.value.args == (str(python),)
+
+
+def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_has_gone_on_already(respawned):
+    respawn.respawn_if_needed(None, check_mode=False)
+    respawn.respawn_if_needed(sys.executable, check_mode=False)
+    respawned[0] = True
+    respawn.respawn_if_needed("/bin/sh", check_mode=False)
+
+
+def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path, respawned, monkeypatch):
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    python = tmp_path / "python"
+    python.touch(mode=0o755)
+    for named, gone_on_in in ((None, sys.executable), (str(python), str(python))):
+        with pytest.raises(Respawned) as caught:
+            respawn.respawn_if_needed(named, check_mode=False)
+        assert caught.value.args == (gone_on_in,)
+        assert os.environ["PYTHONUTF8"] == "1"
+
+
+def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path, respawned):
+    with pytest.raises(MissingRequirementError) as caught:
+        respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=False)
+    assert caught.value.path == str(tmp_path / "python")
+    assert "prerequisites" in caught.value.next_step
+
+
+def test_check_mode_on_a_fresh_host_does_without_the_python_that_a_run_would_make(tmp_path, respawned):
+    respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=True)

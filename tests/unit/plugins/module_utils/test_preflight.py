@@ -1,0 +1,447 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy
+import PIL
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mobius.dhash.plugins.module_utils import _preflight
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.modules import host_info
+
+NOW = datetime(2026, 1, 31, 12, 30)  # a Saturday
+DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+MONDAY = datetime(2026, 1, 26)
+
+
+def problems(needs, now=NOW):
+    found = _preflight.examine(needs, now)["problems"]
+    assert all(problem["what"] and problem["found"] and problem["fix"] for problem in found)
+    return found
+
+
+def problem(needs, now=NOW):
+    (found,) = problems(needs, now)
+    return found
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Have these programs on the PATH, each of which prints a text, and no others."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def provide(**texts):
+        for path in folder.iterdir():
+            path.unlink()
+        for name, text in texts.items():
+            (folder / name).write_text(f"#!/bin/sh\necho '{text}'\n")
+            (folder / name).chmod(0o755)
+
+    return provide
+
+
+@pytest.fixture
+def python_that_has(tmp_path):
+    """Make a Python that has what is said, and nothing else."""
+    def make(python="3.11.2", pillow="9.4.0", numpy="1.24.2", ffmpeg_python="present"):
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\necho {python}\necho {pillow}\necho {numpy}\necho {ffmpeg_python}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def needs(library, programs, python_that_has):
+    """What a host needs on which all is well."""
+    library.add("media/a.png", seed=1)
+    library.write()
+    programs(ffmpeg="ffmpeg version 5.1.8-0+deb12u1 Copyright", ffprobe="ffprobe version n7.0")
+    return _preflight.Needs(
+        library=str(library.path), python=python_that_has(), backup_dir=str(library.folder), temp_dir=None, media_roots=None,
+        ffmpeg_required=True, node_min_version=None, maintenance_window=None)
+
+
+# What it finds.
+
+
+def test_more_workers_than_the_host_lets_open_files_for_are_refused(needs):
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    (problem,) = _preflight.examine(needs._replace(parallel=hard), NOW)["problems"]
+    assert str(hard) in problem["found"] and "dhash_parallel" in problem["fix"]
+
+
+def test_a_host_that_has_everything_has_no_problems(needs):
+    assert problems(needs) == []
+
+
+def test_the_versions_of_what_is_there_are_told(needs, programs):
+    programs(ffmpeg="ffmpeg version 5.1.8-0+deb12u1 Copyright", ffprobe="ffprobe version n7.0", node="v20.11.1")
+    versions = _preflight.examine(needs._replace(python=sys.executable, node_min_version="18"), NOW)["versions"]
+    assert versions == {"python": platform.python_version(), "pillow": PIL.__version__, "numpy": numpy.__version__,
+                        "ffmpeg_python": "present", "ffmpeg": "5.1.8", "ffprobe": "7.0", "node": "20.11.1"}
+
+
+def test_a_python_with_a_safe_path_has_its_packages(needs, monkeypatch):
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    versions = _preflight.examine(needs._replace(python=sys.executable), NOW)["versions"]
+    assert (versions["pillow"], versions["numpy"]) == (PIL.__version__, numpy.__version__)
+
+
+def test_a_program_or_package_that_is_not_there_has_no_version(needs, programs, python_that_has):
+    programs()
+    needs = needs._replace(python=python_that_has(pillow=None), ffmpeg_required=False)
+    versions = _preflight.examine(needs, NOW)["versions"]
+    assert (versions["pillow"], versions["ffmpeg"], versions["ffprobe"]) == (None, None, None)
+
+
+def test_looking_changes_nothing(needs, tmp_path, tree):
+    before = tree(tmp_path)
+    _preflight.examine(needs._replace(backup_dir=str(tmp_path / "new" / "backups")), NOW)
+    assert tree(tmp_path) == before
+
+
+def test_everything_that_is_missing_is_told_at_once(needs, programs, python_that_has, tmp_path):
+    programs()
+    found = problems(needs._replace(
+        python=python_that_has(pillow=None, numpy=None, ffmpeg_python=None), node_min_version="18",
+        media_roots=[str(tmp_path / "gone")], maintenance_window="Sun 01:00-02:00"))
+    assert [entry["id"] for entry in found] == [
+        "pillow_missing", "numpy_missing", "ffmpeg_missing", "ffprobe_missing", "ffmpeg_python_missing", "node_missing",
+        "media_root_not_readable", "maintenance_window_closed"]
+
+
+# The tokens that roles go by.
+
+
+def test_every_token_is_documented():
+    contains = yaml.safe_load(host_info.RETURN)["problems"]["contains"]
+    assert contains["id"]["choices"] == list(_preflight.KINDS)
+    assert contains["scope"]["choices"] == [_preflight.HASH, _preflight.MIGRATE]
+
+
+def test_the_table_of_the_documentation_has_every_token_with_its_scope():
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| .* \| `(hash|migrate)` \| (.+) \|$", text, re.M)
+    documented = {token: (scope, installable == "yes" or f"`{token}`" in installable)
+                  for tokens, scope, installable in rows for token in re.findall("[a-z_]+", tokens)}
+    assert documented == {token: tuple(kind) for token, kind in _preflight.KINDS.items()}
+
+
+def test_every_documented_token_is_one_that_the_code_gives():
+    """A token that is not in ``KINDS`` raises ``KeyError``; this is the other direction."""
+    source = inspect.getsource(_preflight)
+    of_folders = {f"{name}_{ending}" for name in _preflight.PURPOSES for ending in ("not_writable", "no_space")}
+    of_versions = {f"{key}_{ending}" for key in _preflight.MINIMUM for ending in ("missing", "version")} | {"ffmpeg_missing", "ffprobe_missing"}
+    assert [token for token in _preflight.KINDS if source.count(f'"{token}"') < 2 and token not in of_folders | of_versions] == []
+
+
+def test_dhash_install_provides_packages_and_programs_and_nothing_else():
+    assert {token for token, kind in _preflight.KINDS.items() if kind.installable} == {
+        "python_missing", "pillow_missing", "pillow_version", "numpy_missing", "numpy_version", "ffmpeg_missing", "ffprobe_missing",
+        "ffmpeg_python_missing", "age_missing"}
+
+
+# Python and programs.
+
+
+@pytest.mark.parametrize(("has", "token", "found"), [
+    ({"python": "3.8.10"}, "python_version", "3.8.10"),
+    ({"pillow": "8.4.0"}, "pillow_version", "8.4.0"),
+    ({"pillow": None}, "pillow_missing", "none"),
+    ({"numpy": "1.23.5"}, "numpy_version", "1.23.5"),
+    ({"numpy": None}, "numpy_missing", "none"),
+])
+def test_what_python_lacks_is_told_with_the_python_that_lacks_it(needs, python_that_has, has, token, found):
+    python = python_that_has(**has)
+    assert problem(needs._replace(python=python))["id"] == token
+    assert problem(needs._replace(python=python))["found"] == f"{found} in {python}"
+
+
+@pytest.mark.parametrize("has", [
+    {"python": "3.9.0"}, {"python": "3.14.0rc1"}, {"pillow": "9.0.0"}, {"pillow": "13.0.0"}, {"numpy": "1.24.0"},
+    {"numpy": "2.4.0.dev0"},
+])
+def test_versions_that_will_do_are_no_problem(needs, python_that_has, has):
+    assert problems(needs._replace(python=python_that_has(**has))) == []
+
+
+def test_a_python_that_is_not_there_or_does_not_run_is_a_problem(needs, tmp_path):
+    assert problems(needs._replace(python=str(tmp_path / "gone")))[0]["found"] == f"none in {tmp_path}/gone"
+    assert problems(needs._replace(python="/bin/false"))[0]["id"] == "python_missing"
+
+
+def test_ffmpeg_is_a_problem_only_where_it_is_required(needs, programs, python_that_has):
+    programs()
+    needs = needs._replace(python=python_that_has(ffmpeg_python=None))
+    assert [entry["id"] for entry in problems(needs)] == ["ffmpeg_missing", "ffprobe_missing", "ffmpeg_python_missing"]
+    assert problems(needs._replace(ffmpeg_required=False)) == []
+
+
+def test_a_program_that_does_not_run_is_as_good_as_missing(needs, tmp_path):
+    (tmp_path / "bin" / "ffmpeg").write_text("#!/bin/sh\nexit 127\n")
+    assert problem(needs)["id"] == "ffmpeg_missing"
+
+
+@pytest.mark.parametrize(("present", "wanted", "enough"), [
+    ("v20.11.1", "18", True), ("v18.0.0", "18.0.0", True), ("v18.0.0", "18.0.1", False), ("v9.11.0", "18", False), (None, "18", False),
+])
+def test_a_node_older_than_is_wanted_is_a_problem(needs, programs, present, wanted, enough):
+    programs(**({"node": present} if present else {}))
+    needs = needs._replace(ffmpeg_required=False, node_min_version=wanted)
+    assert [entry["id"] for entry in problems(needs)] == ([] if enough else ["node_version" if present else "node_missing"])
+
+
+def test_node_is_not_looked_for_where_none_is_wanted(needs, programs):
+    programs(node="v0.1")
+    assert _preflight.examine(needs, NOW)["versions"]["node"] is None
+
+
+@pytest.mark.parametrize(("system", "release", "command"), [
+    ("Linux", 'ID=debian\nVERSION_ID="12"\n', "apt-get install -y python3-numpy"),
+    ("Linux", 'ID=ubuntu\nID_LIKE=debian\n', "apt-get install -y python3-numpy"),
+    ("Linux", 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dnf install -y python3-numpy"),
+    ("Linux", "ID=fedora\n", "dnf install -y python3-numpy"),
+    ("Linux", 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "zypper install -y python3-numpy"),
+    ("Linux", "ID=arch\n", "pacman -S --noconfirm python-numpy"),
+    ("Linux", "ID=alpine\n", "apk add py3-numpy"),
+    ("Linux", "ID=plan9\n", "Install numpy with this system's package manager."),
+    ("Darwin", None, "brew install numpy"),
+    ("Windows", None, "choco install -y python  # then: pip install numpy"),
+    ("FreeBSD", None, "Install numpy with this system's package manager."),
+])
+def test_what_is_missing_comes_with_the_command_that_installs_it_on_this_system(
+        needs, python_that_has, tmp_path, monkeypatch, system, release, command):
+    if release:
+        (tmp_path / "os-release").write_text(release)
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(_preflight, "open", lambda _path, **options: open(tmp_path / "os-release", **options), raising=False)
+    assert problem(needs._replace(python=python_that_has(numpy=None)))["fix"] == command
+
+
+# The library, its media, its disk.
+
+
+def test_a_library_that_is_missing_is_the_problem_with_its_path(needs, library):
+    library.path.unlink()
+    found = problem(needs)
+    assert found["id"] == "library_invalid"
+    assert found["found"] == f"{library.path}: could not read the library: No such file or directory"
+
+
+def test_a_library_that_is_broken_is_the_problem_with_what_mends_it(needs, library):
+    library.path.write_bytes(b'{"images": [')
+    assert "restore a backup" in problem(needs)["fix"]
+
+
+@pytest.mark.parametrize("has_user", [True, False])
+def test_a_library_whose_owner_a_new_one_could_not_be_given_is_a_problem(needs, library, monkeypatch, has_user):
+    status = library.path.stat()
+    monkeypatch.setattr(os, "geteuid", lambda: status.st_uid or 4711 if has_user else 4711)
+    monkeypatch.setattr(os, "getegid", lambda: 4711)
+    monkeypatch.setattr(os, "getgroups", lambda: [4711])
+    found = problem(needs)
+    assert found["id"] == "library_owner_not_permitted" and f"{library.path} ({status.st_uid}:{status.st_gid})" in found["what"]
+    assert "become" in found["fix"]
+
+
+def test_root_and_the_owner_may_replace_a_library(needs, library, monkeypatch):
+    status = library.path.stat()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert problems(needs) == []
+    monkeypatch.setattr(os, "geteuid", lambda: status.st_uid)
+    monkeypatch.setattr(os, "getegid", lambda: 4711)
+    monkeypatch.setattr(os, "getgroups", lambda: [4711, status.st_gid])
+    assert problems(needs) == []
+
+
+def test_a_media_root_that_is_not_there_is_a_problem(needs, tmp_path):
+    found = problem(needs._replace(media_roots=[str(tmp_path), str(tmp_path / "gone")]))
+    assert found["id"] == "media_root_not_readable" and f"{tmp_path}/gone" in found["what"]
+    assert "dhash_media_roots" in found["fix"]
+
+
+def test_media_that_are_not_mounted_are_a_problem(needs, library):
+    (library.folder / "media" / "a.png").unlink()
+    found = problem(needs)
+    assert found["id"] == "images_missing"
+    assert "mounted" in found["fix"]
+
+
+def test_some_images_that_are_missing_are_no_problem_of_the_host(needs, library):
+    library.add("media/gone.png")
+    library.add("media/never\0there.png")
+    library.write()
+    assert problems(needs) == []
+
+
+def test_a_library_without_images_has_none_that_are_missing(needs, library):
+    library.value["images"] = []
+    library.write()
+    assert problems(needs) == []
+
+
+def test_a_folder_that_is_not_there_yet_will_do(needs, tmp_path):
+    assert problems(needs._replace(backup_dir=str(tmp_path / "new" / "backups"), temp_dir=str(tmp_path / "scratch"))) == []
+
+
+def test_a_relative_folder_for_temporary_files_will_do(needs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert problems(needs._replace(temp_dir="scratch")) == []
+
+
+@pytest.mark.parametrize(("folder", "token", "variable"), [
+    ("backup_dir", "backup_dir_not_writable", "dhash_backup_dir"), ("copy_dir", "copy_dir_not_writable", "dhash_backup_copy_dir"),
+    ("temp_dir", "temp_dir_not_writable", "dhash_temp_dir"), ("state", "state_dir_not_writable", "dhash_state_dir"),
+    ("log_dir", "log_dir_not_writable", "dhash_log_dir"), ("async_dir", "async_dir_not_writable", "ansible_async_dir")])
+def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, folder, token, variable):
+    read_only = tmp_path / "read only"
+    read_only.mkdir()
+    mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=read_only)
+    found = problem(needs._replace(**{folder: str(read_only / "new")}))
+    assert (found["id"], found["found"]) == (token, f"{read_only} cannot be written")
+    assert f"set {variable} to another folder" in found["fix"]
+
+
+def test_a_host_without_a_place_for_temporary_files_is_told_to_name_one(needs, monkeypatch):
+    monkeypatch.setattr(_preflight, "_is_writable_folder", lambda path: path not in _preflight._system_temp_dirs())
+    monkeypatch.setattr(_preflight, "_folder_problems", lambda *_arguments: [])
+    found = problem(needs)
+    assert found["id"] == "temp_dir_not_writable" and "Set dhash_temp_dir" in found["fix"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_a_problem(needs, library):
+    found = problem(needs._replace(backup_dir=str(library.path)))
+    assert found["found"] == f"{library.path} is no folder"
+
+
+def test_too_little_space_for_backups_is_a_problem(needs, library, tmp_path, mount):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", on=small)
+    library.value["notes"] = "x" * 2_000_000
+    library.write()
+    found = problem(needs._replace(backup_dir=str(small)))
+    assert found["id"] == "backup_dir_no_space" and found["what"].startswith("1.9 MiB free")
+    assert found["found"].startswith("1.0 MiB in ")
+
+
+def test_too_little_space_for_the_migrated_library_is_a_problem(needs, library, mount):
+    content = library.path.read_bytes()
+    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", on=library.folder)
+    library.path.write_bytes(content[:-1] + b" " * 600_000 + b"}")
+    (library.folder / "media").mkdir()
+    (library.folder / "media" / "a.png").touch()
+    assert [(entry["id"], entry["what"][:8]) for entry in problems(needs)] == [
+        ("library_dir_no_space", "1.1 MiB "), ("backup_dir_no_space", "0.6 MiB ")]
+
+
+# The maintenance window.
+
+
+@pytest.mark.parametrize(("window", "moment", "is_open"), [
+    ("22:00-04:00", "Sat 21:59", False),
+    ("22:00-04:00", "Sat 22:00", True),
+    ("22:00-04:00", "Sun 00:00", True),
+    ("22:00-04:00", "Sun 03:59", True),
+    ("22:00-04:00", "Sun 04:00", False),
+    ("Sat 22:00-04:00", "Sat 22:00", True),
+    ("Sat 22:00-04:00", "Sun 03:59", True),  # a window past midnight is the day's on which it starts
+    ("Sat 22:00-04:00", "Sat 03:59", False),
+    ("Sat 22:00-04:00", "Sun 22:00", False),
+    ("Sun 22:00-04:00", "Mon 01:00", True),
+    ("Mon-Fri 01:00-05:00", "Mon 01:00", True),
+    ("Mon-Fri 01:00-05:00", "Fri 04:59", True),
+    ("Mon-Fri 01:00-05:00", "Sat 03:00", False),
+    ("Mon-Fri 22:00-04:00", "Sat 03:00", True),
+    ("Mon-Fri 22:00-04:00", "Mon 03:00", False),
+    ("Fri-Mon 08:00-09:00", "Sun 08:30", True),
+    ("Fri-Mon 08:00-09:00", "Tue 08:30", False),
+    ("20:00-24:00", "Sat 23:59", True),
+    ("20:00-24:00", "Sun 00:00", False),
+    ("00:00-00:00", "Wed 12:00", True),
+    ("Wed 12:00-12:00", "Thu 11:59", True),
+    ("Wed 12:00-12:00", "Thu 12:00", False),
+    (" sat 22:00-04:00 ", "Sat 22:00", True),
+])
+def test_a_window_is_open_from_its_start_to_just_before_its_end(window, moment, is_open):
+    day, time = moment.split()
+    hour, minute = map(int, time.split(":"))
+    now = MONDAY + timedelta(days=DAYS.index(day), hours=hour, minutes=minute, seconds=59)
+    assert _preflight.window_is_open(window, now) is is_open
+
+
+minutes_of_day = st.integers(0, 24 * 60 - 1)
+
+
+@given(st.none() | st.tuples(st.integers(0, 6), st.integers(0, 6)), minutes_of_day, st.integers(0, 24 * 60),
+       st.integers(0, 7 * 24 * 60 - 1))
+def test_a_window_is_open_whenever_one_of_its_days_has_opened_it_and_its_length_has_not_passed(days, start, end, minute):
+    text = f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}"
+    opening_days = set(range(7))
+    if days:
+        first, last = days
+        text = f"{DAYS[first]}-{DAYS[last]} {text}" if first != last else f"{DAYS[first]} {text}"
+        opening_days = {(first + offset) % 7 for offset in range((last - first) % 7 + 1)}
+    length = end - start if end > start else end - start + 24 * 60
+    expected = any(0 <= (minute - (24 * 60 * day + start)) % (7 * 24 * 60) < length for day in opening_days)
+    assert _preflight.window_is_open(text, MONDAY + timedelta(minutes=minute)) is expected
+
+
+@pytest.mark.parametrize("window", [
+    "", "22:00", "22-04", "22:00-4:00", "22:00–04:00", "25:00-26:00", "22:60-23:00", "24:00-04:00", "22:00-24:01",
+    "Sat", "Sam 22:00-04:00", "Sat,Sun 22:00-04:00",
+    "Saturday 22:00-04:00", "Mon-Fry 22:00-04:00", "Mon - Fri 22:00-04:00", "22:00-04:00 UTC",
+])
+def test_what_is_no_window_is_refused_with_an_example_of_one(window):
+    with pytest.raises(DhashError) as caught:
+        _preflight.window_is_open(window, NOW)
+    assert caught.value.cause == f"{window!r} is no maintenance window"
+    assert "Mon-Fri 01:00-05:00" in caught.value.next_step
+
+
+def test_a_closed_window_is_a_problem_that_tells_the_hosts_own_time(needs):
+    found = problem(needs._replace(maintenance_window="Sun 01:00-02:00"))
+    assert found["id"] == "maintenance_window_closed" and "Sat 12:30" in found["found"] and "Sun 01:00-02:00" in found["found"]
+
+
+def test_an_open_window_is_no_problem(needs):
+    assert problems(needs._replace(maintenance_window="Sat 12:00-13:00")) == []
+
+
+def test_a_fresh_host_can_be_looked_at_with_nothing_but_pythons_standard_library(needs, tmp_path):
+    script = tmp_path / "look.py"
+    script.write_text(
+        "import json, sys\n"
+        "from datetime import datetime\n"
+        "sys.modules.update(PIL=None, numpy=None, ffmpeg=None)\n"
+        "from ansible_collections.mobius.dhash.plugins.module_utils import _host\n"
+        "print(json.dumps(_preflight.examine(_preflight.Needs(*json.loads(sys.argv[1])), datetime(2026, 1, 31))))\n")
+    answer = subprocess.run([sys.executable, str(script), json.dumps(needs)], capture_output=True, check=True, text=True,
+                            env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path)})
+    assert json.loads(answer.stdout)["problems"] == []
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, "0 bytes"), (99, "99 bytes"), (2000, "2.0 KiB"), (600_000, "0.6 MiB"), (5 << 30, "5120.0 MiB")])
+def test_a_little_space_is_not_rounded_to_nothing(count, shown):
+    assert _preflight._size(count) == shown

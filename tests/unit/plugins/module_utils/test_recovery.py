@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a failed run leaves, in tokens and in sentences; and what a stop of a service takes down with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils import _recovery
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
+
+OLD, NEW = ({"images": [{"path": "a.jpg", "filename": "a.jpg"}], "version": version} for version in (1, 2))
+
+
+class Host:
+    """A library and the record of a run that replaced it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.library = folder / "library.json"
+        self.state = folder / "state"
+        self.status = folder / "status"
+        self.status.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+        self.status.chmod(0o755)
+        self.live(NEW)
+        self.record = run_record.Record(
+            "run-1", run_record.MIGRATION, run_record.DEPLOYED, str(self.library), f"{self.library}.out", f"{self.library}.pre-dhash",
+            self.digest(OLD), self.digest(NEW), True, {})
+
+    @staticmethod
+    def digest(value: dict) -> str:
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+    def live(self, value: dict) -> None:
+        self.library.write_text(json.dumps(value), encoding="utf-8")
+
+    def report(self, manager: str = "command", **changes) -> dict:
+        run_record.write(str(self.state), self.record._replace(**changes))
+        return _recovery.report(_recovery.Host(
+            library=str(self.library), state=str(self.state), backup_dir=str(self.library.parent), manager=manager, name=None,
+            scope="system", status_command=str(self.status), playbook="verify"))
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def test_the_live_library_is_named_by_its_digest(host):
+    assert host.report()["live"] == "new"
+    host.live(OLD)
+    assert host.report()["live"] == "old"
+    assert "is the old library, from before run run-1" in host.report()["summary"][0]
+    host.live({**OLD, "version": 3})
+    assert host.report()["live"] == "edited"
+    host.library.write_text('{"images": [], "ratio": NaN}', encoding="utf-8")
+    assert host.report()["live"] == "unreadable"
+    host.library.unlink()
+    assert host.report()["live"] == "missing"
+    assert host.report()["next"] == "ansible-playbook mobius.dhash.rollback"
+
+
+def test_a_rollback_restores_the_old_library(host):
+    rolled_back = {"operation": run_record.RESTORE, "undoes": "run-0"}
+    report = host.report(**rolled_back)
+    assert report["live"] == "old" and "which run run-1 restored" in report["summary"][0]
+    assert report["next"] == "ansible-playbook mobius.dhash.migrate"
+    host.live(OLD)
+    assert host.report(**rolled_back)["live"] == "new"
+
+
+def test_a_host_without_a_record_has_an_unrecorded_library(host):
+    report = _recovery.report(_recovery.Host(
+        library=str(host.library), state=str(host.state), backup_dir=str(host.library.parent), manager="none", name=None,
+        scope="system", status_command=None, playbook="migrate"))
+    assert (report["live"], report["service"], report["next"]) == ("unrecorded", "unmanaged", "ansible-playbook mobius.dhash.migrate")
+
+
+def test_a_damaged_record_is_told_and_hides_nothing_else(host):
+    host.report()
+    (host.state / "run.json").write_text("{", encoding="utf-8")
+    report = _recovery.report(_recovery.Host(
+        library=str(host.library), state=str(host.state), backup_dir=str(host.library.parent), manager="command", name=None,
+        scope="system", status_command=str(host.status), playbook="migrate"))
+    assert report["live"] == "unrecorded" and report["service"] == "running"
+    assert any("run.json" in line for line in report["summary"])
+
+
+def test_the_service_is_asked_before_its_record(host):
+    assert host.report()["service"] == "running"
+    host.status.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    assert host.report()["service"] == "stopped"
+    host.status.unlink()
+    assert host.report()["service"] == "unknown"
+    stopped = host.report(stopped_at="2026-01-31T12:00:00Z")
+    assert stopped["service"] == "stopped" and any("since 2026-01-31T12:00:00Z" in line for line in stopped["summary"])
+
+
+def test_only_kept_files_that_exist_are_named(host):
+    assert host.report()["kept"] == [] and not any(line.startswith("Kept:") for line in host.report()["summary"])
+    kept = host.library.with_name("library.json.pre-dhash")
+    kept.write_text(json.dumps(OLD), encoding="utf-8")
+    report = host.report()
+    assert report["kept"] == [str(kept)] and f"Kept: {kept}." in report["summary"]
+
+
+def test_pending_work_decides_on_the_next_command(host):
+    assert host.report()["next"] == "ansible-playbook mobius.dhash.migrate"
+    assert host.report(phase=run_record.VERIFIED, restart_owed=False)["next"] == "ansible-playbook mobius.dhash.verify"
+    assert host.report(operation=run_record.RESTORE)["next"] == "ansible-playbook mobius.dhash.rollback"
+    assert host.report(operation=run_record.REVIEW_IMPORT)["next"] == "ansible-playbook mobius.dhash.review_import"
+
+
+UNITS = {  # name: (state, what it lists, as systemctl show does)
+    "web.service": ("active", {"RequiredBy": "proxy.service idle.service", "ConsistsOf": "worker.service"}),
+    "proxy.service": ("active", {"BoundBy": "tunnel.service"}),
+    "tunnel.service": ("activating", {"RequiredBy": "proxy.service"}),
+    "worker.service": ("active", {"RequisiteOf": "web.service"}),
+    "idle.service": ("inactive", {"PropagatesStopTo": "deep.service"}),
+    "deep.service": ("active", {}),
+    "alone.service": ("active", {}),
+}
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch):
+    """A systemctl that knows ``UNITS``."""
+    cases = []
+    for name, (state, properties) in UNITS.items():
+        shown = "".join(f"{key}={value}\\n" for key, value in {"Id": name, "ActiveState": state, **properties}.items())
+        cases.append(f"{name}|{name.removesuffix('.service')}) printf '{shown}' ;;")
+    script = tmp_path / "bin/systemctl"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done; shift\nseparator=\n"
+                      "for unit; do printf \"$separator\"; separator='\\n'\ncase \"$unit\" in\n" + "\n".join(cases) + "\nesac; done\n",
+                      encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent), prepend=":")
+    return script
+
+
+def test_all_active_units_that_stop_with_a_service_are_found(systemctl):
+    assert service_probes.dependents("web", "system") == ["deep.service", "proxy.service", "tunnel.service", "worker.service"]
+    assert service_probes.dependents("alone.service", "system") == []
+
+
+def test_a_systemctl_that_does_not_answer_is_an_error(systemctl):
+    systemctl.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2; exit 1\n", encoding="utf-8")
+    with pytest.raises(DhashError, match="Failed to connect to bus"):
+        service_probes.dependents("web", "system")
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("true", True), ("false", False), ("", False)])
+def test_a_container_that_a_stop_removes_is_recognised(tmp_path, monkeypatch, answer, removed):
+    script = tmp_path / "docker"
+    script.write_text(f"#!/bin/sh\necho '{answer}'\n", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert service_probes.is_removed_when_stopped("web") is removed
