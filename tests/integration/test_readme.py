@@ -33,6 +33,9 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorte
 FIELDS_OF_A_LIBRARY = {"dhash_generated_at", "dhash_low_detail", "dhash_migration", "dhash_duplicates", "dhash_errors"}
 METRICS = {metric.name for metric in _exposition.METRICS} | {f"{_exposition.DURATIONS}_bucket"}
 GIVEN_TO_TEMPLATES = {"dhash_notification"}
+OF_MAINTAINERS = [ROOT / "CONTRIBUTING.md", ROOT / "docs/design.md", ROOT / "docs/algorithm.md"]
+ENGINE = ROOT / "plugins/module_utils"
+PACKAGES_ARE_THERE = pytest.mark.skipif(not (ENGINE / "_files").is_dir(), reason="plugins/module_utils has no packages yet")
 VARIABLES_OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_shards", "dhash_serial", "dhash_hosts"}
 
 
@@ -134,6 +137,23 @@ def test_it_names_nothing_that_does_not_exist(document: Path) -> None:
         target = document.parent / link if link else document
         assert target.exists(), f"{link} leads nowhere"
         assert not anchor or anchor in anchors(target), f"{link}#{anchor} leads nowhere"
+
+
+@PACKAGES_ARE_THERE
+@pytest.mark.parametrize("document", OF_MAINTAINERS, ids=lambda document: document.name)
+def test_every_path_that_it_names_exists(document: Path) -> None:
+    named = re.findall(r"`((?:\.ci|extensions|meta|playbooks|plugins|roles|tests|web)/[\w./-]*)`", document.read_text(encoding="utf-8"))
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@PACKAGES_ARE_THERE
+def test_the_design_lists_the_files_of_every_package() -> None:
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d \| (?:`(\w+)/`|.*?) \| .*? \| (.*) \|$", text, re.MULTILINE)
+    listed = {(package, file) for package, files in rows for file in re.findall(r"`(\w+)`", files)}
+    present = {(file.parent.relative_to(ENGINE).name, file.stem) for file in ENGINE.rglob("*.py") if file.stem != "__init__"}
+    assert listed == present
 
 
 def anchors(document: Path) -> set[str]:
