@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the tables in README.md and roles/*/README.md out of what the modules and the roles say of themselves.
+"""Make the tables in docs and in roles/*/README.md from the documentation of the modules and the argument specs of the roles.
 
     readme_tables.py --check    names the files that are stale, and exits with 1
     readme_tables.py --write    brings them up to date
 
-Each table stands between markers like <!-- variables:begin --> and <!-- variables:end -->. README.md has the tables modules,
-roles and variables, the README of a role has the table variables.
+Each table stands between markers like <!-- variables:begin --> and <!-- variables:end -->. docs/variables.md has the variables of all
+roles, docs/reference.md the tables modules and roles, and the README of a role the variables of that role.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def modules_table(modules: dict[str, dict]) -> str:
 
 def roles_table(roles: dict[str, dict]) -> str:
     return table(["Role", "What it does"],
-                 [[f"[`{name}`](roles/{name}/README.md)", f"{spec['short_description']}."] for name, spec in roles.items()])
+                 [[f"[`{name}`](../roles/{name}/README.md)", f"{spec['short_description']}."] for name, spec in roles.items()])
 
 
 def variables_table(options: dict[str, dict]) -> str:
@@ -114,8 +114,8 @@ def with_table(file: Path, text: str, name: str, new: str) -> str:
 def stale_files(root: Path) -> dict[Path, str]:
     """The files whose tables are out of date, and what they should hold."""
     roles = specs_of_roles(root)
-    tables = {root / "README.md": {"modules": modules_table(documentation_of_modules(root)), "roles": roles_table(roles),
-                                   "variables": all_variables_table(roles)}}
+    tables = {root / "docs/variables.md": {"variables": all_variables_table(roles)},
+              root / "docs/reference.md": {"modules": modules_table(documentation_of_modules(root)), "roles": roles_table(roles)}}
     tables |= {root / "roles" / role / "README.md": {"variables": variables_table(spec["options"])} for role, spec in roles.items()}
     stale = {}
     for file, new_tables in tables.items():
