@@ -113,9 +113,9 @@ def test_every_setting_that_a_role_reads_is_in_its_argument_spec(role: str) -> N
 def test_every_module_with_paths_takes_care_of_the_locale() -> None:
     texts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "plugins/modules").glob("*.py")}
     del texts["notify"]  # it runs on the controller, where Ansible itself accepts no locale but a UTF-8 one
-    with_paths = {name: text for name, text in texts.items() if 'type="path"' in text or "_arguments.LIBRARY" in text}
+    with_paths = {name: text for name, text in texts.items() if 'type="path"' in text or "module_arguments.LIBRARY" in text}
     assert len(with_paths) >= 16
-    assert [name for name, text in with_paths.items() if "_respawn.respawn_if_needed(" not in text] == []
+    assert [name for name, text in with_paths.items() if "respawn.respawn_if_needed(" not in text] == []
 
 
 def test_every_document_that_the_code_cites_is_there() -> None:

@@ -141,7 +141,7 @@ def test_every_token_is_documented():
 
 
 def test_the_table_of_the_documentation_has_every_token_with_its_scope():
-    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[4] / "docs/operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| .* \| `(hash|migrate)` \| (.+) \|$", text, re.M)
     documented = {token: (scope, installable == "yes" or f"`{token}`" in installable)
                   for tokens, scope, installable in rows for token in re.findall("[a-z_]+", tokens)}
@@ -435,7 +435,7 @@ def test_a_fresh_host_can_be_looked_at_with_nothing_but_pythons_standard_library
         "import json, sys\n"
         "from datetime import datetime\n"
         "sys.modules.update(PIL=None, numpy=None, ffmpeg=None)\n"
-        "from ansible_collections.mobius.dhash.plugins.module_utils import _host\n"
+        "from ansible_collections.mobius.dhash.plugins.module_utils import _preflight\n"
         "print(json.dumps(_preflight.examine(_preflight.Needs(*json.loads(sys.argv[1])), datetime(2026, 1, 31))))\n")
     answer = subprocess.run([sys.executable, str(script), json.dumps(needs)], capture_output=True, check=True, text=True,
                             env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path)})

@@ -112,7 +112,7 @@ def test_its_manifest_tells_without_an_identity_what_is_in_it(library, recipient
         "format": 1, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "images": 2, "hashed": 0,
         "recipients": [recipient], "library": str(library.path), "metadata": file_metadata.read(str(library.path)),
         "host": socket.gethostname()}
-    assert backup_files.examine(backup) == (True, None, 2, 0)
+    assert backup_files.examine(backup) == (True, None, None, 2, 0)
 
 
 def test_it_has_mode_0600_and_so_has_its_manifest(library, recipient):

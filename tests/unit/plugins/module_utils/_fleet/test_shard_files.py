@@ -9,9 +9,9 @@ import json
 import os
 
 import pytest
+from conftest import timeless
 from hypothesis import given
 from hypothesis import strategies as st
-from test_migration import timeless
 
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps, row_files

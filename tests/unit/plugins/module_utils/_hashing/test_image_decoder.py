@@ -132,7 +132,7 @@ def test_decoding_needs_no_numpy(put):
     path = put("a.png", pictures.encode(pictures.colour(), "PNG"))
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from ansible_collections.mobius.dhash.plugins.module_utils import _decode, _limits, _workers\n"
+        "from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, image_decoder, worker_pool\n"
         "image_decoder.read_pixels(sys.argv[2], 'pillow', ['/'], decoder_limits.Limits())\n"
         "assert 'PIL' in sys.modules and 'numpy' not in sys.modules\n"
     )

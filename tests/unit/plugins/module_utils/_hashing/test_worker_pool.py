@@ -29,7 +29,7 @@ MAIN = """
 import signal
 import sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.mobius.dhash.plugins.module_utils import _limits, _workers
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, worker_pool
 
 def main():
     import numpy

@@ -17,6 +17,7 @@ import sys
 import unicodedata
 
 import pytest
+from conftest import timeless
 from PIL import Image
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _errors
@@ -31,13 +32,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils._migrate import libra
 # What check mode predicts of a run.
 PREDICTED = ("images", "before", "source_sha256", "hashed", "errors", "errors_by_kind", "missing", "duplicates", "would_change",
              "leftover", "output_current", "output")
-CHANGES_WITH_TIME = re.compile(rb'("(?:migration_timestamp|dhash_generated_at|processing_time_seconds|average_time_per_image|'
-                               rb'p95_time_per_image)": )[^,\n]+')
-
-
-def timeless(content):
-    """A library's bytes, timestamps and timings aside."""
-    return CHANGES_WITH_TIME.sub(rb"\1...", content)
 
 
 def fill(library):

@@ -23,7 +23,7 @@ APPENDERS, LINES = 8, 200
 LIBRARY = "/srv/library.json"
 APPENDER = """
 import sys
-from ansible_collections.mobius.dhash.plugins.module_utils import _operations
+from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log
 for number in range(int(sys.argv[3])):
     audit_log.append(sys.argv[1], sys.argv[1], {"process": sys.argv[2], "number": number, "padding": "x" * 3000})
 """
@@ -77,7 +77,7 @@ def test_what_changed_something_is_one_line_that_says_who_did_what_from_where(li
 
 def test_the_address_is_that_of_the_process_that_called_sudo_where_sudo_has_dropped_it(library: Path) -> None:
     code = ("import os, sys; os.environ.pop('SSH_CONNECTION'); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])")
-    shown = "from ansible_collections.mobius.dhash.plugins.module_utils import _operations; print(audit_log._client())"
+    shown = "from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log; print(audit_log._client())"
     shell = ["sh", "-c", f'"{sys.executable}" -c "$1" "$2"; true', "sh", code, shown]
     environment = {**os.environ, "SSH_CONNECTION": "2001:db8::7 50000 2001:db8::1 22", "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run(shell, env=environment, capture_output=True, text=True, check=True).stdout == "2001:db8::7\n"
