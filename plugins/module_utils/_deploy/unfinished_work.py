@@ -21,6 +21,7 @@ NAMES = {run_record.MIGRATION: "a migration", run_record.RESTORE: "a rollback", 
          run_record.REVIEW_IMPORT: "an import of review decisions", run_record.REVIEW_REVERSAL: "the reversal of a review import"}
 PLAYBOOKS = {run_record.MIGRATION: "migrate", run_record.RESTORE: "rollback", run_record.REMOVE_DHASH: "rollback",
              run_record.REVIEW_IMPORT: "review_import", run_record.REVIEW_REVERSAL: "review_import"}
+ROLL_BACK = "ansible-playbook mobius.dhash.rollback"
 
 
 def waiting(library: str, state: str) -> run_record.Record | None:
