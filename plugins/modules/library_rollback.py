@@ -179,6 +179,8 @@ withdrawn:
   description:
     - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
     - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
+    - If the live library is missing or cannot be read, a review import or its reversal is withdrawn for a restore as well, as long as nothing
+      of it was deployed.
   returned: success
   type: dict
   sample: {operation: migration, run: 20260131T120000Z-7}

@@ -140,3 +140,23 @@ def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_ed
     assert sha256(site.library) == edited
     again = site.playbook("rollback")
     assert again.code == 0 and not again.changed(), again.output
+
+
+def test_a_deleted_library_is_told_by_a_migration_and_comes_back_over_an_import_that_was_only_prepared(site: Site) -> None:
+    site.migrate()
+    edit(site, images=1)
+    edited = sha256(site.library)
+    assert site.module("library_backup", library=str(site.library), state_dir=str(site.state))["created"]
+    (record,) = site.state.glob("*/run.json")
+    staged = site.library.with_name("library.json.import")
+    staged.write_text("{}", encoding="utf-8")
+    prepared = {"operation": "review_import", "phase": "prepared", "output": str(staged), "old_sha256": edited, "new_sha256": sha256(staged)}
+    record.write_text(json.dumps({**json.loads(record.read_text()), **prepared}), encoding="utf-8")
+    os.unlink(site.library)
+    refused = site.playbook("migrate")
+    message = " ".join(refused.failures())
+    assert "does not exist any more; this host has 2 backups of it in" in message and "mobius.dhash.rollback" in message, refused.output
+    assert "which is as it was" not in message and "Check the path" not in message
+    run = site.playbook("rollback")
+    assert run.code == 0 and "the review_import of run" in run.output, run.output
+    assert sha256(site.library) == edited and not staged.exists()

@@ -65,7 +65,7 @@ class Way(NamedTuple):
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
-    unfinished_work.require_finished(library, state, run_record.WAYS_BACK)
+    unfinished_work.require_finished(library, state, run_record.WAYS_BACK, restores=not wish.remove_dhash)
     written_files.require_ours(state, cutover.rollback_output(library))
     if wish.remove_dhash:
         return _without_dhash(library)
