@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ._deploy import cutover, path_rules, written_files
+from ._deploy import cutover, lost_library, path_rules, written_files
 from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
 from ._files import age_encryption
 from ._hashing import decoder_limits
@@ -47,6 +47,7 @@ KINDS = {  # by the id of a problem
     "age_missing": Kind(MIGRATE, installable=True),
     "backup_recipients_invalid": Kind(MIGRATE),
     "library_invalid": Kind(HASH),
+    "library_missing": Kind(HASH),
     "library_dir_not_writable": Kind(MIGRATE),
     "library_dir_no_space": Kind(MIGRATE),
     "library_owner_not_permitted": Kind(MIGRATE),
@@ -266,6 +267,9 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
         images = library_file.read(needs.library)[0].value["images"]
         size = os.path.getsize(needs.library)
     except LibraryError as error:
+        remains = lost_library.find(needs.library, needs.state, needs.backup_dir)
+        if not os.path.lexists(needs.library) and (remains.backups or remains.recorded):
+            return [_missing_library(needs.library, remains)]
         return [_problem("library_invalid", "a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
     grown = size + library_fields.ADDED_BYTES * len(images)
@@ -284,6 +288,14 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
         problems.append(_problem("images_missing", "the image files", f"none of the {len(images)} is there",
                                  "Check that the media are mounted, and the paths in the library."))
     return problems
+
+
+def _missing_library(library: str, remains: lost_library.Remains) -> dict[str, Any]:
+    """Of a library that has been there."""
+    record = " and the record of its last operation" if remains.recorded else ""
+    return _problem("library_missing", "the library", f"{printable(library)} does not exist any more; this host has"
+                    f" {lost_library.counted(remains)} of it in {printable(remains.backup_dir)}{record}",
+                    lost_library.next_step(library, remains))
 
 
 def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:

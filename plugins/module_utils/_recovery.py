@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from typing import Any, NamedTuple
 
-from ._deploy import backup_files, cutover, run_record, unfinished_work
+from ._deploy import lost_library, run_record, unfinished_work
 from ._errors import DhashError, printable
 from ._files import durable
 from ._library import library_file
@@ -42,15 +40,15 @@ def report(host: Host) -> dict[str, Any]:
         record, problem = None, str(error)
     live, digest = _live(host.library, record)
     service, says = _service(host, record)
-    kept, backups = _kept(host, record)
-    command = _next(host, record, live)
+    remains = lost_library.find(host.library, host.state, host.backup_dir)
+    command = _next(host, record, live, remains)
     sentence = _LIBRARY.get(live) or _LIBRARY[live, _is_rollback(record)]
     lines = [sentence.format(library=printable(host.library), digest=(digest or "")[:DIGITS], run=record and record.run),
              *([problem] if problem else []),
-             _SERVICE[service].format(since=record and record.stopped_at, says=says), _files(kept, backups, host.backup_dir),
+             _SERVICE[service].format(since=record and record.stopped_at, says=says), _files(remains),
              f"Next: {command}"]
     return {"live": live, "sha256": digest, "service": service, "stopped_at": record and record.stopped_at,
-            "phase": record and record.phase, "kept": kept, "backups": backups, "next": command,
+            "phase": record and record.phase, "kept": remains.kept, "backups": remains.backups, "next": command,
             "summary": [line for line in lines if line]}
 
 
@@ -102,30 +100,18 @@ def _service(host: Host, record: run_record.Record | None) -> tuple[str, str]:
     return UNKNOWN, asked.says if asked else "dhash_status_command is not set"
 
 
-def _kept(host: Host, record: run_record.Record | None) -> tuple[list[str], int]:
-    """The files that hold a replaced library, and the number of backups."""
-    places = {cutover.pre_dhash(host.library), *glob.glob(f"{glob.escape(host.library)}.pre-rollback.*")}
-    if record is not None:
-        places.add(record.kept)
-    try:
-        backups = len(backup_files.find(host.library, host.backup_dir))
-    except DhashError:
-        backups = 0
-    return sorted(place for place in places if os.path.isfile(place)), backups
-
-
-def _files(kept: list[str], backups: int, backup_dir: str) -> str:
-    parts = [printable(path) for path in kept]
-    if backups:
-        parts.append(f"{backups} backup{'s' if backups > 1 else ''} in {printable(backup_dir)}")
+def _files(remains: lost_library.Remains) -> str:
+    parts = [printable(path) for path in remains.kept]
+    if remains.backups:
+        parts.append(f"{lost_library.counted(remains)} in {printable(remains.backup_dir)}")
     return f"Kept: {', '.join(parts)}." if parts else ""
 
 
-def _next(host: Host, record: run_record.Record | None, live: str) -> str:
+def _next(host: Host, record: run_record.Record | None, live: str, remains: lost_library.Remains) -> str:
     playbook = host.playbook
     if live in (UNREADABLE, MISSING):
-        playbook = "rollback"
-    elif record is not None and record.undoes:
+        return lost_library.next_step(host.library, remains)
+    if record is not None and record.undoes:
         playbook = "migrate" if record.phase != run_record.VERIFIED else playbook
     elif record is not None and (record.restart_owed or run_record.is_unfinished(record)):
         playbook = unfinished_work.PLAYBOOKS[record.operation]

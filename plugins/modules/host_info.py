@@ -127,6 +127,8 @@ problems:
       description:
         - A token for the kind of problem. It stays the same if RV(problems[].what) is worded anew.
         - V(python_missing) is that of a virtual environment that is not there yet.
+        - V(library_missing) is a library that has been there, since this host has backups or a record of it. A path at which there never was
+          one is V(library_invalid).
         - V(foreign_file) is a file that somebody else has written, where a run writes one. V(path_refused) is any other path that must not
           be written to.
         - V(state_unreadable) is a record of this host that cannot be read, so that it is not known whose a file is.
@@ -146,6 +148,7 @@ problems:
         - age_missing
         - backup_recipients_invalid
         - library_invalid
+        - library_missing
         - library_dir_not_writable
         - library_dir_no_space
         - library_owner_not_permitted

@@ -37,6 +37,8 @@ options:
       - The backup to restore, by its file name or path.
       - V(latest) is the newest good backup of what the last migration replaced. Where this host has no record of one,
         it is the newest good backup without hashes.
+      - If the live library is missing or cannot be read, V(latest) is the newest intact backup of it, or what an unfinished operation was
+        to replace, if that is at least as new. If the newest one is encrypted, O(identity) is needed.
     type: str
     default: latest
   remove_dhash:
@@ -125,17 +127,31 @@ hashed:
   returned: success
   type: int
 lost_images:
-  description: The number of images that the live library has and the restored one lacks.
+  description:
+    - The number of images that the live library has and the restored one lacks.
+    - None where that cannot be told, since the live library is missing or cannot be read.
   returned: success
   type: int
 changed_images:
-  description: The number of images that the live library has with other fields than the restored one.
+  description: The number of images that the live library has with other fields than the restored one. None as in RV(lost_images).
   returned: success
   type: int
 lost_fields:
-  description: The number of top-level fields that the restored library lacks, or has with another value.
+  description: The number of top-level fields that the restored library lacks, or has with another value. None as in RV(lost_images).
   returned: success
   type: int
+newest:
+  description:
+    - The newest intact backup of this library, if it is another one than RV(restored_from) and has other content.
+    - None where only the hashes are taken out, and with O(undo).
+  returned: success
+  type: str
+  sample: /srv/mobius/library.json.bak.20260201T120000Z
+passed_over:
+  description: The later backups that were not taken, since they are not intact or it is not known whose they are.
+  returned: success
+  type: list
+  elements: str
 kept:
   description:
     - Where the live library is kept when it is replaced; none if nothing is replaced.
@@ -163,6 +179,8 @@ withdrawn:
   description:
     - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
     - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
+    - If the live library is missing or cannot be read, a review import or its reversal is withdrawn for a restore as well, as long as nothing
+      of it was deployed.
   returned: success
   type: dict
   sample: {operation: migration, run: 20260131T120000Z-7}
@@ -175,7 +193,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, rollback_report, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
-from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_losses
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
@@ -191,11 +209,13 @@ def find_way(params, library, state):
 def describe(way):
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
-                "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None}
+                "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None,
+                "newest": None, "passed_over": []}
     counts = library_fields.counts(way.content.value)
+    images, changed, fields = (None, None, None) if way.losses is library_losses.UNKNOWN else map(len, way.losses)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
-            "hashed": counts["hashed"], "lost_images": len(way.losses.images), "changed_images": len(way.losses.changed),
-            "lost_fields": len(way.losses.fields), "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None}
+            "hashed": counts["hashed"], "lost_images": images, "changed_images": changed, "lost_fields": fields,
+            "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None, "newest": way.newest, "passed_over": way.passed_over}
 
 
 def foresee(params, library, state):
@@ -258,7 +278,7 @@ def main():
                 record = run_record.read(state)
                 done.before, done.after = record and record.old_sha256, result["sha256"]
                 done.details = {key: result[key] for key in (
-                    "operation", "restored_from", "images", "lost_images", "changed_images", "lost_fields", "kept")}
+                    "operation", "restored_from", "images", "lost_images", "changed_images", "lost_fields", "kept", "newest")}
         if not module.check_mode:
             metrics_file.of(module.params, library, state, module.warn).settled(record, done.changed)
         result["run"] = run_record.run_of(state)

@@ -71,11 +71,13 @@ kept:
   type: list
   elements: str
 backups:
-  description: The number of backups.
+  description: The number of backups of this library.
   returned: success
   type: int
 next:
-  description: The next command to type.
+  description:
+    - The next command to type.
+    - If the library is missing or cannot be read, and there is neither a backup of it nor a file in RV(kept), a sentence that says so.
   returned: success
   type: str
   sample: ansible-playbook mobius.dhash.migrate

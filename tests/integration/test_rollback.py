@@ -119,3 +119,44 @@ def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migra
     run = site.playbook("rollback")
     assert run.code == 0, run.output
     assert sha256(site.library) == before
+
+
+def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_edits_since_the_last_migration(site: Site) -> None:
+    site.migrate()
+    edit(site, images=1)
+    edited = sha256(site.library)
+    broken = site.library.with_name("broken")
+    broken.write_text('{"images": [], "ratio": NaN}', encoding="utf-8")
+    failed = site.playbook("migrate", dhash_service_manager="command", dhash_stop_command=f"cp {broken} {site.library}",
+                           dhash_restart_command="true", dhash_status_command="true", dhash_monitor_minutes=0)
+    assert failed.code != 0 and "Next: ansible-playbook mobius.dhash.rollback" in " ".join(failed.failures()), failed.output
+    tree = site.snapshot()
+    check = site.playbook("rollback", "--check")
+    assert site.snapshot() == tree
+    run = site.playbook("rollback")
+    assert check.code == run.code == 0, run.output
+    for shown in (check.output, run.output):
+        assert "Lost by it: cannot be told, since the live library cannot be read" in shown
+    assert sha256(site.library) == edited
+    again = site.playbook("rollback")
+    assert again.code == 0 and not again.changed(), again.output
+
+
+def test_a_deleted_library_is_told_by_a_migration_and_comes_back_over_an_import_that_was_only_prepared(site: Site) -> None:
+    site.migrate()
+    edit(site, images=1)
+    edited = sha256(site.library)
+    assert site.module("library_backup", library=str(site.library), state_dir=str(site.state))["created"]
+    (record,) = site.state.glob("*/run.json")
+    staged = site.library.with_name("library.json.import")
+    staged.write_text("{}", encoding="utf-8")
+    prepared = {"operation": "review_import", "phase": "prepared", "output": str(staged), "old_sha256": edited, "new_sha256": sha256(staged)}
+    record.write_text(json.dumps({**json.loads(record.read_text()), **prepared}), encoding="utf-8")
+    os.unlink(site.library)
+    refused = site.playbook("migrate")
+    message = " ".join(refused.failures())
+    assert "does not exist any more; this host has 2 backups of it in" in message and "mobius.dhash.rollback" in message, refused.output
+    assert "which is as it was" not in message and "Check the path" not in message
+    run = site.playbook("rollback")
+    assert run.code == 0 and "the review_import of run" in run.output, run.output
+    assert sha256(site.library) == edited and not staged.exists()

@@ -173,6 +173,12 @@ def is_good(backup: Backup) -> bool:
         return False
 
 
+def is_intact(backup: Backup) -> bool:
+    """Whether ``backup`` is good and holds a library, as far as that can be told without its key."""
+    content = examine(backup)
+    return content.good and content.images is not None
+
+
 def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str] = (),
             digests: Collection[str] = ()) -> Backup | None:
     """The newest good backup of ``library`` whose clear text has this SHA-256, encrypted to just these ``recipients``."""

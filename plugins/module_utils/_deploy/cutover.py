@@ -82,7 +82,7 @@ def plan(library: str, state: str) -> Plan:
 def is_cut_short(library: str, state: str) -> bool:
     """Whether a deploy was ended between its exchange and its last write."""
     record = run_record.read(state)
-    return (record is not None and record.phase == run_record.DEPLOYING
+    return (record is not None and record.phase == run_record.DEPLOYING and durable.exists(library)
             and durable.sha256_of_file(library) == record.new_sha256)
 
 

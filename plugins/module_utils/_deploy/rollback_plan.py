@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from .._errors import DhashError, LibraryError, RefusedError, printable
 from .._files import durable, file_metadata
 from .._library import library_fields, library_file, library_losses, library_removals
-from . import backup_files, cutover, run_record, unfinished_work, written_files
+from . import backup_files, cutover, lost_library, run_record, unfinished_work, written_files
 
 LATEST = "latest"
 UNFINISHED = (run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING)
@@ -40,10 +40,12 @@ class Way(NamedTuple):
     """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
 
     ``content`` is the library that the live one becomes, ``text`` its bytes, ``losses`` what the live one has that it
-    lacks; ``due`` whether the live library is anything else yet; ``locked`` whether what should have been restored is
-    there in encrypted backups alone, which nothing was given to open. ``undo`` is the operation that a rescue takes
-    back, None for a rollback that an operator asked for. ``metadata`` is that of the library which ``source`` was made
-    of (:func:`durable.metadata`), if it is known.
+    lacks (``library_losses.UNKNOWN`` where the live one cannot be read); ``due`` whether the live library is anything else
+    yet; ``locked`` whether what should have been restored is there in encrypted backups alone, which nothing was given to
+    open. ``undo`` is the operation that a rescue takes back, None for a rollback that an operator asked for. ``metadata`` is
+    that of the library which ``source`` was made of (:func:`durable.metadata`), if it is known. ``newest`` is the newest
+    intact backup where it has other content; ``passed_over`` are the later backups that are not intact, or of which it is
+    unknown whose they are. ``of_lost``: whether it was chosen as the newest for a live library that cannot be read.
     """
 
     operation: str
@@ -51,24 +53,31 @@ class Way(NamedTuple):
     content: library_file.Library
     text: bytes
     sha256: str
-    losses: library_losses.Losses
+    losses: library_losses.Losses | None
     due: bool
     locked: bool = False
     undo: str | None = None
     metadata: dict[str, Any] | None = None
+    newest: str | None = None
+    passed_over: list[str] = []
+    of_lost: bool = False
 
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
-    unfinished_work.require_finished(library, state, run_record.WAYS_BACK)
+    unfinished_work.require_finished(library, state, run_record.WAYS_BACK, restores=not wish.remove_dhash)
     written_files.require_ours(state, cutover.rollback_output(library))
     if wish.remove_dhash:
         return _without_dhash(library)
     found = backup_files.find(library, backup_dir, backup_files.digests_on_record(state))
-    way = (_restore_latest(library, state, found, wish.identity) if wish.backup == LATEST
-           else _restore_named(library, wish, found))
+    if wish.backup != LATEST:
+        way = _restore_named(library, wish, found)
+    elif library_file.is_readable(library):
+        way = _restore_latest(library, state, found, wish.identity)
+    else:
+        way = _restore_newest(library, state, backup_dir, found, wish.identity)
     _refuse_loss(library, way, wish.force)
-    return way
+    return _beside_others(way, found)
 
 
 def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identity: str | None = None) -> Way | None:
@@ -137,7 +146,8 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
         run, way.operation, run_record.PREPARED, library, cutover.rollback_output(library),
         durable.free_name(f"{library}{backup_files.PRE_ROLLBACK}"), "", way.sha256,
         **{**run_record.carried_over(last), "restart_owed": True},
-        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo},
+        settings={"state": state, "source": way.source, "sha256": way.sha256, "force": force, "undo": way.undo,
+                  "of_lost": way.of_lost},
         undoes=undoes, metadata=(last and last.metadata) or way.metadata, origin=origin)
     if not durable.exists(library):
         run_record.write(state, record._replace(phase=run_record.ANNOUNCED))
@@ -165,13 +175,13 @@ def bring_up_to_date(record: run_record.Record, _failed: dict) -> None:
         way = _keeping_later_edits(record.library, settings["undo"])
     else:
         prepared = durable.read(record.output)  # the backup itself may be encrypted, and no identity at hand
-        way = _restore(record.library, settings["source"], prepared, settings["sha256"])
+        way = _restore(record.library, settings["source"], prepared, settings["sha256"])._replace(of_lost=settings.get("of_lost", False))
         _refuse_loss(record.library, way, settings["force"])
     prepare(record.library, settings["state"], way, settings["force"], record.run, record.origin, record.undoes)
 
 
 def _refuse_loss(library: str, way: Way, force: bool) -> None:
-    if any(way.losses) and not force:
+    if way.losses is not library_losses.UNKNOWN and any(way.losses) and not force:
         raise RefusedError(
             f"restoring {os.path.basename(way.source)} would lose what was added or changed since: {way.losses}", library,
             "Take only the hashes out and keep everything else (dhash_rollback_remove_dhash), or set dhash_rollback_force: the"
@@ -213,6 +223,79 @@ def _restore_latest(library: str, state: str, found: list[backup_files.Backup], 
     raise DhashError("there is no backup of what the last deploy replaced", library, _offer(library, found))
 
 
+def _restore_newest(library: str, state: str, backup_dir: str, found: list[backup_files.Backup], identity: str | None) -> Way:
+    """The newest content of this library that is intact, where the live one is missing or cannot be read."""
+    if durable.exists(library):
+        durable.sha256_of_file(library)  # a file that this user may not read is not lost: this says so
+    record = run_record.read(state)
+    own = [backup for backup in found if backup.belongs == backup_files.OWN]
+    kept = _intact_kept(record)
+    newest = next((backup for backup in own if backup_files.is_intact(backup)), None)
+    contents = [(newest.time.timestamp(), newest.content_sha256)] if newest else []
+    contents += _on_record(record, kept)
+    for _moment, digest in sorted(contents, key=lambda content: content[0], reverse=True):
+        copies = [backup for backup in own if backup.content_sha256 == digest and backup_files.is_intact(backup)]
+        for backup in copies:
+            if identity or not backup.encrypted:
+                return _restore_backup(library, backup, found, identity)._replace(of_lost=True)
+        if digest in kept:
+            return _restore_kept(library, kept[digest], digest)._replace(of_lost=True)
+        if copies:  # an older one would lose what is in it
+            raise _no_identity(copies[0], own)
+    raise DhashError("there is no good backup of it", library, _remains(library, state, backup_dir, found))
+
+
+def _on_record(record: run_record.Record | None, kept: dict[str, str]) -> list[tuple[float, str]]:
+    """The contents of which the record tells, each with a time at which it was live.
+
+    What an unfinished run was to replace was live when it began, though its backup may be older: content is not backed up
+    twice. A rollback of a lost library that was cut short goes on. What a deploy has kept was live when it was written.
+    """
+    contents = [(os.path.getmtime(path), digest) for digest, path in kept.items()]
+    if record is not None and not run_record.is_in_place(record):
+        began = run_record.began(record)
+        digest = record.new_sha256 if record.settings.get("of_lost") else record.old_sha256
+        contents.append((began.timestamp() if began else 0, digest))
+    return contents
+
+
+def _intact_kept(record: run_record.Record | None) -> dict[str, str]:
+    """The files by their digest that hold a library which a run has replaced; none of what a rollback has replaced."""
+    if record is None or record.operation in run_record.WAYS_BACK and run_record.is_in_place(record):
+        return {}
+    files = {record.old_sha256: record.kept}
+    if record.settings.get("of_lost"):
+        files[record.new_sha256] = record.settings["source"]
+    return {digest: path for digest, path in files.items()
+            if durable.exists(path) and durable.sha256_of_file(path) == digest and library_file.is_readable(path)}
+
+
+def _no_identity(backup: backup_files.Backup, own: list[backup_files.Backup]) -> DhashError:
+    clear = next((other for other in own if not other.encrypted and backup_files.is_intact(other)), None)
+    instead = f" The newest backup that needs none is {os.path.basename(clear.path)} (dhash_rollback_to)." if clear else ""
+    return DhashError("it is the newest backup and encrypted, and no identity was given", backup.path,
+                      f"Name the file that holds the identity (dhash_rollback_identity_file).{instead}")
+
+
+def _remains(library: str, state: str, backup_dir: str, found: list[backup_files.Backup]) -> str:
+    """What to do where there is no good backup of a lost library."""
+    return f"{lost_library.elsewhere(library, lost_library.find(library, state, backup_dir))}{_others(found)}"
+
+
+def _beside_others(way: Way, found: list[backup_files.Backup]) -> Way:
+    """``way`` with the newest intact backup, if that is another one, and with the later ones that could not be taken."""
+    passed_over = []
+    for backup in found:
+        if backup.path == way.source:
+            break
+        if backup.belongs == backup_files.OWN and backup_files.is_intact(backup):
+            newest = None if backup.content_sha256 == way.sha256 else backup.path
+            return way._replace(newest=newest, passed_over=passed_over)
+        if backup.belongs != backup_files.FOREIGN:
+            passed_over.append(backup.path)
+    return way._replace(passed_over=passed_over)
+
+
 def _restore_backup(library: str, backup: backup_files.Backup, found: list[backup_files.Backup], identity: str | None) -> Way:
     _require_good(library, backup, found)
     way = _restore(library, backup.path, backup_files.clear_text(backup, identity), backup.content_sha256)
@@ -235,15 +318,15 @@ def _offer(library: str, found: list[backup_files.Backup]) -> str:
     good = next((backup for backup in own if backup_files.is_good(backup)), None)
     if good is not None:
         return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
-    others = len(found) - len(own)
-    also = (f" The folder has {others} more that are not known to be of this library: name one (dhash_rollback_to) and set"
+    # There is nothing that the hashes could be taken out of where the library cannot be read.
+    instead = "; only the hashes can be taken out (dhash_rollback_remove_dhash)" if library_file.is_readable(library) else ""
+    return f"There is no good backup{instead}.{_others(found)}"
+
+
+def _others(found: list[backup_files.Backup]) -> str:
+    others = sum(backup.belongs != backup_files.OWN for backup in found)
+    return (f" The folder has {others} more that are not known to be of this library: name one (dhash_rollback_to) and set"
             " dhash_rollback_force to restore it." if others else "")
-    try:
-        library_file.read(library)
-        instead = "; only the hashes can be taken out (dhash_rollback_remove_dhash)"
-    except LibraryError:  # then there is nothing that the hashes could be taken out of
-        instead = ""
-    return f"There is no good backup{instead}.{also}"
 
 
 def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
@@ -255,7 +338,7 @@ def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
         live, live_digest = library_file.read(library)
         losses = library_losses.NONE if live_digest == digest else library_losses.find(live.value, content.value)
     except LibraryError:  # a broken library is what is rolled back from
-        live_digest, losses = None, library_losses.NONE
+        live_digest, losses = None, library_losses.UNKNOWN
     return Way(run_record.RESTORE, source, content, text, digest, losses, live_digest != digest)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from .._errors import LibraryError, printable
-from .._library import library_fields, library_file
+from .._library import library_fields, library_file, library_losses
 from . import rollback_plan, run_record
 
 EDITED = {run_record.REMOVE_DHASH: "the live library without the fields of the migration",
@@ -24,7 +24,9 @@ def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
         f"Restored from: {source}",
         f"Images: {counts['images']}",
         f"Images with DHash after rollback: {counts['hashed']}",
-        f"Lost by it: {way.losses}",
+        f"Lost by it: {library_losses.text(way.losses)}",
+        *([f"The newest intact backup is another one: {printable(way.newest)}"] if way.newest else []),
+        *(f"Passed over, since it is not intact or not known to be of this library: {printable(path)}" for path in way.passed_over),
         f"The replaced library is kept as: {printable(kept) if kept else 'nothing, there was none'}",
     ]
 

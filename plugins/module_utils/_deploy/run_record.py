@@ -124,6 +124,14 @@ def new_run() -> str:
     return f"{time.strftime(durable.STAMP, time.gmtime())}-{os.getpid()}"
 
 
+def began(record: Record) -> datetime | None:
+    """When that run began; None where its identifier does not tell."""
+    try:
+        return datetime.strptime(record.run.split("-")[0], durable.STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
 def resolve(library: str) -> str:
     """The absolute path of the real file behind ``library``."""
     return os.path.realpath(os.path.expanduser(library))

@@ -5,22 +5,24 @@
 """Operations that were prepared and not deployed, and what another operation does about them.
 
 An unfinished operation is finished or refused by name, never discarded. Only a migration may be withdrawn: its hashes
-are in the journal, so that nothing is lost with it.
+are in the journal, so that nothing is lost with it. Where the library that it was prepared for is missing, or cannot be
+read, any operation may be withdrawn for a restore, as long as nothing was deployed: it cannot be finished any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from .._errors import RefusedError, printable
 from .._files import durable
+from .._library import library_file
 from . import run_record
 
 NAMES = {run_record.MIGRATION: "a migration", run_record.RESTORE: "a rollback", run_record.REMOVE_DHASH: "a rollback (remove-dhash)",
          run_record.REVIEW_IMPORT: "an import of review decisions", run_record.REVIEW_REVERSAL: "the reversal of a review import"}
 PLAYBOOKS = {run_record.MIGRATION: "migrate", run_record.RESTORE: "rollback", run_record.REMOVE_DHASH: "rollback",
              run_record.REVIEW_IMPORT: "review_import", run_record.REVIEW_REVERSAL: "review_import"}
+ROLL_BACK = "ansible-playbook mobius.dhash.rollback"
 
 
 def waiting(library: str, state: str) -> run_record.Record | None:
@@ -36,15 +38,23 @@ def waiting(library: str, state: str) -> run_record.Record | None:
     return record
 
 
-def require_finished(library: str, state: str, own: Sequence[str]) -> run_record.Record | None:
+def require_finished(library: str, state: str, own: Sequence[str], restores: bool = False) -> run_record.Record | None:
     """The unfinished operation that another one may go on with or withdraw: a migration, or one of the kinds ``own``.
 
-    Raises ``RefusedError`` for any other unfinished operation.
+    ``restores``: whether the other one restores the library, so that it needs no live one. Raises ``RefusedError`` for any
+    other unfinished operation.
     """
     record = waiting(library, state)
-    if record is not None and record.operation != run_record.MIGRATION and record.operation not in own:
-        raise refusal(record)
-    return record
+    if record is None or record.operation == run_record.MIGRATION or record.operation in own:
+        return record
+    if restores and gives_way_to_restore(record) and not library_file.is_readable(library):
+        return record
+    raise refusal(record)
+
+
+def gives_way_to_restore(record: run_record.Record) -> bool:
+    """Whether nothing of ``record`` can have been deployed, so that it may be withdrawn where its library is lost."""
+    return record.phase in (run_record.PREPARED, run_record.ANNOUNCED)
 
 
 def withdrawn(record: run_record.Record | None, operation: str, new_sha256: str | None) -> dict[str, str] | None:
@@ -68,11 +78,17 @@ def refusal(record: run_record.Record) -> RefusedError:
     undoes = f" It takes back run {record.undoes}, which failed." if record.undoes else ""
     playbook = "migrate" if record.undoes else PLAYBOOKS[record.operation]
     rest = "; then only the restart of the service is pending" if record.restart_owed else ""
+    options = "" if record.undoes else ", with the options that it was given"
+    abandon = f"remove {printable(record.output)}{rest}"
+    if record.undoes or record.operation in run_record.WAYS_BACK or library_file.is_readable(record.library):
+        next_step = f"To finish it, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon it, {abandon}."
+    elif gives_way_to_restore(record):
+        next_step = f"The library is missing or cannot be read. To restore it instead, run: {ROLL_BACK}. To abandon it, {abandon}."
+    else:
+        next_step = f"The library is missing or cannot be read. To abandon it, {abandon}. Then restore the library: {ROLL_BACK}."
     return RefusedError(
         f"{NAMES[record.operation]} is unfinished: run {record.run}{_begun(record)}, {record.phase}{stopped}.{undoes} Nothing was"
-        " changed", record.library,
-        f"To finish it, run: ansible-playbook mobius.dhash.{playbook}{'' if record.undoes else ', with the options that it was given'}."
-        f" To abandon it, remove {printable(record.output)}{rest}.")
+        " changed", record.library, next_step)
 
 
 def _begun(record: run_record.Record) -> str:
@@ -81,8 +97,6 @@ def _begun(record: run_record.Record) -> str:
     who = "@".join(str(origin[key]) for key in ("user", "host") if origin.get(key))
     by = f" by {printable(who)}" if who else ""
     of = f" (playbook {printable(str(origin['playbook']))})" if origin.get("playbook") else ""
-    try:
-        when = f" at {datetime.strptime(record.run.split('-')[0], durable.STAMP).strftime(run_record.TIME)}"
-    except ValueError:
-        when = ""
+    began = run_record.began(record)
+    when = f" at {began.strftime(run_record.TIME)}" if began else ""
     return f", begun{by}{of}{when}" if by or of or when else ""

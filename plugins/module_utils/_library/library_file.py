@@ -39,6 +39,15 @@ def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
     return parse(data, path), hashlib.sha256(data).hexdigest()
 
 
+def is_readable(path: str) -> bool:
+    """Whether the file ``path`` can be read as a library. False where there is none."""
+    try:
+        read(path)
+    except _errors.LibraryError:
+        return False
+    return True
+
+
 def read_bytes(path: str, max_bytes: int, what: str) -> bytes:
     """The content of the file ``path``, which is to be ``what``. Raises ``LibraryError`` as :func:`read` does."""
     try:

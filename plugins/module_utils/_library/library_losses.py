@@ -36,6 +36,12 @@ class Losses(NamedTuple):
 
 
 NONE = Losses([], [], [])
+UNKNOWN = None  # in the place of the losses, where there is no library to compare
+
+
+def text(losses: Losses | None) -> str:
+    """``losses`` in a few words."""
+    return "cannot be told, since the live library cannot be read" if losses is UNKNOWN else str(losses)
 
 
 def find(live: dict[str, Any], target: dict[str, Any]) -> Losses:

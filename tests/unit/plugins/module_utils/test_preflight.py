@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _preflight
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.modules import host_info
 
@@ -247,6 +248,25 @@ def test_a_library_that_is_missing_is_the_problem_with_its_path(needs, library):
     found = problem(needs)
     assert found["id"] == "library_invalid"
     assert found["found"] == f"{library.path}: could not read the library: No such file or directory"
+
+
+def test_a_library_that_was_deleted_is_to_be_rolled_back(needs, library):
+    backup_files.make(str(library.path), str(library.folder))
+    library.path.unlink()
+    found = problem(needs)
+    assert found["id"] == "library_missing" and str(library.path) in found["found"]
+    assert f"1 backup of it in {library.folder}" in found["found"]
+    assert "ansible-playbook mobius.dhash.rollback" in found["fix"] and "Check the path" not in found["fix"]
+
+
+def test_a_deleted_library_of_which_only_a_record_is_left_is_to_be_restored_from_elsewhere(needs, library, tmp_path):
+    state = str(tmp_path / "state")
+    run_record.write(state, run_record.Record(
+        "run-1", run_record.MIGRATION, run_record.VERIFIED, str(library.path), "", "", "0" * 64, "1" * 64, False, {}))
+    library.path.unlink()
+    found = problem(needs._replace(state=state))
+    assert found["id"] == "library_missing"
+    assert "There is no backup to roll back to" in found["fix"] and "from elsewhere" in found["fix"]
 
 
 def test_a_library_that_is_broken_is_the_problem_with_what_mends_it(needs, library):

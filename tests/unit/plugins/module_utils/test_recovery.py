@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _recovery
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
 
@@ -63,7 +63,34 @@ def test_the_live_library_is_named_by_its_digest(host):
     assert host.report()["live"] == "unreadable"
     host.library.unlink()
     assert host.report()["live"] == "missing"
+
+
+@pytest.mark.parametrize("live", [None, '{"images": [], "ratio": NaN}'])
+def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(host, live):
+    host.live(OLD)
+    backup_files.make(str(host.library), str(host.library.parent))
+    host.library.unlink()
+    if live:
+        host.library.write_text(live, encoding="utf-8")
     assert host.report()["next"] == "ansible-playbook mobius.dhash.rollback"
+    for file in host.library.parent.glob("library.json.bak.*"):
+        file.unlink()
+    report = host.report()
+    assert (report["backups"], report["kept"]) == (0, [])
+    assert "mobius.dhash.rollback" not in report["next"]
+    assert "There is no backup to roll back to" in report["next"] and str(host.library.parent) in report["next"]
+    assert "from elsewhere" in report["next"] and report["summary"][-1] == f"Next: {report['next']}"
+    host.library.with_name("library.json.pre-dhash").write_text(json.dumps(OLD), encoding="utf-8")
+    assert host.report()["next"] == "ansible-playbook mobius.dhash.rollback"
+
+
+def test_a_backup_of_another_library_is_nothing_to_roll_back_to(host, tmp_path):
+    other = tmp_path / "other" / "library.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps(OLD), encoding="utf-8")
+    backup_files.make(str(other), str(tmp_path))
+    host.library.unlink()
+    assert "There is no backup to roll back to" in host.report()["next"]
 
 
 def test_a_rollback_restores_the_old_library(host):

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, pending_marker, rollback_plan, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, pending_marker, rollback_plan, rollback_report, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_losses
@@ -498,7 +498,7 @@ def test_deleted_library_comes_back_with_its_metadata(host, known):
         wanted = {"mode": 0o640, "uid": status.st_uid, "gid": status.st_gid, "xattrs": {}}
     host.live.unlink()
     way = host.roll_back()
-    assert (way.source, way.due, way.losses) == (str(backup), True, library_losses.NONE)
+    assert (way.source, way.due, way.losses) == (str(backup), True, None)
     assert host.live.read_bytes() == OLD
     assert file_metadata.read(str(host.live)) == wanted
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
@@ -808,3 +808,211 @@ def test_a_library_that_cannot_be_looked_up_is_not_taken_for_a_missing_one(host,
     monkeypatch.setattr(os, "lstat", lstat_on_a_bad_disk)
     assert refusal(host.prepare, way).cause == "could not look for it: Input/output error"
     assert host.live.read_bytes() == NEW
+
+
+# A library that is missing, or cannot be read.
+
+
+BROKEN = b'{"images": [], "ratio": NaN}'
+LOST = pytest.mark.parametrize("live", [None, BROKEN])
+STAMPS = "20260101T000000Z", "20260201T000000Z", "20260301T000000Z"
+NOTED = laid_out(hashed({**BEFORE, "images": [image("a", notes="mine"), BEFORE["images"][1], image("later")], "albums": [1]}))
+
+
+def lose(host, live):
+    host.live.unlink()
+    if live is not None:
+        host.live.write_bytes(live)
+
+
+@pytest.fixture
+def edited(host):
+    """A library that was migrated, verified, edited, and backed up once more; the earlier backup and the later one."""
+    earlier = host.place_backup(STAMPS[0])
+    host.migrate()
+    host.verified()
+    host.live.write_bytes(NOTED)
+    return earlier, host.place_backup(STAMPS[2], NOTED)
+
+
+@LOST
+def test_a_lost_library_comes_back_as_its_newest_intact_backup_has_it(host, edited, live):
+    _earlier, later = edited
+    lose(host, live)
+    way = host.roll_back()
+    assert (way.source, way.newest, way.passed_over) == (str(later), None, [])
+    assert host.live.read_bytes() == NOTED
+    assert host.kept() == ([live] if live else [])
+    assert host.plan().due is False
+
+
+@LOST
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
+def test_a_library_that_a_failing_migration_lost_comes_back_with_its_edits(host, edited, live, phase):
+    host.prepare_migration(laid_out({**json.loads(NOTED), "dhash_errors": [1]}))
+    run_record.write(host.state, host.record._replace(phase=phase, run="20260302T000000Z-9"))
+    lose(host, live)
+    assert host.roll_back().source == str(edited[1])
+    assert host.live.read_bytes() == NOTED
+
+
+@LOST
+def test_what_an_unfinished_deploy_was_to_replace_is_newer_than_a_backup_from_before_it_began(host, live):
+    old = host.place_backup(STAMPS[0])  # not made again, since its content is backed up already
+    between = host.place_backup(STAMPS[1], NOTED)
+    host.prepare_migration()
+    run_record.write(host.state, host.record._replace(phase=run_record.ANNOUNCED, run=f"{STAMPS[2]}-9"))
+    lose(host, live)
+    way = host.plan()
+    assert (way.source, way.newest) == (str(old), str(between))
+    newest = host.place_backup("20260401T000000Z", NOTED)
+    assert host.plan().source == str(newest)
+
+
+@LOST
+def test_a_rollback_of_a_lost_library_goes_on_with_the_same_backup_wherever_it_is_killed(tmp_path, killed_at, live):
+    for number in itertools.count():
+        host = Host(tmp_path / str(number))
+        host.place_backup(STAMPS[0])
+        host.place_backup(STAMPS[1], NOTED)
+        host.prepare_migration()
+        run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, run=f"{STAMPS[2]}-9"))
+        lose(host, live)
+        killed = killed_at(number, host.roll_back)
+        host.roll_back()
+        assert host.live.read_bytes() == OLD
+        assert host.kept() == ([live] if live else [])
+        if not killed:
+            break
+    assert number > 10
+
+
+@LOST
+def test_what_a_deploy_kept_comes_back_where_no_backup_is_newer(host, live):
+    stale = host.place_backup(STAMPS[0], laid_out({"images": []}))
+    host.migrate()
+    lose(host, live)
+    assert (host.plan().source, host.plan().newest) == (str(host.pre_dhash), str(stale))
+    newer = host.place_backup("20991231T000000Z", NOTED)
+    assert host.plan().source == str(newer)
+    for path in (stale, newer, host.pre_dhash):
+        path.unlink()
+    assert refusal(host.plan).cause == "there is no good backup of it"
+
+
+@LOST
+def test_what_a_rollback_has_replaced_does_not_come_back_by_itself_but_is_named(host, live):
+    backup = host.place_backup(STAMPS[0])
+    host.migrate()
+    host.verified()
+    host.roll_back()
+    lose(host, live)
+    assert host.plan().source == str(backup)
+    backup.unlink()
+    assert f"{host.live}.pre-rollback." in refusal(host.plan).next_step
+
+
+@LOST
+def test_a_damaged_newest_backup_gives_way_to_the_next_good_one_and_is_named(host, edited, live):
+    damaged = host.place_backup("20260401T000000Z", NOTED, vouched=False)
+    broken = host.place_backup("20260402T000000Z", BROKEN)
+    lose(host, live)
+    way = host.plan()
+    assert (way.source, way.passed_over) == (str(edited[1]), [str(broken), str(damaged)])
+
+
+@LOST
+def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host, age_key, live):
+    identity, recipient = age_key
+    clear = host.place_backup(STAMPS[0])
+    host.live.write_bytes(NOTED)
+    newest = backup_files.make(str(host.live), str(host.folder), [recipient])[0].path
+    lose(host, live)
+    error = refusal(host.plan)
+    assert (error.path, "identity" in error.cause) == (newest, True)
+    assert "dhash_rollback_identity_file" in error.next_step and clear.name in error.next_step
+    assert "taken out" not in error.next_step and "take only" not in error.next_step
+    assert host.plan(clear.name).newest == newest
+    wish = rollback_plan.Wish(rollback_plan.LATEST, False, False, identity)
+    assert rollback_plan.plan(str(host.live), host.state, str(host.folder), wish).text == NOTED
+
+
+def test_a_clear_backup_of_the_same_content_does_for_an_encrypted_one(host, age_key):
+    clear = host.place_backup(STAMPS[0])
+    backup_files.make(str(host.live), str(host.folder), [age_key[1]])
+    host.live.unlink()
+    assert (host.plan().source, host.plan().newest) == (str(clear), None)
+
+
+def test_a_backup_of_another_library_is_never_the_newest_of_a_lost_one(host, elsewhere):
+    own = backup_files.make(str(host.live), str(elsewhere.parent))[0].path
+    os.utime(own, (0, 0))
+    host.live.unlink()
+    way = plan_from(host, elsewhere.parent)
+    assert (way.source, way.newest, way.passed_over) == (own, None, [])
+
+
+@LOST
+def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(host, edited, live):
+    lose(host, live)
+    for way in (host.plan(), host.plan(edited[0].name)):
+        assert way.losses is None
+        assert "Lost by it: cannot be told, since the live library cannot be read" in rollback_report.lines(str(host.live), way, None)
+
+
+@pytest.mark.parametrize("live", [None, BROKEN, NEW])
+def test_the_newest_backup_is_named_where_another_one_is_restored(host, edited, live):
+    earlier, later = edited
+    lose(host, live)
+    way = host.plan(earlier.name)
+    assert (way.source, way.newest) == (str(earlier), str(later))
+    assert any(str(later) in line for line in rollback_report.lines(str(host.live), way, None))
+
+
+def test_the_way_back_to_what_a_deploy_replaced_names_the_newest_backup(host, edited):
+    host.live.write_bytes(NEW)
+    assert (host.plan().source, host.plan().newest) == tuple(map(str, edited))
+
+
+def test_a_lost_library_of_which_nothing_is_left_is_to_be_restored_from_elsewhere(host):
+    host.live.unlink()
+    error = refusal(host.plan)
+    assert str(host.folder) in error.next_step and "from elsewhere" in error.next_step
+
+
+def test_rescue_takes_no_newer_backup_for_a_lost_library(host):
+    host.migrate()
+    host.place_backup("20991231T000000Z", NOTED)
+    host.live.unlink()
+    way = host.plan_undo()
+    assert (way.source, way.text, way.newest, way.passed_over) == (str(host.pre_dhash), OLD, None, [])
+
+
+@LOST
+def test_a_deploy_that_was_cut_short_is_no_obstacle_to_a_rollback_of_a_lost_library(host, live):
+    host.prepare_migration()
+    run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
+    lose(host, live)
+    assert cutover.is_cut_short(str(host.live), host.state) is False
+
+
+def test_a_library_that_this_user_may_not_read_is_not_taken_for_a_lost_one(host, edited, monkeypatch):
+    def open_without_the_right(path, *args, **options):
+        if os.fspath(path) == str(host.live):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return os_open(path, *args, **options)
+
+    os_open, builtin = os.open, open
+    monkeypatch.setattr(os, "open", open_without_the_right)
+    monkeypatch.setattr("builtins.open", lambda path, *args, opener=os.open, **options: builtin(path, *args, opener=opener, **options))
+    assert "Permission denied" in refusal(host.plan).cause
+
+
+def test_edits_that_only_a_cut_short_deploy_has_kept_come_back_before_an_earlier_backup(host):
+    host.place_backup(STAMPS[0])
+    host.live.write_bytes(NOTED)
+    host.prepare_migration()
+    Path(host.record.kept).write_bytes(NOTED)
+    run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, run="20251231T000000Z-9"))
+    host.live.unlink()
+    assert host.plan().text == NOTED

@@ -261,3 +261,46 @@ def test_what_the_staged_library_became_is_not_removed(host):
     assert Path(host.record.output).read_bytes() == b"somebody's"
     with pytest.raises(DhashError, match="this is not the library that the last run wrote"):
         cutover.plan(host.library, host.state)
+
+
+# A library that is missing, or cannot be read.
+
+
+@pytest.mark.parametrize("live", [None, b'{"images": [NaN]}'])
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+@pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
+def test_what_was_only_prepared_gives_way_to_the_restore_of_a_lost_library(host, waiting, phase, live):
+    host = host(waiting, phase)
+    backup = backup_files.make(host.library, str(host.folder))[0]
+    before, content = host.record, Path(host.library).read_bytes()
+    os.unlink(host.library)
+    if live:
+        Path(host.library).write_bytes(live)
+    way = host.plan_rollback()
+    assert way.source == backup.path
+    assert rollback_plan.withdrawn(host.library, host.state, way) == {"operation": waiting, "run": before.run}
+    rollback_plan.prepare(host.library, host.state, way, False, RUN)
+    assert not durable.exists(before.output)
+    assert host.record.stopped_at == before.stopped_at
+    host.deploy()
+    assert Path(host.library).read_bytes() == content and host.record.restart_owed
+
+
+@pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
+def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abandon_it(host, waiting):
+    host = host(waiting)
+    backup_files.make(host.library, str(host.folder))
+    run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
+    os.unlink(host.library)
+    with pytest.raises(RefusedError) as refused:
+        host.plan_rollback()
+    assert "To finish it" not in str(refused.value) and f"remove {host.record.output}" in str(refused.value)
+    assert durable.exists(host.record.output)
+
+
+@pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
+def test_what_was_prepared_for_a_library_that_can_be_read_does_not_give_way(host, waiting):
+    host = host(waiting)
+    backup_files.make(host.library, str(host.folder))
+    with pytest.raises(RefusedError, match="To finish it, run"):
+        host.plan_rollback()

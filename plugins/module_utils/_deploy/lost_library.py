@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host has of a library that is missing, or cannot be read as a library, and what to do next."""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import NamedTuple
+
+from .._errors import DhashError, printable
+from . import backup_files, cutover, run_record, unfinished_work
+
+
+class Remains(NamedTuple):
+    """``backups`` is the number of backups of the library in ``backup_dir``; ``kept`` are the files that hold a library which
+    was replaced; ``recorded``: whether there is a record of a run."""
+
+    backup_dir: str
+    backups: int
+    kept: list[str]
+    recorded: bool
+
+
+def find(library: str, state: str | None, backup_dir: str) -> Remains:
+    """What there is. Never raises ``DhashError``: a damaged record counts as one, and names no files."""
+    try:
+        record = run_record.read(state) if state else None
+        recorded = record is not None
+    except DhashError:
+        record, recorded = None, True
+    places = {cutover.pre_dhash(library), *glob.glob(f"{glob.escape(library)}{backup_files.PRE_ROLLBACK}*")}
+    if record is not None:
+        places.add(record.kept)
+    digests = frozenset({record.old_sha256, record.new_sha256}) if record else frozenset()
+    try:
+        backups = len(backup_files.find_own(library, backup_dir, digests))
+    except DhashError:
+        backups = 0
+    kept = sorted(place for place in places if os.path.isfile(place))
+    return Remains(backup_dir, backups, kept, recorded)
+
+
+def counted(remains: Remains) -> str:
+    """The number of backups, in words."""
+    return f"{remains.backups} backup{'' if remains.backups == 1 else 's'}"
+
+
+def next_step(library: str, remains: Remains) -> str:
+    """The next command to type, or a sentence where there is nothing to roll back to."""
+    return unfinished_work.ROLL_BACK if remains.backups or remains.kept else elsewhere(library, remains)
+
+
+def elsewhere(library: str, remains: Remains) -> str:
+    """What to do where no backup can be restored."""
+    looked = f"There is no backup to roll back to: none that is intact lies in {printable(remains.backup_dir)}"
+    if remains.kept:
+        return (f"{looked}. A library that was replaced is kept as {', '.join(map(printable, remains.kept))}: copy the right one to"
+                f" {printable(library)}, or restore the library from elsewhere.")
+    return (f"{looked}, and no library that was replaced is kept beside {printable(library)}. Restore the library from elsewhere, or correct"
+            " dhash_backup_dir if the backups lie in another folder.")
