@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import IMAGES, ROOT, Site, sha256
+from conftest import IMAGES, ROOT, Run, Site, sha256
 
 
 class Service:
@@ -163,3 +163,39 @@ def test_an_answer_that_is_not_the_expected_one_is_told(site: Site, service: Ser
     assert service.url in message and "starting" in message and "run the playbook again" in message
     assert site.snapshot() == before
     assert record(site)["restart_owed"] is True
+
+
+def call(site: Site, module: str, **arguments: object) -> None:
+    result = site.module(module, library=str(site.library), state_dir=str(site.state), **arguments)
+    assert not result.get("failed"), result
+
+
+def said(run: Run) -> list[str]:
+    """What the run has shown or failed with, in this order."""
+    return [str(shown["result"].get("msg")) for shown in run.results if shown["status"] != "skipped" and shown["result"].get("msg")]
+
+
+def killed_with_the_service_stopped(site: Site, service: Service) -> str:
+    """Since when an earlier run has the service stopped."""
+    call(site, "library_migrate")
+    call(site, "library_deploy", state="announced")
+    service.stopped.touch()
+    return record(site)["stopped_at"]
+
+
+@pytest.mark.parametrize(("playbook", "manager", "cause"), [
+    ("migrate", "comand", "dhash_service_manager is comand"), ("verify", "none", "dhash_service_manager is none"),
+    ("verify", "command", "restart is broken")])
+def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(site: Site, service: Service, playbook: str, manager: str,
+                                                                               cause: str) -> None:
+    since = killed_with_the_service_stopped(site, service)
+    service.broken["restart"].touch()
+    run = site.playbook(playbook, **service.settings | {"dhash_service_manager": manager})
+    assert run.code != 0 and "Could not find" not in run.output
+    told = [number for number, message in enumerate(said(run)) if f"has been stopped since {since}" in message]
+    tried = [number for number, message in enumerate(said(run)) if message.startswith("Starting ")]
+    assert not tried or min(told) < min(tried), run.output
+    last = run.failures()[-1]
+    assert f"The service of {site.library} has been stopped since {since}" in last
+    assert cause in last and "ansible-playbook mobius.dhash.verify" in last
+    assert (record(site)["stopped_at"], record(site)["restart_owed"]) == (since, True)
