@@ -23,6 +23,19 @@ options:
     type: path
 """
 
+    # Of a module after which a service has to be restarted.
+    RESTARTED = r"""
+options:
+  service_manager:
+    description: What manages the service that has the library open. With V(none) no restart is on record as owed to a service.
+    type: str
+    choices: [none, systemd, docker, pm2, command]
+    default: none
+  service_name:
+    description: The unit, the container or the process.
+    type: str
+"""
+
     LOCK = r"""
 options:
   lock_timeout:

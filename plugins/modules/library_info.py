@@ -148,6 +148,20 @@ run:
       description: The systemd units that were active and stop with the service.
       type: list
       elements: str
+    service:
+      description:
+        - The service whose restart is pending; none where no run has managed one, or nothing is pending.
+      type: dict
+      contains:
+        manager:
+          description: What manages it.
+          type: str
+        name:
+          description: The unit, the container or the process; none with V(command).
+          type: str
+        since:
+          description: Since when (UTC) its restart is pending.
+          type: str
     undoes:
       description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
       type: str

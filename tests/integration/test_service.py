@@ -199,3 +199,25 @@ def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(s
     assert f"The service of {site.library} has been stopped since {since}" in last
     assert cause in last and "ansible-playbook mobius.dhash.verify" in last
     assert (record(site)["stopped_at"], record(site)["restart_owed"]) == (since, True)
+
+
+def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_service(site: Site, service: Service) -> None:
+    service.broken["restart"].touch()
+    assert site.playbook("migrate", **service.settings | {"dhash_stop_command": None}, dhash_auto_rollback=False).code != 0
+    service.broken["restart"].unlink()
+    owed = record(site)
+    assert (owed["phase"], owed["restart_owed"], owed["stopped_at"]) == ("deployed", True, None)
+    before = site.snapshot()
+
+    for options in ([], ["--check"]):
+        without = site.playbook("verify", *options)
+        assert without.code != 0, without.output
+        (message,) = without.failures()
+        assert f"a restart of the service (command) has been pending since {owed['service']['since']}" in message
+        assert str(site.library) in message and "dhash_service_manager" in message
+    assert site.snapshot() == before and record(site) == owed
+
+    again = site.playbook("verify", **service.settings)
+    assert again.code == 0, again.output
+    assert [verb for verb, _digest in service.told()] == ["restart"]
+    assert (record(site)["restart_owed"], record(site)["service"]) == (False, None)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from .._deploy import path_rules, run_record
 from .._errors import DhashError
@@ -33,6 +34,7 @@ SERVICE = {
     "service_scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
     "status_command": {"type": "str"},
 }
+RESTARTED = {name: SERVICE[name] for name in ("service_manager", "service_name")}
 JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
@@ -51,6 +53,13 @@ def library_and_state(params: dict, check_places: bool = True, reads_only: bool 
             path_rules.require_own_name(library)
         path_rules.require(library, state, params)
     return library, state
+
+
+def service(params: dict) -> dict[str, Any] | None:
+    """The service that is managed, as the record of a run has it; None for none."""
+    if params["service_manager"] == "none":
+        return None
+    return {"manager": params["service_manager"], "name": params["service_name"]}
 
 
 def limits(params: dict) -> decoder_limits.Limits:
