@@ -23,6 +23,16 @@ options:
     type: path
 """
 
+    # Of a module that a playbook runs several times on the same library.
+    REAL_PATH = r"""
+options:
+  real_path:
+    description:
+      - The real file that O(library) has to lead to, as an earlier task of the same run has returned it.
+      - If a symbolic link was replaced or leads elsewhere meanwhile, the module fails and names both files.
+    type: str
+"""
+
     # Of a module after which a service has to be restarted.
     RESTARTED = r"""
 options:

@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.lock
   - mobius.dhash._options.log
   - mobius.dhash._options.metrics
+  - mobius.dhash._options.real_path
   - mobius.dhash._options.restarted
 options:
   state:
@@ -200,7 +201,7 @@ def main():
             python=dict(type="path"),
             run=dict(type="str"),
             encrypt_to=dict(type="list", elements="str", default=[]),
-            **module_arguments.RESTARTED,
+            **module_arguments.REAL_PATH, **module_arguments.RESTARTED,
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         supports_check_mode=True,

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
   - mobius.dhash._options
+  - mobius.dhash._options.real_path
 options:
   check_library:
     description:
@@ -255,7 +256,7 @@ def main():
             check_library=dict(type="bool", default=True),
             check_media=dict(type="bool", default=True),
             examples=dict(type="int", default=5),
-            **module_arguments.LIBRARY,
+            **module_arguments.REAL_PATH, **module_arguments.LIBRARY,
         ),
         supports_check_mode=True,
     )

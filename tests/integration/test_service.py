@@ -12,6 +12,8 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from conftest import IMAGES, ROOT, Run, Site, sha256
@@ -221,3 +223,51 @@ def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_s
     assert again.code == 0, again.output
     assert [verb for verb, _digest in service.told()] == ["restart"]
     assert (record(site)["restart_owed"], record(site)["service"]) == (False, None)
+
+
+class Linked(NamedTuple):
+    """A library that is named by a symbolic link, and a command that replaces this link by a file, as os.replace does."""
+
+    path: Path
+    replace: str
+
+
+@pytest.fixture
+def linked(site: Site) -> Linked:
+    link = site.folder / "elsewhere/library.json"
+    link.parent.mkdir()
+    link.symlink_to(site.library)
+    return Linked(link, f"[ ! -L '{link}' ] || {{ cat '{link}' > '{link}.new'; mv '{link}.new' '{link}'; }}\n")
+
+
+def is_told_of_another_file(site: Site, run: Run, linked: Linked) -> bool:
+    assert "has no attribute" not in run.output and "is undefined" not in run.output and "Traceback" not in run.output
+    return any(f"{linked.path}: the library is another file now: {linked.path}, was {site.library}" in message for message in run.failures())
+
+
+def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to_deploy_to(site: Site, service: Service, linked: Linked) -> None:
+    before = site.library.read_bytes()
+    service.meanwhile.write_text(linked.replace, encoding="utf-8")
+    run = site.playbook("migrate", **service.settings, dhash_library=str(linked.path))
+    assert run.code != 0 and is_told_of_another_file(site, run, linked), run.output
+    assert f"ln -s {site.library} {linked.path}" in run.failures()[-1] and "Nothing was deployed" in run.failures()[-1]
+    assert site.library.read_bytes() == linked.path.read_bytes() == before
+    assert [verb for verb, _digest in service.told()] == ["stop", "restart"] and not service.is_stopped()
+    left = record(site)
+    assert (left["phase"], left["restart_owed"], left["stopped_at"]) == ("prepared", False, None)
+
+
+def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record_that_can_be_settled(site: Site, service: Service,
+                                                                                                    linked: Linked) -> None:
+    script = site.home / "replacing"
+    script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_restart_command']}\n", encoding="utf-8")
+    script.chmod(0o755)
+    run = site.playbook("migrate", **service.settings | {"dhash_restart_command": str(script)}, dhash_library=str(linked.path))
+    assert run.code != 0 and is_told_of_another_file(site, run, linked), run.output
+    assert "Nothing was rolled back, because the library is another file now" in run.failures()[-1]
+    assert f"ansible-playbook mobius.dhash.verify -e dhash_library={site.library}" in run.failures()[-1]
+    assert record(site)["restart_owed"] is True and not service.is_stopped()
+
+    advised = site.playbook("verify", **service.settings)
+    assert advised.code == 0, advised.output
+    assert record(site)["restart_owed"] is False

@@ -122,6 +122,11 @@ def is_in_place(record: Record | None) -> bool:
     return record is not None and record.phase in (DEPLOYED, VERIFIED)
 
 
+def is_swapped(record: Record | None) -> bool:
+    """Whether that run has put its library in place, and is not verified."""
+    return record is not None and record.phase in (DEPLOYING, DEPLOYED)
+
+
 def same_work(one: Record, other: Record) -> bool:
     """Whether both records are of the same new library, made of the same live one."""
     names = ("operation", "library", "output", "kept", "old_sha256", "new_sha256")
