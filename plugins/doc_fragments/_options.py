@@ -23,6 +23,29 @@ options:
     type: path
 """
 
+    # Of a module that a playbook runs several times on the same library.
+    REAL_PATH = r"""
+options:
+  real_path:
+    description:
+      - The real file that O(library) has to lead to, as an earlier task of the same run has returned it.
+      - If a symbolic link was replaced or leads elsewhere meanwhile, the module fails and names both files.
+    type: str
+"""
+
+    # Of a module after which a service has to be restarted.
+    RESTARTED = r"""
+options:
+  service_manager:
+    description: What manages the service that has the library open. With V(none) no restart is on record as owed to a service.
+    type: str
+    choices: [none, systemd, docker, pm2, command]
+    default: none
+  service_name:
+    description: The unit, the container or the process.
+    type: str
+"""
+
     LOCK = r"""
 options:
   lock_timeout:

@@ -13,6 +13,8 @@ author:
 description:
   - Checks the variables of all roles that are set for a host, before a playbook touches that host. A role by itself finds a wrong value only when
     its turn comes, which may be after the deploy.
+  - Refuses a name that begins with C(dhash_) and is almost that of a variable of this collection, wherever it is set. Names that are like none,
+    such as an operator's own C(dhash_site), and names that begin with C(__dhash_) do not count.
   - Checks types, choices and ranges. Does not read C(dhash_notify), whose templates have values only when a message is sent.
 """
 
@@ -29,6 +31,7 @@ _list:
   elements: str
 """
 
+import difflib
 import re
 from pathlib import Path
 
@@ -43,6 +46,9 @@ from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch
 
 ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
+PREFIX = "dhash_"
+OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", "dhash_serial", "dhash_shards"}  # no role reads them
+LIKENESS = 0.87  # of two names without the prefix: "limt" and "limit" have 0.89, "env" and "venv" 0.86
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 
@@ -80,6 +86,14 @@ def contradictions(options, given):
     return found
 
 
+def mistyped(known, names):
+    """The ``names`` that are almost one of the ``known`` variables, and therefore probably meant to be it."""
+    candidates = [name.removeprefix(PREFIX) for name in known]
+    found = {name: difflib.get_close_matches(name.removeprefix(PREFIX), candidates, 1, LIKENESS)
+             for name in sorted(set(names) - set(known)) if name.startswith(PREFIX)}
+    return [f"{name} is no variable of mobius.dhash. Did you mean {PREFIX}{near[0]}?" for name, near in found.items() if near]
+
+
 def expanded(options, given):
     """The paths that Ansible would change on the host, where a variable of the environment has the name after a dollar sign."""
     return [f"{name}: {path} has a variable in it, which each host would replace by a value of its own. Write the path out; ~ is the"
@@ -108,6 +122,9 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         options = options_of_all_roles()
+        misnamed = mistyped(options.keys() | OF_PLAYBOOKS, variables)
+        if misnamed:
+            return misnamed
         given = {}
         for name in sorted((set(options) - NOT_READ) & set(variables)):
             try:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ._deploy import cutover, rollback_plan, run_record
 from ._errors import DhashError
@@ -24,13 +25,13 @@ BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict], None]] = {
 }
 
 
-def run(library: str, state: str, lock_timeout: float) -> bool:
-    """Deploy what was prepared; whether anything had to be done. Raises ``DhashError``, nothing replaced."""
+def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] | None = None) -> bool:
+    """Deploy what was prepared; whether anything had to be done. ``service`` is as in :func:`cutover.deploy`. Raises ``DhashError``, nothing replaced."""
     with locking.lock(library, "deploy", run_record.new_run(), lock_timeout):
         failed: dict = {}
         for _attempt in range(ATTEMPTS):
             try:
-                return cutover.deploy(library, state)
+                return cutover.deploy(library, state, service)
             except cutover.ChangedError:
                 record = run_record.read(state)
                 BRING_UP_TO_DATE[record.operation](record, failed)

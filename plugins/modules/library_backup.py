@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - mobius.dhash._options
   - mobius.dhash._options.lock
   - mobius.dhash._options.log
+  - mobius.dhash._options.real_path
 options:
   backup_dir:
     description: The folder for backups, made where it is not there. By default the folder of the library.
@@ -164,7 +165,7 @@ def main():
             copy_dir=dict(type="path"),
             keep=dict(type="int", default=10),
             keep_days=dict(type="int", default=30),
-            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG,
+            **module_arguments.REAL_PATH, **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG,
         ),
         supports_check_mode=True,
     )

@@ -19,6 +19,7 @@ description:
   - What M(mobius.dhash.library_rollback) and M(mobius.dhash.review_import) prepare is deployed in the same way.
   - The library that is replaced stays beside it as C(library.json.pre-dhash) until a verification has passed.
   - The host's record of the run says durably what is still owed, so that no failure in between loses a restart.
+  - The record keeps which service has to be restarted. What is owed to it only a run that manages a service clears.
   - A writer that keeps the old file open over the exchange writes into a file that is no longer the library. Let
     O(state=announced) come first and stop such a service before the exchange.
 extends_documentation_fragment:
@@ -28,6 +29,8 @@ extends_documentation_fragment:
   - mobius.dhash._options.lock
   - mobius.dhash._options.log
   - mobius.dhash._options.metrics
+  - mobius.dhash._options.real_path
+  - mobius.dhash._options.restarted
 options:
   state:
     description:
@@ -37,7 +40,8 @@ options:
       - V(started) puts on record that the service runs again. Where the library was not replaced, no restart is pending then.
         It needs neither a library that can be read nor a Python with Pillow and numpy.
       - V(verified) clears what is owed, and removes the replaced library, since a verification has passed. While the service is on
-        record as stopped, nothing is cleared.
+        record as stopped, nothing is cleared. Where the record names a service whose restart is pending, it fails with
+        O(service_manager=none) and clears nothing.
     type: str
     choices: [deployed, announced, started, verified]
     default: deployed
@@ -99,6 +103,12 @@ due:
       answer is that of the moment in which no other operation was at work.
   returned: success
   type: bool
+operation:
+  description: What the run does to the library.
+  returned: success, where there was a run
+  type: str
+  choices: [migration, restore, remove_dhash, review_import, review_reversal]
+  sample: migration
 old_sha256:
   description: The digest of the library that was, or is to be, replaced.
   returned: success, where there was a run
@@ -120,6 +130,12 @@ dependents:
   returned: success, where there was a run
   type: list
   elements: str
+service:
+  description:
+    - The service whose restart is pending; none where no run has managed one, or nothing is pending.
+    - It has V(manager), V(name) and V(since), the time (UTC).
+  returned: success, where there was a run
+  type: dict
 undoes:
   description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
   returned: success, where there was a run
@@ -149,12 +165,16 @@ from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import met
 OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log, and of the lock
 
 
+def verified(library, state, params, check):
+    return cutover.verified(library, state, check, params["encrypt_to"], params["run"], manages=params["service_manager"] != "none")
+
+
 def foresee(operation, library, state, params):
     """Whether the operation would change anything, and whether the exchange is due."""
     if operation == "started":
         return cutover.started(library, state, check=True), False
     if operation == "verified":
-        return cutover.verified(library, state, check=True, recipients=params["encrypt_to"], run=params["run"]), False
+        return verified(library, state, params, check=True), False
     planned = cutover.plan(library, state)
     due = cutover.is_due(planned)
     return cutover.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
@@ -163,13 +183,13 @@ def foresee(operation, library, state, params):
 def carry_out(operation, library, state, params):
     """Whether the operation has changed anything, and whether the exchange is due after it."""
     if operation == "deployed":
-        return _redeploy.run(library, state, params["lock_timeout"]), False
+        return _redeploy.run(library, state, params["lock_timeout"], module_arguments.service(params)), False
     with locking.lock(library, OPERATIONS[operation], run_record.new_run(), params["lock_timeout"]):
         if operation == "started":
             return cutover.started(library, state, check=False), False
         if operation == "verified":
-            return cutover.verified(library, state, check=False, recipients=params["encrypt_to"], run=params["run"]), False
-        planned = cutover.announce(library, state, params["dependents"])
+            return verified(library, state, params, check=False), False
+        planned = cutover.announce(library, state, params["dependents"], module_arguments.service(params))
         return cutover.announcement_is_due(planned, params["dependents"]), cutover.is_due(planned)
 
 
@@ -181,6 +201,7 @@ def main():
             python=dict(type="path"),
             run=dict(type="str"),
             encrypt_to=dict(type="list", elements="str", default=[]),
+            **module_arguments.REAL_PATH, **module_arguments.RESTARTED,
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         supports_check_mode=True,

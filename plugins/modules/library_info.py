@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
   - mobius.dhash._options
+  - mobius.dhash._options.real_path
 options:
   check_library:
     description:
@@ -148,6 +149,20 @@ run:
       description: The systemd units that were active and stop with the service.
       type: list
       elements: str
+    service:
+      description:
+        - The service whose restart is pending; none where no run has managed one, or nothing is pending.
+      type: dict
+      contains:
+        manager:
+          description: What manages it.
+          type: str
+        name:
+          description: The unit, the container or the process; none with V(command).
+          type: str
+        since:
+          description: Since when (UTC) its restart is pending.
+          type: str
     undoes:
       description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
       type: str
@@ -241,7 +256,7 @@ def main():
             check_library=dict(type="bool", default=True),
             check_media=dict(type="bool", default=True),
             examples=dict(type="int", default=5),
-            **module_arguments.LIBRARY,
+            **module_arguments.REAL_PATH, **module_arguments.LIBRARY,
         ),
         supports_check_mode=True,
     )

@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - mobius.dhash._options.lock
   - mobius.dhash._options.log
   - mobius.dhash._options.metrics
+  - mobius.dhash._options.restarted
 options:
   to:
     description:
@@ -244,7 +245,8 @@ def carry_out(params, library, state, run):
             withdrawn = rollback_plan.withdrawn(library, state, way)
             undoes = run_record.run_of(state) if params["undo"] is not None else None
             is_there = durable.exists(library)
-            changed = rollback_plan.prepare(library, state, way, params["force"], run, params["origin"], undoes)
+            changed = rollback_plan.prepare(library, state, way, params["force"], run, params["origin"], undoes,
+                                            module_arguments.service(params))
             kept = run_record.read(state).kept if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
@@ -262,7 +264,7 @@ def main():
             undo=dict(type="str"),
             identity=dict(type="str", no_log=True),
             backup_dir=dict(type="path"),
-            **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
+            **module_arguments.RESTARTED, **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         supports_check_mode=True,
     )

@@ -102,6 +102,18 @@ def test_percent_for_a_rate_is_refused_before_anything_is_touched(site: Site) ->
     assert site.snapshot() == before
 
 
+@pytest.mark.parametrize(("given", "meant", "where"), [
+    ("dhash_limt", "dhash_limit", "command line"), ("dhash_review_validateonly", "dhash_review_validate_only", "inventory")])
+def test_a_mistyped_variable_is_refused_before_anything_is_touched(site: Site, given: str, meant: str, where: str) -> None:
+    before = site.snapshot()
+    if where == "inventory":
+        run = site.playbook("migrate", inventory=inventory_of(site, {"localhost": {given: True}}))
+    else:
+        run = run_text(site, "migrate", **{given: "5"})
+    assert run.code != 0 and f"{given} is no variable of mobius.dhash. Did you mean {meant}?" in " ".join(run.failures())
+    assert site.snapshot() == before
+
+
 def test_missing_library_is_said_without_a_templating_error(site: Site) -> None:
     run = site.playbook("migrate", dhash_library=None)
     assert [message.split(".")[0] for message in run.failures()] == ["missing required arguments: dhash_library"]

@@ -169,6 +169,16 @@ def check_mode(place: Place) -> dict:
     return {"options": ["--check"]}
 
 
+def mistyped_manager(place: Place) -> dict:
+    place.stopped()
+    return {"dhash_service_manager": "comand"}
+
+
+def no_manager(place: Place) -> dict:
+    place.stopped()
+    return {"dhash_service_manager": "none"}
+
+
 def never_migrated(place: Place) -> dict:
     place.stopped()
     return {}
@@ -236,6 +246,8 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict]] = {
     ("migrate", "the watch ends with `fail`"): watch_fails,
     ("migrate", "the controller is killed while the service is stopped"): is_killed,
     ("migrate", "check mode, with a service that is stopped"): check_mode,
+    ("migrate", "`dhash_service_manager` is mistyped while the service is stopped"): mistyped_manager,
+    ("verify", "`dhash_service_manager` is `none` while the service is stopped"): no_manager,
     ("verify", "the library was never migrated"): never_migrated,
     ("verify", "the service is unhealthy"): migrated_and_unhealthy,
     ("monitor", "the watch ends with `rollback`"): watched_and_unhealthy,
@@ -280,8 +292,8 @@ def test_a_failed_run_leaves_what_the_table_says(row: Row, place: Place) -> None
         if place.was_stopped and row.service == "running":
             assert "had been stopped since" in output and "It was started." in output, run.output
         elif place.was_stopped:
-            first = next(record["result"]["msg"] for record in run.results if record["action"].endswith("debug") and record["status"] != "skipped")
-            assert "has been stopped since" in first, run.output
+            shown = [record["result"]["msg"] for record in run.results if record["action"].endswith("debug") and record["status"] != "skipped"]
+            assert "has been stopped since" in (shown[0] if run.code == 0 else run.failures()[-1]), run.output
         for verb, broken in place.service.broken.items():
             assert not broken.exists() or any(f"{verb} is broken" in message for message in run.failures()), run.output
     left = place.left(row.playbook)

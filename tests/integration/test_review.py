@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site, sha256, snapshot
+from test_service import Service
 
 QUEUE = {"dhash_review_min_distance": 0, "dhash_review_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
 
@@ -239,3 +241,54 @@ def test_reversal_after_remove_dhash_restarts_the_service_once(site: Site) -> No
     assert not [image for image in library["images"] if "dhash" in image]
     record = site.module("library_info", **common)["run"]
     assert (record["operation"], record["phase"], record["restart_owed"]) == ("review_reversal", "verified", False)
+
+
+class Editing(NamedTuple):
+    """A migrated library, decisions about two of its images, and a command for a service that edits its library as it starts."""
+
+    site: Site
+    decisions: str
+    settings: dict
+
+
+@pytest.fixture
+def editing(site: Site) -> Editing:
+    site.migrate()
+    queue = site.module("review_export", library=str(site.library), state_dir=str(site.state), min_distance=0, confirm=False, formats=["json"],
+                        include_images=False, parallel=1)
+    assert not queue.get("failed"), queue
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(decide(site.read("library.json.review/queue.json"))))
+    edit = site.home / "edit.py"
+    edit.write_text(f"import json, pathlib\npath = pathlib.Path({str(site.library)!r})\nlibrary = json.loads(path.read_text())\n"
+                    "library['started'] = library.get('started', 0) + 1\npath.write_text(json.dumps(library, indent=2))\n")
+    return Editing(site, str(decisions), {"dhash_service_manager": "command", "dhash_stop_command": "true",
+                                          "dhash_restart_command": f"{sys.executable} {edit}"})
+
+
+def record(site: Site) -> dict:
+    return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
+
+
+def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warning(editing: Editing) -> None:
+    site = editing.site
+    run = site.playbook("review_import", dhash_review_queues=editing.decisions, **editing.settings)
+    assert run.code == 0, run.output
+    assert site.read()["started"] == 1 and len(site.read()["images"]) == IMAGES - 2
+    warning = run.of("Warn that it was edited since")["msg"]
+    assert warning.startswith(f"WARNING: {site.library} was edited after run {record(site)['run']} had put it in place")
+    assert (record(site)["phase"], record(site)["restart_owed"]) == ("verified", False)
+
+
+def test_a_rescue_keeps_what_the_service_has_written_as_it_started(editing: Editing) -> None:
+    site = editing.site
+    service = Service(site)
+    service.answer = lambda: (200 if len(site.read()["images"]) == IMAGES else 503, '{"status": "ok"}')
+    run = site.playbook("review_import", dhash_review_queues=editing.decisions, **service.settings | editing.settings)
+    service.server.shutdown()
+    assert run.code != 0
+    assert site.read()["started"] == 2 and len(site.read()["images"]) == IMAGES
+    (kept,) = site.library.parent.glob("library.json.pre-rollback.*")
+    assert json.loads(kept.read_text())["started"] == 1
+    last = run.failures()[-1]
+    assert "its edits are kept, and what the review had removed was put back" in last and str(kept) in last, last

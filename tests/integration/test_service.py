@@ -12,9 +12,11 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from conftest import IMAGES, ROOT, Site, sha256
+from conftest import IMAGES, ROOT, Run, Site, sha256
 
 
 class Service:
@@ -163,3 +165,109 @@ def test_an_answer_that_is_not_the_expected_one_is_told(site: Site, service: Ser
     assert service.url in message and "starting" in message and "run the playbook again" in message
     assert site.snapshot() == before
     assert record(site)["restart_owed"] is True
+
+
+def call(site: Site, module: str, **arguments: object) -> None:
+    result = site.module(module, library=str(site.library), state_dir=str(site.state), **arguments)
+    assert not result.get("failed"), result
+
+
+def said(run: Run) -> list[str]:
+    """What the run has shown or failed with, in this order."""
+    return [str(shown["result"].get("msg")) for shown in run.results if shown["status"] != "skipped" and shown["result"].get("msg")]
+
+
+def killed_with_the_service_stopped(site: Site, service: Service) -> str:
+    """Since when an earlier run has the service stopped."""
+    call(site, "library_migrate")
+    call(site, "library_deploy", state="announced")
+    service.stopped.touch()
+    return record(site)["stopped_at"]
+
+
+@pytest.mark.parametrize(("playbook", "manager", "cause"), [
+    ("migrate", "comand", "dhash_service_manager is comand"), ("verify", "none", "dhash_service_manager is none"),
+    ("verify", "command", "restart is broken")])
+def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(site: Site, service: Service, playbook: str, manager: str,
+                                                                               cause: str) -> None:
+    since = killed_with_the_service_stopped(site, service)
+    service.broken["restart"].touch()
+    run = site.playbook(playbook, **service.settings | {"dhash_service_manager": manager})
+    assert run.code != 0 and "Could not find" not in run.output
+    told = [number for number, message in enumerate(said(run)) if f"has been stopped since {since}" in message]
+    tried = [number for number, message in enumerate(said(run)) if message.startswith("Starting ")]
+    assert not tried or min(told) < min(tried), run.output
+    last = run.failures()[-1]
+    assert f"The service of {site.library} has been stopped since {since}" in last
+    assert cause in last and "ansible-playbook mobius.dhash.verify" in last
+    assert (record(site)["stopped_at"], record(site)["restart_owed"]) == (since, True)
+
+
+def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_service(site: Site, service: Service) -> None:
+    service.broken["restart"].touch()
+    assert site.playbook("migrate", **service.settings | {"dhash_stop_command": None}, dhash_auto_rollback=False).code != 0
+    service.broken["restart"].unlink()
+    owed = record(site)
+    assert (owed["phase"], owed["restart_owed"], owed["stopped_at"]) == ("deployed", True, None)
+    before = site.snapshot()
+
+    for options in ([], ["--check"]):
+        without = site.playbook("verify", *options)
+        assert without.code != 0, without.output
+        (message,) = without.failures()
+        assert f"a restart of the service (command) has been pending since {owed['service']['since']}" in message
+        assert str(site.library) in message and "dhash_service_manager" in message
+    assert site.snapshot() == before and record(site) == owed
+
+    again = site.playbook("verify", **service.settings)
+    assert again.code == 0, again.output
+    assert [verb for verb, _digest in service.told()] == ["restart"]
+    assert (record(site)["restart_owed"], record(site)["service"]) == (False, None)
+
+
+class Linked(NamedTuple):
+    """A library that is named by a symbolic link, and a command that replaces this link by a file, as os.replace does."""
+
+    path: Path
+    replace: str
+
+
+@pytest.fixture
+def linked(site: Site) -> Linked:
+    link = site.folder / "elsewhere/library.json"
+    link.parent.mkdir()
+    link.symlink_to(site.library)
+    return Linked(link, f"[ ! -L '{link}' ] || {{ cat '{link}' > '{link}.new'; mv '{link}.new' '{link}'; }}\n")
+
+
+def is_told_of_another_file(site: Site, run: Run, linked: Linked) -> bool:
+    assert "has no attribute" not in run.output and "is undefined" not in run.output and "Traceback" not in run.output
+    return any(f"{linked.path}: the library is another file now: {linked.path}, was {site.library}" in message for message in run.failures())
+
+
+def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to_deploy_to(site: Site, service: Service, linked: Linked) -> None:
+    before = site.library.read_bytes()
+    service.meanwhile.write_text(linked.replace, encoding="utf-8")
+    run = site.playbook("migrate", **service.settings, dhash_library=str(linked.path))
+    assert run.code != 0 and is_told_of_another_file(site, run, linked), run.output
+    assert f"ln -s {site.library} {linked.path}" in run.failures()[-1] and "Nothing was deployed" in run.failures()[-1]
+    assert site.library.read_bytes() == linked.path.read_bytes() == before
+    assert [verb for verb, _digest in service.told()] == ["stop", "restart"] and not service.is_stopped()
+    left = record(site)
+    assert (left["phase"], left["restart_owed"], left["stopped_at"]) == ("prepared", False, None)
+
+
+def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record_that_can_be_settled(site: Site, service: Service,
+                                                                                                    linked: Linked) -> None:
+    script = site.home / "replacing"
+    script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_restart_command']}\n", encoding="utf-8")
+    script.chmod(0o755)
+    run = site.playbook("migrate", **service.settings | {"dhash_restart_command": str(script)}, dhash_library=str(linked.path))
+    assert run.code != 0 and is_told_of_another_file(site, run, linked), run.output
+    assert "Nothing was rolled back, because the library is another file now" in run.failures()[-1]
+    assert f"ansible-playbook mobius.dhash.verify -e dhash_library={site.library}" in run.failures()[-1]
+    assert record(site)["restart_owed"] is True and not service.is_stopped()
+
+    advised = site.playbook("verify", **service.settings)
+    assert advised.code == 0, advised.output
+    assert record(site)["restart_owed"] is False

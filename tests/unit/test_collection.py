@@ -212,3 +212,29 @@ def test_playbooks_check_all_variables_before_other_roles(playbook: str) -> None
     first = next(role for role in tasks if role["name"] not in ("mobius.dhash.fleet_report", "mobius.dhash.notify")
                  and role.get("tasks_from") not in ("look", "resume"))
     assert (first["name"], first.get("tasks_from")) == ("mobius.dhash.prerequisites", "settings")
+
+
+def texts_for_people(task: dict[str, Any]) -> list[str]:
+    arguments = [task.get(f"ansible.builtin.{action}", {}) for action in ("fail", "assert", "debug")]
+    return [str(found[key]) for found in arguments for key in ("msg", "fail_msg") if key in found]
+
+
+def unrendered(tasks: list[dict[str, Any]], results: set[str], keys: set[str], guards: str = "") -> Iterator[str]:
+    """What a message takes from a result that may lack it, where neither the message nor a condition of its task takes care of that."""
+    for task in tasks:
+        conditions = f"{guards} {task.get('when', '')}".replace(" | default({})", "").replace("(", "").replace(")", "")
+        for text in texts_for_people(task):
+            for use in re.finditer(r"(?P<result>__dhash_\w+)\.(?P<key>\w+)(?P<default> \| default)?", text):
+                name = f"{use['result']}.{use['key']}"
+                if use["result"] in results and use["key"] in keys and not use["default"] and f"{name} is defined" not in conditions:
+                    yield f"{task['name']}: {name}"
+        for key in ("block", "rescue", "always", "tasks"):
+            yield from unrendered(task.get(key, []), results, keys, conditions)
+
+
+def test_a_message_about_a_deploy_is_rendered_where_there_is_no_record_as_well() -> None:
+    """library_deploy returns the fields of the record only if there is one: a library that has become another file has none."""
+    results = {task["register"] for file in TASK_FILES for task in all_tasks(load(file)) if "register" in task and "mobius.dhash.library_deploy" in task}
+    assert {"__dhash_deploy", "__dhash_deploy_plan", "__dhash_settled"} <= results
+    fields = set(run_record.SHOWN) - {"phase", "restart_owed"}
+    assert [(file, found) for file in TASK_FILES for found in unrendered(load(file), results, fields)] == []

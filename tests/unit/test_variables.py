@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import check, options_of_all_roles
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF_PLAYBOOKS, check, mistyped, options_of_all_roles
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
@@ -159,3 +159,24 @@ def test_variables_that_complete_each_other_are_taken() -> None:
     assert given(dhash_service_manager="command", dhash_restart_command="true", dhash_health_body='"status": *"ok"',
                  dhash_compare_images="/srv/one.png,/srv/other.png",
                  dhash_compare_min_distance="5", dhash_compare_max_distance="5", dhash_rollback_remove_dhash="yes", dhash_rollback_to="latest") == []
+
+
+@pytest.mark.parametrize(("given", "meant"), [
+    ("dhash_limt", "dhash_limit"), ("dhash_helth_url", "dhash_health_url"), ("dhash_review_validateonly", "dhash_review_validate_only"),
+    ("dhash_review_validate_olny", "dhash_review_validate_only"), ("dhash_servce_manager", "dhash_service_manager"),
+    ("dhash_media_root", "dhash_media_roots"), ("dhash_host", "dhash_hosts"), ("dhash_backup_dirs", "dhash_backup_dir")])
+def test_a_name_that_is_almost_that_of_a_variable_is_refused(given: str, meant: str) -> None:
+    assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, [given, "dhash_library"]) == [f"{given} is no variable of mobius.dhash. Did you mean {meant}?"]
+
+
+@pytest.mark.parametrize("name", ["dhash_env", "dhash_site", "dhash_team", "dhash_service_port", "dhash_library_url", "dhash_library_path",
+                                  "dhash_service_user", "__dhash_limt", "my_dhash_limt", "limt"])
+def test_a_name_that_an_operator_has_made_up_is_left_alone(name: str) -> None:
+    assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, [name]) == []
+
+
+def test_every_variable_of_the_playbooks_and_the_roles_is_known_by_its_name() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for pattern in ("playbooks/*.yml", "roles/*/tasks/*.yml", "roles/*/vars/*.yml")
+                   for path in ROOT.glob(pattern))
+    used = set(re.findall(r"(?<![A-Za-z0-9_.])dhash_[a-z0-9_]+", text))
+    assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, used) == [] and used >= OF_PLAYBOOKS

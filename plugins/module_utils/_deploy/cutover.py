@@ -15,13 +15,15 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .._errors import DhashError
+from .._errors import DhashError, RefusedError
 from .._files import durable
 from . import backup_files, pending_marker, run_record, written_files
 
 RUN_AGAIN = "Run it again: what is hashed already is not hashed twice."
+WITH_ITS_SERVICE = ("Run the playbook again with dhash_service_manager and the other variables of the service. If that service is gone, give"
+                    " dhash_service_manager=command and dhash_restart_command=true.")
 
 
 class ChangedError(DhashError):
@@ -98,31 +100,33 @@ def announcement_is_due(planned: Plan, dependents: Sequence[str] = ()) -> bool:
         record.restart_owed and record.stopped_at and set(dependents) <= set(record.dependents))
 
 
-def announce(library: str, state: str, dependents: Sequence[str] = ()) -> Plan:
+def announce(library: str, state: str, dependents: Sequence[str] = (), service: dict[str, Any] | None = None) -> Plan:
     """Put on record, before its service is stopped, that a restart is owed; what is left to do. Call it with the lock held.
 
     ``dependents`` are the units that will stop with the service; those of an announcement that was not followed by a
-    start stay. Another run may have made the exchange since it was planned: then nothing is left to do, and the service
+    start stay. ``service`` is the one that will be stopped (:class:`run_record.Record`). Another run may have made the exchange since it was planned: then nothing is left to do, and the service
     need not be stopped.
     """
     planned = plan(library, state)
     if announcement_is_due(planned, dependents):
         record = planned.record
         run_record.write(state, record._replace(
-            phase=run_record.ANNOUNCED, restart_owed=True,
+            phase=run_record.ANNOUNCED, restart_owed=True, service=run_record.pending_service(record, service),
             stopped_at=record.stopped_at or time.strftime(run_record.TIME, time.gmtime()),
             dependents=sorted({*record.dependents, *dependents})))
     return planned
 
 
-def deploy(library: str, state: str) -> bool:
+def deploy(library: str, state: str, service: dict[str, Any] | None = None) -> bool:
     """Exchange the live library for the new one; whether anything had to be done. Call it with the lock held.
 
     The live library is at every instant the old one whole or the new one whole; what it replaces is kept where the
-    record says. Raises ``ChangedError`` or another ``DhashError`` with the live library as it was.
+    record says. ``service`` is the one that has to be restarted for it, if any. Raises ``ChangedError`` or another ``DhashError`` with the live library as it was.
     """
     planned = plan(library, state)
     record = planned.record
+    if is_due(planned):
+        record = record._replace(service=run_record.pending_service(record, service))
     if planned.exchange:
         _keep_replaced(library, state, record)
         try:
@@ -156,7 +160,7 @@ def started(library: str, state: str, check: bool) -> bool:
         return False
     noted = record._replace(stopped_at=None, dependents=[])
     if (record.phase == run_record.ANNOUNCED or _is_abandoned(record)) and not _is_live(library, record.new_sha256):
-        noted = noted._replace(phase=run_record.PREPARED, restart_owed=False)
+        noted = noted._replace(phase=run_record.PREPARED, restart_owed=False, service=None)
     if noted != record and not check:
         run_record.write(state, noted)
     return noted != record
@@ -175,15 +179,21 @@ def _is_live(library: str, digest: str) -> bool:
         return True
 
 
-def verified(library: str, state: str, check: bool, recipients: Sequence[str] = (), run: str | None = None) -> bool:
+def verified(library: str, state: str, check: bool, recipients: Sequence[str] = (), run: str | None = None,
+             manages: bool = True) -> bool:
     """Clear what the last run still owes, since a verification has passed; whether anything was owed.
 
     A deploy that was cut short is none of it: it stays on record, and so does what it replaced. A service that is on record
     as stopped stays so until its start is. What rollbacks have replaced is encrypted to ``recipients``, if any. ``run`` is
     the run that was on record when the library was read, empty for none: a later one was not verified, which raises
-    ``ChangedError``. With ``check`` nothing is written.
+    ``ChangedError``. What is owed to a service is not cleared by a run that ``manages`` none, since it has restarted none:
+    that raises ``RefusedError``. With ``check`` nothing is written.
     """
     record = run_record.read(state)
+    if record and record.restart_owed and record.service and not manages:
+        raise RefusedError(
+            f"a restart of {run_record.service_name(record.service)} has been pending since {record.service.get('since')}, and"
+            " dhash_service_manager is none, so nothing was cleared", library, WITH_ITS_SERVICE)
     if run is not None and run != (record.run if record else ""):
         raise ChangedError(f"run {record.run if record else 'unknown'} came in between, so it was not marked as verified", library,
                            "Run the playbook again when the other run has ended.")
@@ -191,7 +201,7 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
     if record and not record.stopped_at and (record.phase != run_record.DEPLOYING or _is_abandoned(record) and not _is_live(library, record.new_sha256)):
         phases = {run_record.ANNOUNCED: run_record.PREPARED, run_record.DEPLOYING: run_record.PREPARED, run_record.DEPLOYED: run_record.VERIFIED}
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
-                                  dependents=[])
+                                  dependents=[], service=None)
     kept = cleared is not None and written_files.is_left(state, pre_dhash(library))
     marked = not run_record.is_pending(cleared or record) and pending_marker.is_marked(library, state)  # also by a run that was killed
     clear_text = backup_files.safety_copies(library) if recipients and cleared is not None else []

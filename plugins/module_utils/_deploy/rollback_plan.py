@@ -133,10 +133,10 @@ def withdrawn(library: str, state: str, way: Way | None) -> dict[str, str] | Non
 
 
 def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: dict[str, Any] | None = None,
-            undoes: str | None = None) -> bool:
+            undoes: str | None = None, service: dict[str, Any] | None = None) -> bool:
     """Write what the live library becomes, and the record that binds it to the live one; whether that was to be done.
 
-    Where there is no live library at all, it is put in place at once. Call it with the lock held. Raises ``DhashError``.
+    Where there is no live library at all, it is put in place at once, and ``service`` has to be restarted. Call it with the lock held. Raises ``DhashError``.
     """
     durable.remove_leftovers(f"{library}{backup_files.PRE_ROLLBACK}")
     if is_prepared(library, state, way):
@@ -150,6 +150,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
                   "of_lost": way.of_lost},
         undoes=undoes, metadata=(last and last.metadata) or way.metadata, origin=origin)
     if not durable.exists(library):
+        record = record._replace(service=run_record.pending_service(record, service))
         run_record.write(state, record._replace(phase=run_record.ANNOUNCED))
         durable.write(library, [way.text], mode=0o640, owner_of=way.source, noted=record.metadata)
         run_record.write(state, record._replace(phase=run_record.DEPLOYED))

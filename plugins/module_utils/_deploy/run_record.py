@@ -36,7 +36,7 @@ BY_HAND = ("Restart the service yourself first. Then rename this file, remove th
            f" ({pending_marker.path('NAME')}), and run again.")
 TIME = pending_marker.TIME
 SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept", "stopped_at", "dependents",
-         "undoes", "metadata", "origin")  # in a module's result
+         "service", "undoes", "metadata", "origin")  # in a module's result
 
 
 class Record(NamedTuple):
@@ -48,7 +48,8 @@ class Record(NamedTuple):
     the systemd units that stop with it. ``undoes`` is the run that a rescue takes back. ``metadata`` is that of the live
     library (see :func:`durable.metadata`), for a library that is restored after it was deleted. ``origin`` tells who
     began the run. ``rollback_target`` is the :func:`rollback_target` of the record before, which counts as long as this
-    run has deployed nothing; ``withdrawn``: it never will.
+    run has deployed nothing; ``withdrawn``: it never will. ``service`` is whose restart is pending: its ``manager``, its
+    ``name`` if it has one, and ``since`` when (UTC); None where no run has managed a service since, or that is not known.
     """
 
     run: str
@@ -68,6 +69,7 @@ class Record(NamedTuple):
     origin: dict[str, Any] | None = None
     rollback_target: str | None = None
     withdrawn: bool = False
+    service: dict[str, Any] | None = None
 
 
 def rollback_target(record: Record | None) -> str | None:
@@ -94,12 +96,35 @@ def carried_over(last: Record | None) -> dict[str, Any]:
     """The fields of the next record that the record ``last`` decides: the restart that is pending, the stopped service, and
     the way back."""
     return {"rollback_target": rollback_target(last), "restart_owed": bool(last and last.restart_owed),
-            "stopped_at": last and last.stopped_at, "dependents": last.dependents if last else []}
+            "stopped_at": last and last.stopped_at, "dependents": last.dependents if last else [],
+            "service": last.service if last and last.restart_owed else None}
+
+
+def pending_service(record: Record, service: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Whose restart is pending from now on, where a run that manages ``service`` (None: none) replaces the library.
+
+    A run that manages none does not make the restart that an earlier one owes its service any less pending.
+    """
+    known = record.service if record.restart_owed else None
+    if service is None:
+        return known
+    since = (known or {}).get("since") or record.stopped_at or time.strftime(TIME, time.gmtime())
+    return {**service, "since": since}
+
+
+def service_name(service: dict[str, Any]) -> str:
+    """A service for people: its name and its manager."""
+    return f"{printable(str(service.get('name') or 'the service'))} ({printable(str(service.get('manager') or 'unknown'))})"
 
 
 def is_in_place(record: Record | None) -> bool:
     """Whether what that run made is the live library, as far as the record knows."""
     return record is not None and record.phase in (DEPLOYED, VERIFIED)
+
+
+def is_swapped(record: Record | None) -> bool:
+    """Whether that run has put its library in place, and is not verified."""
+    return record is not None and record.phase in (DEPLOYING, DEPLOYED)
 
 
 def same_work(one: Record, other: Record) -> bool:

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import os
+import shlex
+from typing import Any
 
 from .._deploy import path_rules, run_record
-from .._errors import DhashError
+from .._errors import DhashError, RefusedError, printable
 from .._hashing import decoder_limits
 
 LIBRARY = {"library": {"type": "path", "required": True}, "state_dir": {"type": "path"}}
+REAL_PATH = {"real_path": {"type": "str"}}
 METRICS = {"metrics_dir": {"type": "path"}}
 LOCK = {"lock_timeout": {"type": "float", "default": 10}}
 LOG = {"log_dir": {"type": "path"}, "origin": {"type": "dict"}}
@@ -33,6 +36,7 @@ SERVICE = {
     "service_scope": {"type": "str", "choices": ["system", "user"], "default": "system"},
     "status_command": {"type": "str"},
 }
+RESTARTED = {name: SERVICE[name] for name in ("service_manager", "service_name")}
 JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
@@ -40,10 +44,12 @@ BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False) -> tuple[str, str]:
     """The real path of the library, and its state folder.
 
-    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to. The
-    library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
+    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to, or the
+    library is another file than its ``real_path`` in ``params``. The library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
     """
     library = run_record.resolve(params["library"])
+    if params.get("real_path"):
+        _require_same_file(params, library)
     state = run_record.folder(params["state_dir"], library)
     run_record.require_own(library, state)
     if check_places:
@@ -51,6 +57,30 @@ def library_and_state(params: dict, check_places: bool = True, reads_only: bool 
             path_rules.require_own_name(library)
         path_rules.require(library, state, params)
     return library, state
+
+
+def _require_same_file(params: dict, library: str) -> None:
+    """Raise ``RefusedError`` if the path of the library leads to another file than the one that a run began with."""
+    named, before = os.path.abspath(os.path.expanduser(params["library"])), params["real_path"]
+    if library == before:
+        return
+    try:
+        record = run_record.read(run_record.folder(params["state_dir"], before))
+    except DhashError:
+        record = None
+    settle = (f" To keep {printable(library)}, first have the record of the other file settled: ansible-playbook mobius.dhash.verify"
+              f" -e dhash_library={printable(shlex.quote(before))}." if run_record.is_swapped(record) else "")
+    raise RefusedError(
+        f"the library is another file now: {printable(library)}, was {printable(before)}", named,
+        f"Compare the two files. To go back to the earlier one, move {printable(named)} away and link it again:"
+        f" ln -s {printable(shlex.quote(before))} {printable(shlex.quote(named))}.{settle} Then run the playbook again.")
+
+
+def service(params: dict) -> dict[str, Any] | None:
+    """The service that is managed, as the record of a run has it; None for none."""
+    if params["service_manager"] == "none":
+        return None
+    return {"manager": params["service_manager"], "name": params["service_name"]}
 
 
 def limits(params: dict) -> decoder_limits.Limits:

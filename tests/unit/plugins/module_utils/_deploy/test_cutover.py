@@ -14,7 +14,7 @@ from datetime import datetime
 import pytest
 
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 
 OLD, NEW, THEIRS = b"old" * 1000, b"new" * 2000, b"theirs" * 500
@@ -432,6 +432,60 @@ def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host):
     with pytest.raises(cutover.ChangedError, match="run 20991231T000000Z-1 came in between"):
         cutover.verified(str(host.live), host.state, check=False, run=read)
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+
+
+# Whose restart is pending.
+
+SERVICE = {"manager": "systemd", "name": "mobius"}
+
+
+def test_the_record_keeps_the_service_whose_restart_is_pending_until_it_is_verified(host):
+    cutover.announce(str(host.live), host.state, service=SERVICE)
+    pending = host.record.service
+    assert pending == {**SERVICE, "since": host.record.stopped_at}
+    cutover.deploy(str(host.live), host.state, SERVICE)
+    started(host)
+    assert host.record.service == pending
+    host.verified()
+    assert (host.record.restart_owed, host.record.service) == (False, None)
+
+
+def test_a_service_that_runs_on_during_the_exchange_is_kept_as_well(host):
+    cutover.deploy(str(host.live), host.state, {"manager": "command", "name": None})
+    assert host.record.service["manager"] == "command" and datetime.strptime(host.record.service["since"], run_record.TIME)
+
+
+def test_a_service_that_is_started_before_anything_was_replaced_has_no_restart_pending(host):
+    cutover.announce(str(host.live), host.state, service=SERVICE)
+    started(host)
+    assert (host.record.restart_owed, host.record.service) == (False, None)
+
+
+def test_a_run_that_manages_no_service_clears_no_restart_of_one(host):
+    cutover.deploy(str(host.live), host.state, SERVICE)
+    before = host.record
+    for check in (True, False):
+        with pytest.raises(RefusedError) as caught:
+            cutover.verified(str(host.live), host.state, check, manages=False)
+        assert f"a restart of mobius (systemd) has been pending since {before.service['since']}" in str(caught.value)
+        assert str(host.live) in str(caught.value) and "dhash_service_manager" in caught.value.next_step
+    assert host.record == before and host.pre_dhash.exists()
+
+
+def test_a_deploy_without_the_service_keeps_whose_restart_is_pending(host):
+    since = {**SERVICE, "since": "2026-01-31T12:00:00Z"}
+    host.is_now(restart_owed=True, service=since)
+    host.deploy()
+    assert host.record.service == since
+    assert run_record.carried_over(host.record)["service"] == since
+    host.verified()
+    assert run_record.carried_over(host.record)["service"] is None
+
+
+def test_a_host_without_a_managed_service_is_verified_without_one(host):
+    host.deploy()
+    assert cutover.verified(str(host.live), host.state, check=False, manages=False)
+    assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
 
 
 def test_a_start_after_an_announcement_leaves_nothing_pending(host):

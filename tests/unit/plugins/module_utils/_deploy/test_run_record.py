@@ -156,7 +156,7 @@ def test_a_record_with_an_unknown_field_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("field", ["format", "stopped_at", "dependents", "undoes", "metadata", "origin", "settings", "run",
-                                   "restart_owed"])
+                                   "restart_owed", "service"])
 def test_a_record_that_lacks_a_field_gets_its_default(tmp_path, field):
     record = changed(tmp_path, **{field: ...})
     assert record._replace(run=RECORD.run, settings=RECORD.settings) == RECORD

@@ -39,7 +39,7 @@ def test_a_record_without_format_is_read_as_it_was(host, case):
     record = run_record.read(state)
     assert f"{record.operation}-{record.phase}" == case
     assert record.restart_owed is (record.phase not in (run_record.PREPARED, run_record.VERIFIED))
-    assert record[-7:] == (None, [], None, None, None, None, False)
+    assert record[-8:] == (None, [], None, None, None, None, False, None)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -39,6 +39,20 @@ def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path):
     assert module_arguments.library_and_state(params[1])[0] == str(tmp_path / "real" / "library.json")
 
 
+def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(tmp_path):
+    real, link = tmp_path / "real.json", tmp_path / "library.json"
+    real.write_bytes(b"")
+    link.symlink_to(real)
+    params = {"library": str(link), "state_dir": str(tmp_path / "state"), "real_path": str(real)}
+    assert module_arguments.library_and_state(params)[0] == str(real)
+    link.unlink()
+    link.write_bytes(b"")
+    with pytest.raises(RefusedError) as caught:
+        module_arguments.library_and_state(params, reads_only=True)
+    assert str(caught.value).startswith(f"{link}: the library is another file now: {link}, was {real}. ")
+    assert f"ln -s {real} {link}" in caught.value.next_step and "mobius.dhash.verify" not in caught.value.next_step
+
+
 def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path):
     (tmp_path / "library.json").write_bytes(b"")
     backup = tmp_path / "library.json.bak.20260131T120000Z"
