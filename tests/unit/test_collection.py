@@ -115,7 +115,7 @@ def test_every_module_with_paths_takes_care_of_the_locale() -> None:
     del texts["notify"]  # it runs on the controller, where Ansible itself accepts no locale but a UTF-8 one
     with_paths = {name: text for name, text in texts.items() if 'type="path"' in text or "_arguments.LIBRARY" in text}
     assert len(with_paths) >= 16
-    assert [name for name, text in with_paths.items() if "_respawn.respawn_if_needed(" not in text] == []
+    assert [name for name, text in with_paths.items() if "respawn.respawn_if_needed(" not in text] == []
 
 
 def test_every_document_that_the_code_cites_is_there() -> None:
