@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from .._deploy import path_rules, run_record
 from .._errors import DhashError
@@ -37,11 +38,12 @@ JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
-def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False) -> tuple[str, str]:
+def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False, writes: Collection[str] = ()) -> tuple[str, str]:
     """The real path of the library, and its state folder.
 
-    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to. The
-    library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
+    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to, or one of
+    the options ``writes`` names a place that cannot be. The library itself may be a file of another library, such as a backup, only
+    where the module ``reads_only``.
     """
     library = run_record.resolve(params["library"])
     state = run_record.folder(params["state_dir"], library)
@@ -50,6 +52,7 @@ def library_and_state(params: dict, check_places: bool = True, reads_only: bool 
         if not reads_only:
             path_rules.require_own_name(library)
         path_rules.require(library, state, params)
+        path_rules.require_writable(library, state, params, writes)
     return library, state
 
 
