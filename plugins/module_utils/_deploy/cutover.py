@@ -196,14 +196,14 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
     marked = not run_record.is_pending(cleared or record) and pending_marker.is_marked(library, state)  # also by a run that was killed
     clear_text = backup_files.safety_copies(library) if recipients and cleared is not None else []
     if not check:
-        for path in clear_text:
-            backup_files.encrypt_in_place(path, recipients)
         if cleared != record and cleared is not None:
             run_record.write(state, cleared)
         if marked:
             pending_marker.clear(library, state)
         if cleared is not None:
             written_files.remove(state, pre_dhash(library))
+        for path in clear_text:  # last: wrong recipients leave no restart pending
+            backup_files.encrypt_in_place(path, recipients)
     return kept or marked or bool(clear_text) or (cleared is not None and cleared != record)
 
 
