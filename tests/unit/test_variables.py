@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import check, options_of_all_roles
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import check, options_of_all_roles, unwritable
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
@@ -159,3 +159,11 @@ def test_variables_that_complete_each_other_are_taken() -> None:
     assert given(dhash_service_manager="command", dhash_restart_command="true", dhash_health_body='"status": *"ok"',
                  dhash_compare_images="/srv/one.png,/srv/other.png",
                  dhash_compare_min_distance="5", dhash_compare_max_distance="5", dhash_rollback_remove_dhash="yes", dhash_rollback_to="latest") == []
+
+
+def test_a_folder_on_the_controller_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    assert unwritable({"dhash_backup_fetch_dir": str(tmp_path / "new"), "dhash_review_fetch": ""}) == []
+    assert unwritable({"dhash_backup_fetch_dir": "/proc/x"}) == [
+        "dhash_backup_fetch_dir: /proc/x on the controller: /proc cannot be written. Name another path in dhash_backup_fetch_dir, then run again."]
+    (found,) = unwritable({"dhash_review_fetch": __file__})
+    assert f"{__file__} is no folder. Move it away, or name another path in dhash_review_fetch" in found
