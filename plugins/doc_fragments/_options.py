@@ -113,7 +113,7 @@ options:
       - By default as many as this process may use processor cores.
     type: int
   temp_dir:
-    description: Where decoders may put temporary files.
+    description: Where decoders may put temporary files. This folder has to be there.
     type: path
   python:
     description:

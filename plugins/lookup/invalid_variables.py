@@ -15,13 +15,25 @@ description:
     its turn comes, which may be after the deploy.
   - Refuses a name that begins with C(dhash_) and is almost that of a variable of this collection, wherever it is set. Names that are like none,
     such as an operator's own C(dhash_site), and names that begin with C(__dhash_) do not count.
-  - Checks types, choices and ranges. Does not read C(dhash_notify), whose templates have values only when a message is sent.
+  - Checks types, choices and ranges. With variables in O(_terms), checks instead that the folders they name can be written. Does not
+    read C(dhash_notify), whose templates have values only when a message is sent.
+options:
+  _terms:
+    description:
+      - Variables, each naming a folder on the controller that a run is about to write to.
+      - A relative path counts from the current directory. A folder that is not there is made.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
 - name: Refuse invalid values
   ansible.builtin.assert:
     that: query('mobius.dhash.invalid_variables') | length == 0
+
+- name: Refuse a folder on the controller that cannot be written
+  ansible.builtin.assert:
+    that: query('mobius.dhash.invalid_variables', 'dhash_backup_fetch_dir') | length == 0
 """
 
 RETURN = r"""
@@ -32,6 +44,7 @@ _list:
 """
 
 import difflib
+import os
 import re
 from pathlib import Path
 
@@ -41,6 +54,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_gates
 
@@ -117,6 +131,14 @@ def check(options, given):
     return found
 
 
+def unwritable(given):
+    """The folders on this controller that cannot be written, by the variables that name them."""
+    obstacles = {name: durable.obstacle(os.path.expanduser(path)) for name, path in given.items() if path}
+    return [f"{name}: {given[name]} on the controller: {obstacle.path} {obstacle.cause}."
+            f" {f'{obstacle.step}, or name' if obstacle.step else 'Name'} another path in {name}, then run again."
+            for name, obstacle in obstacles.items() if obstacle]
+
+
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
@@ -126,9 +148,9 @@ class LookupModule(LookupBase):
         if misnamed:
             return misnamed
         given = {}
-        for name in sorted((set(options) - NOT_READ) & set(variables)):
+        for name in sorted((set(terms) or set(options) - NOT_READ) & set(variables)):
             try:
                 given[name] = self._templar.template(variables[name])
             except AnsibleError as error:
                 return [f"{name}: {error}"]
-        return check(options, {name: value for name, value in given.items() if value is not None})
+        return unwritable(given) if terms else check(options, {name: value for name, value in given.items() if value is not None})

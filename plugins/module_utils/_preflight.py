@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ._deploy import cutover, lost_library, path_rules, written_files
 from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
-from ._files import age_encryption
+from ._files import age_encryption, durable
 from ._hashing import decoder_limits
 from ._library import library_fields, library_file
 
@@ -59,6 +59,10 @@ KINDS = {  # by the id of a problem
     "images_missing": Kind(HASH),
     "state_dir_not_writable": Kind(HASH),
     "log_dir_not_writable": Kind(MIGRATE),
+    "output_dir_not_writable": Kind(MIGRATE),
+    "report_dir_not_writable": Kind(MIGRATE),
+    "review_dir_not_writable": Kind(MIGRATE),
+    "venv_not_writable": Kind(HASH),
     "async_dir_not_writable": Kind(HASH),
     "temp_dir_not_writable": Kind(HASH),
     "path_refused": Kind(HASH),
@@ -70,7 +74,9 @@ KINDS = {  # by the id of a problem
     "maintenance_window_closed": Kind(HASH),
 }
 PURPOSES = {"library_dir": "the migrated library", "backup_dir": "backups", "copy_dir": "copies of backups", "state_dir": "the state",
-            "log_dir": "logs", "async_dir": "Ansible's background jobs", "temp_dir": "temporary files"}
+            "log_dir": "logs", "output_dir": "the library that waits for its deploy", "report_dir": "the report",
+            "review_dir": "the review", "venv": "the virtual environment", "async_dir": "Ansible's background jobs", "temp_dir": "temporary files"}
+OTHER_FOLDERS = {"output": "output_dir", "report": "report_dir", "dry_run_report": "report_dir", "review_dir": "review_dir", "venv": "venv"}
 
 MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
 PROGRAM_TIMEOUT = 20
@@ -197,7 +203,7 @@ def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dic
 def _encryption_problems(needs: Needs) -> list[dict[str, Any]]:
     if needs.encrypt_to:
         try:
-            age_encryption.encrypt(b"", needs.encrypt_to)
+            age_encryption.require_recipients(needs.encrypt_to)
         except MissingRequirementError:
             return [_problem("age_missing", "the program age, which encrypts the backups", "none on the PATH", _install_command("age"))]
         except DhashError as error:
@@ -304,8 +310,12 @@ def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:
     for name, place, variable in (("state_dir", needs.state, "dhash_state_dir"), ("log_dir", needs.log_dir, "dhash_log_dir"),
                                   ("async_dir", needs.async_dir, "ansible_async_dir"), ("temp_dir", needs.temp_dir, "dhash_temp_dir")):
         if place is not None:
-            problems += _folder_problems(name, place, 0, variable)
-    if needs.temp_dir is None and not any(map(_is_writable_folder, _system_temp_dirs())):
+            problems += _folder_problems(name, place, 0, variable, name not in path_rules.NOT_MADE)
+    for option, variable, _path, folder in path_rules.places(needs.library, needs.state or "", needs.places):
+        is_made = option == "venv" and os.path.exists(os.path.join(folder, "bin", "pip"))
+        if option in OTHER_FOLDERS and needs.places.get(option) and not is_made:
+            problems += _folder_problems(OTHER_FOLDERS[option], folder, 0, variable, option not in path_rules.NOT_MADE)
+    if needs.temp_dir is None and all(durable.obstacle(folder, may_be_made=False) for folder in _system_temp_dirs()):
         problems.append(_problem("temp_dir_not_writable", f"a writable folder for {PURPOSES['temp_dir']}",
                                  f"none of {', '.join(_system_temp_dirs())}", "Set dhash_temp_dir to a folder that this user may write."))
     return problems
@@ -314,10 +324,6 @@ def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:
 def _system_temp_dirs() -> list[str]:
     """Where Python puts temporary files: the first of these that can be written (``tempfile.gettempdir``)."""
     return [*filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp", "/var/tmp", "/usr/tmp"]
-
-
-def _is_writable_folder(path: str) -> bool:
-    return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
 
 
 def _owner_problems(library: str) -> list[dict[str, Any]]:
@@ -334,18 +340,14 @@ def _paths(folder: str, images: list[dict[str, Any]]):
     return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
 
 
-def _folder_problems(name: str, place: str, needed: int, variable: str | None) -> list[dict[str, Any]]:
+def _folder_problems(name: str, place: str, needed: int, variable: str | None, may_be_made: bool = True) -> list[dict[str, Any]]:
     purpose = PURPOSES[name]
     elsewhere = f"set {variable} to another folder" if variable else "move the library to another disk"
-    present = os.path.abspath(place)
-    while not os.path.lexists(present):
-        present = os.path.dirname(present)
-    if not os.path.isdir(present):
-        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(present)} is no folder",
-                         f"Move it away, or {elsewhere}.")]
-    if not _is_writable_folder(present):
-        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(present)} cannot be written",
-                         f"Give this user write access to it, run with become, or {elsewhere}.")]
+    obstacle = durable.obstacle(place, may_be_made)
+    if obstacle:
+        return [_problem(f"{name}_not_writable", f"a writable folder for {purpose}", f"{printable(obstacle.path)} {obstacle.cause}",
+                         f"{obstacle.step}, or {elsewhere}." if obstacle.step else f"{elsewhere[0].upper()}{elsewhere[1:]}.")]
+    present = durable.present_part(place)
     free = shutil.disk_usage(present).free
     if free < needed:
         return [_problem(f"{name}_no_space", f"{_size(needed)} free for {purpose}", f"{_size(free)} in {printable(present)}",

@@ -72,7 +72,7 @@ def main():
     try:
         respawn.respawn_if_needed(None, module.check_mode)
         number_ranges.require(module.params)
-        library, state = module_arguments.library_and_state(module.params, reads_only=True)
+        library, state = module_arguments.library_and_state(module.params, reads_only=True, writes=("state_dir",))
         if module.check_mode:
             result = shared_images.check_export(library)
         else:

@@ -45,7 +45,7 @@ options:
       - By default V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for others.
     type: path
   temp_dir:
-    description: The folder for temporary files of decoders, where one is to be used.
+    description: The folder for temporary files of decoders, where one is to be used. It has to be there.
     type: path
   log_dir:
     description: The folder for logs, where there are to be some. A relative path counts from the folder of the library.
@@ -160,6 +160,10 @@ problems:
         - images_missing
         - state_dir_not_writable
         - log_dir_not_writable
+        - output_dir_not_writable
+        - report_dir_not_writable
+        - review_dir_not_writable
+        - venv_not_writable
         - async_dir_not_writable
         - temp_dir_not_writable
         - path_refused

@@ -132,7 +132,7 @@ def main():
     try:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(params["python"], module.check_mode)
-        library, state = module_arguments.library_and_state(params)
+        library, state = module_arguments.library_and_state(params, writes=("state_dir",))
         limits = decoder_limits.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
         settings = shard_files.Merge(library, state, run_record.new_run(), params["algorithm"], limits, params["entries"],
                                  params["lock_timeout"], params["ignore_ctime"])

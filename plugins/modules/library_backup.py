@@ -19,6 +19,7 @@ description:
   - Old backups are removed when they are neither among the O(keep) newest good ones nor younger than O(keep_days).
     The last good one is never removed, nor is a backup whose digest does not match, the backup of the current content, or
     the backup of what the last deploy replaced.
+  - A folder that cannot be written or made, and recipients that C(age) refuses, are refused before anything is written, in check mode as well.
   - Several libraries of one name can share a folder for backups. Only the backups of the same library count, and only
     they are removed. The folder is locked while a backup is made or removed (C(library.json.lock) in it).
 extends_documentation_fragment:
@@ -115,7 +116,7 @@ from datetime import datetime, timezone
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable, locking
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 
 
@@ -171,12 +172,13 @@ def main():
     )
     try:
         respawn.respawn_if_needed(None, module.check_mode)
-        library, state = module_arguments.library_and_state(module.params)
+        library, state = module_arguments.library_and_state(module.params, writes=("backup_dir", "copy_dir"))
         beside = os.path.dirname(library)
         folders = [os.path.join(beside, module.params["backup_dir"] or "")]
         if module.params["copy_dir"]:
             folders.append(os.path.join(beside, module.params["copy_dir"]))
         with audit_log.recorded(module, "backup") as done:
+            age_encryption.require_recipients(module.params["encrypt_to"])
             if module.check_mode:
                 result = plan(library, state, folders, module.params)
             else:

@@ -56,6 +56,7 @@ options:
     description:
       - With O(state=verified), the recipients that what rollbacks have replaced (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)) is
         encrypted to with C(age), so that no clear text but the live library stays.
+      - The module fails for recipients that C(age) refuses, in check mode as well. It clears what is owed before it does.
     type: list
     elements: str
     default: []
@@ -156,9 +157,9 @@ unfinished:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._files import locking
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, locking
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
@@ -177,6 +178,8 @@ def foresee(operation, library, state, params):
         return verified(library, state, params, check=True), False
     planned = cutover.plan(library, state)
     due = cutover.is_due(planned)
+    if due:
+        path_rules.require_writable(library, state, params, ("state_dir",))
     return cutover.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
 
 
@@ -223,6 +226,7 @@ def main():
         if not module.check_mode:
             metrics = metrics_file.of(module.params, library, state, module.warn)
             metrics.settled(record, changed, is_verified=operation == "verified")
+        age_encryption.require_recipients(module.params["encrypt_to"])  # last, as they are needed for nothing else
     except DhashError as error:
         module.fail_json(msg=str(error))
     result = {"library": library, "phase": None, "restart_owed": False, "due": due}

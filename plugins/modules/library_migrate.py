@@ -33,7 +33,7 @@ extends_documentation_fragment:
 options:
   output:
     description:
-      - Where the migrated library is written. A relative path counts from the folder of the library.
+      - Where the migrated library is written. A relative path counts from the folder of the library. Its folder has to be there.
       - By default beside the library, with C(.dhash.json) in place of C(.json).
         With O(limit) it is C(test-) before that name.
       - Not written where the live library holds the same already.
@@ -298,11 +298,12 @@ def main():
         with audit_log.recorded(module, migration_run.operation(params["dry_run"], params["limit"])) as done:
             respawn.respawn_if_needed(params["python"], module.check_mode)
             settings = migration_settings.of(params)
+            metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
             if module.check_mode:
+                metrics.forewarn()
                 result = {**migration_run.check(settings), "watch": watch_record.summary(settings.state)}
             else:
                 with run_log.progress_to(params["progress_file"]) as progress:
-                    metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
                     result = migration_run.run(settings, progress, metrics, params["log_retention"])
                 result["summary"] = migration_report.summary_lines(result)
                 if result.get("report_set_aside"):

@@ -76,6 +76,7 @@ rehearsed_at:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _rehearsal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
@@ -92,10 +93,11 @@ def main():
     )
     try:
         number_ranges.require(module.params)
-        if module.check_mode:
-            module.exit_json(changed=False)
         respawn.respawn_if_needed(module.params["python"], module.check_mode)
         settings = migration_settings.of(module.params)
+        age_encryption.require_recipients(module.params["encrypt_to"])
+        if module.check_mode:
+            module.exit_json(changed=False)
         result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"])
     except DhashError as error:
         module.fail_json(msg=str(error))

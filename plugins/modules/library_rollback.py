@@ -191,12 +191,26 @@ import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, rollback_report, run_record
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, path_rules, rollback_plan, rollback_report, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_losses
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
+
+
+WRITES = ("state_dir", "log_dir")
+
+
+def log_dir_of(params, library, state):
+    """The folder for the log. A failed run is taken back whatever has become of it."""
+    if params["undo"] is not None:
+        try:
+            path_rules.require(library, state, {"log_dir": params["log_dir"]})
+            path_rules.require_writable(library, state, params, WRITES)
+        except RefusedError:
+            return None
+    return params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
 
 
 def find_way(params, library, state):
@@ -240,8 +254,7 @@ def carry_out(params, library, state, run):
         way = find_way(params, library, state)  # what was found without the lock may have changed
         if way is None or not way.due:
             return describe(way), False
-        log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
-        with run_log.Log(log_dir, library, "rollback") as log:
+        with run_log.Log(log_dir_of(params, library, state), library, "rollback") as log:
             withdrawn = rollback_plan.withdrawn(library, state, way)
             undoes = run_record.run_of(state) if params["undo"] is not None else None
             is_there = durable.exists(library)
@@ -270,7 +283,7 @@ def main():
     )
     try:
         respawn.respawn_if_needed(None, module.check_mode)
-        library, state = module_arguments.library_and_state(module.params)
+        library, state = module_arguments.library_and_state(module.params, check_places=module.params["undo"] is None, writes=WRITES)
         with audit_log.recorded(module, "rollback") as done:
             if module.check_mode:
                 result, done.changed = foresee(module.params, library, state)
@@ -281,8 +294,11 @@ def main():
                 done.before, done.after = record and record.old_sha256, result["sha256"]
                 done.details = {key: result[key] for key in (
                     "operation", "restored_from", "images", "lost_images", "changed_images", "lost_fields", "kept", "newest")}
-        if not module.check_mode:
-            metrics_file.of(module.params, library, state, module.warn).settled(record, done.changed)
+        metrics = metrics_file.of(module.params, library, state, module.warn)
+        if module.check_mode:
+            metrics.forewarn()
+        else:
+            metrics.settled(record, done.changed)
         result["run"] = run_record.run_of(state)
         if module._diff and result["due"]:
             result["diff"] = rollback_report.diff(library, result)

@@ -151,7 +151,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import met
 
 
 def settings_of(params):
-    library, state = module_arguments.library_and_state(params)
+    library, state = module_arguments.library_and_state(params, writes=("state_dir", "review_dir", "temp_dir"))
     return review_export.Settings(
         library=library,
         state=state,

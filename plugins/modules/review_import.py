@@ -193,6 +193,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._review import review
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
 MOST_FAULTS = 1000  # in a result; the log has them all
+WRITES = ("state_dir", "log_dir", "review_dir")
 
 
 def plan(params, library, state):
@@ -235,7 +236,7 @@ def carry_out(params, library, state, operation, run):
 def check_paths(module):
     try:
         respawn.respawn_if_needed(module.params["python"], module.check_mode)
-        module_arguments.library_and_state(module.params)
+        module_arguments.library_and_state(module.params, writes=WRITES)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False)
@@ -268,7 +269,7 @@ def main():
     try:
         with audit_log.recorded(module, operation, log=not params["validate_only"]) as done:
             respawn.respawn_if_needed(params["python"], module.check_mode)
-            library, state = module_arguments.library_and_state(params)
+            library, state = module_arguments.library_and_state(params, writes=WRITES)
             if module.check_mode:
                 planned = plan(params, library, state)
                 done.changed = not params["validate_only"] and review_import.would_change(library, state, planned)
@@ -278,8 +279,11 @@ def main():
                 planned, result, done.changed = carry_out(params, library, state, operation, done.run)
             done.before, done.after, done.details = planned.live_sha256, planned.sha256, planned.counts
         result["run"] = run_record.run_of(state)
-        if not module.check_mode:
-            publish(metrics_file.of(params, library, state, module.warn), run_record.read(state), result, done.changed)
+        metrics = metrics_file.of(params, library, state, module.warn)
+        if module.check_mode:
+            metrics.forewarn()
+        else:
+            publish(metrics, run_record.read(state), result, done.changed)
     except QueueError as error:
         module.fail_json(msg=str(error), faults=error.faults[:MOST_FAULTS])
     except DhashError as error:

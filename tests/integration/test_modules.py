@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -109,6 +110,89 @@ def test_check_says_what_the_run_does_and_a_second_run_does_nothing(name: str, s
     assert tree(site) == after
     assert call(site, name, case.arguments)["changed"] is False
     assert tree(site) == after
+
+
+UNWRITABLE = [  # a module, what it is called with, and the variable of the one place that cannot be written
+    ("library_backup", {"backup_dir": "/proc/x"}, "dhash_backup_dir"),
+    ("library_backup", {"copy_dir": "/proc/x"}, "dhash_backup_copy_dir"),
+    ("library_migrate", {"log_dir": "/proc/x"}, "dhash_log_dir"),
+    ("library_migrate", {"state_dir": "/proc/x"}, "dhash_state_dir"),
+    ("library_migrate", {"report": "/proc/x/y.json"}, "dhash_report"),
+    ("library_migrate", {"report": "/proc/x/y.json", "dry_run": True}, "dhash_dry_run_report"),
+    ("library_migrate", {"output": "/proc/x/y.json"}, "dhash_output"),
+    ("library_migrate", {"output": "missing/y.json"}, "dhash_output"),
+    ("library_migrate", {"temp_dir": "/missing"}, "dhash_temp_dir"),
+    ("library_hash", {"state_dir": "/proc/x"}, "dhash_state_dir"),
+    ("library_rehearse", {"state_dir": "/proc/x"}, "dhash_state_dir"),
+    ("library_monitor", {"log_dir": "/proc/x"}, "dhash_log_dir"),
+    ("library_rollback", {"remove_dhash": True, "log_dir": "/proc/x"}, "dhash_log_dir"),
+    ("library_rollback", {"remove_dhash": True, "state_dir": "/proc/x"}, "dhash_state_dir"),
+    ("review_export", {"review_dir": "/proc/x"}, "dhash_review_dir"),
+    ("review_export", {"temp_dir": "/missing"}, "dhash_temp_dir"),
+    ("review_import", {"state": "checked", "review_dir": "/proc/x"}, "dhash_review_dir"),
+    ("review_import", {"state": "absent", "log_dir": "/proc/x"}, "dhash_log_dir"),
+    ("journal_merge", {"state_dir": "/proc/x"}, "dhash_state_dir"),
+    ("hash_export", {"state_dir": "/proc/x"}, "dhash_state_dir"),
+]
+
+
+@pytest.fixture(scope="module")
+def migrated(make_site: Callable[[str], Site]) -> Site:
+    site = make_site("unwritable")
+    site.migrate()
+    return site
+
+
+@pytest.mark.parametrize(("module", "arguments", "variable"), UNWRITABLE)
+def test_check_and_run_refuse_a_place_that_cannot_be_written_and_name_its_variable(
+        module: str, arguments: dict[str, Any], variable: str, migrated: Site) -> None:
+    before = migrated.snapshot()
+    for check in (True, False):
+        result = migrated.module(module, check, **{"library": str(migrated.library), "state_dir": str(migrated.state), **arguments})
+        assert result.get("failed"), (check, result)
+        assert f"{variable}: " in result["msg"] and f"name another path in {variable}, then run again" in result["msg"].replace("Name", "name")
+    assert migrated.snapshot() == before
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="the program age is not installed")
+@pytest.mark.parametrize("module", ["library_backup", "library_rehearse", "library_deploy"])
+def test_check_and_run_refuse_recipients_that_age_refuses(module: str, migrated: Site) -> None:
+    before = migrated.snapshot()
+    for check in (True, False):
+        result = migrated.module(module, check, library=str(migrated.library), state_dir=str(migrated.state), encrypt_to=["age1abc"])
+        assert result.get("failed") and "dhash_backup_encrypt_to" in result["msg"], (check, result)
+    assert migrated.snapshot() == before
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="the program age is not installed")
+def test_recipients_that_age_refuses_leave_no_restart_pending(site: Site) -> None:
+    for module, arguments in DEPLOYED:
+        call(site, module, arguments)
+    given = {"library": str(site.library), "state_dir": str(site.state), "state": "verified", "encrypt_to": ["age1abc"]}
+    assert "dhash_backup_encrypt_to" in site.module("library_deploy", True, **given)["msg"]
+    assert "dhash_backup_encrypt_to" in site.module("library_deploy", **given)["msg"]
+    record = call(site, "library_info", {})["run"]
+    assert (record["phase"], record["restart_owed"]) == ("verified", False)
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "a file"])
+def test_a_failed_run_is_taken_back_whatever_has_become_of_its_folders(folder: str, site: Site) -> None:
+    (site.library.parent / "a file").touch()
+    before = sha256(site.library)
+    for module, arguments in DEPLOYED:
+        call(site, module, arguments)
+    arguments = {"undo": sha256(site.library), "backup_dir": folder, "log_dir": folder}
+    assert call(site, "library_rollback", arguments, check=True)["due"]
+    call(site, "library_rollback", arguments)
+    call(site, "library_deploy", {"log_dir": "/proc/x"})
+    call(site, "library_deploy", {"log_dir": "/proc/x", "state": "verified"})
+    assert sha256(site.library) == before
+
+
+def test_check_and_run_warn_of_a_folder_for_metrics_that_cannot_be_written(site: Site) -> None:
+    for check in (True, False):
+        result = site.module("library_migrate", check, library=str(site.library), state_dir=str(site.state), metrics_dir="/proc/x")
+        assert not result.get("failed") and "dhash_metrics_dir" in json.dumps(result["warnings"]), result
 
 
 def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(site: Site) -> None:

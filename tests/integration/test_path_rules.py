@@ -86,6 +86,68 @@ def test_no_variable_of_a_playbook_may_name_a_library(make_site: Callable[[str],
         assert {name for name in after if name not in before[variable] and not name.startswith("logs/")} == set()
 
 
+UNWRITABLE: dict[str, tuple[str, list[str], dict[str, Any]]] = {  # a host for each variable; each host of a run fails at the same task
+    "migrate": ("migrate", [*STATE, "dhash_log_dir", "dhash_output", "dhash_report", "dhash_dry_run_report", "dhash_backup_dir",
+                            "dhash_backup_copy_dir", "dhash_backup_encrypt_to", "dhash_review_dir", "dhash_temp_dir"], {"dhash_serial": "100%"}),
+    "review_import": ("review_import", ["dhash_backup_dir", "dhash_backup_copy_dir", "dhash_backup_encrypt_to"], {}),
+    "review_import fetched": ("review_import", ["dhash_backup_fetch_dir"], {}),
+    "migrate fetched": ("migrate", ["dhash_backup_fetch_dir"], {}),
+    "review_import without a backup": ("review_import", ["dhash_backup_encrypt_to"], {"dhash_backup": False}),
+    "review_import itself": ("review_import", [*STATE, "dhash_log_dir", "dhash_review_dir"], {}),
+    "rollback": ("rollback", ["dhash_backup_encrypt_to"], {}),
+    "rollback itself": ("rollback", [*STATE, "dhash_log_dir"], {}),
+}
+IN_A_FOLDER = ("dhash_output", "dhash_report", "dhash_dry_run_report")
+
+
+@pytest.fixture(scope="module")
+def reviewed(make_site: Callable[[str], Site]) -> tuple[Path, Path]:
+    """The folder of a migrated library, and a file with a decision on it."""
+    site = make_site("reviewed")
+    site.migrate()
+    review = site.home / "review"
+    result = site.module("review_export", library=str(site.library), state_dir=str(site.state), min_distance=0, include_images=False,
+                         review_dir=str(review))
+    assert not result.get("failed"), result
+    queue = json.loads((review / "queue.json").read_text(encoding="utf-8"))
+    queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(queue), encoding="utf-8")
+    return site.library.parent, decisions
+
+
+@pytest.mark.parametrize(("name", "check"), [
+    pytest.param(name, check, id=f"{'check' if check else 'run'}-{name}", marks=[] if name == "review_import" else pytest.mark.thorough)
+    for check in (True, False) for name in UNWRITABLE])
+def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_service(
+        make_site: Callable[[str], Site], drawn: tuple[Path, dict], reviewed: tuple[Path, Path], name: str, check: bool) -> None:
+    site = make_site("unwritable")
+    playbook, variables, options = UNWRITABLE[name]
+    source, decisions = reviewed
+    if shutil.which("age") is None:
+        variables = [variable for variable in variables if variable != "dhash_backup_encrypt_to"]
+    hosts = {}
+    for variable in variables:
+        folder = site.home / "hosts" / variable
+        shutil.copytree(drawn[0] if playbook == "migrate" else source, folder)
+        value = ["age1abc"] if variable == "dhash_backup_encrypt_to" else "/proc/x/y.json" if variable in IN_A_FOLDER else "/proc/x"
+        hosts[variable] = {"dhash_library": str(folder / "library.json"), "dhash_state_dir": str(site.home / "states" / variable),
+                           "dhash_stop_command": f"touch '{site.home}/stopped-{variable}'", variable: value}
+    inventory = site.home / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    before = {variable: contents(site.home / "hosts" / variable) for variable in variables}
+    run = site.playbook(playbook, *["--check"] * check, inventory=inventory, **{
+        "dhash_library": None, "dhash_state_dir": None, "dhash_media_roots": [str(drawn[0]), str(source)], "dhash_rollback_remove_dhash": True,
+        "dhash_review_queues": [str(decisions)], "dhash_service_manager": "command", "dhash_restart_command": "true", **options})
+    assert run.code != 0
+    for variable in variables:
+        told = " ".join(run.failures(variable))
+        assert variable in told, (variable, run.output)
+        assert contents(site.home / "hosts" / variable) == before[variable]
+        assert not list((site.home / "states" / variable).glob("*/run.json"))
+    assert not list(site.home.glob("stopped-*"))
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
 def test_the_folders_of_alert_rules_and_dashboards_may_not_be_a_library(site: Site, check: bool) -> None:

@@ -58,6 +58,16 @@ def is_settled(site: Site, run: str) -> bool:
     return (found["run"], found["phase"], found["restart_owed"], found["stopped_at"]) == (run, "verified", False, None)
 
 
+def decide(site: Site) -> str:
+    """Export the review and approve its first pair; the path of the decisions."""
+    call(site, "review_export", min_distance=0, include_images=False, review_dir=str(site.home / "review"))
+    queue = json.loads((site.home / "review/queue.json").read_text(encoding="utf-8"))
+    queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
+    decisions = site.home / "decisions.json"
+    decisions.write_text(json.dumps(queue), encoding="utf-8")
+    return str(decisions)
+
+
 def test_a_migration_does_not_cancel_a_rollback_that_stops_its_service(site: Site, service: Service) -> None:
     before = migrate(site)
     meanwhile(site, service, "migrate")
@@ -71,14 +81,10 @@ def test_a_migration_does_not_cancel_a_rollback_that_stops_its_service(site: Sit
 
 def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site, service: Service) -> None:
     migrate(site)
-    call(site, "review_export", min_distance=0, include_images=False, review_dir=str(site.home / "review"))
-    queue = json.loads((site.home / "review/queue.json").read_text(encoding="utf-8"))
-    queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
-    decisions = site.home / "decisions.json"
-    decisions.write_text(json.dumps(queue), encoding="utf-8")
+    decisions = decide(site)
     images = len(site.read()["images"])
     meanwhile(site, service, "migrate")
-    run = site.playbook("review_import", **service.settings, dhash_review_queues=[str(decisions)])
+    run = site.playbook("review_import", **service.settings, dhash_review_queues=[decisions])
     assert run.code == 0, run.output
     assert len(site.read()["images"]) == images - 1
     assert "an import of review decisions is unfinished: run" in other(site) and "failed=1" in other(site)
@@ -109,3 +115,24 @@ def test_a_rescue_that_was_killed_is_finished_by_the_next_migration(site: Site, 
     assert site.library.read_bytes() == before
     assert is_settled(site, left["run"])
     assert service.told()[-1][0] == "restart"
+
+
+@pytest.mark.thorough
+def test_an_import_is_taken_back_although_the_folder_of_its_backups_is_none_any_more(site: Site, service: Service) -> None:
+    migrate(site)
+    decisions, backups = decide(site), site.home / "backups"
+    before = site.library.read_bytes()
+
+    def answer() -> tuple[int, str]:
+        if site.library.read_bytes() == before:
+            return 200, '{"status": "ok"}'
+        if backups.is_dir():
+            backups.rename(site.home / "moved")
+            backups.touch()
+        return 500, "out of order"
+
+    service.answer = answer
+    run = site.playbook("review_import", **service.settings, dhash_review_queues=[decisions], dhash_backup_dir=str(backups))
+    assert run.code != 0 and backups.is_file(), run.output
+    assert site.library.read_bytes() == before and not service.is_stopped()
+    assert is_settled(site, record(site)["run"])

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF_PLAYBOOKS, check, mistyped, options_of_all_roles
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import (
+    OF_PLAYBOOKS, check, mistyped, options_of_all_roles, unwritable)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
@@ -180,3 +181,11 @@ def test_every_variable_of_the_playbooks_and_the_roles_is_known_by_its_name() ->
                    for path in ROOT.glob(pattern))
     used = set(re.findall(r"(?<![A-Za-z0-9_.])dhash_[a-z0-9_]+", text))
     assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, used) == [] and used >= OF_PLAYBOOKS
+
+
+def test_a_folder_on_the_controller_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    assert unwritable({"dhash_backup_fetch_dir": str(tmp_path / "new"), "dhash_review_fetch": ""}) == []
+    assert unwritable({"dhash_backup_fetch_dir": "/proc/x"}) == [
+        "dhash_backup_fetch_dir: /proc/x on the controller: /proc cannot be written. Name another path in dhash_backup_fetch_dir, then run again."]
+    (found,) = unwritable({"dhash_review_fetch": __file__})
+    assert f"{__file__} is no folder. Move it away, or name another path in dhash_review_fetch" in found

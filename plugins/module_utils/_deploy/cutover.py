@@ -104,8 +104,8 @@ def announce(library: str, state: str, dependents: Sequence[str] = (), service: 
     """Put on record, before its service is stopped, that a restart is owed; what is left to do. Call it with the lock held.
 
     ``dependents`` are the units that will stop with the service; those of an announcement that was not followed by a
-    start stay. ``service`` is the one that will be stopped (:class:`run_record.Record`). Another run may have made the exchange since it was planned: then nothing is left to do, and the service
-    need not be stopped.
+    start stay. ``service`` is the one that will be stopped (:class:`run_record.Record`). Another run may have made the exchange
+    since it was planned: then nothing is left to do, and the service need not be stopped.
     """
     planned = plan(library, state)
     if announcement_is_due(planned, dependents):
@@ -121,7 +121,8 @@ def deploy(library: str, state: str, service: dict[str, Any] | None = None) -> b
     """Exchange the live library for the new one; whether anything had to be done. Call it with the lock held.
 
     The live library is at every instant the old one whole or the new one whole; what it replaces is kept where the
-    record says. ``service`` is the one that has to be restarted for it, if any. Raises ``ChangedError`` or another ``DhashError`` with the live library as it was.
+    record says. ``service`` is the one that has to be restarted for it, if any. Raises ``ChangedError`` or another
+    ``DhashError`` with the live library as it was.
     """
     planned = plan(library, state)
     record = planned.record
@@ -206,14 +207,14 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
     marked = not run_record.is_pending(cleared or record) and pending_marker.is_marked(library, state)  # also by a run that was killed
     clear_text = backup_files.safety_copies(library) if recipients and cleared is not None else []
     if not check:
-        for path in clear_text:
-            backup_files.encrypt_in_place(path, recipients)
         if cleared != record and cleared is not None:
             run_record.write(state, cleared)
         if marked:
             pending_marker.clear(library, state)
         if cleared is not None:
             written_files.remove(state, pre_dhash(library))
+        for path in clear_text:  # last: wrong recipients leave no restart pending
+            backup_files.encrypt_in_place(path, recipients)
     return kept or marked or bool(clear_text) or (cleared is not None and cleared != record)
 
 

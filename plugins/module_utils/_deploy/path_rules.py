@@ -13,16 +13,18 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .._errors import RefusedError, printable
+from .._files import durable
 from . import run_record, written_files
 
 FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "dhash_dry_run_report"}
 FOLDERS = {"state_dir": "dhash_state_dir", "log_dir": "dhash_log_dir", "backup_dir": "dhash_backup_dir",
            "copy_dir": "dhash_backup_copy_dir", "review_dir": "dhash_review_dir", "metrics_dir": "dhash_metrics_dir",
            "temp_dir": "dhash_temp_dir", "venv": "dhash_venv"}
+NOT_MADE = ("output", "temp_dir")  # a run makes every other folder that it lacks
 FROM_THE_ROOT = ("state_dir", "temp_dir", "venv")  # a relative path does not count from the library's folder
 REVIEW_FILES = ("queue.json", "queue.csv", "review.html")
 STATE_FILES = ("run.json", "journal.sqlite", "monitor.json", "written.json")
@@ -40,10 +42,11 @@ class Problem(NamedTuple):
     variable: str
     path: str
     cause: str
+    step: str | None = None  # that mends it as well
 
     @property
     def next_step(self) -> str:
-        return f"Name another path in {self.variable}, then run again."
+        return f"{f'{self.step}, or name' if self.step else 'Name'} another path in {self.variable}, then run again."
 
 
 def output_of(library: str, params: Mapping[str, Any]) -> str:
@@ -74,14 +77,22 @@ def review_dir_of(library: str, params: Mapping[str, Any]) -> str:
 
 def require(library: str, state: str, params: Mapping[str, Any]) -> None:
     """Raise ``RefusedError`` for the first path in the options ``params`` of a module that must not be written to."""
-    problem = next(problems(library, state, params), None)
-    if problem:
-        raise RefusedError(f"{problem.variable}: {problem.cause}", problem.path, problem.next_step)
+    _refuse(next(problems(library, state, params), None))
 
 
 def require_own_name(library: str) -> None:
     """Raise ``RefusedError`` if ``library`` is a file of another library: a run would take it for its own and replace it."""
-    problem = problem_with_library(library)
+    _refuse(problem_with_library(library))
+
+
+def require_writable(library: str, state: str, params: Mapping[str, Any], options: Collection[str]) -> None:
+    """Raise ``RefusedError`` for the first of the places that ``options`` name that this user cannot write to."""
+    _refuse(next((Problem(variable, path, f"{printable(obstacle.path)} {obstacle.cause}", obstacle.step)
+                  for option, variable, path, folder in places(library, state, params) if option in options
+                  for obstacle in [durable.obstacle(folder, option not in NOT_MADE)] if obstacle), None))
+
+
+def _refuse(problem: Problem | None) -> None:
     if problem:
         raise RefusedError(f"{problem.variable}: {problem.cause}", problem.path, problem.next_step)
 
@@ -112,6 +123,24 @@ def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Pr
         if cause:
             yield Problem(variable, path, cause)
     yield from _shared(files, folders)
+
+
+def places(library: str, state: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Where ``params`` have a run write: the option, its variable, the path, and the folder that is written to.
+
+    A file that no option names lies beside the library or in another of these folders.
+    """
+    folders = {**_folders(library, params), FOLDERS["state_dir"]: state}
+    if "review_dir" in params:
+        folders[FOLDERS["review_dir"]] = review_dir_of(library, params)
+    for option, variable in FOLDERS.items():
+        if variable in folders:
+            yield option, variable, folders[variable], folders[variable]
+    files = dict(_files(library, params))
+    for option, variable in FILES.items():
+        given = "report" if option == "dry_run_report" and params.get("dry_run") else option
+        if variable in files and params.get(given):
+            yield option, variable, files[variable], os.path.dirname(files[variable])
 
 
 def controller_problems(library: str, state: str, paths: Mapping[str, str]) -> Iterator[Problem]:

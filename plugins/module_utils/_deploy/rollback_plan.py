@@ -105,9 +105,11 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identi
 
 
 def _restore_replaced(library: str, state: str, backup_dir: str, record: run_record.Record, identity: str | None) -> Way:
-    found = backup_files.find_own(library, backup_dir, backup_files.digests_on_record(state))
     if durable.exists(record.kept) and durable.sha256_of_file(record.kept) == record.old_sha256:
         return _restore_kept(library, record.kept, record.old_sha256)
+    found: list[backup_files.Backup] = []
+    with contextlib.suppress(DhashError):  # a folder that cannot be read has none
+        found = backup_files.find_own(library, backup_dir, backup_files.digests_on_record(state))
     holding = [backup for backup in found if backup.content_sha256 == record.old_sha256 and backup_files.is_good(backup)]
     for backup in holding:
         if identity or not backup.encrypted:

@@ -21,6 +21,12 @@ def encrypt(content: bytes, recipients: Sequence[str]) -> bytes:
     return _run("age", options, content, "encrypt a backup", None, "Correct dhash_backup_encrypt_to, then run again.")
 
 
+def require_recipients(recipients: Sequence[str]) -> None:
+    """Raise ``DhashError`` if nothing can be encrypted to ``recipients``; where there are none, nothing is to be."""
+    if recipients:
+        encrypt(b"", recipients)
+
+
 def decrypt(path: str, identity: str) -> bytes:
     """The clear text of the file ``path``; ``identity`` is the text of an identity file. Raises ``DhashError``."""
     return _run("age", ["-d", "-i=-", path], identity.encode(), "decrypt it", path,

@@ -19,7 +19,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.common.warnings import warn
 from .._errors import DhashError, from_os_error, printable
@@ -31,6 +31,15 @@ STAMP = "%Y%m%dT%H%M%SZ"  # UTC, in a file name
 RENAME_EXCHANGE = 2  # linux/fs.h
 CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY)  # SMB and some FUSE file systems; so do restic and borg
 AT_FDCWD = -100  # linux/fcntl.h
+KERNEL_FOLDERS = ("/proc/", "/sys/")  # their modes let root write, and no file can be made
+
+
+class Obstacle(NamedTuple):
+    """What keeps this user from writing into a folder: the path that does, why, and the step that mends it, if any does."""
+
+    path: str
+    cause: str
+    step: str | None
 
 
 def sha256_of_file(path: str) -> str:
@@ -98,6 +107,31 @@ def make_folder(folder: str, mode: int = 0o700, owner_of: str | None = None) -> 
         sync_folder(parent)
     except OSError as error:
         raise from_os_error(error, "make the folder", folder) from error
+
+
+def present_part(folder: str) -> str:
+    """``folder``, or the nearest of its parents that is there."""
+    present = os.path.abspath(folder)
+    while not os.path.lexists(present):
+        present = os.path.dirname(present)
+    return present
+
+
+def obstacle(folder: str, may_be_made: bool = True) -> Obstacle | None:
+    """What keeps this user from writing files into ``folder``; None if nothing does. Writes nothing itself.
+
+    A folder that is not there is made by :func:`make_folder` if ``may_be_made``.
+    """
+    present = present_part(folder)
+    if not os.path.isdir(present):
+        return Obstacle(present, "is no folder", "Move it away")
+    if f"{os.path.realpath(present)}/".startswith(KERNEL_FOLDERS):
+        return Obstacle(present, "cannot be written", None)
+    if not may_be_made and present != os.path.abspath(folder):
+        return Obstacle(folder, "is not there", "Make this folder")
+    if not os.access(present, os.W_OK | os.X_OK):
+        return Obstacle(present, "cannot be written", "Give this user write access to it, run with become")
+    return None
 
 
 def exists(path: str) -> bool:

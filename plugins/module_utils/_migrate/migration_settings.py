@@ -18,6 +18,7 @@ from . import library_assembly
 # What only a migration is asked for; a rehearsal and a share of one go without.
 NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None,
              "origin": None, "sample": 0, "ignore_ctime": False}
+WRITES = frozenset({"state_dir", "log_dir", "temp_dir", *path_rules.FILES})
 
 
 class Settings(NamedTuple):
@@ -45,7 +46,7 @@ class Settings(NamedTuple):
 def of(params: dict) -> Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
     params = {**NOT_ASKED, **params}
-    library, state = module_arguments.library_and_state(params)
+    library, state = module_arguments.library_and_state(params, writes=WRITES - {"output"} if params["dry_run"] else WRITES)
     return Settings(
         library=library,
         output=path_rules.output_of(library, params),

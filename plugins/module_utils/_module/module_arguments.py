@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Collection
 from typing import Any
 
 from .._deploy import path_rules, run_record
@@ -41,11 +42,12 @@ JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
-def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False) -> tuple[str, str]:
+def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False, writes: Collection[str] = ()) -> tuple[str, str]:
     """The real path of the library, and its state folder.
 
-    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to, or the
-    library is another file than its ``real_path`` in ``params``. The library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
+    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to, or one of
+    the options ``writes`` names a place that cannot be, or the library is another file than its ``real_path`` in ``params``.
+    The library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
     """
     library = run_record.resolve(params["library"])
     if params.get("real_path"):
@@ -56,6 +58,7 @@ def library_and_state(params: dict, check_places: bool = True, reads_only: bool 
         if not reads_only:
             path_rules.require_own_name(library)
         path_rules.require(library, state, params)
+        path_rules.require_writable(library, state, params, writes)
     return library, state
 
 

@@ -50,6 +50,12 @@ class Metrics:
         self._start = ""
         self._told = 0.0
 
+    def forewarn(self) -> None:
+        """Tell, in check mode, why a run could not publish them."""
+        obstacle = durable.obstacle(self._folder, may_be_made=False) if self._folder else None
+        if obstacle:
+            self._warn(f"The metrics would not be published: {obstacle.path} {obstacle.cause}. Correct dhash_metrics_dir.")
+
     def started(self) -> None:
         """A migration begins. Call it, as all that tells of a migration, with the library's lock held."""
         self._start = _clock.now()

@@ -322,11 +322,36 @@ def test_a_library_without_images_has_none_that_are_missing(needs, library):
 
 
 def test_a_folder_that_is_not_there_yet_will_do(needs, tmp_path):
-    assert problems(needs._replace(backup_dir=str(tmp_path / "new" / "backups"), temp_dir=str(tmp_path / "scratch"))) == []
+    assert problems(needs._replace(backup_dir=str(tmp_path / "new" / "backups"), log_dir=str(tmp_path / "logs"))) == []
+
+
+def test_a_folder_for_temporary_files_has_to_be_there(needs, tmp_path):
+    found = problem(needs._replace(temp_dir=str(tmp_path / "scratch")))
+    assert (found["id"], found["found"]) == ("temp_dir_not_writable", f"{tmp_path}/scratch is not there")
+    assert found["fix"] == "Make this folder, or set dhash_temp_dir to another folder."
+
+
+@pytest.mark.parametrize(("option", "token", "variable"), [
+    ("output", "output_dir_not_writable", "dhash_output"), ("report", "report_dir_not_writable", "dhash_report"),
+    ("dry_run_report", "report_dir_not_writable", "dhash_dry_run_report"), ("review_dir", "review_dir_not_writable", "dhash_review_dir"),
+    ("venv", "venv_not_writable", "dhash_venv")])
+def test_a_place_that_a_variable_names_has_to_be_writable(needs, tmp_path, option, token, variable):
+    places = dict.fromkeys(("output", "report", "dry_run_report", "review_dir", "log_dir", "venv", "limit"))
+    needs = needs._replace(state=str(tmp_path / "state" / "media"), places={**places, option: "/proc/x/y"})
+    (found,) = problems(needs)
+    assert (found["id"], found["found"]) == (token, "/proc cannot be written")
+    assert found["fix"] == f"Set {variable} to another folder."
+
+
+def test_the_folder_of_the_output_has_to_be_there(needs, tmp_path):
+    needs = needs._replace(state=str(tmp_path / "state" / "media"), places={"output": "missing/x.json", "log_dir": None})
+    (found,) = problems(needs)
+    assert (found["id"], found["found"]) == ("output_dir_not_writable", f"{os.path.dirname(needs.library)}/missing is not there")
 
 
 def test_a_relative_folder_for_temporary_files_will_do(needs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "scratch").mkdir()
     assert problems(needs._replace(temp_dir="scratch")) == []
 
 
@@ -338,14 +363,13 @@ def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, fo
     read_only = tmp_path / "read only"
     read_only.mkdir()
     mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=read_only)
-    found = problem(needs._replace(**{folder: str(read_only / "new")}))
+    found = problem(needs._replace(**{folder: str(read_only if folder == "temp_dir" else read_only / "new")}))
     assert (found["id"], found["found"]) == (token, f"{read_only} cannot be written")
     assert f"set {variable} to another folder" in found["fix"]
 
 
 def test_a_host_without_a_place_for_temporary_files_is_told_to_name_one(needs, monkeypatch):
-    monkeypatch.setattr(_preflight, "_is_writable_folder", lambda path: path not in _preflight._system_temp_dirs())
-    monkeypatch.setattr(_preflight, "_folder_problems", lambda *_arguments: [])
+    monkeypatch.setattr(_preflight, "_system_temp_dirs", lambda: ["/proc/tmp", "/sys"])
     found = problem(needs)
     assert found["id"] == "temp_dir_not_writable" and "Set dhash_temp_dir" in found["fix"]
 

@@ -178,3 +178,39 @@ def test_a_refusal_names_the_variable_the_path_and_what_to_do(host: Host) -> Non
         path_rules.require(str(host.library), host.state, {"output": "library.json"})
     assert str(refused.value) == (f"{host.library}: dhash_output: this is the library itself. Name another path in dhash_output, then run"
                                   " again.")
+
+
+# What can be written.
+
+
+@pytest.mark.parametrize("option", [*FILES, *FOLDERS])
+@pytest.mark.parametrize("place", ["/proc/x", "/sys/x"])
+def test_a_place_where_no_file_can_be_made_is_refused_by_its_variable(host: Host, option: str, place: str) -> None:
+    variable = (path_rules.FILES | path_rules.FOLDERS)[option]
+    given = {option: f"{place}/file" if option in FILES else place}
+    state = run_record.folder(place, str(host.library)) if option == "state_dir" else host.state
+    with pytest.raises(RefusedError, match=f"{variable}: {place[:-2]} cannot be written. Name another path in {variable}, then run again."):
+        path_rules.require_writable(str(host.library), state, {**OPTIONS, **given}, [option])
+
+
+@pytest.mark.parametrize("option", [*FILES, *FOLDERS])
+def test_a_place_that_is_not_among_those_that_are_written_is_not_refused(host: Host, option: str) -> None:
+    path_rules.require_writable(str(host.library), host.state, {**OPTIONS, option: "/proc/x/y"}, [])
+
+
+@pytest.mark.parametrize("option", [*FILES, *FOLDERS])
+def test_a_folder_that_is_not_there_is_refused_only_where_a_run_does_not_make_it(host: Host, option: str) -> None:
+    variable, path = (path_rules.FILES | path_rules.FOLDERS)[option], host.path("new/below")
+    given = {**OPTIONS, option: f"{path}/file" if option in FILES else path}
+    if option in ("output", "temp_dir"):
+        with pytest.raises(RefusedError, match=f"{path} is not there. Make this folder, or name another path in {variable}"):
+            path_rules.require_writable(str(host.library), host.state, given, [option])
+    else:
+        path_rules.require_writable(str(host.library), host.state, given, [option])
+    assert not os.path.exists(host.path("new"))
+
+
+def test_the_report_of_a_dry_run_is_refused_by_the_variable_that_names_it(host: Host) -> None:
+    params = {"report": "/proc/x/y.json", "dry_run": True, "log_dir": None}
+    with pytest.raises(RefusedError, match="dhash_dry_run_report: /proc cannot be written"):
+        path_rules.require_writable(str(host.library), host.state, params, path_rules.FILES)

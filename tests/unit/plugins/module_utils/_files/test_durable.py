@@ -12,9 +12,12 @@ import itertools
 import multiprocessing
 import os
 import resource
+import shutil
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -667,3 +670,58 @@ def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
         with locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
             pass
     assert caught.value.cause == "could not open the lock: No such file or directory"
+
+
+# What can be written.
+
+
+@pytest.mark.parametrize("folder", ["", "new", "new/below"])
+def test_a_folder_that_can_be_written_or_made_has_no_obstacle_and_is_not_made(tmp_path, folder):
+    assert durable.obstacle(str(tmp_path / folder)) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/proc/new/below", "/sys/new"])
+def test_nobody_writes_into_the_folders_of_the_kernel(folder):
+    assert durable.obstacle(folder) == (folder[:5].rstrip("/"), "cannot be written", None)
+    assert durable.obstacle(folder, may_be_made=False) == durable.obstacle(folder)
+    with pytest.raises(DhashError):
+        durable.make_folder(f"{folder}/new")
+
+
+def test_a_link_into_a_folder_of_the_kernel_is_no_way_round(tmp_path):
+    (tmp_path / "link").symlink_to("/proc")
+    assert durable.obstacle(str(tmp_path / "link" / "new")).path == str(tmp_path / "link")
+
+
+def test_a_folder_whose_name_begins_as_one_of_the_kernel_is_another():
+    assert durable.obstacle("/procession") is None or os.geteuid() != 0
+
+
+def test_what_is_no_folder_is_an_obstacle(file):
+    assert durable.obstacle(str(file / "below")) == (str(file), "is no folder", "Move it away")
+
+
+def test_a_link_that_leads_nowhere_is_an_obstacle(tmp_path):
+    (tmp_path / "link").symlink_to("gone")
+    assert durable.obstacle(str(tmp_path / "link")).cause == "is no folder"
+
+
+def test_a_folder_that_has_to_be_there_and_is_not_is_an_obstacle(tmp_path):
+    assert durable.obstacle(str(tmp_path / "new"), may_be_made=False) == (str(tmp_path / "new"), "is not there", "Make this folder")
+    assert durable.obstacle(str(tmp_path), may_be_made=False) is None
+
+
+def test_a_folder_of_somebody_else_is_an_obstacle_for_a_user_without_rights(tmp_path):
+    """As the user that a process runs as, whose rights the kernel tells it: root's would be those of everybody."""
+    script = ("from ansible_collections.mobius.dhash.plugins.module_utils._files import durable\n"
+              "print([durable.obstacle(folder) for folder in ('/', '/root/new', '/tmp')])\n")
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    if as_nobody and not shutil.which("setpriv"):
+        pytest.skip("only where setpriv is installed")
+    python = [shutil.which("python3", path="/usr/bin:/bin") or sys.executable, "-c", script]
+    shown = subprocess.run([*as_nobody, *python], capture_output=True, text=True, check=False, cwd="/",
+                           env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(filter(None, sys.path))})
+    assert shown.returncode == 0, shown.stderr
+    advice = "'cannot be written', step='Give this user write access to it, run with become'"
+    assert shown.stdout.count(advice) == 2 and shown.stdout.endswith(", None]\n")
