@@ -93,7 +93,7 @@ def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> No
         "canary": "verified", "second": "rolled_back", "mate": "verified", "third": "not_started"}
     assert "Restart | Run the restart command" in report["second"]["cause"]
     assert report["second"]["put_back"] == f"{stopped.fleet.sites['second'].library}.pre-dhash"
-    assert "The rollback failed, too, at Restart | Run the restart command" in report["second"]["cause"]
+    assert "The rollback failed, too, at Restart | Fail because the service was not started" in report["second"]["cause"]
     assert report["second"]["left"]["live"] == "old"
     assert (report["canary"]["images"], report["canary"]["hashed"], report["canary"]["errors"]) == (IMAGES, IMAGES - 5, 5)
     assert sum(report["canary"]["times"].values()) == IMAGES - 5
