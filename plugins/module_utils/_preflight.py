@@ -228,8 +228,8 @@ def _place_problems(needs: Needs) -> list[dict[str, Any]]:
     unusable = path_rules.problem_with_library(needs.library)
     wrong = [*([unusable] if unusable else []), *path_rules.problems(needs.library, needs.state, needs.places),
              *path_rules.controller_problems(needs.library, needs.state, needs.controller)]
-    named = [_problem("path_refused", f"another path in {variable}", f"{printable(path)}: {cause}", problem.next_step)
-             for problem in wrong for variable, path, cause in [problem]]
+    named = [_problem("path_refused", f"another path in {problem.variable}", f"{printable(problem.path)}: {problem.cause}",
+                      problem.next_step) for problem in wrong]
     output = path_rules.FILES["output"]
     files = [] if any(problem.variable == output for problem in wrong) else [
         (path_rules.output_of(needs.library, needs.places), output)]
