@@ -134,7 +134,7 @@ def main():
         number_ranges.require(module.params)
         files = {str(host): str(file) for host, file in params["hashes"].items()}
         result = shared_images.find(files, params["threshold"], params["confirm"], os.path.abspath(params["dest"]),
-                                        module.check_mode)
+                                    module.check_mode)
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:

@@ -127,7 +127,7 @@ SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
 
 def hash_images(paths, params, roots):
     entries = hash_batches.hash_now(paths, params["algorithm"], roots, module_arguments.limits(params),
-                                module_arguments.parallel(params), params["temp_dir"])
+                                    module_arguments.parallel(params), params["temp_dir"])
     return [{key: getattr(entry, key) for key in SHOWN} for entry in entries]
 
 

@@ -123,7 +123,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_
 def expired(library, folder, params, digests, live, coming=0):
     """The backups of the library in a folder that are to be removed."""
     return backup_files.superfluous(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
-                                datetime.now(timezone.utc), {live, *digests}, coming)
+                                    datetime.now(timezone.utc), {live, *digests}, coming)
 
 
 def plan(library, state, folders, params):

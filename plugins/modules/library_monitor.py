@@ -162,7 +162,7 @@ def settings_of(params):
     given = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
                                              "service_name", "service_scope", "status_command", "error_log_pattern")}
     return watcher.Settings(library=library, state=state, run=run_record.new_run(), minutes=params["minutes"],
-                             gates=watch_gates.chosen(params["gates"]), **given, **beside)
+                            gates=watch_gates.chosen(params["gates"]), **given, **beside)
 
 
 def main():

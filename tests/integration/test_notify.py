@@ -112,7 +112,7 @@ def test_slack_a_template_and_a_mail_get_what_they_are_made_for(failed: Failed) 
     assert mine["start"] == {"what": "start", "why": [], "hosts": 3}
     assert len(mine) == 3 and "Restart | Run the restart command" in mine["failure"]["why"][0]
     (mail,) = failed.place.mail.mails
-    assert " failed on second" in mail["Subject"] and ": third\n" in mail.get_content()
+    assert " failed on second" in mail["Subject"] and ": third" in mail.get_content()
 
 
 def test_targets_that_do_not_answer_are_named_and_nothing_secret_is_shown(failed: Failed) -> None:

@@ -258,7 +258,7 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to
 
 
 def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record_that_can_be_settled(site: Site, service: Service,
-                                                                                                    linked: Linked) -> None:
+                                                                                                     linked: Linked) -> None:
     script = site.home / "replacing"
     script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_restart_command']}\n", encoding="utf-8")
     script.chmod(0o755)

@@ -137,7 +137,7 @@ def lock(library: str, folders: Sequence[str], run: str, timeout: float) -> Iter
             durable.make_folder(folder)
             if place != beside:  # that one the library's own lock covers
                 stack.enter_context(locking.lock(os.path.join(folder, os.path.basename(library)), "backup", run, timeout,
-                                                  "the backup folder", like=folder))
+                                                 "the backup folder", like=folder))
         yield
 
 
@@ -357,12 +357,12 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     except LibraryError:
         counts = {"images": None, "hashed": None}
     manifest = backup_manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
-                                  tuple(recipients), library, file_metadata.read(source), socket.gethostname())
+                                        tuple(recipients), library, file_metadata.read(source), socket.gethostname())
     stored = age_encryption.encrypt(content, recipients) if recipients else content
     digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256
     try:
         durable.write(path, [stored], owner_of=source,
-                       before=lambda _digest: backup_manifest.write(path, digest, manifest, owner_of=source))
+                      before=lambda _digest: backup_manifest.write(path, digest, manifest, owner_of=source))
     except DhashError:
         with contextlib.suppress(DhashError):
             _remove_beside(path)

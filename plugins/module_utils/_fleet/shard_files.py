@@ -66,7 +66,7 @@ class Merge(NamedTuple):
 def check_merge(settings: Merge) -> dict[str, Any]:
     """What :func:`merge` would do, as its result; writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.algorithm, decoder_limits.text(settings.limits),
-                                   settings.ignore_ctime) as journal:
+                                       settings.ignore_ctime) as journal:
         return _merge(settings, journal, lambda _taken: None)[0]
 
 
@@ -79,7 +79,7 @@ def merge(settings: Merge) -> dict[str, Any]:
     library_survey.read_settled(settings.library)  # a library that is refused gets no state folder
     with handover.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.algorithm,
-                                                       decoder_limits.text(settings.limits), settings.ignore_ctime)
+                                                           decoder_limits.text(settings.limits), settings.ignore_ctime)
         with journal:
             result, left = _merge(settings, journal, journal.record)
             journal.complete()
@@ -134,7 +134,7 @@ def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counte
 def check_share(settings: migration_settings.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
     """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, decoder_limits.text(settings.limits),
-                                   settings.ignore_ctime) as journal:
+                                       settings.ignore_ctime) as journal:
         return _Share(settings, file, share, shares, journal).result
 
 
@@ -150,7 +150,7 @@ def hash_share(settings: migration_settings.Settings, file: str, share: int | No
     row_files.header_of(file, handover.PENDING)
     with handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                       decoder_limits.text(settings.limits), settings.ignore_ctime)
+                                                           decoder_limits.text(settings.limits), settings.ignore_ctime)
         with journal, run_log.Log(None, settings.library, "share") as log:
             work = _Share(settings, file, share, shares, journal)
             journal.complete()

@@ -41,7 +41,7 @@ def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[
     batch: list[tuple[str, difference_hash.Pixels | ImageError]] = []
     left = len(paths)
     with contextlib.closing(worker_pool.hash_files([(path, path) for path in paths], algorithm, media_roots, limits,
-                                                parallel, temp_dir)) as results:
+                                                   parallel, temp_dir)) as results:
         for path, result in results:
             batch.append((path, result))
             left -= 1

@@ -29,7 +29,6 @@ from .._telemetry import metrics_file, run_log, run_measurements
 from . import library_assembly, library_survey, migration_report, migration_settings
 
 
-
 def check(settings: migration_settings.Settings) -> dict:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, and hashes a sample at most.
 
@@ -99,7 +98,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict], None],
                 result["report"] = settings.report
                 result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
                 migration_report.write(settings.report, result, migrated.library.value, settings.library, settings.state,
-                              metrics_file.queue_length(settings.state))
+                                       metrics_file.queue_length(settings.state))
         except DhashError as error:
             log.line(f"FAILED {error}")
             metrics.failed()
@@ -153,7 +152,7 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict], None]
     _require_finished(settings)
     read = library_survey.read_settled(settings.library)
     journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                   decoder_limits.text(settings.limits), settings.ignore_ctime)
+                                                       decoder_limits.text(settings.limits), settings.ignore_ctime)
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version: it is set aside as {set_aside}, all is hashed anew")
@@ -244,7 +243,7 @@ def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str,
     if not drawn:
         return set()
     found = hash_batches.hash_now([image.path for image in drawn], settings.terms.algorithm, settings.media_roots,
-                              settings.limits, settings.parallel, settings.temp_dir)
+                                  settings.limits, settings.parallel, settings.temp_dir)
     wrong = {image.path: entry for image, entry in zip(drawn, found) if entry.dhash != image.entry.dhash}
     if any(entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS for entry in wrong.values()):
         return {image.path for image in source.images if image.stamp and image.path not in fresh}
@@ -254,7 +253,7 @@ def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str,
 def _assemble(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
               write_note: bool) -> library_assembly.Migrated:
     return library_assembly.assemble(source.library, [image.entry for image in source.images],
-                              [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
+                                     [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
 
 
 def _before(source: library_survey.Source) -> dict:

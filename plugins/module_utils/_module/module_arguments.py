@@ -89,7 +89,7 @@ def service(params: dict) -> dict[str, Any] | None:
 def limits(params: dict) -> decoder_limits.Limits:
     """The limits on one image."""
     return decoder_limits.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
-                          pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
+                                 pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
 
 
 def media_roots(params: dict, library: str) -> tuple[str, ...]:

@@ -189,9 +189,9 @@ class _Watcher:
     def _look(self) -> dict[str, Any]:
         settings = self._settings
         health = settings.health_url and service_probes.health(settings.health_url, settings.health_body, settings.health_status,
-                                                        settings.health_validate_certs)
+                                                               settings.health_validate_certs)
         service = service_probes.service(settings.service_manager, settings.service_name, settings.service_scope,
-                                  settings.status_command)
+                                         settings.status_command)
         before = self._tail.found if self._tail else 0
         if self._tail:
             self._tail.look()

@@ -169,7 +169,7 @@ def _merge(decided: dict[str, Decision], decision: Decision, faults: list[str]) 
     earlier = decided.setdefault(decision.match_id, decision)
     if earlier.verdict != decision.verdict:
         faults.append(fault(decision, f"the reviewers contradict one another: {decision.verdict} here,"
-                                      f" {earlier.verdict} in {printable(earlier.file)}"))
+                            f" {earlier.verdict} in {printable(earlier.file)}"))
     elif decision.notes and decision.notes not in earlier.notes.split("; "):
         notes = f"{earlier.notes}; {decision.notes}" if earlier.notes else decision.notes
         decided[decision.match_id] = earlier._replace(notes=notes)

@@ -161,7 +161,7 @@ def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision]
                     faults.append(fault(decision, f"the file of the image to keep, {printable(side.path)}, is not there"))
             elif not image.is_current and journal.knows(image.file):
                 faults.append(fault(decision, f"the file of {printable(side.path)} has changed since it was hashed:"
-                                              " the decision is stale. Migrate first"))
+                                    " the decision is stale. Migrate first"))
     return faults
 
 

@@ -95,7 +95,7 @@ def run(settings: Settings) -> Outcome:
         _read_migrated(settings.library)  # a library that is refused gets no state folder
     durable.make_folder(settings.state)
     with locking.lock(os.path.join(settings.state, LOCK), "review_export", settings.run, settings.lock_timeout,
-                       "the review queue"):
+                      "the review queue"):
         export = _plan(settings)
         durable.make_folder(settings.review_dir, 0o750, owner_of=settings.library)
         changes = export.previews.make(settings.library, lambda: _write_state(settings, {
@@ -201,7 +201,7 @@ def _renderings(settings: Settings, export: Export, exported_at: str) -> dict[st
 
 def _document(settings: Settings, export: Export, exported_at: str) -> dict[str, Any]:
     return review_queue.document(export.queue, export.previews.details, settings.library, export.algorithm,
-                                  settings.terms, exported_at)
+                                 settings.terms, exported_at)
 
 
 def _pieces(settings: Settings, export: Export, exported_at: str) -> Iterator[str]:
@@ -212,7 +212,7 @@ def csv_lines(matches: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
     """``matches`` as CSV."""
     head = [*COLUMNS[:1], *(f"image{number}.{key}" for number in (1, 2) for key in SIDES), *COLUMNS[1:]]
     return spreadsheet.lines(head, ([match["id"], *(match[image][key] for image in ("image1", "image2") for key in SIDES),
-                              *(match[key] for key in COLUMNS[1:])] for match in matches))
+                                     *(match[key] for key in COLUMNS[1:])] for match in matches))
 
 
 def _digest(chunks: Iterator[bytes]) -> str:

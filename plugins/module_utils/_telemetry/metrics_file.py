@@ -133,7 +133,7 @@ class Metrics:
         with self._by_product():
             durable.make_folder(self._state)
             with locking.lock(path, "metrics", run_record.new_run(), LOCK_SECONDS, "the metrics file",
-                               locking.WAIT):
+                              locking.WAIT):
                 known = self._read(path)
                 known["series"] = {**(otherwise or {}), **known["series"], **series}
                 known["build"] = build or known["build"]

@@ -27,7 +27,7 @@ class Host:
         self.state = run_record.folder(self.state_dir, self.library)
         self.other = str(folder / "other")
         self.record = run_record.Record("20260131T120000Z-7", run_record.MIGRATION, run_record.PREPARED, self.library, "", "", "0" * 64,
-                                    "1" * 64, False, {})
+                                        "1" * 64, False, {})
 
     @property
     def marker(self):

@@ -82,7 +82,7 @@ def test_files_on_the_record_of_a_run_are_ours(tmp_path: Path, state: str) -> No
         (tmp_path / name).write_bytes(name.encode())
     digests = [durable.sha256_of_file(str(tmp_path / name)) for name in ("output", "kept")]
     run_record.write(state, run_record.Record("run", run_record.MIGRATION, run_record.PREPARED, str(tmp_path / "library.json"), str(tmp_path / "output"),
-                                      str(tmp_path / "kept"), digests[1], digests[0], False, {}))
+                                              str(tmp_path / "kept"), digests[1], digests[0], False, {}))
     assert written_files.is_ours(state, str(tmp_path / "output")) and written_files.is_ours(state, str(tmp_path / "kept"))
 
 
@@ -163,7 +163,7 @@ def test_a_verification_leaves_what_the_old_runbook_kept(tmp_path: Path, state: 
     library.write_bytes(FOREIGN)
     kept.write_bytes(FOREIGN)
     run_record.write(state, run_record.Record("run", run_record.MIGRATION, run_record.DEPLOYED, str(library), str(tmp_path / "out"), str(kept), "0" * 64,
-                                      "1" * 64, True, {}))
+                                              "1" * 64, True, {}))
     assert cutover.verified(str(library), state, check=False)
     assert kept.read_bytes() == FOREIGN
 
@@ -173,7 +173,7 @@ def test_a_host_names_every_file_that_is_in_the_way(tmp_path: Path, state: str) 
     for name in ("library.json", "library.dhash.json", "library.json.pre-dhash"):
         (tmp_path / name).write_bytes(FOREIGN)
     needs = _preflight.Needs(str(library), "", str(tmp_path), None, None, False, None, None, state=state,
-                        places={"output": None, "report": "library.json"}, controller={"dhash_fleet_status_file": str(library)})
+                             places={"output": None, "report": "library.json"}, controller={"dhash_fleet_status_file": str(library)})
     found = [(problem["id"], problem["what"]) for problem in _preflight._place_problems(needs)]
     assert found == [("path_refused", "another path in dhash_report"), ("path_refused", "another path in dhash_fleet_status_file"),
                      ("foreign_file", "a free name for dhash_output"), ("foreign_file", "a free name for a file of this collection")]

@@ -33,7 +33,7 @@ class Hosts:
 
     def merge(self, *files, check=False, **changes):
         settings = shard_files.Merge(str(self.library.path), str(self.library.state), "a run", "pillow", decoder_limits.Limits(),
-                                 [str(file) for file in files], 0, False)._replace(**changes)
+                                     [str(file) for file in files], 0, False)._replace(**changes)
         return shard_files.check_merge(settings) if check else shard_files.merge(settings)
 
     def settings(self, host, **changes):

@@ -34,7 +34,7 @@ class Host:
         self.log = folder / "error.log"
         self.log.write_text("ERROR before the watch\n")
         self.record = run_record.Record("run-1", run_record.MIGRATION, run_record.VERIFIED, str(self.library), "output", "kept", "old",
-                                    durable.sha256_of_file(str(self.library)), False, {})
+                                        durable.sha256_of_file(str(self.library)), False, {})
         self.keep(self.record)
         self.time = 1_000_000.0
         self.pauses: list[float] = []

@@ -263,7 +263,7 @@ def test_a_trial_has_no_metrics(watched, trial):
 
 def test_without_a_folder_nothing_is_kept(watched):
     migration_run.run(watched.library.settings(), lambda run_record: None, metrics_file.Metrics(None, str(watched.library.path),
-                                                                                     str(watched.library.state), watched.warnings.append))
+                                                                                                str(watched.library.state), watched.warnings.append))
     assert not (watched.library.state / metrics_file.NAME).exists()
 
 
