@@ -113,10 +113,11 @@ def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migra
         assert not result.get("failed"), result
     os.unlink(site.library)
     tree = site.snapshot()
-    check = site.playbook("rollback", "--check")
+    service = {"dhash_service_manager": "command", "dhash_stop_command": "true", "dhash_restart_command": "true"}
+    check = site.playbook("rollback", "--check", **service)
     assert check.code == 0 and check.changed(), check.output
     assert site.snapshot() == tree
-    run = site.playbook("rollback")
+    run = site.playbook("rollback", **service)
     assert run.code == 0, run.output
     assert sha256(site.library) == before
 
