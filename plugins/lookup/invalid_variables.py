@@ -105,7 +105,7 @@ def mistyped(known, names):
     candidates = [name.removeprefix(PREFIX) for name in known]
     found = {name: difflib.get_close_matches(name.removeprefix(PREFIX), candidates, 1, LIKENESS)
              for name in sorted(set(names) - set(known)) if name.startswith(PREFIX)}
-    return [f"{name} is no variable of mobius.dhash. Did you mean {PREFIX}{near[0]}?" for name, near in found.items() if near]
+    return [f"{name} is not a variable of mobius.dhash. Did you mean {PREFIX}{near[0]}?" for name, near in found.items() if near]
 
 
 def expanded(options, given):

@@ -110,7 +110,7 @@ def test_a_mistyped_variable_is_refused_before_anything_is_touched(site: Site, g
         run = site.playbook("migrate", inventory=inventory_of(site, {"localhost": {given: True}}))
     else:
         run = run_text(site, "migrate", **{given: "5"})
-    assert run.code != 0 and f"{given} is no variable of mobius.dhash. Did you mean {meant}?" in " ".join(run.failures())
+    assert run.code != 0 and f"{given} is not a variable of mobius.dhash. Did you mean {meant}?" in " ".join(run.failures())
     assert site.snapshot() == before
 
 

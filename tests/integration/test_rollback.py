@@ -137,7 +137,7 @@ def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_ed
     run = site.playbook("rollback")
     assert check.code == run.code == 0, run.output
     for shown in (check.output, run.output):
-        assert "Lost by it: cannot be told, since the live library cannot be read" in shown
+        assert "Lost by it: unknown, because the live library cannot be read" in shown
     assert sha256(site.library) == edited
     again = site.playbook("rollback")
     assert again.code == 0 and not again.changed(), again.output

@@ -167,7 +167,7 @@ def test_variables_that_complete_each_other_are_taken() -> None:
     ("dhash_review_validate_olny", "dhash_review_validate_only"), ("dhash_servce_manager", "dhash_service_manager"),
     ("dhash_media_root", "dhash_media_roots"), ("dhash_host", "dhash_hosts"), ("dhash_backup_dirs", "dhash_backup_dir")])
 def test_a_name_that_is_almost_that_of_a_variable_is_refused(given: str, meant: str) -> None:
-    assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, [given, "dhash_library"]) == [f"{given} is no variable of mobius.dhash. Did you mean {meant}?"]
+    assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, [given, "dhash_library"]) == [f"{given} is not a variable of mobius.dhash. Did you mean {meant}?"]
 
 
 @pytest.mark.parametrize("name", ["dhash_env", "dhash_site", "dhash_team", "dhash_service_port", "dhash_library_url", "dhash_library_path",
@@ -188,4 +188,4 @@ def test_a_folder_on_the_controller_that_cannot_be_written_is_named(tmp_path: Pa
     assert unwritable({"dhash_backup_fetch_dir": "/proc/x"}) == [
         "dhash_backup_fetch_dir: /proc/x on the controller: /proc cannot be written. Name another path in dhash_backup_fetch_dir, then run again."]
     (found,) = unwritable({"dhash_review_fetch": __file__})
-    assert f"{__file__} is no folder. Move it away, or name another path in dhash_review_fetch" in found
+    assert f"{__file__} is not a folder. Move it away, or name another path in dhash_review_fetch" in found

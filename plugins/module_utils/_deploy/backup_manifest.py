@@ -26,7 +26,7 @@ class Manifest(NamedTuple):
     """What the clear text of a backup is. ``library`` is the real path, on ``host``, of the library that it was made of.
 
     ``images`` and ``hashed`` are None if the content could not be parsed as a library. ``metadata`` is that of the
-    library (:func:`durable.metadata`). ``recipients`` are those of an encrypted backup. Manifests that earlier
+    library (:func:`file_metadata.read`). ``recipients`` are those of an encrypted backup. Manifests that earlier
     versions wrote lack ``library``, ``metadata`` or ``host``.
     """
 

@@ -55,7 +55,7 @@ def next_step(library: str, remains: Remains) -> str:
 
 def elsewhere(library: str, remains: Remains) -> str:
     """What to do where no backup can be restored."""
-    looked = f"There is no backup to roll back to: none that is intact lies in {printable(remains.backup_dir)}"
+    looked = f"There is no backup to roll back to: {printable(remains.backup_dir)} has no intact one"
     if remains.kept:
         return (f"{looked}. A library that was replaced is kept as {', '.join(map(printable, remains.kept))}: copy the right one to"
                 f" {printable(library)}, or restore the library from elsewhere.")

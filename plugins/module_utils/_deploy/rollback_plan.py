@@ -43,7 +43,7 @@ class Way(NamedTuple):
     lacks (``library_losses.UNKNOWN`` where the live one cannot be read); ``due`` whether the live library is anything else
     yet; ``locked`` whether what should have been restored is there in encrypted backups alone, which nothing was given to
     open. ``undo`` is the operation that a rescue takes back, None for a rollback that an operator asked for. ``metadata`` is
-    that of the library which ``source`` was made of (:func:`durable.metadata`), if it is known. ``newest`` is the newest
+    that of the library which ``source`` was made of (:func:`file_metadata.read`), if it is known. ``newest`` is the newest
     intact backup where it has other content; ``passed_over`` are the later backups that are not intact, or of which it is
     unknown whose they are. ``of_lost``: whether it was chosen as the newest for a live library that cannot be read.
     """
@@ -276,7 +276,7 @@ def _intact_kept(record: run_record.Record | None) -> dict[str, str]:
 def _no_identity(backup: backup_files.Backup, own: list[backup_files.Backup]) -> DhashError:
     clear = next((other for other in own if not other.encrypted and backup_files.is_intact(other)), None)
     instead = f" The newest backup that needs none is {os.path.basename(clear.path)} (dhash_rollback_to)." if clear else ""
-    return DhashError("it is the newest backup and encrypted, and no identity was given", backup.path,
+    return DhashError("the newest backup is encrypted, and no identity was given", backup.path,
                       f"Name the file that holds the identity (dhash_rollback_identity_file).{instead}")
 
 

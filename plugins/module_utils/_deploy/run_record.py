@@ -46,7 +46,7 @@ class Record(NamedTuple):
     the replaced one is kept. ``settings`` is what the operation needs to be brought up to date.
     ``stopped_at`` is when the service was about to be stopped (UTC), None once it was started again; ``dependents`` are
     the systemd units that stop with it. ``undoes`` is the run that a rescue takes back. ``metadata`` is that of the live
-    library (see :func:`durable.metadata`), for a library that is restored after it was deleted. ``origin`` tells who
+    library (see :func:`file_metadata.read`), for a library that is restored after it was deleted. ``origin`` tells who
     began the run. ``rollback_target`` is the :func:`rollback_target` of the record before, which counts as long as this
     run has deployed nothing; ``withdrawn``: it never will. ``service`` is whose restart is pending: its ``manager``, its
     ``name`` if it has one, and ``since`` when (UTC); None where no run has managed a service since, or that is not known.

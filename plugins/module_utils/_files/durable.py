@@ -124,7 +124,7 @@ def obstacle(folder: str, may_be_made: bool = True) -> Obstacle | None:
     """
     present = present_part(folder)
     if not os.path.isdir(present):
-        return Obstacle(present, "is no folder", "Move it away")
+        return Obstacle(present, "is not a folder", "Move it away")
     if f"{os.path.realpath(present)}/".startswith(KERNEL_FOLDERS):
         return Obstacle(present, "cannot be written", None)
     if not may_be_made and present != os.path.abspath(folder):

@@ -41,7 +41,7 @@ UNKNOWN = None  # in the place of the losses, where there is no library to compa
 
 def text(losses: Losses | None) -> str:
     """``losses`` in a few words."""
-    return "cannot be told, since the live library cannot be read" if losses is UNKNOWN else str(losses)
+    return "unknown, because the live library cannot be read" if losses is UNKNOWN else str(losses)
 
 
 def find(live: dict[str, Any], target: dict[str, Any]) -> Losses:

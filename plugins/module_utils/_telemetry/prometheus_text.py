@@ -66,7 +66,7 @@ METRICS = (
 
 
 def render(known: dict[str, Any]) -> str:
-    """The metrics of the library that ``known`` (see ``_metrics``) tells of.
+    """The metrics of the library that ``known`` (see ``metrics_file``) tells of.
 
     Raises TypeError, KeyError or AttributeError where it is damaged.
     """

@@ -376,7 +376,7 @@ def test_a_host_without_a_place_for_temporary_files_is_told_to_name_one(needs, m
 
 def test_a_file_in_the_place_of_a_folder_is_a_problem(needs, library):
     found = problem(needs._replace(backup_dir=str(library.path)))
-    assert found["found"] == f"{library.path} is no folder"
+    assert found["found"] == f"{library.path} is not a folder"
 
 
 def test_too_little_space_for_backups_is_a_problem(needs, library, tmp_path, mount):

@@ -699,12 +699,12 @@ def test_a_folder_whose_name_begins_as_one_of_the_kernel_is_another():
 
 
 def test_what_is_no_folder_is_an_obstacle(file):
-    assert durable.obstacle(str(file / "below")) == (str(file), "is no folder", "Move it away")
+    assert durable.obstacle(str(file / "below")) == (str(file), "is not a folder", "Move it away")
 
 
 def test_a_link_that_leads_nowhere_is_an_obstacle(tmp_path):
     (tmp_path / "link").symlink_to("gone")
-    assert durable.obstacle(str(tmp_path / "link")).cause == "is no folder"
+    assert durable.obstacle(str(tmp_path / "link")).cause == "is not a folder"
 
 
 def test_a_folder_that_has_to_be_there_and_is_not_is_an_obstacle(tmp_path):
