@@ -237,7 +237,8 @@ def _restore_newest(library: str, state: str, backup_dir: str, found: list[backu
     contents = [(newest.time.timestamp(), newest.content_sha256)] if newest else []
     contents += _on_record(record, kept)
     for _moment, digest in sorted(contents, key=lambda content: content[0], reverse=True):
-        copies = [backup for backup in own if backup.content_sha256 == digest and backup_files.is_intact(backup)]
+        copies = [backup for backup in own
+                  if backup.content_sha256 == digest and (backup is newest or backup_files.is_intact(backup))]
         for backup in copies:
             if identity or not backup.encrypted:
                 return _restore_backup(library, backup, found, identity)._replace(of_lost=True)
