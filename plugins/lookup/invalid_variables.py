@@ -53,6 +53,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
@@ -134,9 +135,9 @@ def check(options, given):
 def unwritable(given):
     """The folders on this controller that cannot be written, by the variables that name them."""
     obstacles = {name: durable.obstacle(os.path.expanduser(path)) for name, path in given.items() if path}
-    return [f"{name}: {given[name]} on the controller: {obstacle.path} {obstacle.cause}."
-            f" {f'{obstacle.step}, or name' if obstacle.step else 'Name'} another path in {name}, then run again."
-            for name, obstacle in obstacles.items() if obstacle]
+    problems = [path_rules.Problem(name, given[name], f"{obstacle.path} {obstacle.cause}", obstacle.step)
+                for name, obstacle in obstacles.items() if obstacle]
+    return [f"{problem.variable}: {problem.path} on the controller: {problem.cause}. {problem.next_step}" for problem in problems]
 
 
 class LookupModule(LookupBase):
