@@ -14,10 +14,11 @@ them behind those that it imports.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
+
+import generated
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "web/review"
@@ -128,25 +129,11 @@ def bundle(sources: Path, main: str) -> str:
     return "\n".join(bodies.values())
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--check", action="store_true")
-    action.add_argument("--write", action="store_true")
-    args = parser.parse_args()
-    try:
-        text = render(SOURCES)
-    except (SourceError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    is_stale = not ASSETS.exists() or ASSETS.read_text(encoding="utf-8") != text
-    if is_stale and args.write:
-        ASSETS.write_text(text, encoding="utf-8")
-    elif is_stale:
-        print(f"{ASSETS.relative_to(ROOT)} is stale: run make page", file=sys.stderr)
-        return 1
-    return 0
+def stale_files() -> dict[Path, str]:
+    """The file that the module ships and its new text, if it is stale. Raises ``SourceError`` or OSError."""
+    text = render(SOURCES)
+    return {} if ASSETS.exists() and ASSETS.read_text(encoding="utf-8") == text else {ASSETS: text}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.main(__doc__, stale_files, ROOT, "run make page"))

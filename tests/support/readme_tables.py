@@ -13,13 +13,14 @@ roles, docs/reference.md the tables modules and roles, and the README of a role 
 
 from __future__ import annotations
 
-import argparse
 import ast
+import functools
 import json
 import re
 import sys
 from pathlib import Path
 
+import generated
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -127,24 +128,5 @@ def stale_files(root: Path) -> dict[Path, str]:
     return stale
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--check", action="store_true")
-    action.add_argument("--write", action="store_true")
-    args = parser.parse_args()
-    try:
-        stale = stale_files(ROOT)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for file, text in stale.items():
-        if args.write:
-            file.write_text(text, encoding="utf-8")
-        else:
-            print(f"{file.relative_to(ROOT)} is stale: run tests/support/readme_tables.py --write", file=sys.stderr)
-    return 1 if stale and args.check else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.main(__doc__, functools.partial(stale_files, ROOT), ROOT, "run tests/support/readme_tables.py --write"))
