@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import socket
+import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -193,8 +194,9 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
          digests: Collection[str] = ()) -> tuple[Backup, bool]:
     """A good backup of what ``library`` holds now, and whether it had to be made. Call it with the locks held.
 
-    It has mode 0600 and the library's owner, and is read back from the disk. Its checksum file and its manifest get their
-    names first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any. Raises ``DhashError``.
+    It has mode 0600 and the library's owner, is named as the newest, and is read back from the disk. Its checksum file and
+    its manifest get their names first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any.
+    Raises ``DhashError``.
     """
     _remove_leftovers(library, backup_dir)
     try:
@@ -206,7 +208,10 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
             content = durable.read(library)
             if hashlib.sha256(content).hexdigest() == digest:
                 durable.make_folder(backup_dir)
-                path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "")
+                # It sorts as the newest, also within one second and after a clock was set back.
+                earlier = [backup.time.timestamp() + 1 for backup in find_own(library, backup_dir, digests)]
+                path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "",
+                                         max([time.time(), *earlier]))
                 return _write(content, path, recipients, library, source=library), True
     finally:
         _remove_leftovers(library, backup_dir)

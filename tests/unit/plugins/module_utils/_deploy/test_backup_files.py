@@ -100,6 +100,19 @@ def test_other_content_gets_a_backup_of_its_own_even_within_the_same_second(libr
     assert find(library) == [second, first]
 
 
+@pytest.mark.parametrize("clock", [0, -3600], ids=["second", "set_back"])
+def test_new_backup_is_the_newest_by_its_name(library, monkeypatch, clock):
+    """Pruning between two backups must not free a second that lies before the newest one."""
+    made = []
+    for text in "[1]", "[2]", "[3]":
+        monkeypatch.setattr(time, "time", lambda: NOW.timestamp() + (clock if made else 0))
+        library.write_text(text)
+        made.append(make(library)[0].path)
+        backup_files.prune(backup_files.superfluous(find(library), 1, 0, NOW))
+        assert find(library)[0].path == made[-1]
+    assert made == sorted(made)
+
+
 def test_content_that_was_backed_up_before_the_last_change_is_not_backed_up_again(library):
     first, _created = make(library)
     library.write_bytes(HASHED)
