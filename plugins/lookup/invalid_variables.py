@@ -63,7 +63,7 @@ ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
 PREFIX = "dhash_"
 OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", "dhash_serial", "dhash_shards"}  # no role reads them
-LIKENESS = 0.87  # of two names without the prefix: "limt" and "limit" have 0.89, "env" and "venv" 0.86
+LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 
@@ -79,19 +79,19 @@ def contradictions(options, given):
     """What variables that are valid by themselves lack of each other, and patterns that are none."""
     found = []
     manager = given.get("dhash_service_manager") or "none"
-    needed = {"none": None, "command": "dhash_restart_command"}.get(manager, "dhash_service_name")
+    needed = {"none": None, "command": "dhash_start_command"}.get(manager, "dhash_service_name")
     if needed and not given.get(needed):
         found.append(f"{needed} is not set, and dhash_service_manager is {manager}. Set it to what"
                      f" {'starts' if manager == 'command' else 'names'} the service.")
-    for name in ("dhash_health_body", "dhash_error_log_pattern"):
+    for name in ("dhash_health_body", "dhash_monitor_error_log_pattern"):
         try:
             re.compile(given.get(name) or "")
         except re.error as error:
             found.append(f"{name} is no regular expression: {error}.")
-    images = given.get("dhash_compare_images") or []
+    images = given.get("dhash_verify_compare") or []
     if len(images) not in (0, 2):
-        found.append(f"dhash_compare_images names {len(images)} images. It takes two.")
-    for name in ("dhash_compare_{}_distance", "dhash_review_{}_distance"):
+        found.append(f"dhash_verify_compare names {len(images)} images. It takes two.")
+    for name in ("dhash_verify_compare_{}_distance", "dhash_review_{}_distance"):
         least, most = (given.get(name.format(end), options[name.format(end)]["default"]) for end in ("min", "max"))
         if least > most:
             found.append(f"{name.format('min')} ({least}) is greater than {name.format('max')} ({most}).")

@@ -60,11 +60,10 @@ options:
     description: The folders that images lie in. By default the folder of the library.
     type: list
     elements: path
-  ffmpeg:
-    description: Whether FFmpeg has to be there.
-    type: str
-    choices: [required, optional]
-    default: optional
+  require_ffmpeg:
+    description: Whether a missing FFmpeg is a problem.
+    type: bool
+    default: false
   node_min_version:
     description: The oldest Node.js that will do, where one has to be there.
     type: str
@@ -106,7 +105,7 @@ EXAMPLES = r"""
 - name: Look at a host
   mobius.dhash.host_info:
     library: /srv/mobius/library.json
-    ffmpeg: required
+    require_ffmpeg: true
     maintenance_window: Sat 22:00-04:00
   register: host
 """
@@ -222,7 +221,7 @@ def main():
             async_dir=dict(type="path"),
             parallel=dict(type="int"),
             media_roots=dict(type="list", elements="path"),
-            ffmpeg=dict(type="str", choices=["required", "optional"], default="optional"),
+            require_ffmpeg=dict(type="bool", default=False),
             node_min_version=dict(type="str"),
             maintenance_window=dict(type="str"),
             venv=dict(type="path"),
@@ -257,7 +256,7 @@ def main():
         temp_dir=params["temp_dir"],
         parallel=module_arguments.parallel(params),
         media_roots=params["media_roots"],
-        ffmpeg_required=params["ffmpeg"] == "required",
+        ffmpeg_required=params["require_ffmpeg"],
         node_min_version=params["node_min_version"],
         maintenance_window=params["maintenance_window"],
         state=state,

@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 COLLECTIONS = ROOT / ".ansible/collections"
 IMAGES = 40  # 5 of them broken, which is more than dhash_max_failure_rate allows by default
 FAILURE_RATE = 0.2
-CHEAP = {"dhash_sample_images": 0, "dhash_parallel": 1}  # but where a test is about these
+CHEAP = {"dhash_verify_sample_size": 0, "dhash_parallel": 1}  # but where a test is about these
 RUN_SECONDS = 600
 PATIENCE = 240
 

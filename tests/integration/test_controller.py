@@ -82,12 +82,12 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     ada.write_text(decided(queue, approved=[0]), encoding="utf-8")
     grace.write_text(decided(queue, different=[0]), encoding="utf-8")
     before = sha256(site.library)
-    refused = site.playbook("review_import", dhash_review_queues=[str(ada), str(grace)])
+    refused = site.playbook("review_import", dhash_review_decisions=[str(ada), str(grace)])
     assert refused.code != 0 and "the reviewers contradict one another" in " ".join(refused.failures())
     assert sha256(site.library) == before
 
     grace.write_text(decided(queue, approved=[1]), encoding="utf-8")
-    imported = run_text(site, "review_import", dhash_review_queues=f"{ada},{grace}", dhash_review_validate_only="false")
+    imported = run_text(site, "review_import", dhash_review_decisions=f"{ada},{grace}", dhash_review_validate_only="false")
     assert imported.code == 0, imported.output
     images = {image["path"] for image in site.read()["images"]}
     assert not images & {match["image2"]["path"] for match in queue["matches"][:2]}
@@ -96,14 +96,14 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
 
 def test_percent_for_a_rate_is_refused_before_anything_is_touched(site: Site) -> None:
     before = site.snapshot()
-    run = run_text(site, "migrate", dhash_max_failure_rate="5", dhash_limit="-1")
+    run = run_text(site, "migrate", dhash_max_failure_rate="5", dhash_first_images="-1")
     told = " ".join(run.failures())
-    assert run.code != 0 and "For 5 percent give 0.05" in told and "dhash_limit must be at least 1, got -1" in told
+    assert run.code != 0 and "For 5 percent give 0.05" in told and "dhash_first_images must be at least 1, got -1" in told
     assert site.snapshot() == before
 
 
 @pytest.mark.parametrize(("given", "meant", "where"), [
-    ("dhash_limt", "dhash_limit", "command line"), ("dhash_review_validateonly", "dhash_review_validate_only", "inventory")])
+    ("dhash_first_image", "dhash_first_images", "command line"), ("dhash_review_validateonly", "dhash_review_validate_only", "inventory")])
 def test_a_mistyped_variable_is_refused_before_anything_is_touched(site: Site, given: str, meant: str, where: str) -> None:
     before = site.snapshot()
     if where == "inventory":
@@ -139,7 +139,7 @@ def test_later_playbook_ignores_results_of_earlier_one(site: Site) -> None:
 def test_commands_of_the_service_are_run_by_a_shell(site: Site) -> None:
     log = site.home / "service.log"
     run = site.playbook("migrate", dhash_service_manager="command", dhash_stop_command=f"true && echo stopped >> {log}",
-                        dhash_restart_command=f"echo started | cat >> {log}")
+                        dhash_start_command=f"echo started | cat >> {log}")
     assert run.code == 0, run.output
     assert log.read_text(encoding="utf-8").split() == ["stopped", "started"]
 

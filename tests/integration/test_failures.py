@@ -104,7 +104,7 @@ def too_many(place: Place) -> dict:
 
 def subset(place: Place) -> dict:
     place.stopped()
-    return {"dhash_limit": 5}
+    return {"dhash_first_images": 5}
 
 
 def stop_fails(place: Place) -> dict:
@@ -121,7 +121,7 @@ def becomes_invalid(place: Place) -> dict:
 
 
 def start_fails(place: Place) -> dict:
-    place.service.broken["restart"].touch()
+    place.service.broken["start"].touch()
     return {}
 
 
@@ -224,7 +224,7 @@ def refused_decisions(place: Place) -> dict:
     place.stopped()
     queue = place.site.home / "decisions.json"
     queue.write_text('{"matches": 3}', encoding="utf-8")
-    return {"dhash_review_queues": [str(queue)]}
+    return {"dhash_review_decisions": [str(queue)]}
 
 
 def read_only(place: Place) -> dict:
@@ -235,7 +235,7 @@ def read_only(place: Place) -> dict:
 MOMENTS: dict[tuple[str, str], Callable[[Place], dict]] = {
     ("migrate", "a prerequisite is missing"): prerequisite,
     ("migrate", "too many images have no hash"): too_many,
-    ("migrate", "`dhash_limit` is set, so nothing is deployed"): subset,
+    ("migrate", "`dhash_first_images` is set, so nothing is deployed"): subset,
     ("migrate", "the service cannot be stopped"): stop_fails,
     ("migrate", "the library becomes invalid while the service is stopped"): becomes_invalid,
     ("migrate", "the service cannot be started, with either library"): start_fails,
@@ -263,7 +263,7 @@ SOONER = ("the service cannot be stopped", "the service is unhealthy with either
           "nothing is to be deployed, and the service is unhealthy", "the service is unhealthy", "the rollback is refused",
           "the decisions are refused", "the service is stopped")
 NOT_RUN = ("the controller is killed while the service is stopped",)
-SUCCEED = ("`dhash_limit` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
+SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
            "`monitor.json` cannot be read, which is a warning")
 
 

@@ -57,9 +57,9 @@ def stopped(make_site) -> Stopped:
     """A run in which the second host's service does not start again. Another host, which is well, is of the same batch."""
     fleet = Fleet(make_site)
     before = {host: (sha256(site.library), snapshot(site.folder, without=site.home)) for host, site in fleet.sites.items()}
-    broken = {"dhash_service_manager": "command", "dhash_restart_command": "sh -c 'echo <b>broken</b> >&2; exit 1'"}
+    broken = {"dhash_service_manager": "command", "dhash_start_command": "sh -c 'echo <b>broken</b> >&2; exit 1'"}
     log = fleet.sites["mate"].home / "service.log"
-    well = {"dhash_service_manager": "command", **{f"dhash_{verb}_command": f"sh -c 'echo {verb} >> {log}'" for verb in ("stop", "restart")}}
+    well = {"dhash_service_manager": "command", **{f"dhash_{verb}_command": f"sh -c 'echo {verb} >> {log}'" for verb in ("stop", "start")}}
     return Stopped(fleet, before, fleet.run("migrate", hosts={"second": broken, "mate": well}, dhash_serial=[1, 2, "100%"]))
 
 
@@ -81,7 +81,7 @@ def test_a_healthy_host_of_the_same_batch_is_finished_and_its_service_started(st
     mate = stopped.fleet.sites["mate"]
     assert "another host of this batch failed; this one is migrated and verified" in stopped.run.output
     told = (mate.home / "service.log").read_text(encoding="utf-8").split()
-    assert (told[0], told[-1]) == ("stop", "restart")
+    assert (told[0], told[-1]) == ("stop", "start")
     assert sum("dhash" in image for image in mate.read()["images"]) == IMAGES - 5
     record = mate.module("library_info", library=str(mate.library), state_dir=str(mate.state), check_media=False)["run"]
     assert (record["phase"], record["restart_owed"]) == ("verified", False)

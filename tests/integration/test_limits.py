@@ -14,7 +14,7 @@ pytestmark = pytest.mark.thorough
 
 def test_a_subset_is_migrated_beside_the_library_and_never_deployed(site: Site) -> None:
     before = site.library.read_bytes()
-    run = site.playbook("migrate", dhash_limit=12, dhash_max_average_ms=0.001, dhash_max_p95_ms=0.001)
+    run = site.playbook("migrate", dhash_first_images=12, dhash_max_average_ms=0.001, dhash_max_p95_ms=0.001)
     assert run.code == 0, run.output
     subset = site.read("test-library.dhash.json")
     assert [image["path"] for image in subset["images"]] == [image["path"] for image in site.read()["images"][:12]]

@@ -69,7 +69,7 @@ def test_every_name_has_its_hash_in_every_locale(site: Site, environment: dict[s
     encoding = subprocess.run([str(python), "-c", "import sys; print(sys.getfilesystemencoding())"], capture_output=True,
                               text=True, check=True).stdout.strip()
     assert encoding != "utf-8"
-    run = site.playbook("migrate", ansible_python_interpreter=str(python), dhash_sample_images=3)
+    run = site.playbook("migrate", ansible_python_interpreter=str(python), dhash_verify_sample_size=3)
     assert run.code == 0, run.output
     migrated = site.read()
     assert migrated["dhash_errors"] == []

@@ -50,7 +50,7 @@ def way(make_site) -> Way:
     site = make_site("way")
     service_log = site.home / "service.log"
     commands = {}
-    for verb in ("stop", "restart"):
+    for verb in ("stop", "start"):
         script = site.home / verb
         script.write_text(f"#!/bin/sh\necho {verb} $(sha256sum < '{site.library}') >> '{service_log}'\n", encoding="utf-8")
         script.chmod(0o755)
@@ -60,7 +60,7 @@ def way(make_site) -> Way:
     def step(*options: str) -> Step:
         # as an operator runs it who has not turned on pipelining
         run = site.playbook("migrate", *options, environment={"ANSIBLE_PIPELINING": "0"}, dhash_service_manager="command",
-                            dhash_sample_images=None, dhash_parallel=None, **commands)
+                            dhash_verify_sample_size=None, dhash_parallel=None, **commands)
         told = service_log.read_text(encoding="utf-8").splitlines() if service_log.exists() else []
         service_log.unlink(missing_ok=True)
         return Step(run, site.snapshot(), told)
@@ -163,7 +163,7 @@ def test_the_report_holds_the_same_as_the_library(way: Way) -> None:
 
 def test_the_service_stops_before_the_exchange_and_starts_after_it(way: Way) -> None:
     old, new = sha256(way.site.backups()[0]), sha256(way.site.library)
-    assert way.first.service == [f"stop {old} -", f"restart {new} -"]
+    assert way.first.service == [f"stop {old} -", f"start {new} -"]
 
 
 def test_a_second_run_changes_nothing_backs_up_nothing_and_restarts_nothing(way: Way) -> None:
@@ -186,7 +186,7 @@ def test_the_playbooks_that_only_look_change_nothing(way: Way) -> None:
     assert listed.code == 0, listed.output
     (line,) = listed.of("Show them, the newest first")["msg"]
     assert line.startswith(backup.name) and line.endswith(f"{IMAGES} images, 0 hashed  digest good")
-    verified = way.site.playbook("verify", dhash_compare_images=pair_of(way.site), dhash_compare_max_distance=10)
+    verified = way.site.playbook("verify", dhash_verify_compare=pair_of(way.site), dhash_verify_compare_max_distance=10)
     assert verified.code == 0, verified.output
     assert verified.recap["localhost"]["changed"] == 0
     assert f"{IMAGES} images, {IMAGES - 5} hashed, 5 errors" in verified.of("Show the result")["msg"]

@@ -38,7 +38,7 @@ CASES = {
     "fleet_duplicates": Case(of_two_hosts, (*DEPLOYED, ("hash_export", {}))),
     "hash_export": Case({}, (*DEPLOYED, ("hash_export", {})), changes=False),
     "health_info": Case({"url": "http://127.0.0.1:9/health"}, changes=False),
-    "host_info": Case({"ffmpeg": "required", "node_min_version": "1"}, changes=False),
+    "host_info": Case({"require_ffmpeg": True, "node_min_version": "1"}, changes=False),
     "image_hash": Case({"sample": 5}, DEPLOYED, changes=False),
     "journal_merge": Case({}, (("journal_merge", {}),), changes=False),
     "library_backup": Case({}),

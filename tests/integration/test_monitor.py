@@ -97,7 +97,7 @@ def test_health_that_turns_bad_after_the_deploy_is_put_back_by_itself(site: Site
     kept = json.loads(Path(evidence[0]).read_text(encoding="utf-8"))
     assert kept["evidence"]["poll"]["health"]["problem"] == "status"
     assert "ROLLBACK: " in Path(evidence[1]).read_text(encoding="utf-8")
-    assert [verb for verb, _digest in service.told()] == ["stop", "restart", "stop", "restart"]
+    assert [verb for verb, _digest in service.told()] == ["stop", "start", "stop", "start"]
     assert "Traceback" not in run.output
 
     again = site.playbook("monitor", **service.settings)
@@ -137,13 +137,13 @@ def test_a_gate_that_fails_stops_the_run_and_leaves_the_library(site: Site, serv
 
     service.answer = complains
     gates = {"error_log": {"limit": 1, "action": "fail"}, "disk": {"limit": 1e18}}
-    run = site.playbook("migrate", **{**service.settings, "dhash_monitor_gates": gates}, dhash_error_log=str(log))
+    run = site.playbook("migrate", **{**service.settings, "dhash_monitor_gates": gates}, dhash_monitor_error_log=str(log))
     assert run.code != 0 and hashed(site) == IMAGES - 5
     (message,) = run.failures()[-1:]
     assert "2 new lines in the error log, more than 1" in message
     assert {gate["gate"]: gate["action"] for gate in watch(site)["broken"]} == {"error_log": "fail", "disk": "warn"}
     assert "(gate disk, " in run.of("Warn of what is not as it should be")["results"][0]["msg"]
-    assert [verb for verb, _digest in service.told()] == ["stop", "restart"]
+    assert [verb for verb, _digest in service.told()] == ["stop", "start"]
 
     again = site.playbook("migrate", **service.settings)
     assert again.code == 0 and polls(again) == [], again.output

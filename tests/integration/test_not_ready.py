@@ -121,15 +121,15 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
             made.add(name, content)
     made.add("media_root_missing", dhash_media_roots=["/no/such/folder"])
     (made.add("media_gone") / "a.png").unlink()
-    made.add("ffmpeg_missing", ansible_python_interpreter=made.no_ffmpeg, dhash_ffmpeg="required")
+    made.add("ffmpeg_missing", ansible_python_interpreter=made.no_ffmpeg, dhash_require_ffmpeg=True)
     made.add("packages_missing", ansible_python_interpreter=str(made.bare_python))
     made.add("window_closed", dhash_maintenance_window=made.closed_window)
     made.add("window_misspelt", dhash_maintenance_window="at night")
     made.add("health_silent", dhash_health_url=made.silent_url)
     made.add("health_other_body", dhash_health_url=made.web.url, dhash_health_body='"ok"')
     made.add("health_other_status", dhash_health_url=made.web.url, dhash_health_status=[204])
-    made.add("all_at_once", ansible_python_interpreter=made.none_of_it, dhash_ffmpeg="required", dhash_node_min_version="999",
-             dhash_maintenance_window=made.closed_window, dhash_health_url=made.silent_url, dhash_monitoring_url=made.silent_url,
+    made.add("all_at_once", ansible_python_interpreter=made.none_of_it, dhash_require_ffmpeg=True, dhash_node_min_version="999",
+             dhash_maintenance_window=made.closed_window, dhash_health_url=made.silent_url, dhash_required_endpoint_url=made.silent_url,
              dhash_media_roots=["/no/such/folder"])
     if not ROOT_USER or os.access(SYSTEM_PYTHON, os.X_OK):
         for name in ("unreadable", "read_only"):
@@ -217,6 +217,6 @@ def test_all_that_is_missing_is_said_in_one_message_each_with_what_mends_it(host
             "media_root_not_readable", "maintenance_window_closed"} <= {problem["id"] for problem in problems}
     for problem in problems:
         assert f"- {problem['what']}: {problem['found']}\n  -> {problem['fix']}" in told
-    for variable in ("dhash_health_url", "dhash_monitoring_url"):
+    for variable in ("dhash_health_url", "dhash_required_endpoint_url"):
         assert f"-> Start the service that should answer there. If the address is wrong, correct {variable}." in told
     assert told.count("\n- ") == told.count("\n  -> ") == len(problems) + 2

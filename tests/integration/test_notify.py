@@ -20,7 +20,7 @@ HOSTS = ("canary", "second", "third")
 SECRET = "T0SECRET"
 TEMPLATE = """{"what": {{ dhash_notification.event | to_json }}, "why": {{ dhash_notification.failed | map(attribute='cause') | list | to_json }},
 "hosts": {{ dhash_notification.hosts | length }}}"""
-BROKEN = {"dhash_service_manager": "command", "dhash_restart_command": "sh -c 'echo \"<b>no</b> {{ 7 }}\" >&2; exit 1'"}
+BROKEN = {"dhash_service_manager": "command", "dhash_start_command": "sh -c 'echo \"<b>no</b> {{ 7 }}\" >&2; exit 1'"}
 
 
 class Listening(NamedTuple):
@@ -40,7 +40,7 @@ class Listening(NamedTuple):
                  for host, site in self.sites.items()}
         others = {host: variables for host, variables in (hosts or {}).items() if host not in known}
         inventory.write_text(json.dumps({"all": {"hosts": {**others, **known}, "vars": {"dhash_notify": notify or [self.webhook()]}}}))
-        return self.site.playbook(playbook, *options, inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_notify_timeout=3,
+        return self.site.playbook(playbook, *options, inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_notify_total_timeout=3,
                                   **variables)
 
     def webhook(self, **given: Any) -> dict:

@@ -18,7 +18,7 @@ from conftest import Run, Site, sha256
 STATE = ["dhash_state_dir"]
 LOGGED = [*STATE, "dhash_log_dir", "dhash_metrics_dir"]
 PREPARED = [*LOGGED, "dhash_output", "dhash_report", "dhash_dry_run_report", "dhash_backup_dir", "dhash_backup_copy_dir", "dhash_review_dir",
-            "dhash_temp_dir", "dhash_review_fetch", "dhash_backup_fetch_dir"]
+            "dhash_temp_dir", "dhash_review_fetch_dir", "dhash_backup_fetch_dir"]
 PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "migrate": (PREPARED, {"dhash_serial": "100%"}),
     "dry_run": (PREPARED, {}),
@@ -30,7 +30,7 @@ PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "verify": (LOGGED, {}),
     "list_backups": ([*STATE, "dhash_backup_dir"], {}),
     "fleet_duplicates": (STATE, {}),
-    "monitor": ([*STATE, "dhash_log_dir"], {"dhash_monitor_minutes": 0.01, "dhash_error_log": "{{ dhash_library }}"}),
+    "monitor": ([*STATE, "dhash_log_dir"], {"dhash_monitor_minutes": 0.01, "dhash_monitor_error_log": "{{ dhash_library }}"}),
     "migrate_sharded": ([*STATE, "dhash_temp_dir"], {}),
 }
 SOONER = ("migrate", "rollback", "review_import")  # the others take their time with make matrix
@@ -138,7 +138,7 @@ def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_ser
     before = {variable: contents(site.home / "hosts" / variable) for variable in variables}
     run = site.playbook(playbook, *["--check"] * check, inventory=inventory, **{
         "dhash_library": None, "dhash_state_dir": None, "dhash_media_roots": [str(drawn[0]), str(source)], "dhash_rollback_remove_dhash": True,
-        "dhash_review_queues": [str(decisions)], "dhash_service_manager": "command", "dhash_restart_command": "true", **options})
+        "dhash_review_decisions": [str(decisions)], "dhash_service_manager": "command", "dhash_start_command": "true", **options})
     assert run.code != 0
     for variable in variables:
         told = " ".join(run.failures(variable))
@@ -152,7 +152,7 @@ def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_ser
 @pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
 def test_the_folders_of_alert_rules_and_dashboards_may_not_be_a_library(site: Site, check: bool) -> None:
     before = contents(site.library.parent)
-    for variable in ("dhash_rules_dir", "dhash_dashboard_dir"):
+    for variable in ("dhash_monitoring_rules_dir", "dhash_monitoring_dashboard_dir"):
         run = site.playbook("install_monitoring", *["--check"] * check, **{variable: str(site.library)})
         assert run.code != 0 and str(site.library) in " ".join(run.failures())
     assert contents(site.library.parent) == before

@@ -27,7 +27,7 @@ def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) ->
     assert site.snapshot() == tree
 
     library = snapshot(site.library.parent)
-    rehearsal = site.playbook("rehearse", dhash_rehearse_images=20, **demanding)
+    rehearsal = site.playbook("rehearse", dhash_rehearse_first_images=20, **demanding)
     assert rehearsal.code == 0 and rehearsal.changed() == [], rehearsal.output
     assert "each gave back the same bytes" in rehearsal.of("Show what was proved")["msg"].replace("\n", " ")
     after = snapshot(site.library.parent)

@@ -51,7 +51,7 @@ def way(make_site) -> Way:
     site = make_site("review")
     site.migrate()
     fetched = site.home / "reviews"
-    options = {**QUEUE, "dhash_review_fetch": str(fetched)}
+    options = {**QUEUE, "dhash_review_fetch_dir": str(fetched)}
     tree = site.snapshot()
     check_export = site.playbook("review_export", "--check", **options)
     untouched = site.snapshot() == tree
@@ -60,7 +60,7 @@ def way(make_site) -> Way:
     decisions.write_text(json.dumps(decide(json.loads((fetched / "localhost/queue.json").read_text()))))
     before = sha256(site.library)
     tree = site.snapshot()
-    given = {"dhash_review_queues": [str(decisions)]}
+    given = {"dhash_review_decisions": [str(decisions)]}
     check_import = site.playbook("review_import", "--check", "--diff", **given)
     untouched_by_import = site.snapshot() == tree
     imported = site.playbook("review_import", **given)
@@ -100,7 +100,7 @@ def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site
     archive = site.home / "reviews/localhost.tar.gz"
     for file in (archive, fetched / "queue.json", fetched / "notes.txt"):
         file.write_text("somebody's", encoding="utf-8")
-    run = site.playbook("review_export", dhash_review_fetch=str(site.home / "reviews"), **QUEUE)
+    run = site.playbook("review_export", dhash_review_fetch_dir=str(site.home / "reviews"), **QUEUE)
     assert run.code == 0, run.output
     [kept] = fetched.glob("*.set-aside-*")
     assert {file.read_text(encoding="utf-8") for file in (archive, kept, fetched / "notes.txt")} == {"somebody's"}
@@ -157,7 +157,7 @@ def test_what_a_person_decides_in_the_page_with_keys_is_what_is_imported(way: Wa
     assert (first["keepImage"], second["keepImage"]) == ("image2", "both")
     decisions = tmp_path / "decisions.json"
     decisions.write_text(exported, encoding="utf-8")
-    run = way.site.playbook("review_import", dhash_review_queues=str(decisions))
+    run = way.site.playbook("review_import", dhash_review_decisions=str(decisions))
     assert run.code == 0, run.output
     paths = {image["path"] for image in way.site.read()["images"]}
     assert first["image1"]["path"] not in paths and {second["image1"]["path"], second["image2"]["path"]} <= paths
@@ -171,7 +171,7 @@ def test_all_that_is_wrong_with_decisions_is_said_at_once_and_nothing_is_changed
     wrong = way.site.home / "wrong.json"
     wrong.write_text(json.dumps(queue))
     tree = snapshot(way.site.library.parent / "media"), sha256(way.site.library)
-    run = way.site.playbook("review_import", dhash_review_queues=[str(wrong)])
+    run = way.site.playbook("review_import", dhash_review_decisions=[str(wrong)])
     told = " ".join(run.failures())
     assert run.code != 0 and all(match["id"] in told for match in queue["matches"][:2]), told
     assert (snapshot(way.site.library.parent / "media"), sha256(way.site.library)) == tree
@@ -200,7 +200,7 @@ def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
     decisions = site.home / "decisions.json"
     decisions.write_text(json.dumps(decide(site.read("library.json.review/queue.json"))))
     before = sha256(site.library)
-    run = site.playbook("review_import", dhash_review_queues=str(decisions), dhash_service_manager="command", dhash_restart_command="false")
+    run = site.playbook("review_import", dhash_review_decisions=str(decisions), dhash_service_manager="command", dhash_start_command="false")
     assert run.code != 0 and "the import of the review of" in " ".join(run.failures())
     assert sha256(site.library) == before
 
@@ -233,7 +233,7 @@ def test_reversal_after_remove_dhash_restarts_the_service_once(site: Site) -> No
     script.write_text(f"#!/bin/sh\necho start >> '{starts}'\n")
     script.chmod(0o755)
     back = site.playbook("review_import", dhash_review_state="absent", dhash_service_manager="command",
-                         dhash_restart_command=str(script))
+                         dhash_start_command=str(script))
     assert back.code == 0, back.output
     assert starts.read_text().count("start") == 1
     library = site.read()
@@ -263,7 +263,7 @@ def editing(site: Site) -> Editing:
     edit.write_text(f"import json, pathlib\npath = pathlib.Path({str(site.library)!r})\nlibrary = json.loads(path.read_text())\n"
                     "library['started'] = library.get('started', 0) + 1\npath.write_text(json.dumps(library, indent=2))\n")
     return Editing(site, str(decisions), {"dhash_service_manager": "command", "dhash_stop_command": "true",
-                                          "dhash_restart_command": f"{sys.executable} {edit}"})
+                                          "dhash_start_command": f"{sys.executable} {edit}"})
 
 
 def record(site: Site) -> dict:
@@ -272,7 +272,7 @@ def record(site: Site) -> dict:
 
 def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warning(editing: Editing) -> None:
     site = editing.site
-    run = site.playbook("review_import", dhash_review_queues=editing.decisions, **editing.settings)
+    run = site.playbook("review_import", dhash_review_decisions=editing.decisions, **editing.settings)
     assert run.code == 0, run.output
     assert site.read()["started"] == 1 and len(site.read()["images"]) == IMAGES - 2
     warning = run.of("Warn that it was edited since")["msg"]
@@ -284,7 +284,7 @@ def test_a_rescue_keeps_what_the_service_has_written_as_it_started(editing: Edit
     site = editing.site
     service = Service(site)
     service.answer = lambda: (200 if len(site.read()["images"]) == IMAGES else 503, '{"status": "ok"}')
-    run = site.playbook("review_import", dhash_review_queues=editing.decisions, **service.settings | editing.settings)
+    run = site.playbook("review_import", dhash_review_decisions=editing.decisions, **service.settings | editing.settings)
     service.server.shutdown()
     assert run.code != 0
     assert site.read()["started"] == 2 and len(site.read()["images"]) == IMAGES

@@ -113,7 +113,7 @@ def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migra
         assert not result.get("failed"), result
     os.unlink(site.library)
     tree = site.snapshot()
-    service = {"dhash_service_manager": "command", "dhash_stop_command": "true", "dhash_restart_command": "true"}
+    service = {"dhash_service_manager": "command", "dhash_stop_command": "true", "dhash_start_command": "true"}
     check = site.playbook("rollback", "--check", **service)
     assert check.code == 0 and check.changed(), check.output
     assert site.snapshot() == tree
@@ -129,7 +129,7 @@ def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_ed
     broken = site.library.with_name("broken")
     broken.write_text('{"images": [], "ratio": NaN}', encoding="utf-8")
     failed = site.playbook("migrate", dhash_service_manager="command", dhash_stop_command=f"cp {broken} {site.library}",
-                           dhash_restart_command="true", dhash_status_command="true", dhash_monitor_minutes=0)
+                           dhash_start_command="true", dhash_status_command="true", dhash_monitor_minutes=0)
     assert failed.code != 0 and "Next: ansible-playbook mobius.dhash.rollback" in " ".join(failed.failures()), failed.output
     tree = site.snapshot()
     check = site.playbook("rollback", "--check")

@@ -29,9 +29,9 @@ class Service:
         self.commands = {}
         self.to_kill = site.home / "to-kill"  # the process group that ends when the service is stopped
         self.meanwhile = site.home / "meanwhile"  # a command that runs, once, as soon as the service is stopped
-        self.broken = {verb: site.home / f"broken-{verb}" for verb in ("stop", "restart")}  # a verb whose file exists fails
+        self.broken = {verb: site.home / f"broken-{verb}" for verb in ("stop", "start")}  # a verb whose file exists fails
         self.stopped = site.home / "stopped"
-        for verb in ("stop", "restart"):
+        for verb in ("stop", "start"):
             script = site.home / verb
             script.write_text(f"#!/bin/sh\nif [ -e '{self.broken[verb]}' ]; then echo '{verb} is broken' >&2; exit 1; fi\n"
                               f"echo {verb} $(sha256sum < '{site.library}') >> '{self._log}'\n"
@@ -72,7 +72,7 @@ class Service:
         return self.stopped.exists()
 
     def restarts(self) -> int:
-        return self._log.read_text(encoding="utf-8").count("restart")
+        return self._log.read_text(encoding="utf-8").count("start")
 
 
 @pytest.fixture
@@ -95,14 +95,14 @@ def test_a_restart_is_owed_until_the_service_is_well(site: Site, service: Servic
     assert "Traceback" not in failed.output
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
     assert record(site)["restart_owed"] is True
-    assert [verb for verb, _digest in service.told()] == ["stop", "restart"]
+    assert [verb for verb, _digest in service.told()] == ["stop", "start"]
     assert site.library.with_name("library.json.pre-dhash").exists()
 
     # somebody mends it; what it needs is the restart that it is owed, before which it is as sick as it was
     service.answer = lambda: (200, '{"status": "ok"}') if service.restarts() else (500, "out of order")
     again = site.playbook("migrate", **service.settings)
     assert again.code == 0, again.output
-    assert [verb for verb, _digest in service.told()] == ["restart"]
+    assert [verb for verb, _digest in service.told()] == ["start"]
     assert record(site)["restart_owed"] is False
     assert not site.library.with_name("library.json.pre-dhash").exists()
 
@@ -120,7 +120,7 @@ def test_a_run_that_is_killed_with_the_service_stopped_is_finished_by_the_next_o
 
     again = site.playbook("migrate", **service.settings)
     assert again.code == 0, again.output
-    assert [verb for verb, _digest in service.told()] == ["stop", "stop", "restart"]
+    assert [verb for verb, _digest in service.told()] == ["stop", "stop", "start"]
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
     assert record(site)["restart_owed"] is False
 
@@ -132,7 +132,7 @@ def test_a_service_is_not_left_stopped_where_another_run_comes_in_between(site: 
     run = site.playbook("migrate", **service.settings)
     assert run.code == 0, run.output
     assert "failed=0" in (site.home / "other.log").read_text(encoding="utf-8")
-    assert [verb for verb, _digest in service.told()] == ["stop", "stop", "restart", "restart"]
+    assert [verb for verb, _digest in service.told()] == ["stop", "stop", "start", "start"]
     assert record(site)["restart_owed"] is False
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
 
@@ -148,7 +148,7 @@ def test_a_service_that_cannot_bear_the_new_library_gets_the_old_one_back(site: 
     (last,) = run.failures()[-1:]
     assert str(site.library) in last and service.url in last
     told = service.told()
-    assert [verb for verb, _digest in told] == ["stop", "restart", "stop", "restart"]
+    assert [verb for verb, _digest in told] == ["stop", "start", "stop", "start"]
     assert [digest == old for _verb, digest in told] == [True, False, False, True]
     assert record(site)["restart_owed"] is False
     assert [sha256(backup) for backup in site.backups()] == [old]
@@ -187,11 +187,11 @@ def killed_with_the_service_stopped(site: Site, service: Service) -> str:
 
 @pytest.mark.parametrize(("playbook", "manager", "cause"), [
     ("migrate", "comand", "dhash_service_manager is comand"), ("verify", "none", "dhash_service_manager is none"),
-    ("verify", "command", "restart is broken")])
+    ("verify", "command", "start is broken")])
 def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(site: Site, service: Service, playbook: str, manager: str,
                                                                                cause: str) -> None:
     since = killed_with_the_service_stopped(site, service)
-    service.broken["restart"].touch()
+    service.broken["start"].touch()
     run = site.playbook(playbook, **service.settings | {"dhash_service_manager": manager})
     assert run.code != 0 and "Could not find" not in run.output
     told = [number for number, message in enumerate(said(run)) if f"has been stopped since {since}" in message]
@@ -204,9 +204,9 @@ def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(s
 
 
 def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_service(site: Site, service: Service) -> None:
-    service.broken["restart"].touch()
+    service.broken["start"].touch()
     assert site.playbook("migrate", **service.settings | {"dhash_stop_command": None}, dhash_auto_rollback=False).code != 0
-    service.broken["restart"].unlink()
+    service.broken["start"].unlink()
     owed = record(site)
     assert (owed["phase"], owed["restart_owed"], owed["stopped_at"]) == ("deployed", True, None)
     before = site.snapshot()
@@ -221,7 +221,7 @@ def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_s
 
     again = site.playbook("verify", **service.settings)
     assert again.code == 0, again.output
-    assert [verb for verb, _digest in service.told()] == ["restart"]
+    assert [verb for verb, _digest in service.told()] == ["start"]
     assert (record(site)["restart_owed"], record(site)["service"]) == (False, None)
 
 
@@ -252,7 +252,7 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to
     assert run.code != 0 and is_told_of_another_file(site, run, linked), run.output
     assert f"ln -s {site.library} {linked.path}" in run.failures()[-1] and "Nothing was deployed" in run.failures()[-1]
     assert site.library.read_bytes() == linked.path.read_bytes() == before
-    assert [verb for verb, _digest in service.told()] == ["stop", "restart"] and not service.is_stopped()
+    assert [verb for verb, _digest in service.told()] == ["stop", "start"] and not service.is_stopped()
     left = record(site)
     assert (left["phase"], left["restart_owed"], left["stopped_at"]) == ("prepared", False, None)
 
@@ -260,9 +260,9 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to
 def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record_that_can_be_settled(site: Site, service: Service,
                                                                                                      linked: Linked) -> None:
     script = site.home / "replacing"
-    script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_restart_command']}\n", encoding="utf-8")
+    script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_start_command']}\n", encoding="utf-8")
     script.chmod(0o755)
-    run = site.playbook("migrate", **service.settings | {"dhash_restart_command": str(script)}, dhash_library=str(linked.path))
+    run = site.playbook("migrate", **service.settings | {"dhash_start_command": str(script)}, dhash_library=str(linked.path))
     assert run.code != 0 and is_told_of_another_file(site, run, linked), run.output
     assert "Nothing was rolled back, because the library is another file now" in run.failures()[-1]
     assert f"ansible-playbook mobius.dhash.verify -e dhash_library={site.library}" in run.failures()[-1]

@@ -52,7 +52,7 @@ def way(make_site) -> Way:
         os.utime(site.library.with_name(name), ns=(0, 10**18))
         library["images"].append({"path": name, "filename": name})
     site.library.write_text(json.dumps(library), encoding="utf-8")
-    everything = {"dhash_sample_images": IMAGES + len(PAIR)}
+    everything = {"dhash_verify_sample_size": IMAGES + len(PAIR)}
     assert site.playbook("migrate", **everything).code == 0
     before = hashes(site)
 

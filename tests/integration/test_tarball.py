@@ -82,14 +82,14 @@ def test_documented_relative_paths_count_from_current_directory(run: Callable[..
     draw_library(tmp_path / "library", count=120)
     common = ("-i", "images1,", "-c", "local", "-e", json.dumps({
         "ansible_python_interpreter": sys.executable, "dhash_library": str(tmp_path / "library/library.json"),
-        "dhash_state_dir": str(tmp_path / "state"), "dhash_monitor_minutes": 0, "dhash_sample_images": 0}))
+        "dhash_state_dir": str(tmp_path / "state"), "dhash_monitor_minutes": 0, "dhash_verify_sample_size": 0}))
     run("ansible-playbook", "mobius.dhash.migrate", *common, "-e", "dhash_backup_fetch_dir=fetched/backups")
-    run("ansible-playbook", "mobius.dhash.review_export", *common, "-e", "dhash_review_fetch=./reviews", "-e", "dhash_review_min_distance=0",
+    run("ansible-playbook", "mobius.dhash.review_export", *common, "-e", "dhash_review_fetch_dir=./reviews", "-e", "dhash_review_min_distance=0",
         "-e", "dhash_review_include_images=false")
     queue = json.loads((run.folder / "reviews/images1/queue.json").read_text(encoding="utf-8"))
     queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
     (run.folder / "decisions.json").write_text(json.dumps(queue), encoding="utf-8")
-    run("ansible-playbook", "mobius.dhash.review_import", *common, "-e", "dhash_review_queues=decisions.json")
+    run("ansible-playbook", "mobius.dhash.review_import", *common, "-e", "dhash_review_decisions=decisions.json")
     (run.folder / "mobius-backup-key.txt").write_text("AGE-SECRET-KEY-1\n", encoding="utf-8")
     run("ansible-playbook", "mobius.dhash.rollback", *common, "-e", "dhash_rollback_identity_file=mobius-backup-key.txt", "--check")
     run("ansible-playbook", "mobius.dhash.fleet_status", *common, "-e", "dhash_fleet_status_file=status.json")

@@ -84,7 +84,7 @@ def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site
     decisions = decide(site)
     images = len(site.read()["images"])
     meanwhile(site, service, "migrate")
-    run = site.playbook("review_import", **service.settings, dhash_review_queues=[decisions])
+    run = site.playbook("review_import", **service.settings, dhash_review_decisions=[decisions])
     assert run.code == 0, run.output
     assert len(site.read()["images"]) == images - 1
     assert "an import of review decisions is unfinished: run" in other(site) and "failed=1" in other(site)
@@ -114,7 +114,7 @@ def test_a_rescue_that_was_killed_is_finished_by_the_next_migration(site: Site, 
     assert again.code != 0 and left["undoes"] in " ".join(again.failures()), again.output
     assert site.library.read_bytes() == before
     assert is_settled(site, left["run"])
-    assert service.told()[-1][0] == "restart"
+    assert service.told()[-1][0] == "start"
 
 
 @pytest.mark.thorough
@@ -132,7 +132,7 @@ def test_an_import_is_taken_back_although_the_folder_of_its_backups_is_none_any_
         return 500, "out of order"
 
     service.answer = answer
-    run = site.playbook("review_import", **service.settings, dhash_review_queues=[decisions], dhash_backup_dir=str(backups))
+    run = site.playbook("review_import", **service.settings, dhash_review_decisions=[decisions], dhash_backup_dir=str(backups))
     assert run.code != 0 and backups.is_file(), run.output
     assert site.library.read_bytes() == before and not service.is_stopped()
     assert is_settled(site, record(site)["run"])

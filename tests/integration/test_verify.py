@@ -40,11 +40,11 @@ def way(make_site) -> Way:
     near = [str(Path(folder, site.read()["dhash_duplicates"][0][key])) for key in ("originalPath", "duplicatePath")]
 
     hosts = {name: {"dhash_library": str(folder / f"{name}.json")} for name in ("library", "never", "counts", "sample")}
-    hosts["compare"] = hosts["library"] | {"dhash_compare_images": near, "dhash_compare_min_distance": 30, "dhash_compare_max_distance": 64}
+    hosts["compare"] = hosts["library"] | {"dhash_verify_compare": near, "dhash_verify_compare_min_distance": 30, "dhash_verify_compare_max_distance": 64}
     inventory = site.home / "hosts.json"
     inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
     before = snapshot(folder)
-    run = site.playbook("verify", inventory=inventory, dhash_library=None, dhash_sample_images=IMAGES)
+    run = site.playbook("verify", inventory=inventory, dhash_library=None, dhash_verify_sample_size=IMAGES)
     after = snapshot(folder)
     changed = {name for name in after if after[name] != before.get(name)}
     assert {name for name in changed if not name.startswith("logs/")} <= {".", "logs", "library.json.lock"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hosts import BIN, ROOT, Library
 
-FILES = {"dhash_rules_dir": "mobius-dhash.rules.yml", "dhash_dashboard_dir": "mobius-dhash-dashboard.json"}
+FILES = {"dhash_monitoring_rules_dir": "mobius-dhash.rules.yml", "dhash_monitoring_dashboard_dir": "mobius-dhash-dashboard.json"}
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_rules_and_dashboard_are_installed_where_they_are_asked_for_and_a_second
         folder.mkdir()
     variables = {variable: str(folder) for variable, folder in folders.items()}
     install(tmp_path, "--check", **variables)
-    assert [*folders["dhash_rules_dir"].iterdir(), *folders["dhash_dashboard_dir"].iterdir()] == []
+    assert [*folders["dhash_monitoring_rules_dir"].iterdir(), *folders["dhash_monitoring_dashboard_dir"].iterdir()] == []
     assert "reload Prometheus" in install(tmp_path, **variables)
     for variable, name in FILES.items():
         assert (folders[variable] / name).read_bytes() == (ROOT / "roles/monitor/files" / name).read_bytes()
@@ -116,5 +116,5 @@ def test_rules_that_promtool_refuses_are_not_installed(tmp_path: Path, monkeypat
     monkeypatch.setenv("PATH", f"{refusing.parent}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "rules").mkdir()
     with pytest.raises(AssertionError, match="failed to validate"):
-        install(tmp_path, dhash_rules_dir=str(tmp_path / "rules"))
+        install(tmp_path, dhash_monitoring_rules_dir=str(tmp_path / "rules"))
     assert list((tmp_path / "rules").iterdir()) == []

@@ -85,7 +85,7 @@ def test_numbers_given_as_text_are_checked(name: str) -> None:
 @pytest.mark.parametrize(("name", "value", "problem"), [
     ("dhash_max_failure_rate", "5", "dhash_max_failure_rate must be between 0 and 1, got 5. For 5 percent give 0.05."),
     ("dhash_threshold", 65, "dhash_threshold must be between 0 and 64, got 65."),
-    ("dhash_limit", "-1", "dhash_limit must be at least 1, got -1."),
+    ("dhash_first_images", "-1", "dhash_first_images must be at least 1, got -1."),
     ("dhash_monitor_gates", '{"failure_rate": {"limit": 5}}',
      "the limit of the gate failure_rate must be between 0 and 1, got 5. Correct it (dhash_monitor_gates)."),
     ("dhash_monitor_gates", {"health": {"limit": 0}},
@@ -102,7 +102,7 @@ def test_defaults_contradict_nothing_that_is_set(variables: dict) -> None:
 
 
 def test_a_missing_library_is_named() -> None:
-    assert check(OPTIONS, {"dhash_limit": "3"}) == ["missing required arguments: dhash_library"]
+    assert check(OPTIONS, {"dhash_first_images": "3"}) == ["missing required arguments: dhash_library"]
 
 
 @pytest.mark.parametrize("value", [0.0, 1, 0.05])
@@ -130,12 +130,12 @@ def test_text_that_is_no_json_array_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("variables", "said"), [
-    ({"dhash_service_manager": "command", "dhash_stop_command": "true"}, "dhash_restart_command is not set, and dhash_service_manager is command"),
+    ({"dhash_service_manager": "command", "dhash_stop_command": "true"}, "dhash_start_command is not set, and dhash_service_manager is command"),
     ({"dhash_service_manager": "systemd"}, "dhash_service_name is not set, and dhash_service_manager is systemd"),
     ({"dhash_health_body": "(["}, "dhash_health_body is no regular expression"),
-    ({"dhash_error_log_pattern": "*"}, "dhash_error_log_pattern is no regular expression"),
-    ({"dhash_compare_images": "/srv/one.png"}, "dhash_compare_images names 1 images. It takes two."),
-    ({"dhash_compare_min_distance": "12"}, "dhash_compare_min_distance (12) is greater than dhash_compare_max_distance (10)."),
+    ({"dhash_monitor_error_log_pattern": "*"}, "dhash_monitor_error_log_pattern is no regular expression"),
+    ({"dhash_verify_compare": "/srv/one.png"}, "dhash_verify_compare names 1 images. It takes two."),
+    ({"dhash_verify_compare_min_distance": "12"}, "dhash_verify_compare_min_distance (12) is greater than dhash_verify_compare_max_distance (10)."),
     ({"dhash_review_max_distance": 7}, "dhash_review_min_distance (8) is greater than dhash_review_max_distance (7)."),
     ({"dhash_rollback_to": "library.json.bak.20260131T120000Z", "dhash_rollback_remove_dhash": "yes"},
      "dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none."),
@@ -157,13 +157,14 @@ def test_a_dollar_sign_that_stands_for_itself_is_taken() -> None:
 
 
 def test_variables_that_complete_each_other_are_taken() -> None:
-    assert given(dhash_service_manager="command", dhash_restart_command="true", dhash_health_body='"status": *"ok"',
-                 dhash_compare_images="/srv/one.png,/srv/other.png",
-                 dhash_compare_min_distance="5", dhash_compare_max_distance="5", dhash_rollback_remove_dhash="yes", dhash_rollback_to="latest") == []
+    assert given(dhash_service_manager="command", dhash_start_command="true", dhash_health_body='"status": *"ok"',
+                 dhash_verify_compare="/srv/one.png,/srv/other.png",
+                 dhash_verify_compare_min_distance="5", dhash_verify_compare_max_distance="5", dhash_rollback_remove_dhash="yes",
+                  dhash_rollback_to="latest") == []
 
 
 @pytest.mark.parametrize(("given", "meant"), [
-    ("dhash_limt", "dhash_limit"), ("dhash_helth_url", "dhash_health_url"), ("dhash_review_validateonly", "dhash_review_validate_only"),
+    ("dhash_first_image", "dhash_first_images"), ("dhash_helth_url", "dhash_health_url"), ("dhash_review_validateonly", "dhash_review_validate_only"),
     ("dhash_review_validate_olny", "dhash_review_validate_only"), ("dhash_servce_manager", "dhash_service_manager"),
     ("dhash_media_root", "dhash_media_roots"), ("dhash_host", "dhash_hosts"), ("dhash_backup_dirs", "dhash_backup_dir")])
 def test_a_name_that_is_almost_that_of_a_variable_is_refused(given: str, meant: str) -> None:
@@ -171,7 +172,7 @@ def test_a_name_that_is_almost_that_of_a_variable_is_refused(given: str, meant: 
 
 
 @pytest.mark.parametrize("name", ["dhash_env", "dhash_site", "dhash_team", "dhash_service_port", "dhash_library_url", "dhash_library_path",
-                                  "dhash_service_user", "__dhash_limt", "my_dhash_limt", "limt"])
+                                  "dhash_service_user", "__dhash_first_image", "my_dhash_first_image", "first_image"])
 def test_a_name_that_an_operator_has_made_up_is_left_alone(name: str) -> None:
     assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, [name]) == []
 
@@ -184,8 +185,8 @@ def test_every_variable_of_the_playbooks_and_the_roles_is_known_by_its_name() ->
 
 
 def test_a_folder_on_the_controller_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    assert unwritable({"dhash_backup_fetch_dir": str(tmp_path / "new"), "dhash_review_fetch": ""}) == []
+    assert unwritable({"dhash_backup_fetch_dir": str(tmp_path / "new"), "dhash_review_fetch_dir": ""}) == []
     assert unwritable({"dhash_backup_fetch_dir": "/proc/x"}) == [
         "dhash_backup_fetch_dir: /proc/x on the controller: /proc cannot be written. Name another path in dhash_backup_fetch_dir, then run again."]
-    (found,) = unwritable({"dhash_review_fetch": __file__})
-    assert f"{__file__} is not a folder. Move it away, or name another path in dhash_review_fetch" in found
+    (found,) = unwritable({"dhash_review_fetch_dir": __file__})
+    assert f"{__file__} is not a folder. Move it away, or name another path in dhash_review_fetch_dir" in found

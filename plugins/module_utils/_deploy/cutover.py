@@ -23,7 +23,7 @@ from . import backup_files, pending_marker, run_record, written_files
 
 RUN_AGAIN = "Run it again: what is hashed already is not hashed twice."
 WITH_ITS_SERVICE = ("Run the playbook again with dhash_service_manager and the other variables of the service. If that service is gone, give"
-                    " dhash_service_manager=command and dhash_restart_command=true.")
+                    " dhash_service_manager=command and dhash_start_command=true.")
 
 
 class ChangedError(DhashError):

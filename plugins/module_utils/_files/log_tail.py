@@ -32,7 +32,7 @@ class Tail:
             self._pattern = re.compile(pattern)
         except re.error as error:
             raise DhashError(f"the pattern {printable(pattern)} is no regular expression: {error}",
-                             next_step="Correct it (dhash_error_log_pattern).") from error
+                             next_step="Correct it (dhash_monitor_error_log_pattern).") from error
         self._path = path
         self.found = 0
         self.skipped = 0

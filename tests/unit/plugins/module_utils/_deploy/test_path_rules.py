@@ -167,10 +167,10 @@ def test_a_library_that_a_link_points_to_is_not_owned_by_that_link(host: Host) -
 
 
 def test_paths_of_the_controller_are_checked_as_those_of_the_host(host: Host) -> None:
-    paths = {"dhash_fleet_status_file": str(host.library), "dhash_review_fetch": host.path("other.json"),
+    paths = {"dhash_fleet_status_file": str(host.library), "dhash_review_fetch_dir": host.path("other.json"),
              "dhash_backup_fetch_dir": str(host.folder / "pictures")}
     found = path_rules.controller_problems(str(host.library), host.state, paths)
-    assert [problem.variable for problem in found] == ["dhash_fleet_status_file", "dhash_review_fetch"]
+    assert [problem.variable for problem in found] == ["dhash_fleet_status_file", "dhash_review_fetch_dir"]
 
 
 def test_a_refusal_names_the_variable_the_path_and_what_to_do(host: Host) -> None:

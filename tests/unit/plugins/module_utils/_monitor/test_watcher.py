@@ -497,5 +497,5 @@ def test_a_log_that_comes_later_is_read_from_its_beginning(tmp_path):
 
 
 def test_a_pattern_that_is_none_is_refused(tmp_path):
-    with pytest.raises(DhashError, match="dhash_error_log_pattern"):
+    with pytest.raises(DhashError, match="dhash_monitor_error_log_pattern"):
         log_tail.Tail(str(tmp_path / "log"), "(")
