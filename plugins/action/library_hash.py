@@ -10,7 +10,7 @@ from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module im
 
 
 class ActionModule(BackgroundModule):
-    """Of the hashing of a share of a library."""
+    """Of the hashing of a shard of a library."""
 
     MODULE = "mobius.dhash.library_hash"
-    WORK = "hashing of a share"
+    WORK = "hashing of a shard"

@@ -115,7 +115,7 @@ options:
   temp_dir:
     description: Where decoders may put temporary files. This folder has to be there.
     type: path
-  python:
+  interpreter:
     description:
       - A Python that has Pillow and numpy, where the one that Ansible uses has not; that of a virtual environment, say.
       - Left aside in check mode as long as it is not there.

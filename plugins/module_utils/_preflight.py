@@ -137,7 +137,7 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
     problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
                 *_own_folder_problems(needs), *_place_problems(needs), *_open_file_problems(needs), *_rehearsal_problems(needs, now),
                 *_window_problems(needs, now)]
-    return {"versions": versions, "problems": problems, "os_family": _install_key()}
+    return {"versions": versions, "problems": problems}
 
 
 def _problem(token: str, what: str, found: str, fix: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ options:
     description: The C(library.json) that is to be migrated.
     type: path
     required: true
-  python:
+  interpreter:
     description: The Python that will hash. By default the one that runs this module.
     type: path
   backup_dir:
@@ -210,7 +210,7 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             library=dict(type="path", required=True),
-            python=dict(type="path"),
+            interpreter=dict(type="path"),
             backup_dir=dict(type="path"),
             copy_dir=dict(type="path"),
             encrypt_to=dict(type="list", elements="str", default=[]),
@@ -247,7 +247,7 @@ def main():
     rehearsed = run_record.last_rehearsal(state)
     needs = _preflight.Needs(
         library=library,
-        python=params["python"] or sys.executable,
+        python=params["interpreter"] or sys.executable,
         backup_dir=os.path.join(beside, params["backup_dir"] or ""),
         copy_dir=params["copy_dir"] and os.path.join(beside, params["copy_dir"]),
         encrypt_to=params["encrypt_to"],

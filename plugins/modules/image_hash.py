@@ -168,7 +168,7 @@ def main():
     )
     try:
         number_ranges.require(module.params)
-        respawn.respawn_if_needed(module.params["python"], check_mode=False)
+        respawn.respawn_if_needed(module.params["interpreter"], check_mode=False)
         result = (compare if module.params["images"] else sample)(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))

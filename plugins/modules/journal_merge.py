@@ -44,7 +44,7 @@ options:
     description: The same.
     type: int
     default: 2147483648
-  python:
+  interpreter:
     description: The Python that hashes, whose decoders are the measure for the other hosts' ones.
     type: path
 """
@@ -124,14 +124,15 @@ def main():
         argument_spec=dict(
             entries=dict(type="list", elements="path", default=[]),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.JOURNAL,
-            **{key: module_arguments.HASHING[key] for key in ("algorithm", "max_image_bytes", "max_image_pixels", "worker_memory", "python")},
+            **{key: module_arguments.HASHING[key]
+               for key in ("algorithm", "max_image_bytes", "max_image_pixels", "worker_memory", "interpreter")},
         ),
         supports_check_mode=True,
     )
     params = module.params
     try:
         number_ranges.require(module.params)
-        respawn.respawn_if_needed(params["python"], module.check_mode)
+        respawn.respawn_if_needed(params["interpreter"], module.check_mode)
         library, state = module_arguments.library_and_state(params, writes=("state_dir",))
         limits = decoder_limits.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
         settings = shard_files.Merge(library, state, run_record.new_run(), params["algorithm"], limits, params["entries"],

@@ -65,7 +65,7 @@ options:
       - With O(state=verified), the run that was on record when the library was read, as M(mobius.dhash.library_info) returns it, empty for
         none. Where another run came in between, the module fails and clears nothing.
     type: str
-  python:
+  interpreter:
     description:
       - A Python that has Pillow and numpy, where the one that Ansible uses has not. It is needed where images were added
         to the library since it was migrated.
@@ -201,7 +201,7 @@ def main():
         argument_spec=dict(
             state=dict(type="str", choices=["deployed", "announced", "started", "verified"], default="deployed"),
             dependents=dict(type="list", elements="str", default=[]),
-            python=dict(type="path"),
+            interpreter=dict(type="path"),
             run=dict(type="str"),
             encrypt_to=dict(type="list", elements="str", default=[]),
             **module_arguments.REAL_PATH, **module_arguments.RESTARTED,
@@ -212,7 +212,7 @@ def main():
     operation = module.params["state"]
     try:
         with audit_log.recorded(module, OPERATIONS[operation]) as done:
-            respawn.respawn_if_needed(module.params["python"], module.check_mode)
+            respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
             # A service that was stopped is started whatever has become of the paths.
             library, state = module_arguments.library_and_state(module.params, check_places=operation != "started")
             changed, due = foresee(operation, library, state, module.params)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: library_hash
-short_description: Hash a share of a library into this host's journal
+short_description: Hash a shard of a library into this host's journal
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - For a library that several hosts see. Each hashes a share of the images that M(mobius.dhash.journal_merge) has listed on one of
+  - For a library that several hosts see. Each hashes a shard of the images that M(mobius.dhash.journal_merge) has listed on one of
     them, into a journal of its own, and writes what came of it to a file for that host to merge.
   - An image whose file is missing here, or has another size or time of change than the host that made the list saw, is left out.
   - On a host whose decoders have other versions than on that host, images whose hash depends on them (AVIF, JPEG 2000, HEIC, video),
@@ -35,13 +35,13 @@ options:
       - The list of the images to hash, as M(mobius.dhash.journal_merge) wrote it.
       - By default where that module leaves it on this very host.
     type: path
-  share:
+  shard:
     description:
-      - Which share to hash, from V(0) on.
+      - Which shard to hash, from V(0) on.
       - Without it nothing is hashed; what this host's journal knows of the whole list is handed over.
     type: int
-  shares:
-    description: How many shares there are.
+  shards:
+    description: How many shards there are.
     type: int
     default: 1
   progress_file:
@@ -55,8 +55,8 @@ EXAMPLES = r"""
   mobius.dhash.library_hash:
     library: /srv/mobius/library.json
     pending: /tmp/pending-images.jsonl.gz
-    share: 1
-    shares: 3
+    shard: 1
+    shards: 3
   register: hashed
 
 - name: Fetch what came of it
@@ -68,7 +68,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: The number of images in the share.
+  description: The number of images in the shard.
   returned: success
   type: int
   sample: 4000
@@ -131,26 +131,26 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             pending=dict(type="path"),
-            share=dict(type="int"),
-            shares=dict(type="int", default=1),
+            shard=dict(type="int"),
+            shards=dict(type="int", default=1),
             progress_file=dict(type="path"),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.BATCHES, **module_arguments.JOURNAL,
         ),
         supports_check_mode=True,
     )
     params = module.params
-    if params["share"] is not None and not 0 <= params["share"] < params["shares"]:
-        module.fail_json(msg=f"share {params['share']} of {params['shares']}: it has to be from 0 to {params['shares'] - 1}")
+    if params["shard"] is not None and not 0 <= params["shard"] < params["shards"]:
+        module.fail_json(msg=f"shard {params['shard']} of {params['shards']}: it has to be from 0 to {params['shards'] - 1}")
     try:
         number_ranges.require(module.params)
-        respawn.respawn_if_needed(params["python"], module.check_mode)
+        respawn.respawn_if_needed(params["interpreter"], module.check_mode)
         settings = migration_settings.of(params)
         pending = params["pending"] or handover.path_in(settings.state, handover.PENDING)
         if module.check_mode:
-            result = shard_files.check_share(settings, pending, params["share"], params["shares"])
+            result = shard_files.check_shard(settings, pending, params["shard"], params["shards"])
         else:
             with run_log.progress_to(params["progress_file"]) as progress:
-                result = shard_files.hash_share(settings, pending, params["share"], params["shares"], progress)
+                result = shard_files.hash_shard(settings, pending, params["shard"], params["shards"], progress)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -33,7 +33,7 @@ options:
     description: Whether to look at the image files too. Ignored with O(check_library=false).
     type: bool
     default: true
-  examples:
+  max_examples:
     description: How many paths to name of the images that are missing or stale.
     type: int
     default: 5
@@ -255,7 +255,7 @@ def main():
         argument_spec=dict(
             check_library=dict(type="bool", default=True),
             check_media=dict(type="bool", default=True),
-            examples=dict(type="int", default=5),
+            max_examples=dict(type="int", default=5),
             **module_arguments.REAL_PATH, **module_arguments.LIBRARY,
         ),
         supports_check_mode=True,
@@ -266,7 +266,7 @@ def main():
         look = _inspection.inspect if module.params["check_library"] else _inspection.inspect_record
         result = {**look(library, state), "watch": watch_or_warning(module, state)}
         if module.params["check_library"] and module.params["check_media"]:
-            result.update(_inspection.inspect_media(library, state, module.params["examples"]))
+            result.update(_inspection.inspect_media(library, state, module.params["max_examples"]))
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

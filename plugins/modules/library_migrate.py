@@ -116,11 +116,11 @@ watch:
   description: The last watch over a deploy, as RV(mobius.dhash.library_info#module:watch) tells of it; none where there was none.
   returned: success, in check mode
   type: dict
-leftover:
+staged_file_is_stale:
   description: Whether a migrated library was left that need no longer be deployed. It is removed.
   returned: success
   type: bool
-output_current:
+staged_file_is_current:
   description: Whether the migrated library that is due was there already.
   returned: success
   type: bool
@@ -296,7 +296,7 @@ def main():
     params = module.params
     try:
         with audit_log.recorded(module, migration_run.operation(params["dry_run"], params["limit"])) as done:
-            respawn.respawn_if_needed(params["python"], module.check_mode)
+            respawn.respawn_if_needed(params["interpreter"], module.check_mode)
             settings = migration_settings.of(params)
             metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
             if module.check_mode:
@@ -313,7 +313,7 @@ def main():
                                 f" {result['distrusted']} images were hashed again.")
             result["run"] = run_record.run_of(settings.state)
             done.changed = not settings.dry_run and (
-                result["leftover"] or (result["would_change"] and not result["output_current"]))
+                result["staged_file_is_stale"] or (result["would_change"] and not result["staged_file_is_current"]))
             done.run, done.before, done.after = settings.run, result["source_sha256"], result.get("output_sha256")
             done.details = {key: result[key] for key in ("images", "hashed", "hashed_now", "errors", "duplicates", "output")}
     except DhashError as error:

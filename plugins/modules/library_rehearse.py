@@ -93,7 +93,7 @@ def main():
     )
     try:
         number_ranges.require(module.params)
-        respawn.respawn_if_needed(module.params["python"], module.check_mode)
+        respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
         settings = migration_settings.of(module.params)
         age_encryption.require_recipients(module.params["encrypt_to"])
         if module.check_mode:

@@ -20,7 +20,7 @@ description:
     or other top-level fields that the backup lacks, it is refused unless O(force) is set. The fields that a migration or a
     review import writes do not count.
   - Only backups of the same library are restored. A backup of another library of that name, or one of which that is
-    unknown, has to be named in O(to), and needs O(force).
+    unknown, has to be named in O(backup), and needs O(force).
   - If the live library does not exist, the backup is put in its place at once. It gets the mode, owner, ACL, extended
     attributes and security label that the library had when the last operation was prepared or, without a record of that,
     when the backup was made.
@@ -33,13 +33,13 @@ extends_documentation_fragment:
   - mobius.dhash._options.metrics
   - mobius.dhash._options.restarted
 options:
-  to:
+  backup:
     description:
       - The backup to restore, by its file name or path.
       - V(latest) is the newest good backup of what the last migration replaced. Where this host has no record of one,
         it is the newest good backup without hashes.
       - If the live library is missing or cannot be read, V(latest) is the newest intact backup of it, or what an unfinished operation was
-        to replace, if that is at least as new. If the newest one is encrypted, O(identity) is needed.
+        to replace, if that is at least as new. If the newest one is encrypted, O(age_identity) is needed.
     type: str
     default: latest
   remove_dhash:
@@ -54,14 +54,14 @@ options:
         library.
     type: bool
     default: false
-  undo:
+  undo_sha256:
     description:
       - Put back what the run did that deployed a library with this SHA-256, and touch nothing where another has since.
       - The replaced library comes back if the live one is still what that run deployed, or cannot be read. Otherwise its later
         edits are kept, and only the fields of the migration are taken out, or what a review took out is put back.
-      - O(to) and O(remove_dhash) do not count then.
+      - O(backup) and O(remove_dhash) do not count then.
     type: str
-  identity:
+  age_identity:
     description:
       - The content of the age identity file that opens encrypted backups.
       - It is handed to C(age) and never written to a file.
@@ -85,13 +85,13 @@ EXAMPLES = r"""
 - name: Go back to one backup, whatever came since
   mobius.dhash.library_rollback:
     library: /srv/mobius/library.json
-    to: library.json.bak.20260131T120000Z
+    backup: library.json.bak.20260131T120000Z
     force: true
 
 - name: Go back to an encrypted backup
   mobius.dhash.library_rollback:
     library: /srv/mobius/library.json
-    identity: "{{ lookup('ansible.builtin.unvault', '~/mobius-backup-key.txt') }}"
+    age_identity: "{{ lookup('ansible.builtin.unvault', '~/mobius-backup-key.txt') }}"
 
 - name: Take only the hashes out
   mobius.dhash.library_rollback:
@@ -106,8 +106,8 @@ EXAMPLES = r"""
 RETURN = r"""
 operation:
   description:
-    - What the way back is, V(restore), V(remove_dhash), V(review_reversal) where O(undo) takes an imported review back, or
-      V(none) where O(undo) found nothing to put back.
+    - What the way back is, V(restore), V(remove_dhash), V(review_reversal) where O(undo_sha256) takes an imported review back, or
+      V(none) where O(undo_sha256) found nothing to put back.
   returned: success
   type: str
 restored_from:
@@ -144,7 +144,7 @@ lost_fields:
 newest:
   description:
     - The newest intact backup of this library, if it is another one than RV(restored_from) and has other content.
-    - None where only the hashes are taken out, and with O(undo).
+    - None where only the hashes are taken out, and with O(undo_sha256).
   returned: success
   type: str
   sample: /srv/mobius/library.json.bak.20260201T120000Z
@@ -161,7 +161,7 @@ kept:
   type: str
   sample: /srv/mobius/library.json.pre-rollback.20260131T120000Z
 locked:
-  description: Whether O(undo) would have restored what is there in encrypted backups alone, without an O(identity) that opens them.
+  description: Whether O(undo_sha256) would have restored what is there in encrypted backups alone, without an O(age_identity) that opens them.
   returned: success
   type: bool
 sha256:
@@ -204,7 +204,7 @@ WRITES = ("state_dir", "log_dir")
 
 def log_dir_of(params, library, state):
     """The folder for the log. A failed run is taken back whatever has become of it."""
-    if params["undo"] is not None:
+    if params["undo_sha256"] is not None:
         try:
             path_rules.require(library, state, {"log_dir": params["log_dir"]})
             path_rules.require_writable(library, state, params, WRITES)
@@ -215,9 +215,9 @@ def log_dir_of(params, library, state):
 
 def find_way(params, library, state):
     backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
-    if params["undo"] is not None:
-        return rollback_plan.plan_undo(library, state, backup_dir, params["undo"], params["identity"])
-    wish = rollback_plan.Wish(params["to"], params["remove_dhash"], params["force"], params["identity"])
+    if params["undo_sha256"] is not None:
+        return rollback_plan.plan_undo(library, state, backup_dir, params["undo_sha256"], params["age_identity"])
+    wish = rollback_plan.Wish(params["backup"], params["remove_dhash"], params["force"], params["age_identity"])
     return rollback_plan.plan(library, state, backup_dir, wish)
 
 
@@ -256,7 +256,7 @@ def carry_out(params, library, state, run):
             return describe(way), False
         with run_log.Log(log_dir_of(params, library, state), library, "rollback") as log:
             withdrawn = rollback_plan.withdrawn(library, state, way)
-            undoes = run_record.run_of(state) if params["undo"] is not None else None
+            undoes = run_record.run_of(state) if params["undo_sha256"] is not None else None
             is_there = durable.exists(library)
             changed = rollback_plan.prepare(library, state, way, params["force"], run, params["origin"], undoes,
                                             module_arguments.service(params))
@@ -271,11 +271,11 @@ def carry_out(params, library, state, run):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            to=dict(type="str", default=rollback_plan.LATEST),
+            backup=dict(type="str", default=rollback_plan.LATEST),
             remove_dhash=dict(type="bool", default=False),
             force=dict(type="bool", default=False),
-            undo=dict(type="str"),
-            identity=dict(type="str", no_log=True),
+            undo_sha256=dict(type="str"),
+            age_identity=dict(type="str", no_log=True),
             backup_dir=dict(type="path"),
             **module_arguments.RESTARTED, **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
@@ -283,7 +283,7 @@ def main():
     )
     try:
         respawn.respawn_if_needed(None, module.check_mode)
-        library, state = module_arguments.library_and_state(module.params, check_places=module.params["undo"] is None, writes=WRITES)
+        library, state = module_arguments.library_and_state(module.params, check_places=module.params["undo_sha256"] is None, writes=WRITES)
         with audit_log.recorded(module, "rollback") as done:
             if module.check_mode:
                 result, done.changed = foresee(module.params, library, state)

@@ -134,18 +134,26 @@ targets:
   type: list
   elements: str
   sample: ["1 (slack hooks.slack.com)", "2 (mail by mail.example.org)"]
-took:
-  description: Those of them that took the message. None in check mode.
+delivered:
+  description: The targets that accepted the message. None in check mode.
   returned: success
   type: list
   elements: str
   sample: ["1 (slack hooks.slack.com)"]
-answers:
-  description: Why the others did not, a line each.
+failures:
+  description: The targets that did not accept the message.
   returned: success
   type: list
-  elements: str
-  sample: ["2 (mail by mail.example.org): Connection refused"]
+  elements: dict
+  contains:
+    target:
+      description: The target, as in RV(targets).
+      type: str
+    reason:
+      description: Why it did not.
+      type: str
+  sample:
+    - {target: "2 (mail by mail.example.org)", reason: Connection refused}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -193,12 +201,12 @@ def main():
     if module.check_mode:
         wanted = [_notification.name(number, target) for number, target in enumerate(targets, 1)
                   if message["event"] in target["events"]]
-        module.exit_json(changed=False, targets=wanted, took=[], answers=[])
-    answers = _notification.deliver(targets, message, module.params["timeout"], module.params["retries"])
+        module.exit_json(changed=False, targets=wanted, delivered=[], failures=[])
+    outcomes = _notification.deliver(targets, message, module.params["timeout"], module.params["retries"])
     module.exit_json(
-        changed=False, targets=[answer.target for answer in answers],
-        took=[answer.target for answer in answers if answer.reason is None],
-        answers=[f"{answer.target}: {answer.reason}" for answer in answers if answer.reason is not None])
+        changed=False, targets=[outcome.target for outcome in outcomes],
+        delivered=[outcome.target for outcome in outcomes if outcome.reason is None],
+        failures=[{"target": outcome.target, "reason": outcome.reason} for outcome in outcomes if outcome.reason is not None])
 
 
 if __name__ == "__main__":

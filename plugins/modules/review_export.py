@@ -189,7 +189,7 @@ def main():
         module.fail_json(msg=f"limit has to be 1 to {review_queue.MOST_PAIRS}")
     try:
         number_ranges.require(module.params)
-        respawn.respawn_if_needed(params["python"], module.check_mode)
+        respawn.respawn_if_needed(params["interpreter"], module.check_mode)
         settings = settings_of(params)
         outcome = (review_export.check if module.check_mode else review_export.run)(settings)
         if not module.check_mode:

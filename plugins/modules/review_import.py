@@ -62,7 +62,7 @@ options:
         for the log of operations, C(library.json.operations-YYYYMM.jsonl).
       - A relative path counts from the folder of the library. No log is written without it.
     type: path
-  python:
+  interpreter:
     description: The Python to run with, where it is not to be the one that Ansible uses.
     type: path
 """
@@ -235,7 +235,7 @@ def carry_out(params, library, state, operation, run):
 
 def check_paths(module):
     try:
-        respawn.respawn_if_needed(module.params["python"], module.check_mode)
+        respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
         module_arguments.library_and_state(module.params, writes=WRITES)
     except DhashError as error:
         module.fail_json(msg=str(error))
@@ -256,7 +256,7 @@ def main():
             state=dict(type="str", choices=["present", "absent", "checked"], default="present"),
             review_dir=dict(type="path"),
             validate_only=dict(type="bool", default=False),
-            python=dict(type="path"),
+            interpreter=dict(type="path"),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,
         ),
         required_if=[("state", "present", ("queues",))],
@@ -268,7 +268,7 @@ def main():
     operation = "review-import" if params["state"] == "present" else "review-reversal"
     try:
         with audit_log.recorded(module, operation, log=not params["validate_only"]) as done:
-            respawn.respawn_if_needed(params["python"], module.check_mode)
+            respawn.respawn_if_needed(params["interpreter"], module.check_mode)
             library, state = module_arguments.library_and_state(params, writes=WRITES)
             if module.check_mode:
                 planned = plan(params, library, state)

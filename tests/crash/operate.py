@@ -49,7 +49,8 @@ class Site:
         self.copies = folder / "copies"
         self.params = {
             "library": str(self.library), "state_dir": str(folder / "state"), "lock_timeout": 0, "log_dir": "logs", **KEEP,
-            "to": "latest", "remove_dhash": False, "force": False, "undo": None, "identity": None, "encrypt_to": [], "backup_dir": str(self.backups),
+            "backup": "latest", "remove_dhash": False, "force": False, "undo_sha256": None, "age_identity": None,
+            "encrypt_to": [], "backup_dir": str(self.backups),
             "output": None, "limit": None, "report": "logs/report.json", "dry_run": False, "threshold": 10, "batch_size": 100,
             "algorithm": "pillow", "media_roots": None, "image_timeout": 30, "max_image_bytes": 1 << 20,
             "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "parallel": 1, "temp_dir": None, "ignore_ctime": True,

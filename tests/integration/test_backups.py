@@ -111,7 +111,7 @@ def test_result_of_a_rollback_names_what_it_keeps(site: Site) -> None:
     library["images"][0]["notes"] = "mine"
     library["images"].append({"path": "later.jpg", "filename": "later.jpg"})
     site.library.write_text(json.dumps({**library, "albums": []}, indent=2), encoding="utf-8")
-    arguments = {"library": str(site.library), "state_dir": str(site.state), "to": os.path.basename(backup), "force": True}
+    arguments = {"library": str(site.library), "state_dir": str(site.state), "backup": os.path.basename(backup), "force": True}
     counts = {"lost_images": 1, "changed_images": 1, "lost_fields": 1}
     check = site.module("library_rollback", check=True, **arguments)
     assert check["kept"] == f"{site.library}.pre-rollback.YYYYMMDDTHHMMSSZ" and counts.items() <= check.items()

@@ -47,7 +47,7 @@ CASES = {
     "library_deploy announced": Case({"state": "announced"}, MIGRATED),
     "library_deploy started": Case({"state": "started"}, (*MIGRATED, ("library_deploy", {"state": "announced"}))),
     "library_deploy verified": Case({"state": "verified"}, DEPLOYED),
-    "library_hash": Case({"share": 0}, (("journal_merge", {}),), changes=False),
+    "library_hash": Case({"shard": 0}, (("journal_merge", {}),), changes=False),
     "library_info": Case({}, DEPLOYED, changes=False),
     "library_info without the library": Case({"check_library": False}, DEPLOYED, changes=False),
     "library_migrate": Case({}),
@@ -181,7 +181,7 @@ def test_a_failed_run_is_taken_back_whatever_has_become_of_its_folders(folder: s
     before = sha256(site.library)
     for module, arguments in DEPLOYED:
         call(site, module, arguments)
-    arguments = {"undo": sha256(site.library), "backup_dir": folder, "log_dir": folder}
+    arguments = {"undo_sha256": sha256(site.library), "backup_dir": folder, "log_dir": folder}
     assert call(site, "library_rollback", arguments, check=True)["due"]
     call(site, "library_rollback", arguments)
     call(site, "library_deploy", {"log_dir": "/proc/x"})

@@ -78,7 +78,7 @@ def sharded(make_site) -> Sharded:
     site.library.write_text(json.dumps(value, indent=2), encoding="utf-8")
     # The host that died has hashed the new ones before, in a run that was cut short: nobody else knows of it.
     listed = site.module("journal_merge", library=str(site.library), state_dir=states["leader"])
-    hashed = site.module("library_hash", library=str(site.library), state_dir=states["third"], pending=listed["list"], share=0)
+    hashed = site.module("library_hash", library=str(site.library), state_dir=states["third"], pending=listed["list"], shard=0)
     assert hashed["hashed_now"] == len(NEW), hashed
     return Sharded(hosts, checked, left_all, first, library, hosts.run("migrate_sharded"))
 
@@ -102,7 +102,7 @@ def test_the_library_is_the_one_that_a_single_host_makes_although_a_host_died_wi
 
 
 def test_each_host_hashes_its_share_and_the_leader_what_the_dead_one_left(sharded: Sharded) -> None:
-    assert [sharded.first.of("Shard | Hash a share", host)["hashed_now"] for host in ("leader", "second")] == [13, 13]
+    assert [sharded.first.of("Shard | Hash a shard", host)["hashed_now"] for host in ("leader", "second")] == [13, 13]
     assert sharded.first.of("Merge what was hashed and list what is left", "leader")["taken"] == 13
     assert sharded.first.of("Hash and write the migrated library", "leader")["hashed_now"] == 13
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One library that several hosts see: each hashes a share into its own journal, one of them, the leader, merges.
+"""One library that several hosts see: each hashes a shard into its own journal, one of them, the leader, merges.
 
 The leader lists what its journal does not know (:func:`merge`); each host takes every n-th of that list and hands over
-what it has hashed (:func:`hash_share`); the leader merges, and an ordinary migration on it hashes what is left. An
+what it has hashed (:func:`hash_shard`); the leader merges, and an ordinary migration on it hashes what is left. An
 entry counts only for a file that has the same size and time of change where the leader sees it.
 """
 
@@ -131,31 +131,31 @@ def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counte
             yield image.path, image.stamp, entry
 
 
-def check_share(settings: migration_settings.Settings, file: str, share: int | None, shares: int) -> dict[str, Any]:
-    """How many images :func:`hash_share` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
+def check_shard(settings: migration_settings.Settings, file: str, shard: int | None, shards: int) -> dict[str, Any]:
+    """How many images :func:`hash_shard` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, decoder_limits.text(settings.limits),
                                        settings.ignore_ctime) as journal:
-        return _Share(settings, file, share, shares, journal).result
+        return _Share(settings, file, shard, shards, journal).result
 
 
-def hash_share(settings: migration_settings.Settings, file: str, share: int | None, shares: int,
+def hash_shard(settings: migration_settings.Settings, file: str, shard: int | None, shards: int,
                progress: Callable[[dict], None]) -> dict[str, Any]:
-    """Hash every ``shares``-th image of the list ``file``, from number ``share`` on, into this host's journal.
+    """Hash every ``shards``-th image of the list ``file``, from number ``shard`` on, into this host's journal.
 
-    Without a ``share`` nothing is hashed. What the journal then knows of these images, or without a share of the whole
+    Without a ``shard`` nothing is hashed. What the journal then knows of these images, or without a shard of the whole
     list, is written to a file for the leader. ``progress`` is called as by a migration. Raises ``DhashError``.
     """
-    if share is not None:
+    if shard is not None:
         difference_hash.require_numpy()
     row_files.header_of(file, handover.PENDING)
     with handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                            decoder_limits.text(settings.limits), settings.ignore_ctime)
-        with journal, run_log.Log(None, settings.library, "share") as log:
-            work = _Share(settings, file, share, shares, journal)
+        with journal, run_log.Log(None, settings.library, "shard") as log:
+            work = _Share(settings, file, shard, shards, journal)
             journal.complete()
             fresh = {}
-            if share is not None:
+            if shard is not None:
                 fresh = migration_run.hash_images(work.pending, settings, journal, run_log.Meter(progress, log))
             kinds = Counter(entry.kind for entry in fresh.values() if entry.kind)
             handed_over = handover.path_in(settings.state, handover.ENTRIES)
@@ -164,15 +164,15 @@ def hash_share(settings: migration_settings.Settings, file: str, share: int | No
                 {"algorithm": settings.terms.algorithm, "limits": decoder_limits.text(settings.limits),
                  "decoders": decoder_versions.versions()},
                 work.known_now())
-    return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if share is not None else work.result["to_hash"],
+    return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if shard is not None else work.result["to_hash"],
             "errors": sum(kinds.values()), "errors_by_kind": dict(sorted(kinds.items())),
             "handed_over": count, "entries": handed_over, "journal_set_aside": set_aside}
 
 
 class _Share:
-    """The images of a share as this host sees them, and which of them it has to hash."""
+    """The images of a shard as this host sees them, and which of them it has to hash."""
 
-    def __init__(self, settings: migration_settings.Settings, file: str, share: int | None, shares: int,
+    def __init__(self, settings: migration_settings.Settings, file: str, shard: int | None, shards: int,
                  journal: hash_journal.Journal) -> None:
         self._folder = os.path.dirname(settings.library)
         self._settings = settings
@@ -187,7 +187,7 @@ class _Share:
         counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
         listed = row_files.read(file, handover.PENDING, _to_listed)
         images = 0
-        for image in listed if share is None else itertools.islice(listed, share, None, shares):
+        for image in listed if shard is None else itertools.islice(listed, shard, None, shards):
             images += 1
             path = os.path.join(self._folder, image.path)
             found = journal.look_up(path)

@@ -61,7 +61,7 @@ def check(settings: migration_settings.Settings) -> dict:
     return result | {
         "output": settings.output, "hashed": len(source.images) - errors, "errors": errors,
         "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None,
-        "would_change": True, "leftover": False, "output_current": False}
+        "would_change": True, "staged_file_is_stale": False, "staged_file_is_current": False}
 
 
 def operation(dry_run: bool, limit: int | None) -> str:
@@ -275,8 +275,8 @@ def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated,
         "average_ms": round(1000 * record["average_time_per_image"], 3),
         "p95_ms": round(1000 * record["p95_time_per_image"], 3),
         "times": dict(zip([*map(str, run_measurements.BUCKETS), "more"], run_measurements.histogram(migrated.seconds))),
-        "would_change": would_change, "leftover": not would_change and _is_left_over(source, settings),
-        "output_current": would_change and _output_is_current(migrated, settings),
+        "would_change": would_change, "staged_file_is_stale": not would_change and _is_left_over(source, settings),
+        "staged_file_is_current": would_change and _output_is_current(migrated, settings),
     }
 
 
@@ -285,7 +285,7 @@ def _made(source: library_survey.Source, migrated: library_assembly.Migrated, re
     """The content that is to be written, None if nothing is, and the digest of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
         return None, source.sha256
-    if result["output_current"]:
+    if result["staged_file_is_current"]:
         return None, durable.sha256_of_file(settings.output)
     content = library_file.serialize(migrated.library)
     return content, hashlib.sha256(content).hexdigest()
@@ -333,7 +333,7 @@ def _write_output(source: library_survey.Source, content: bytes | None, digest: 
     last = run_record.read(settings.state)
     if not result["would_change"]:
         result["output_sha256"] = None
-        if result["leftover"]:
+        if result["staged_file_is_stale"]:
             written_files.remove(settings.state, last.output)
             run_record.withdraw(settings.state, last)
         return

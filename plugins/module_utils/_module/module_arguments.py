@@ -28,7 +28,7 @@ DECODING = {
     "worker_memory": {"type": "int", "default": 2 << 30},
     "parallel": {"type": "int"},
     "temp_dir": {"type": "path"},
-    "python": {"type": "path"},
+    "interpreter": {"type": "path"},
 }
 HASHING = {"algorithm": {"type": "str", "choices": ["pillow", "ffmpeg"], "default": "pillow"}, **DECODING}
 SERVICE = {

@@ -197,7 +197,7 @@ def test_a_migration_that_need_not_be_deployed_leaves_its_restart_pending(host):
     host = host("migration", run_record.ANNOUNCED)
     staged = host.record.output
     Path(host.library).write_bytes(Path(staged).read_bytes().replace(b'"ratio": 0.5', b'"ratio": 0.25'))
-    assert host.migrate()["leftover"]
+    assert host.migrate()["staged_file_is_stale"]
     assert not durable.exists(staged) and host.record.restart_owed
 
 

@@ -39,12 +39,12 @@ class Hosts:
     def settings(self, host, **changes):
         return self.library.settings(state=str(self.state(host)), **changes)
 
-    def share(self, host, number, of, **changes):
+    def shard(self, host, number, of, **changes):
         pending = handover.path_in(str(self.library.state), handover.PENDING)
-        return shard_files.hash_share(self.settings(host, **changes), pending, number, of, lambda _state: None)
+        return shard_files.hash_shard(self.settings(host, **changes), pending, number, of, lambda _state: None)
 
-    def check_share(self, host, number, of):
-        return shard_files.check_share(self.settings(host), handover.path_in(str(self.library.state), handover.PENDING), number, of)
+    def check_shard(self, host, number, of):
+        return shard_files.check_shard(self.settings(host), handover.path_in(str(self.library.state), handover.PENDING), number, of)
 
     def listed(self):
         return [image.path for image in
@@ -82,7 +82,7 @@ def row_of(library, name, entry):
 
 def test_the_library_of_three_shares_is_that_of_one_host(hosts, new_library):
     hosts.merge()
-    handed_over = [hosts.share(host, number, 3)["entries"] for number, host in enumerate(("leader", "second", "third"))]
+    handed_over = [hosts.shard(host, number, 3)["entries"] for number, host in enumerate(("leader", "second", "third"))]
     merged = hosts.merge(*handed_over[1:])
     assert merged["pending"] == 1 and hosts.listed() == ["media/folder.jpg"]  # which is tried at every run
     assert hosts.library.run()["hashed_now"] == 1
@@ -98,24 +98,24 @@ def test_each_pending_image_is_in_exactly_one_share_and_the_shares_are_as_large_
     pending = hosts.merge()["pending"]
     assert pending == 10  # the one that has no file is not to be hashed
     for count in range(1, 12):
-        sizes = [hosts.check_share("second", number, count)["images"] for number in range(count)]
+        sizes = [hosts.check_shard("second", number, count)["images"] for number in range(count)]
         assert sum(sizes) == pending and max(sizes) - min(sizes) <= 1
 
 
 def test_a_share_hashes_its_images_alone(hosts, decoded_here):
     hosts.merge()
-    assert hosts.share("second", 1, 4)["hashed_now"] == 3
+    assert hosts.shard("second", 1, 4)["hashed_now"] == 3
     assert [os.path.relpath(path, hosts.library.folder) for path in decoded_here] == hosts.listed()[1::4]
 
 
 def test_what_is_hashed_is_in_no_share_of_the_next_run(hosts, decoded_here):
     hosts.merge()
-    entries = hosts.share("second", 0, 2)["entries"]
+    entries = hosts.shard("second", 0, 2)["entries"]
     hashed = set(decoded_here)
     hosts.merge(entries)
     decoded_here.clear()
     for number, host in enumerate(("leader", "third")):
-        hosts.share(host, number, 2)
+        hosts.shard(host, number, 2)
     assert hashed.isdisjoint({path for path in decoded_here if not path.endswith("folder.jpg")})
 
 
@@ -129,8 +129,8 @@ def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(
             raise KeyboardInterrupt
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(hash_journal.Journal, "record", die_after_the_second)
-        hosts.share("second", 0, 1, batch_size=2)
-    looked = hosts.share("second", None, 1)
+        hosts.shard("second", 0, 1, batch_size=2)
+    looked = hosts.shard("second", None, 1)
     assert (looked["hashed_now"], looked["known"], looked["handed_over"]) == (0, 4, 4)
     assert hosts.merge(looked["entries"])["taken"] == 4
 
@@ -141,7 +141,7 @@ def test_a_library_that_lies_elsewhere_on_another_host_is_the_same_library(hosts
     elsewhere = tmp_path / "mnt"
     os.rename(hosts.library.folder, elsewhere)
     settings = hosts.settings("second", library=str(elsewhere / "library.json"), media_roots=(str(elsewhere),))
-    entries = shard_files.hash_share(settings, pending, 0, 1, lambda _state: None)["entries"]
+    entries = shard_files.hash_shard(settings, pending, 0, 1, lambda _state: None)["entries"]
     os.rename(elsewhere, hosts.library.folder)
     assert hosts.merge(entries)["taken"] == 9
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_another_one_here_is_not_hashed(hosts, decoded_here):
     hosts.merge()
     (hosts.library.folder / "media/0.png").unlink()
     os.utime(hosts.library.folder / "media/1.png", (1, 1))
-    result = hosts.share("second", 0, 1)
+    result = hosts.shard("second", 0, 1)
     assert (result["missing"], result["differing"], result["hashed_now"]) == (1, 1, 8)
     assert not {"0.png", "1.png"} & {os.path.basename(path) for path in decoded_here}
 
@@ -161,24 +161,24 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
     hosts.library.write()
     hosts.merge()
     monkeypatch.setattr(decoder_versions, "versions", lambda: {"pillow": "another"})
-    result = hosts.share("second", 0, 1)
+    result = hosts.shard("second", 0, 1)
     assert result["left_to_leader"] == 4  # the AVIF, the folder, the empty one and the page
     assert (result["hashed_now"], result["handed_over"]) == (7, 7)
-    assert hosts.share("second", 0, 1, terms=hosts.library.settings().terms._replace(algorithm="pillow"))["known"] == 7
+    assert hosts.shard("second", 0, 1, terms=hosts.library.settings().terms._replace(algorithm="pillow"))["known"] == 7
 
 
 def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(hosts, monkeypatch):
     hosts.merge(algorithm="ffmpeg")
     monkeypatch.setattr(decoder_versions, "versions", lambda: {"ffmpeg": "another"})
     terms = hosts.library.settings().terms._replace(algorithm="ffmpeg")
-    result = hosts.share("second", 0, 1, terms=terms)
+    result = hosts.shard("second", 0, 1, terms=terms)
     assert (result["left_to_leader"], result["hashed_now"], result["handed_over"]) == (10, 0, 0)
 
 
 def test_a_list_of_another_algorithm_is_refused(hosts):
     hosts.merge(algorithm="ffmpeg")
     with pytest.raises(DhashError, match="not of algorithm pillow.*dhash_algorithm"):
-        hosts.share("second", 0, 1)
+        hosts.shard("second", 0, 1)
 
 
 def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
@@ -188,7 +188,7 @@ def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
     entries = write_entries(tmp_path / "entries.gz", row_of(hosts.library, "media/0.png", ENTRY))
     hosts.merge()
     before = tree(tmp_path)
-    assert hosts.check_share("second", 0, 2) == {
+    assert hosts.check_shard("second", 0, 2) == {
         "images": 5, "to_hash": 5, "known": 0, "missing": 0, "differing": 0, "left_to_leader": 0}
     assert (hosts.merge(entries, check=True)["taken"], hosts.merge(entries, check=True)["pending"]) == (1, 9)
     assert tree(tmp_path) == before
@@ -198,8 +198,8 @@ def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts
     hosts.merge()
     with handover.lock(str(hosts.state("second")), "library_hash", "another run", 0):
         with pytest.raises(LockedError, match="the exchange directory is in use by library_hash.*another run"):
-            hosts.share("second", 0, 2)
-        assert hosts.share("third", 0, 2)["hashed_now"] == 5
+            hosts.shard("second", 0, 2)
+        assert hosts.shard("third", 0, 2)["hashed_now"] == 5
 
 
 def test_a_library_that_is_refused_gets_no_state_folder(hosts):
@@ -232,7 +232,7 @@ def test_of_two_entries_of_one_image_the_one_that_fits_the_file_is_taken_whereve
 
 def test_between_hosts_only_size_and_mtime_count(hosts, tmp_path):
     hosts.merge()
-    entries = hosts.share("second", 0, 1)["entries"]
+    entries = hosts.shard("second", 0, 1)["entries"]
     for file in (hosts.library.folder / "media").glob("*.png"):  # as another host sees it: another ctime
         status = file.stat()
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -327,7 +327,7 @@ def test_what_is_written_is_read_again_whatever_the_names(tmp_path_factory, rows
 
 def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):
     hosts.merge()
-    entries = hosts.share("second", 0, 1)["entries"]
+    entries = hosts.shard("second", 0, 1)["entries"]
     hosts.merge(entries)
     with hash_journal.open_for_reading(str(hosts.library.state), "pillow", decoder_limits.text(decoder_limits.Limits())) as leader, \
             hash_journal.open_for_reading(str(hosts.state("second")), "pillow", decoder_limits.text(decoder_limits.Limits())) as second:
@@ -339,7 +339,7 @@ def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):
 
 def test_the_file_holds_no_more_than_what_it_says(hosts):
     hosts.merge()
-    entries = hosts.share("second", 0, 1)["entries"]
+    entries = hosts.shard("second", 0, 1)["entries"]
     with gzip.open(entries, "rt", encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     assert set(lines[0]) == {"kind", "version", "algorithm", "limits", "decoders"}

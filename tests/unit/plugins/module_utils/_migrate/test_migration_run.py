@@ -31,7 +31,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._migrate import libra
 
 # What check mode predicts of a run.
 PREDICTED = ("images", "before", "source_sha256", "hashed", "errors", "errors_by_kind", "missing", "duplicates", "would_change",
-             "leftover", "output_current", "output")
+             "staged_file_is_stale", "staged_file_is_current", "output")
 
 
 def fill(library):
@@ -203,7 +203,7 @@ def test_a_second_run_of_an_unchanged_library_changes_nothing_and_hashes_nothing
     decoded_here.clear()
     before = tree(mixed.folder)
     result = mixed.run()
-    assert (result["would_change"], result["leftover"], result["output_sha256"]) == (False, False, None)
+    assert (result["would_change"], result["staged_file_is_stale"], result["output_sha256"]) == (False, False, None)
     assert tree(mixed.folder) | {f"{mixed.path}.lock": None, str(mixed.folder): None} == \
         before | {f"{mixed.path}.lock": None, str(mixed.folder): None}
     assert [os.path.basename(path) for path in decoded_here] == ["folder.jpg", "outside.png"]  # tried again at every run
@@ -214,7 +214,7 @@ def test_a_second_run_before_the_deploy_finds_its_output_current(mixed, tree):
     before = mixed.output.stat()
     record = mixed.record()
     second = mixed.run(run="another")
-    assert (second["would_change"], second["output_current"], second["output_sha256"]) == (True, True, first["output_sha256"])
+    assert (second["would_change"], second["staged_file_is_current"], second["output_sha256"]) == (True, True, first["output_sha256"])
     assert (mixed.output.stat().st_ino, mixed.output.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert mixed.record() == record
 
@@ -267,14 +267,14 @@ def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_
     pictures.path.write_bytes(good)  # the operator took the new image out again
 
     before = tree(tmp_path)
-    assert (pictures.check()["would_change"], pictures.check()["leftover"]) == (False, True)
+    assert (pictures.check()["would_change"], pictures.check()["staged_file_is_stale"]) == (False, True)
     assert tree(tmp_path) == before
     result = pictures.run()
-    assert (result["would_change"], result["leftover"]) == (False, True)
+    assert (result["would_change"], result["staged_file_is_stale"]) == (False, True)
     assert not pictures.output.exists()
     assert pictures.record().restart_owed is (phase != run_record.PREPARED)
     assert pictures.deploy() is False
-    assert (pictures.path.read_bytes(), pictures.run()["leftover"]) == (good, False)
+    assert (pictures.path.read_bytes(), pictures.run()["staged_file_is_stale"]) == (good, False)
 
 
 def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_library_is_read_again(pictures, monkeypatch):
@@ -284,7 +284,7 @@ def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_l
         with pytest.raises(SystemExit):
             pictures.deploy()
     result = pictures.run()
-    assert (result["would_change"], result["leftover"]) == (False, False)
+    assert (result["would_change"], result["staged_file_is_stale"]) == (False, False)
     assert pictures.deploy() is False
     assert (pictures.record().phase, pictures.record().restart_owed) == (run_record.DEPLOYED, True)
 
