@@ -260,7 +260,7 @@ def _open_file_problems(needs: Needs) -> list[dict[str, Any]]:
 
 def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
     days = needs.rehearsal_max_days
-    if days is None or needs.rehearsed and needs.rehearsed > now - timedelta(days=days):
+    if days is None or (needs.rehearsed and needs.rehearsed > now - timedelta(days=days)):
         return []
     return [_problem("rehearsal_missing", f"a rehearsal in the last {days} days",
                      f"the last one passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "none passed on this host",

@@ -121,7 +121,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils._library import libra
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
-
 SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
 
 

@@ -198,7 +198,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils._library import libra
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
-
 WRITES = ("state_dir", "log_dir")
 
 

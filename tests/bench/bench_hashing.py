@@ -23,9 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ansible" / "collections"))
 
-import imagehash  # noqa: E402
+import imagehash
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, worker_pool
-from PIL import Image, ImageChops  # noqa: E402
+from PIL import Image, ImageChops
 
 
 def photograph(seed: int, size: tuple[int, int] = (1600, 1200)) -> Image.Image:

@@ -12,7 +12,6 @@ import resource
 import time
 
 import numpy as np
-
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hamming_search
 
 

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from bench_matching import realistic_hashes, timed
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hamming_search, near_pairs
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
+from bench_matching import realistic_hashes, timed
 
 DISTANCES = 8, 15
 

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import operate
 import tracing
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record, unfinished_work
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
@@ -238,7 +237,7 @@ def another_after_each(folder: Path, name: str, share: int, shares: int) -> Outc
     """Kill an operation before each call that other processes see the effect of, and run another playbook after it."""
     bench = Bench(folder, name.split(" after ")[1])
     problems = []
-    points = [call for call in bench.calls if SEEN.match(call.name) or call.name == "openat" and "O_CREAT" in call.arguments]
+    points = [call for call in bench.calls if SEEN.match(call.name) or (call.name == "openat" and "O_CREAT" in call.arguments)]
     for call in points[share::shares]:
         ended = bench.trace(f"{call.name}:signal=SIGKILL:when={call.ordinal}")
         found = bench.problems_now()

@@ -24,8 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _clock
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import pending_marker, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption
@@ -33,6 +31,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decod
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_run, migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback, review_import
+from PIL import Image
 
 START = 1_770_000_000  # the clock of all that happens before, s since the epoch
 KEEP = {"keep": 2, "keep_days": 30}

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import killing
-from tracing import PATH, Call
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
+from tracing import PATH, Call
 
 CONTENT = ("write", "pwrite64", "ftruncate", "fchmod", "fchown", "fsetxattr")
 OF_THEIR_OWN = (".lock", ".log", "journal.sqlite")  # what people read, and what is SQLite's affair

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import operate
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 
 COUNT = 50

@@ -68,7 +68,7 @@ WITHOUT_LIBRARY = ("fleet_duplicates", "health_info", "service_info", "notify")
 
 
 def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict:
-    module = name.split()[0]
+    module = name.split(maxsplit=1)[0]
     state = {} if module in WITHOUT_STATE else {"state_dir": str(site.state)}
     library = {} if module in WITHOUT_LIBRARY else {"library": str(site.library)}
     result = site.module(module, check, **library, **state, **(arguments(site) if callable(arguments) else arguments))

@@ -168,7 +168,7 @@ def test_the_verdict_of_a_watch_whose_controller_was_killed_is_acted_upon_by_the
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as controller:
         wait_for(lambda: len(asked) > BEFORE_THE_WATCH, "the first poll")
         os.killpg(controller.pid, signal.SIGKILL)
-    found = wait_for(lambda: (site.state.exists() and watch(site) or {}).get("verdict") and watch(site), "the verdict")
+    found = wait_for(lambda: ((site.state.exists() and watch(site)) or {}).get("verdict") and watch(site), "the verdict")
     assert found["verdict"] == "rollback" and found["waits"] is True
     assert hashed(site) == IMAGES - 5
     (site.home / "task-results.jsonl").unlink(missing_ok=True)

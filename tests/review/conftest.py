@@ -10,9 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 import pages
+import pytest
 
 
 @pytest.fixture

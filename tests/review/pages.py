@@ -12,9 +12,8 @@ import json
 import random
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter
-
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_page, review_queue
+from PIL import Image, ImageDraw, ImageFilter
 
 PICTURES = 24  # drawn once each, however many matches there are
 

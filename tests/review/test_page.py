@@ -17,12 +17,11 @@ import pytest
 
 pytest.importorskip("selenium", reason="needs selenium (requirements-dev.txt)")
 
+from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files
 from chromium import NARROW, WIDE
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
-
-from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files
 
 HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
 DECIDED = {

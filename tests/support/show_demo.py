@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
     found = [(file, what) for what, pattern in PLACES for file in sorted(folder.glob(pattern))]
     found += [(file, "the report of the last run: open it in a browser") for file in sorted(Path().glob("mobius-dhash-reports/*/index.html"))[-1:]]
     for file, what in found:
-        print(f"  {str(file):48} {what}")
+        print(f"  {file!s:48} {what}")
     print("\nTo try next")
     for what, command in COMMANDS:
         print(f"  .venv/bin/ansible-playbook {command:72} # {what}")

@@ -20,13 +20,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from PIL import Image
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, image_decoder, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
+from PIL import Image
 
 FORK = multiprocessing.get_context("fork")
 NOBODY = 65534

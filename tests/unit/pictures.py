@@ -41,7 +41,7 @@ def colour(size: tuple[int, int] = SMALL) -> Image.Image:
     return Image.frombytes("RGB", size, _drawn(size))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _drawn(size: tuple[int, int]) -> bytes:
     width, height = size
     pixels = bytearray()

@@ -12,13 +12,12 @@ import json
 import os
 from pathlib import Path
 
-from PIL import Image
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hash_journal, preview_maker, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_import, review_queue
+from PIL import Image
 
 RUN = "20260131T120000Z-7"
 MIGRATION = {"migration_timestamp": "2026-01-31T12:00:00.000Z", "algorithm": "pillow"}

@@ -10,10 +10,9 @@ import json
 from pathlib import Path
 
 import pytest
-from reviews import Host
-
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_removals
 from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files, import_rules, known_different, review_queue
+from reviews import Host
 
 CASES = json.loads((Path(__file__).parents[1] / "shared/review_decisions.json").read_text(encoding="utf-8"))["cases"]
 VERDICTS = {"left": decision_files.ONE, "right": decision_files.OTHER, "different": decision_files.DIFFERENT}

@@ -16,12 +16,11 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
-from jinja2 import nodes
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _inspection, _recovery
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files
 from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_record
+from jinja2 import nodes
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(str(path.relative_to(ROOT)) for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*")
@@ -57,7 +56,7 @@ def templates(value: Any, key: str = "") -> Iterator[str]:
         if "{{" in value or "{%" in value:
             yield value
         elif key in EXPRESSIONS:
-            yield "{{ %s }}" % value
+            yield f"{{{{ {value} }}}}"
 
 
 def compared(template: str) -> Iterator[str]:

@@ -13,8 +13,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import (
-    OF_PLAYBOOKS, check, mistyped, options_of_all_roles, unwritable)
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF_PLAYBOOKS, check, mistyped, options_of_all_roles, unwritable
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
@@ -44,7 +43,7 @@ def expressions(node, key=None):
 
 def unconverted(expression: str):
     """The variables in ``expression`` whose text would be taken for a boolean, a number or a list."""
-    if re.fullmatch(r"dhash_[a-z0-9_]+( \| default\(omit(, true)?\))?", expression) and TYPED.get(expression.split(" ")[0]) != "list":
+    if re.fullmatch(r"dhash_[a-z0-9_]+( \| default\(omit(, true)?\))?", expression) and TYPED.get(expression.split(" ", maxsplit=1)[0]) != "list":
         return  # as it is: shown to people, or given to something that converts it
     for use in re.finditer(r"(?<![A-Za-z0-9_])dhash_[a-z0-9_]+", expression):
         kind, before, after = TYPED.get(use[0]), expression[:use.start()], expression[use.end():]
@@ -112,7 +111,7 @@ def test_rates_between_zero_and_one_are_accepted(value: float) -> None:
 
 def test_modules_refuse_numbers_out_of_range() -> None:
     number_ranges.require({"threshold": 64, "limit": None, "images": ["a.jpg"], "lock_timeout": 0})
-    with pytest.raises(RefusedError, match="lock_timeout must be at least 0, got -1.*threshold must be between 0 and 64, got 65") as caught:
+    with pytest.raises(RefusedError, match=r"lock_timeout must be at least 0, got -1.*threshold must be between 0 and 64, got 65") as caught:
         number_ranges.require({"threshold": 65, "lock_timeout": -1})
     assert caught.value.next_step
 

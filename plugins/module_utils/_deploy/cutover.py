@@ -199,7 +199,7 @@ def verified(library: str, state: str, check: bool, recipients: Sequence[str] = 
         raise ChangedError(f"run {record.run if record else 'unknown'} came in between, so it was not marked as verified", library,
                            "Run the playbook again when the other run has ended.")
     cleared = None
-    if record and not record.stopped_at and (record.phase != run_record.DEPLOYING or _is_abandoned(record) and not _is_live(library, record.new_sha256)):
+    if record and not record.stopped_at and (record.phase != run_record.DEPLOYING or (_is_abandoned(record) and not _is_live(library, record.new_sha256))):
         phases = {run_record.ANNOUNCED: run_record.PREPARED, run_record.DEPLOYING: run_record.PREPARED, run_record.DEPLOYED: run_record.VERIFIED}
         cleared = record._replace(phase=phases.get(record.phase, record.phase), restart_owed=False, stopped_at=None,
                                   dependents=[], service=None)

@@ -265,7 +265,7 @@ def _on_record(record: run_record.Record | None, kept: dict[str, str]) -> list[t
 
 def _intact_kept(record: run_record.Record | None) -> dict[str, str]:
     """The files by their digest that hold a library which a run has replaced; none of what a rollback has replaced."""
-    if record is None or record.operation in run_record.WAYS_BACK and run_record.is_in_place(record):
+    if record is None or (record.operation in run_record.WAYS_BACK and run_record.is_in_place(record)):
         return {}
     files = {record.old_sha256: record.kept}
     if record.settings.get("of_lost"):

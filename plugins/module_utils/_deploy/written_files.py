@@ -140,7 +140,7 @@ def _read(state: str) -> dict[str, list[str]]:
 
 
 def _parse(value: dict[str, Any]) -> dict[str, list[str]]:
-    files = value["files"] if "files" in value else {}
+    files = value.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(digests, list) for digests in files.values()):
         raise ValueError("its files have a wrong type")
     return files

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ansible.module_utils.common.warnings import warn
+
 from .._errors import DhashError, from_os_error, printable
 from . import file_metadata
 
@@ -85,7 +86,7 @@ def _mount_point(path: str) -> str:
     return path
 
 
-@functools.lru_cache(maxsize=None)  # one warning a run
+@functools.cache  # one warning a run
 def _warn_of_unsynced_folders(mount_point: str, number: int) -> None:
     warn(f"{printable(mount_point)}: this file system cannot sync folders ({os.strerror(number)}). A loss of power soon after a"
          " run can undo the last files that it wrote there. Keep the library and its state on a local disk if you can.")

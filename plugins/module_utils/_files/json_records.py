@@ -92,4 +92,4 @@ def build(kind: type[Kind], value: dict[str, Any] | list[Any]) -> Kind:
 def salvage(content: bytes, field: str) -> str | None:
     """The text, true or false that a damaged state file still gives for ``field``, None if it gives nothing."""
     found = re.search(rb'"%s":\s*(?:"([^"\\]*)"|(true|false))' % field.encode(), content)
-    return found and (found[1] or found[2] or b"").decode("utf-8", "replace") or None
+    return (found and (found[1] or found[2] or b"").decode("utf-8", "replace")) or None

@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-
 # A cell that begins so is a formula for a spreadsheet. Source: OWASP, CSV Injection; the last four are full-width.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 PART = 1000  # rows that are encoded together

@@ -214,8 +214,8 @@ class _Share:
             return "missing"
         if not image.fits(found.stamp):
             return "differing"
-        if not (self._same_decoders or self._settings.terms.algorithm == "pillow" and _is_same_everywhere(
-                path, self._settings.media_roots, self._settings.limits)):
+        if not (self._same_decoders or (self._settings.terms.algorithm == "pillow" and _is_same_everywhere(
+                path, self._settings.media_roots, self._settings.limits))):
             return "left_to_leader"
         return "known" if found.entry else None
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from . import ffmpeg_decoder
 
 
-@functools.lru_cache(maxsize=None)  # it runs FFmpeg, which takes longer than a writer may leave a library alone
+@functools.cache  # it runs FFmpeg, which takes longer than a writer may leave a library alone
 def versions() -> dict[str, str | None]:
     """The versions of all decoders that a hash or an error may depend on, None for one that this host lacks."""
     return {"pillow": _package_version("pillow"), "pillow_heif": _package_version("pillow-heif"),

@@ -159,7 +159,7 @@ def _run(output: Any, descriptors: list[int], format_: Format, deadline: float) 
     os.lseek(descriptors[0], 0, os.SEEK_SET)  # where /dev/fd does not open anew (macOS), the position is shared
     try:
         answer = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
             pass_fds=descriptors, preexec_fn=end_with_parent, timeout=max(0.0, deadline - time.monotonic()),
         )
     except OSError as error:

@@ -182,7 +182,7 @@ def _colours(im: Image.Image, layout: object) -> Image.Image:
 def _luma(im: Image.Image, layout: object) -> Image.Image:
     """``im`` as 8-bit luma, what is transparent over white. ``layout`` is that of a PNG's samples in the file."""
     key = im.info.get("transparency")
-    if im.mode in ALPHA_MODES or im.mode == "P" and key is not None:
+    if im.mode in ALPHA_MODES or (im.mode == "P" and key is not None):
         return _over_white(im.convert("RGBA"), im.size).convert("L")
     if im.mode == "LAB":
         return im.getchannel("L")

@@ -14,7 +14,6 @@ from .._hashing import decoder_limits
 from .._module import module_arguments
 from . import library_assembly
 
-
 # What only a migration is asked for; a rehearsal and a share of one go without.
 NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None,
              "origin": None, "sample": 0, "ignore_ctime": False}

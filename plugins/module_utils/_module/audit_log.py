@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.parameters import remove_values
+
 from .._deploy import path_rules, run_record
 from .._errors import DhashError, RefusedError, from_os_error, printable
 from .._files import durable, locking

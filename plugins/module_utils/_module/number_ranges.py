@@ -69,7 +69,7 @@ def require(params: Mapping[str, Any]) -> None:
 
 
 def _problems(name: str, value: Any, range_: Range) -> list[str]:
-    if not isinstance(value, (int, float)) or range_.least <= value <= range_.most and math.isfinite(value):
+    if not isinstance(value, (int, float)) or (range_.least <= value <= range_.most and math.isfinite(value)):
         return []
     wanted = f"between {range_.least:g} and {range_.most:g}" if math.isfinite(range_.most) else f"at least {range_.least:g}"
     percent = f" For {value:g} percent give {value / 100:g}." if range_.most == 1 and 1 < value <= 100 else ""

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.common.respawn import has_respawned, respawn_module
+
 from .._errors import MissingRequirementError
 
 

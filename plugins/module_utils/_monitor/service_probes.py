@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ansible.module_utils.urls import open_url
+
 from .._errors import DhashError, printable
 from .._library import library_fields, library_file
 
@@ -288,11 +289,10 @@ def _json(text: str) -> Any:
 
 def _resident(process: Any) -> int | None:
     """The bytes of memory that a process holds (VmRSS, proc(5)); None where that cannot be told."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        with open(f"/proc/{int(process)}/status", encoding="utf-8", errors="replace") as status:
-            for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError, TypeError), open(f"/proc/{int(process)}/status", encoding="utf-8", errors="replace") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
     return None
 
 

@@ -121,7 +121,7 @@ def _match(match: Any, number: int, path: str, faults: list[str]) -> tuple[str, 
         faults.append(f"{name}: it is no object")
         return None
     found = [f"{name}: {field} is not {' or '.join(NAMES[kind] for kind in kinds)}"
-             for field, kinds in FIELDS.items() if field != "reviewNotes" and field not in match
+             for field, kinds in FIELDS.items() if (field != "reviewNotes" and field not in match)
              or not isinstance(match.get(field, ""), kinds)]
     sides = []
     for field in ("image1", "image2"):

@@ -21,7 +21,6 @@ from .._library import library_file, library_removals
 from .._library.library_removals import Account, Removal
 from . import decision_files, import_rules, known_different
 
-
 NOT_SWAPPED = (run_record.PREPARED, run_record.ANNOUNCED)
 SHOWN_LINES = 50  # in a diff
 
@@ -161,7 +160,7 @@ def is_due(planned: Plan) -> bool:
 def would_change(library: str, state: str, planned: Plan) -> bool:
     """Whether :func:`carry_out` has anything to write."""
     return (planned.memory is not None or planned.leftover
-            or is_due(planned) and not _is_prepared(library, state, planned))
+            or (is_due(planned) and not _is_prepared(library, state, planned)))
 
 
 def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[str, Any] | None = None) -> bool:

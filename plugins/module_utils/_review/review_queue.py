@@ -68,6 +68,7 @@ def find(images: Sequence[matchable_images.Image], terms: Terms, memory: Sequenc
     """
     difference_hash.require_numpy()
     import numpy as np
+
     from .._hashing import near_pairs
 
     most_vertical = difference_hash.MOST_VERTICAL if terms.confirm else 64

@@ -32,7 +32,7 @@ class Log:
         self.path = os.path.join(log_dir, f"{os.path.basename(library)}.{operation}-{stamp}.log")
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-            self._file = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+            self._file = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115 # until close
         except OSError as error:
             raise from_os_error(error, "open the log", self.path) from error
         with contextlib.suppress(OSError):

@@ -8,11 +8,10 @@ import errno
 import os
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _errors
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, from_os_error, printable
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_an_error_says_which_path_what_happened_and_what_to_do_next():

@@ -9,7 +9,6 @@ import os
 import shutil
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import locking

@@ -19,13 +19,12 @@ import numpy
 import PIL
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _preflight
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.modules import host_info
+from hypothesis import given
+from hypothesis import strategies as st
 
 NOW = datetime(2026, 1, 31, 12, 30)  # a Saturday
 DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
@@ -236,7 +235,7 @@ def test_what_is_missing_comes_with_the_command_that_installs_it_on_this_system(
     if release:
         (tmp_path / "os-release").write_text(release)
     monkeypatch.setattr(platform, "system", lambda: system)
-    monkeypatch.setattr(_preflight, "open", lambda _path, **options: open(tmp_path / "os-release", **options), raising=False)
+    monkeypatch.setattr(_preflight, "open", lambda _path, **options: (tmp_path / "os-release").open(**options), raising=False)
     assert problem(needs._replace(python=python_that_has(numpy=None)))["fix"] == command
 
 

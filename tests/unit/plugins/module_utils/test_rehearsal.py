@@ -8,7 +8,6 @@ import os
 from datetime import datetime, timedelta, timezone
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _rehearsal
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, rollback_plan, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError

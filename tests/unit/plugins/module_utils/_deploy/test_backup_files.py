@@ -18,13 +18,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata, locking
 from ansible_collections.mobius.dhash.plugins.modules import library_backup
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 UNHASHED = b'{"images": [{"path": "a.jpg", "filename": "a.jpg"}]}'
@@ -190,7 +189,7 @@ def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library, tmp_p
     backups.mkdir()
     mount("-t", "tmpfs", "-o", "size=16k", "tmpfs", on=backups)
     library.write_bytes(UNHASHED + b" " * 100_000)
-    with pytest.raises(DhashError, match="No space left on device. Free some space"):
+    with pytest.raises(DhashError, match=r"No space left on device\. Free some space"):
         make(library, backups)
     assert list(backups.iterdir()) == []
 
@@ -208,7 +207,7 @@ def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leave
         library = tmp_path / str(number) / "library.json"
         library.parent.mkdir()
         library.write_bytes(UNHASHED)
-        killed = killed_at(number, lambda: make(library))
+        killed = killed_at(number, lambda library=library: make(library))
         assert all(backup_files.is_good(backup) for backup in find(library))
         backup, created = make(library)
         assert backup_files.is_good(backup)
@@ -502,9 +501,9 @@ def test_damaged_copy_is_written_again_in_its_place(library, shared):
 @pytest.mark.parametrize("where", ["backups", "copies", "the folder of the other library"])
 def test_shared_backup_folder_is_locked_during_a_backup(library, other, shared, tmp_path, where):
     folders = {"backups": [shared], "copies": [library.parent, shared]}.get(where, [other.parent])
-    with locking.lock(str(other), "backup", RUN, 0), backup_files.lock(str(other), [str(shared)], RUN, 0):
-        with pytest.raises(LockedError, match="the backup folder is in use by backup"):
-            run_module(library, folders)
+    with locking.lock(str(other), "backup", RUN, 0), backup_files.lock(str(other), [str(shared)], RUN, 0), \
+            pytest.raises(LockedError, match="the backup folder is in use by backup"):
+        run_module(library, folders)
     assert run_module(library, folders)["created"]
 
 
@@ -630,7 +629,7 @@ def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_g
         for day in (1, 2, 3):
             place(library, f"2020010{day}T000000Z")
 
-        def prune():
+        def prune(library=library):
             backup_files.prune(backup_files.superfluous(find(library), 1, 30, NOW))
 
         killed = killed_at(number, prune)

@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments
@@ -53,7 +53,7 @@ PENDING = [{"restart_owed": True}, {"phase": run_record.ANNOUNCED, "restart_owed
 @pytest.mark.parametrize("pending", PENDING)
 def test_pending_work_is_marked_beside_the_library(host, pending):
     host.is_now(**pending)
-    marker = json.loads(open(host.marker, encoding="utf-8").read())
+    marker = json.loads(Path(host.marker).read_text(encoding="utf-8"))
     assert (marker["state"], marker["run"], marker["operation"]) == (host.state, host.record.run, "migration")
     assert stat.S_IMODE(os.stat(host.marker).st_mode) == 0o644
     host.is_now(phase=run_record.VERIFIED, restart_owed=False)
@@ -112,7 +112,7 @@ def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
     assert os.path.exists(host.marker)
 
 
-@pytest.mark.parametrize("content, told", [
+@pytest.mark.parametrize(("content", "told"), [
     ("{", "It still says: user unknown, operation unknown, record in an unknown folder."),
     ('{"format": 99, "user": "app"}', "was written by a newer mobius.dhash (format 99)"),
     ('{"format": 1, "user": "app", "operation": "migration", "state": "/s",', "user app, operation migration, record in /s."),

@@ -15,14 +15,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, pending_marker, rollback_plan, rollback_report, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_losses
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 RUN = "20260131T120000Z-7"
 

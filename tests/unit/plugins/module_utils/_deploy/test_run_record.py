@@ -11,7 +11,6 @@ import re
 import stat
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 
@@ -109,7 +108,7 @@ def test_a_damaged_record_asks_for_a_restart_before_it_is_renamed(tmp_path, cont
                      error.next_step)
 
 
-@pytest.mark.parametrize("changes, pending", [
+@pytest.mark.parametrize(("changes", "pending"), [
     ({"phase": run_record.DEPLOYED, "restart_owed": True}, "phase deployed, restart pending. Restart the service yourself first"),
     ({"phase": run_record.ANNOUNCED, "restart_owed": True, "stopped_at": "2026-01-31T12:00:00Z"},
      "service stopped since 2026-01-31T12:00:00Z, restart pending. Restart the service yourself first"),

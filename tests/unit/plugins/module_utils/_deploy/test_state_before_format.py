@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_stamps, row_files
@@ -93,7 +92,7 @@ def test_a_rehearsal_without_format_counts(host):
     assert run_record.last_rehearsal(state) < datetime.now(timezone.utc)
 
 
-@pytest.mark.parametrize("kind, parse", [(handover.PENDING, shard_files._to_listed), (handover.ENTRIES, shard_files._to_entry)])
+@pytest.mark.parametrize(("kind", "parse"), [(handover.PENDING, shard_files._to_listed), (handover.ENTRIES, shard_files._to_entry)])
 def test_a_handover_without_format_is_taken(host, kind, parse):
     _library, state = host("migration-prepared")
     assert row_files.require_sound(handover.path_in(state, kind), kind, parse)["algorithm"] == "pillow"

@@ -11,8 +11,6 @@ import os
 from pathlib import Path
 
 import pytest
-from reviews import KEEP_ONE
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, run_record, unfinished_work
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
@@ -20,6 +18,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_import, review_queue
+from reviews import KEEP_ONE
 
 RUN = "20260201T120000Z-9"
 ORIGIN = {"user": "ada", "host": "controller", "playbook": "rollback"}
@@ -103,7 +102,7 @@ def host(golden_host, decoded_here):
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-@pytest.mark.parametrize("waiting, other", [
+@pytest.mark.parametrize(("waiting", "other"), [
     (waiting, other) for waiting in KEPT for other in OPERATIONS if other not in SAME_KIND[waiting]])
 def test_another_operation_is_refused_and_changes_nothing(host, waiting, other, phase):
     host = host(waiting, phase)
@@ -250,7 +249,7 @@ def test_other_decisions_do_not_discard_those_that_wait(host):
 
 def test_the_refusal_names_an_interrupted_rescue_and_its_playbook(host):
     host = host("restore", undoes="20260130T120000Z-5")
-    with pytest.raises(RefusedError, match="It takes back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
+    with pytest.raises(RefusedError, match=r"It takes back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
         host.check_migration()
 
 

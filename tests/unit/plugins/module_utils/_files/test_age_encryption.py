@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError

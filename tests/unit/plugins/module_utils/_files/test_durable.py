@@ -22,7 +22,6 @@ import time
 from types import SimpleNamespace
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
 
@@ -499,16 +498,13 @@ def lock_held_elsewhere(file):
 
 def test_the_lock_is_free_again_after_use_and_after_a_failure(file):
     for _time in range(2):
-        with pytest.raises(ZeroDivisionError):
-            with locking.lock(str(file), "backup", "run", timeout=0):
-                1 / 0
+        with pytest.raises(ZeroDivisionError), locking.lock(str(file), "backup", "run", timeout=0):
+            raise ZeroDivisionError
 
 
 def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
-    with lock_held_elsewhere(file) as holder:
-        with pytest.raises(LockedError) as caught:
-            with locking.lock(str(file), "backup", "run", timeout=0.2):
-                pytest.fail("two hold the lock")
+    with lock_held_elsewhere(file) as holder, pytest.raises(LockedError) as caught, locking.lock(str(file), "backup", "run", timeout=0.2):
+        pytest.fail("two hold the lock")
     error = caught.value
     assert error.path == f"{file}.lock"
     assert error.cause.startswith(
@@ -558,10 +554,8 @@ def test_any_other_error_of_a_folders_sync_fails(file, folders_fail, number):
 
 
 def test_a_lock_of_something_else_names_it(file):
-    with lock_held_elsewhere(file):
-        with pytest.raises(LockedError) as caught:
-            with locking.lock(str(file), "export", "run", 0, "the review queue", locking.WAIT):
-                pytest.fail("two hold the lock")
+    with lock_held_elsewhere(file), pytest.raises(LockedError) as caught, locking.lock(str(file), "export", "run", 0, "the review queue", locking.WAIT):
+        pytest.fail("two hold the lock")
     assert caught.value.cause.startswith("the review queue is in use by migration (process")
     assert caught.value.next_step == locking.WAIT
 
@@ -625,9 +619,8 @@ def test_the_lock_file_is_never_unlinked(file):
 
 
 def test_the_lock_on_one_library_leaves_others_free(file):
-    with lock_held_elsewhere(file):
-        with locking.lock(str(file.with_name("other.json")), "backup", "run", timeout=0):
-            pass
+    with lock_held_elsewhere(file), locking.lock(str(file.with_name("other.json")), "backup", "run", timeout=0):
+        pass
 
 
 def test_whoever_may_write_the_library_may_take_its_lock(file):
@@ -641,9 +634,8 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(file, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     os.symlink(victim, f"{file}.lock")
-    with pytest.raises(DhashError, match="could not open the lock"):
-        with locking.lock(str(file), "backup", "run", timeout=0):
-            pass
+    with pytest.raises(DhashError, match="could not open the lock"), locking.lock(str(file), "backup", "run", timeout=0):
+        pass
     assert victim.read_bytes() == b"mine"
 
 
@@ -651,9 +643,8 @@ def test_a_lock_without_a_readable_holder_is_still_respected(file):
     with lock_held_elsewhere(file):
         with open(f"{file}.lock", "r+b") as lock:
             lock.truncate(5)
-        with pytest.raises(LockedError, match="in use by another process"):
-            with locking.lock(str(file), "backup", "run", timeout=0):
-                pass
+        with pytest.raises(LockedError, match="in use by another process"), locking.lock(str(file), "backup", "run", timeout=0):
+            pass
 
 
 def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
@@ -666,9 +657,8 @@ def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
 
 
 def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
-    with pytest.raises(DhashError) as caught:
-        with locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
-            pass
+    with pytest.raises(DhashError) as caught, locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
+        pass
     assert caught.value.cause == "could not open the lock: No such file or directory"
 
 

@@ -9,14 +9,13 @@ import json
 import os
 
 import pytest
-from conftest import timeless
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps, row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shard_files
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, difference_hash, hash_journal
+from conftest import timeless
+from hypothesis import given
+from hypothesis import strategies as st
 
 ENTRY = ["0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z"]
 FAILED = [None, None, False, None, "truncated", "the file is empty", 0.0, "2026-01-31T12:00:00.000Z"]
@@ -177,7 +176,7 @@ def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(
 
 def test_a_list_of_another_algorithm_is_refused(hosts):
     hosts.merge(algorithm="ffmpeg")
-    with pytest.raises(DhashError, match="not of algorithm pillow.*dhash_algorithm"):
+    with pytest.raises(DhashError, match=r"not of algorithm pillow.*dhash_algorithm"):
         hosts.shard("second", 0, 1)
 
 
@@ -197,7 +196,7 @@ def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
 def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts):
     hosts.merge()
     with handover.lock(str(hosts.state("second")), "library_hash", "another run", 0):
-        with pytest.raises(LockedError, match="the exchange directory is in use by library_hash.*another run"):
+        with pytest.raises(LockedError, match=r"the exchange directory is in use by library_hash.*another run"):
             hosts.shard("second", 0, 2)
         assert hosts.shard("third", 0, 2)["hashed_now"] == 5
 

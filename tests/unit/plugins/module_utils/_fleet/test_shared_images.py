@@ -11,12 +11,11 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shared_images
+from hypothesis import given
+from hypothesis import strategies as st
 
 # Few bits, so that near and equal hashes are common.
 HASHES = st.integers(0, 255) | st.integers(0, 2**64 - 1)
@@ -148,7 +147,7 @@ def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_
     assert tree(fleet.folder) == before
 
 
-@pytest.mark.parametrize("name, content", [
+@pytest.mark.parametrize(("name", "content"), [
     ("duplicates.json", '{"images": []}'), ("duplicates.json", "[]"), ("duplicates.json", "somebody's"), ("duplicates.csv", "name,address")])
 def test_a_file_of_somebody_else_is_renamed_and_named(fleet, name, content):
     (fleet.folder / "report").mkdir()
@@ -196,7 +195,7 @@ def test_a_row_that_this_collection_does_not_write_is_refused(fleet, row):
 
 def test_a_controller_without_numpy_is_told_what_to_install(fleet, monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(MissingRequirementError, match="on the controller has none.*pip install numpy.*ansible_python_interpreter"):
+    with pytest.raises(MissingRequirementError, match=r"on the controller has none.*pip install numpy.*ansible_python_interpreter"):
         fleet.find()
 
 
@@ -215,7 +214,7 @@ def test_hashes_paths_and_sizes_leave_the_host_and_flat_pictures_stay(library, d
     library.write()
     from PIL import Image
     Image.new("RGB", (32, 32), "teal").save(library.folder / "flat.png")
-    with pytest.raises(DhashError, match="no hashes yet.*migrate"):
+    with pytest.raises(DhashError, match=r"no hashes yet.*migrate"):
         shared_images.export(str(library.path), str(library.state), "a run", 0)
     library.run()
     library.deploy()

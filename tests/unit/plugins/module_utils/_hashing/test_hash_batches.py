@@ -11,7 +11,6 @@ import sys
 from datetime import datetime, timezone
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _clock
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps

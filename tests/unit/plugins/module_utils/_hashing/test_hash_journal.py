@@ -13,14 +13,13 @@ import sqlite3
 import stat
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
 from ansible_collections.mobius.dhash.plugins.module_utils._files.file_stamps import Stamp
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_versions, hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal import Entry
+from hypothesis import given
+from hypothesis import strategies as st
 
 HASHED = Entry("0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z")
 FAILED = Entry(None, None, False, None, "truncated", "the file is empty", 0.0, "2026-01-31T12:00:00.000Z")

@@ -22,7 +22,14 @@ import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
-    decoder_limits, decoder_versions, difference_hash, ffmpeg_decoder, image_decoder, image_formats, pillow_decoder)
+    decoder_limits,
+    decoder_versions,
+    difference_hash,
+    ffmpeg_decoder,
+    image_decoder,
+    image_formats,
+    pillow_decoder,
+)
 from PIL import Image
 
 GOLDEN = Path(__file__).parents[3] / "golden"
@@ -311,7 +318,7 @@ def test_a_disk_error_while_reading_is_not_taken_for_a_damaged_picture(put, monk
 
 def test_a_python_without_pillow_is_told_as_such(put, monkeypatch):
     monkeypatch.setattr(pillow_decoder, "IMPORT_ERROR", ImportError("No module named 'PIL'"))
-    with pytest.raises(MissingRequirementError, match="Pillow is needed to hash.*No module named 'PIL'.*python3-pil"):
+    with pytest.raises(MissingRequirementError, match=r"Pillow is needed to hash.*No module named 'PIL'.*python3-pil"):
         read(put("a.png", pictures.encode(pictures.colour(), "PNG")))
 
 

@@ -8,10 +8,9 @@ import tracemalloc
 from unittest import mock
 
 import numpy as np
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hamming_search, near_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hamming_search, near_pairs
 
 ALL_SET = 2**64 - 1
 few_bits = st.lists(st.integers(0, 63), max_size=10).map(lambda bits: sum(1 << bit for bit in set(bits)))
@@ -62,7 +61,7 @@ def test_all_pairs_between_two_distances_are_counted_and_the_nearest_kept(images
 @given(libraries(), st.sampled_from([0, 4, 8]), st.sampled_from([8, 12, 15]), st.integers(1, 30))
 def test_a_split_into_chunks_finds_each_pair_once_too(images, minimum, maximum, limit):
     split = tuple((8, 1) for _chunk in range((maximum + 1) // 2)) + ((0, 0),) * ((maximum + 1) % 2)
-    with mock.patch.object(hamming_search, "cheapest_split", lambda *_arguments: split), mock.patch.object(near_pairs, "_SLACK", 3):
+    with mock.patch.object(hamming_search, "cheapest_split", return_value=split), mock.patch.object(near_pairs, "_SLACK", 3):
         assert found(images, minimum, maximum, limit) == expected(images, minimum, maximum, limit)
 
 

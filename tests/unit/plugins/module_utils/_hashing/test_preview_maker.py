@@ -10,10 +10,9 @@ import shutil
 
 import pictures
 import pytest
-from PIL import Image
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, preview_maker, worker_pool
+from PIL import Image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

@@ -97,7 +97,7 @@ def children():
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            name, rest = status.read_text(encoding="utf-8", errors="replace").rsplit(")", 1)
+            _name, rest = status.read_text(encoding="utf-8", errors="replace").rsplit(")", 1)
             state, parent = rest.split()[:2]
             command = (status.parent / "cmdline").read_bytes()
             if int(parent) == os.getpid() and state != "Z" and b"spawn_main" in command:
@@ -190,7 +190,7 @@ def test_all_that_a_worker_started_is_ended_with_it(folder, program, tmp_path):
     pids = program(f"sleep 600 & echo $! > {tmp_path}/grandchild; kill -SEGV $PPID; wait")
     (folder / "a.mkv").write_bytes(MATROSKA)
     assert kinds(hash_files([(1, str(folder / "a.mkv"))], folder)) == {1: "crashed"}
-    started = pids.read_text(encoding="ascii").split() + [(tmp_path / "grandchild").read_text(encoding="ascii").strip()]
+    started = [*pids.read_text(encoding="ascii").split(), (tmp_path / "grandchild").read_text(encoding="ascii").strip()]
     assert eventually(lambda: all(has_ended(pid) for pid in started))
 
 

@@ -17,11 +17,10 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._library import json_text, library_fields, library_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 PATH = "/srv/library.json"
 IMAGE = {"path": "photos/a.jpg", "filename": "a.jpg"}
@@ -193,15 +192,15 @@ def test_a_number_keeps_its_literal(literal):
 
 @pytest.mark.parametrize(
     "literal",
-    ["1.0", "-0", "-0.0", "0.10", "1e21", "1E5", "1e+21", "1e-7", "1e999", "12345678901234567890"]
-    + ["9" * 5000, "-" + "9" * 640, "0." + "3" * 5000],
+    ["1.0", "-0", "-0.0", "0.10", "1e21", "1E5", "1e+21", "1e-7", "1e999", "12345678901234567890",
+     "9" * 5000, "-" + "9" * 640, "0." + "3" * 5000],
 )
 def test_a_number_that_python_would_print_otherwise_keeps_its_literal(literal):
     data = with_value(literal)
     assert library_file.serialize(parse(data)).decode() == data
 
 
-@pytest.mark.parametrize("literal, number", [("0", 0), ("-12", -12), ("4032", 4032), ("0.87", 0.87), ("-2.5", -2.5)])
+@pytest.mark.parametrize(("literal", "number"), [("0", 0), ("-12", -12), ("4032", 4032), ("0.87", 0.87), ("-2.5", -2.5)])
 def test_a_plain_number_reads_as_the_number_that_it_is(literal, number):
     value = parse(with_value(literal)).value["value"]
     assert value == number
@@ -216,10 +215,10 @@ def test_numbers_kept_by_their_literal_are_equal_by_it():
 
 
 @pytest.mark.parametrize(
-    "number, text",
-    [(12.0, "12"), (0.5, "0.5"), (-0.0, "0"), (7, "7"), (True, "true"), (1e-6, "0.000001"), (1e-7, "1e-7")]
-    + [(1.5e-7, "1.5e-7"), (1e16, "10000000000000000"), (1.2345678901234568e20, "123456789012345680000")]
-    + [(1e21, "1e+21"), (-1.5e300, "-1.5e+300")],
+    ("number", "text"),
+    [(12.0, "12"), (0.5, "0.5"), (-0.0, "0"), (7, "7"), (True, "true"), (1e-6, "0.000001"), (1e-7, "1e-7"),
+     (1.5e-7, "1.5e-7"), (1e16, "10000000000000000"), (1.2345678901234568e20, "123456789012345680000"),
+     (1e21, "1e+21"), (-1.5e300, "-1.5e+300")],
 )
 def test_numbers_of_ours_are_written_as_javascript_prints_them(number, text):
     library = library_file.Library({"images": [], "value": number}, False)
@@ -269,9 +268,9 @@ def test_a_byte_order_mark_is_refused(encoding):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", '{"images": [}', '{"images": [],}', "{'images': []}", '{"images": []} x', '{"images": []}]', "images"]
-    + ['{"images": [01]}', '{"images": [1.]}', '{"images": [.5]}', '{"images": [+1]}', '{"images": [1e]}']
-    + ['{"images": ["\t"]}', '{"images": ["\\x"]}', '{"images": [] // none\n}'],
+    ["{", '{"images": [}', '{"images": [],}', "{'images': []}", '{"images": []} x', '{"images": []}]', "images",
+     '{"images": [01]}', '{"images": [1.]}', '{"images": [.5]}', '{"images": [+1]}', '{"images": [1e]}',
+     '{"images": ["\t"]}', '{"images": ["\\x"]}', '{"images": [] // none\n}'],
 )
 def test_what_is_not_json_is_refused_with_its_place(text):
     assert re.search(r"is not JSON: .* at line 1, column \d+$", refusal(text.encode()))

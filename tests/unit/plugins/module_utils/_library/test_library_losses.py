@@ -8,7 +8,6 @@ import copy
 import random
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._library import json_text, library_losses, library_removals
 from ansible_collections.mobius.dhash.plugins.module_utils._library.library_removals import Account, Removal
 

@@ -11,9 +11,6 @@ import sys
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_versions, hash_batches, hash_journal
@@ -21,6 +18,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_file
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_measurements
+from hypothesis import given
+from hypothesis import strategies as st
 
 THEN, NOW = "2025-12-31T23:59:59.999Z", "2026-01-31T12:00:00.000Z"
 A, B, C = "0F1E2D3C4B5A6978", "F0E1D2C3B4A59687", "00000000FFFFFFFF"  # A and B differ in all 64 bits, C from both in 32

@@ -17,17 +17,15 @@ import sys
 import unicodedata
 
 import pytest
-from conftest import timeless
-from PIL import Image
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _errors
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import locking
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
-    decoder_limits, decoder_versions, hash_journal, image_decoder, worker_pool)
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, hash_journal, image_decoder, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_file
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, migration_run, migration_settings
+from conftest import timeless
+from PIL import Image
 
 # What check mode predicts of a run.
 PREDICTED = ("images", "before", "source_sha256", "hashed", "errors", "errors_by_kind", "missing", "duplicates", "would_change",
@@ -672,7 +670,7 @@ def test_the_log_of_a_run_tells_its_errors_duplicates_and_report(mixed, tmp_path
         lines = [line.split(" ", 1)[1] for line in log.read().splitlines()]
     assert lines[0] == f"Start of a migration of {mixed.path}, run 20260131T120000Z-7"
     assert "error missing media/gone.png: the file does not exist. Check the path in the library." in lines
-    assert [line for line in lines if line.startswith("duplicate ")][0].startswith(
+    assert next(line for line in lines if line.startswith("duplicate ")).startswith(
         "duplicate media/a small.jpg of media/a.png, distance ")
     assert "Successfully processed: 4" in lines
 
@@ -730,9 +728,8 @@ def test_a_library_that_is_none_is_refused_and_nothing_made_of_it(library, decod
 
 
 def test_two_migrations_of_a_library_do_not_run_at_once(pictures):
-    with locking.lock(str(pictures.path), "migration", "the first", timeout=0):
-        with pytest.raises(LockedError, match="run the first"):
-            pictures.run()
+    with locking.lock(str(pictures.path), "migration", "the first", timeout=0), pytest.raises(LockedError, match="run the first"):
+        pictures.run()
     assert not pictures.output.exists()
 
 

@@ -8,7 +8,6 @@ import os
 import sys
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn

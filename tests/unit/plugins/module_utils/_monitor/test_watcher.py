@@ -146,7 +146,7 @@ def test_a_service_that_gets_well_again_in_time_breaks_nothing(host):
 
 
 def test_what_is_ill_at_the_end_is_watched_until_it_is_well_or_broken(host):
-    host.answers = [(200, b"")] + [(500, b"")]
+    host.answers = [(200, b""), (500, b"")]
     result = host.watch(minutes=0.03)
     assert (result["verdict"], result["polls"]) == ("rollback", 4)
 
@@ -324,7 +324,7 @@ def test_a_damaged_record_of_a_watch_is_named(host, content):
         host.watch()
 
 
-@pytest.mark.parametrize("content, pending", [
+@pytest.mark.parametrize(("content", "pending"), [
     ("{", "Whether a run has acted upon the result is unknown: check the service and the library yourself first"),
     ('{"verdict": "rollback", "acknowledged": false,', "It still says: result rollback. Whether a run has acted upon"),
     ('{"verdict": "passed", "acknowledged": true,', "It still says: result passed, acted upon. Rename this file"),

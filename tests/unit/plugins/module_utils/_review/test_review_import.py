@@ -13,16 +13,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from reviews import BOTH, KEEP_ONE, KEEP_OTHER, RUN, SKIP, Host, bits, digests, picture
-
 from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, rollback_plan, rollback_report, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_file, library_removals
 from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files, known_different, review_import
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reviews import BOTH, KEEP_ONE, KEEP_OTHER, RUN, SKIP, Host, bits, digests, picture
 
 NEAR = bits(*range(9))
 PIXELS = picture()
@@ -624,7 +623,7 @@ def test_an_import_killed_at_any_step_and_run_again_ends_the_same(tmp_path, kill
             host.add(name, dhash, 0, PIXELS)
         host.write()
         queue = decide(host, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})
-        killed = killed_at(number, lambda: host.take_in(queue))
+        killed = killed_at(number, lambda host=host, queue=queue: host.take_in(queue))
         assert host.paths() in (["a", "b", "c"], ["a", "c"])
         if cutover.is_cut_short(str(host.live), host.state):
             cutover.deploy(str(host.live), host.state)

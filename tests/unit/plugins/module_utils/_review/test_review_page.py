@@ -13,10 +13,9 @@ import json
 import re
 
 import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils._review import page_assets, review_page
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ansible_collections.mobius.dhash.plugins.module_utils._review import page_assets, review_page
 
 DANGEROUS = st.sampled_from(["</script>", "<!--", "<script", "]]>", "\u2028", "\u2029", "&lt;", "\ud800", "\udfff", "\"", "\\", "\0", "é"])
 TEXTS = st.lists(st.one_of(DANGEROUS, st.text(max_size=8)), max_size=6).map("".join)

@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from reviews import Host, bits, digests, picture
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import matchable_images
 from ansible_collections.mobius.dhash.plugins.module_utils._review import known_different, review_queue
+from hypothesis import given
+from hypothesis import strategies as st
+from reviews import Host, bits, digests, picture
 
 NEAR = bits(*range(9))  # nine bits from 0
 FAR = bits(*range(40, 60))

@@ -14,13 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_run
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, prometheus_text, run_measurements
+from prometheus_client.parser import text_string_to_metric_families
 
 ODD = ['a "quoted" name', "back\\slash", "line\nbreak", "carriage\rreturn", "tab\t", "{curly} #hash", "été 日本 🎲", "trailing\\"]
 

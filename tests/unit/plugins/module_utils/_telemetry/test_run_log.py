@@ -13,7 +13,6 @@ import stat
 import time
 
 import pytest
-
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_report
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
@@ -119,10 +118,9 @@ def test_a_log_is_not_for_everybody(logs, library):
 
 
 def test_a_full_disk_costs_the_log_its_lines_and_not_the_migration_its_work(logs, library):
-    with run_log.Log(str(logs), str(library), "migration") as log:
-        with full_disk():
-            log.line("Start")
-            migration_report.log_summary(log, RESULT, VALUE)
+    with run_log.Log(str(logs), str(library), "migration") as log, full_disk():
+        log.line("Start")
+        migration_report.log_summary(log, RESULT, VALUE)
 
 
 def test_a_log_that_cannot_be_opened_is_named(library):
