@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash sanity python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix page build bench clean
+.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash sanity types python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix page build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -31,7 +31,7 @@ test: clean-results ## All gates, two at a time, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 # The longest first, and beside it what needs one core.
-gates: integration unit crash sanity python-lint shell-lint lint docs-lint changelog-lint page-lint molecule-localhost monitoring review
+gates: integration unit crash sanity types python-lint shell-lint lint docs-lint changelog-lint page-lint molecule-localhost monitoring review
 
 unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
@@ -56,6 +56,9 @@ crash: .venv/.dev ## Each operation killed, and failing, at every system call; t
 
 sanity: .venv/.dev ## ansible-test sanity
 	@$(GATE) sanity tests/sanity.sh
+
+types: .venv/.dev ## The types of the Python code: mypy --strict
+	@$(GATE) types tests/types.sh
 
 python-lint: .venv/.dev ## ruff, with the rules in pyproject.toml
 	@$(GATE) python-lint $(BIN)/ruff check

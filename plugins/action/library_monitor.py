@@ -10,6 +10,8 @@ of them Ansible follows at once.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module import BackgroundModule, show_line
 
 
@@ -22,25 +24,26 @@ class ActionModule(BackgroundModule):
 
     _supports_async = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         started_only = self._task.async_val
         if started_only or self._task.args.get("state") == "acknowledged":
             super(BackgroundModule, self).run(tmp, task_vars)
-            return self._execute_module(self.MODULE, dict(self._task.args), task_vars=task_vars, wrap_async=started_only)
+            self._task_vars = task_vars or {}
+            return self._run_module(self.MODULE, dict(self._task.args), wrap_async=started_only)
         return super().run(tmp, task_vars)
 
-    def _line(self):
+    def _line(self) -> PollLines:
         return PollLines(self._task_vars["inventory_hostname"])
 
 
 class PollLines:
     """What an operator sees of a watch: each poll once."""
 
-    def __init__(self, host):
+    def __init__(self, host: str) -> None:
         self._host = host
         self._shown = 0
 
-    def show(self, progress):
+    def show(self, progress: dict[str, Any] | None) -> bool:
         """Show the polls that are new in ``progress``; whether the watch goes on."""
         if progress is None or "lines" not in progress:
             return False
@@ -50,6 +53,6 @@ class PollLines:
                 show_line(f"[{self._host}] {line}")
         return True
 
-    def end(self, result):
+    def end(self, result: dict[str, Any]) -> None:
         """Show the polls that were not seen while it went on. The role shows the summary."""
         self.show(result)

@@ -35,11 +35,13 @@ _value:
 """
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
 
-def as_list(value):
+def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, str):
@@ -47,7 +49,8 @@ def as_list(value):
     if not value.lstrip().startswith("["):
         return [item for item in map(str.strip, value.split(",")) if item]
     try:
-        return json.loads(value)
+        items: list[Any] = json.loads(value)
+        return items
     except ValueError as error:
         raise AnsibleFilterError(f"not a JSON array: {value} ({error})") from error
 
@@ -55,5 +58,5 @@ def as_list(value):
 class FilterModule:
     """The filter of this file."""
 
-    def filters(self):
+    def filters(self) -> dict[str, Callable[[Any], list[Any]]]:
         return {"as_list": as_list}

@@ -46,7 +46,9 @@ _list:
 import difflib
 import os
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
@@ -67,7 +69,7 @@ LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 
-def options_of_all_roles():
+def options_of_all_roles() -> dict[str, dict[str, Any]]:
     """The options of all entry points of all roles, by their names."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return {name: option for file in sorted(ROLES.glob("*/meta/argument_specs.yml"))
@@ -75,7 +77,7 @@ def options_of_all_roles():
             for name, option in entry["options"].items()}
 
 
-def contradictions(options, given):
+def contradictions(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
     """What variables that are valid by themselves lack of each other, and patterns that are none."""
     found = []
     manager = given.get("dhash_service_manager") or "none"
@@ -101,7 +103,7 @@ def contradictions(options, given):
     return found
 
 
-def mistyped(known, names):
+def mistyped(known: Collection[str], names: Iterable[str]) -> list[str]:
     """The ``names`` that are almost one of the ``known`` variables, and therefore probably meant to be it."""
     candidates = [name.removeprefix(PREFIX) for name in known]
     found = {name: difflib.get_close_matches(name.removeprefix(PREFIX), candidates, 1, LIKENESS)
@@ -109,14 +111,14 @@ def mistyped(known, names):
     return [f"{name} is not a variable of mobius.dhash. Did you mean {PREFIX}{near[0]}?" for name, near in found.items() if near]
 
 
-def expanded(options, given):
+def expanded(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
     """The paths that Ansible would change on the host, where a variable of the environment has the name after a dollar sign."""
     return [f"{name}: {path} has a variable in it, which each host would replace by a value of its own. Write the path out; ~ is the"
             " home of the user." for name, option in options.items() if "path" in (option["type"], option.get("elements"))
             for path in as_list(given.get(name)) if isinstance(path, str) and ENVIRONMENT_VARIABLE.search(path)]
 
 
-def check(options, given):
+def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
     """What is wrong with the variables ``given``, which are as Ansible has them, extra variables as text."""
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
             if name in given or option.get("required")}
@@ -132,7 +134,7 @@ def check(options, given):
     return found
 
 
-def unwritable(given):
+def unwritable(given: Mapping[str, str]) -> list[str]:
     """The folders on this controller that cannot be written, by the variables that name them."""
     obstacles = {name: durable.obstacle(os.path.expanduser(path)) for name, path in given.items() if path}
     problems = [path_rules.Problem(name, given[name], f"{obstacle.path} {obstacle.cause}", obstacle.step)
@@ -140,10 +142,10 @@ def unwritable(given):
     return [f"{problem.variable}: {problem.path} on the controller: {problem.cause}. {problem.next_step}" for problem in problems]
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc] # ansible-core has no types
     """See DOCUMENTATION."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any], **kwargs: Any) -> list[str]:
         options = options_of_all_roles()
         misnamed = mistyped(options.keys() | OF_PLAYBOOKS, variables)
         if misnamed:

@@ -99,7 +99,7 @@ def from_os_error(error: OSError, doing: str, path: str | None = None) -> DhashE
     place = path if path is not None else error.filename
     if isinstance(place, bytes):
         place = os.fsdecode(place)
-    return DhashError(f"could not {doing}: {reason}", place, NEXT_STEPS.get(error.errno))
+    return DhashError(f"could not {doing}: {reason}", place, NEXT_STEPS.get(error.errno or 0))
 
 
 def printable(text: str) -> str:

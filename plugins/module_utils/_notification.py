@@ -53,7 +53,7 @@ class Refusal(Exception):
 class NoRedirects(urllib.request.HTTPRedirectHandler):
     """What is secret in a URL or a header goes nowhere else."""
 
-    def redirect_request(self, *_args, **_kwargs):
+    def redirect_request(self, *_args: object, **_kwargs: object) -> None:
         return None
 
 

@@ -12,7 +12,7 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -140,7 +140,7 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
     return {"versions": versions, "problems": problems}
 
 
-def _problem(token: str, what: str, found: str, fix: str) -> dict[str, Any]:
+def _problem(token: str, what: str, found: str, fix: str | None) -> dict[str, Any]:
     return {"id": token, "what": what, "found": found, "fix": fix, **KINDS[token]._asdict()}
 
 
@@ -181,10 +181,11 @@ def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dic
     problems = []
     names = {"python": "Python", "pillow": "Pillow", "numpy": "numpy"}
     for key, least in MINIMUM.items():
-        if versions[key] is None or _numbers(versions[key]) < least:
+        version = versions[key]
+        if version is None or _numbers(version) < least:
             wanted = f"{names[key]} {'.'.join(map(str, least))} or newer"
-            token = f"{key}_missing" if versions[key] is None else f"{key}_version"
-            problems.append(_problem(token, wanted, f"{versions[key] or 'none'} in {needs.python}", _install_command(key)))
+            token = f"{key}_missing" if version is None else f"{key}_version"
+            problems.append(_problem(token, wanted, f"{version or 'none'} in {needs.python}", _install_command(key)))
     if needs.ffmpeg_required:
         for program in ("ffmpeg", "ffprobe"):
             if versions[program] is None:
@@ -193,10 +194,10 @@ def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dic
             problems.append(_problem("ffmpeg_python_missing", "ffmpeg-python, through which FFmpeg is used", f"none in {needs.python}",
                                      "Set dhash_install: venv, which brings it, or install it with pip into the virtual"
                                      " environment that Ansible's Python is of."))
-    wanted = needs.node_min_version
-    if wanted and (versions["node"] is None or _numbers(versions["node"]) < _numbers(wanted)):
+    node = needs.node_min_version
+    if node and (versions["node"] is None or _numbers(versions["node"]) < _numbers(node)):
         token = "node_missing" if versions["node"] is None else "node_version"
-        problems.append(_problem(token, f"Node.js {wanted} or newer", versions["node"] or "none on the PATH", _install_command("node")))
+        problems.append(_problem(token, f"Node.js {node} or newer", versions["node"] or "none on the PATH", _install_command("node")))
     return problems
 
 
@@ -231,7 +232,7 @@ def _place_problems(needs: Needs) -> list[dict[str, Any]]:
     named = [_problem("path_refused", f"another path in {problem.variable}", f"{printable(problem.path)}: {problem.cause}",
                       problem.next_step) for problem in wrong]
     output = path_rules.FILES["output"]
-    files = [] if any(problem.variable == output for problem in wrong) else [
+    files: list[tuple[str, str | None]] = [] if any(problem.variable == output for problem in wrong) else [
         (path_rules.output_of(needs.library, needs.places), output)]
     files += [(path, None) for path in cutover.deploy_files(needs.library)]
     return named + [problem for path, variable in files for problem in _file_problems(needs.state, path, variable)]
@@ -336,7 +337,7 @@ def _owner_problems(library: str) -> list[dict[str, Any]]:
                      f"this user is {os.geteuid()}:{os.getegid()}", "Run with become as root or as that owner.")]
 
 
-def _paths(folder: str, images: list[dict[str, Any]]):
+def _paths(folder: str, images: list[dict[str, Any]]) -> Iterator[str]:
     return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
 
 
@@ -382,7 +383,7 @@ def window_is_open(window: str, now: datetime) -> bool:
         minute, day = minute + 24 * 60, (day - 1) % 7
     if start >= end:
         end += 24 * 60
-    if first is not None:
+    if first is not None and last is not None:
         opening, closing = DAYS.index(first.lower()), DAYS.index(last.lower())
         if (day - opening) % 7 > (closing - opening) % 7:
             return False

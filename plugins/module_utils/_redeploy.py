@@ -16,7 +16,7 @@ from ._migrate import migration_run
 from ._review import review_import
 
 ATTEMPTS = 10
-BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict], None]] = {
+BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict[str, Any]], None]] = {
     run_record.MIGRATION: migration_run.bring_up_to_date,
     run_record.RESTORE: rollback_plan.bring_up_to_date,
     run_record.REMOVE_DHASH: rollback_plan.bring_up_to_date,
@@ -28,12 +28,14 @@ BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict], None]] = {
 def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] | None = None) -> bool:
     """Deploy what was prepared; whether anything had to be done. ``service`` is as in :func:`cutover.deploy`. Raises ``DhashError``, nothing replaced."""
     with locking.lock(library, "deploy", run_record.new_run(), lock_timeout):
-        failed: dict = {}
+        failed: dict[str, Any] = {}
         for _attempt in range(ATTEMPTS):
             try:
                 return cutover.deploy(library, state, service)
             except cutover.ChangedError:
                 record = run_record.read(state)
+                if record is None:
+                    raise
                 BRING_UP_TO_DATE[record.operation](record, failed)
         raise DhashError(f"the library kept changing during the deploy (gave up after {ATTEMPTS} attempts)", library,
                          "Stop what writes it, or name its service (dhash_service_manager), then run again.")

@@ -92,10 +92,13 @@ class _Stage:
 
     def _go_back(self, old: str, way_back: str, wish: rollback_plan.Wish | None) -> None:
         state = self.settings.state
-        if wish is None:
-            way = rollback_plan.plan_undo(self.library, state, self.backups, run_record.read(state).new_sha256)
+        record = run_record.read(state)
+        if wish is not None:
+            way: rollback_plan.Way | None = rollback_plan.plan(self.library, state, self.backups, wish)
         else:
-            way = rollback_plan.plan(self.library, state, self.backups, wish)
+            way = record and rollback_plan.plan_undo(self.library, state, self.backups, record.new_sha256)
+        if way is None:
+            raise DhashError("the rehearsed migration left nothing to take back", self.library, "Report this fault.")
         rollback_plan.prepare(self.library, state, way, force=False, run=self.settings.run)
         self._go_live()
         self._expect(way_back, old)

@@ -118,7 +118,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._fleet import shared_
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges, respawn
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             hashes=dict(type="dict", required=True),

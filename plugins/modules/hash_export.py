@@ -67,7 +67,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._fleet import shared_
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec=dict(**module_arguments.LIBRARY, **module_arguments.LOCK), supports_check_mode=True)
     try:
         respawn.respawn_if_needed(None, module.check_mode)

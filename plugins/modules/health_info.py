@@ -77,7 +77,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             url=dict(type="str", required=True),
@@ -90,7 +90,7 @@ def main():
     params = module.params
     health = service_probes.health(params["url"], params["body"], params["status"], params["validate_certs"])
     module.exit_json(changed=False, healthy=health.well, message=health.says, problem=health.problem,
-                     next_step=service_probes.FIXES.get(health.problem))
+                     next_step=service_probes.FIXES.get(health.problem or ""))
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             library=dict(type="path", required=True),

@@ -112,6 +112,7 @@ mismatches:
 
 import itertools
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
@@ -124,13 +125,13 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import module
 SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
 
 
-def hash_images(paths, params, roots):
+def hash_images(paths: list[str], params: dict[str, Any], roots: tuple[str, ...]) -> list[dict[str, Any]]:
     entries = hash_batches.hash_now(paths, params["algorithm"], roots, module_arguments.limits(params),
                                     module_arguments.parallel(params), params["temp_dir"])
     return [{key: getattr(entry, key) for key in SHOWN} for entry in entries]
 
 
-def compare(params):
+def compare(params: dict[str, Any]) -> dict[str, Any]:
     paths = [os.path.abspath(path) for path in params["images"]]
     found = hash_images(paths, params, module_arguments.media_roots(params, library="/"))
     images = [{"path": path, **image} for path, image in zip(paths, found)]
@@ -140,7 +141,7 @@ def compare(params):
     return {"images": images, "distances": distances}
 
 
-def sample(params):
+def sample(params: dict[str, Any]) -> dict[str, Any]:
     library = run_record.resolve(params["library"])
     path_rules.require(library, run_record.folder(None, library), {"temp_dir": params["temp_dir"]})
     read, digest = library_file.read(library)
@@ -153,7 +154,7 @@ def sample(params):
     return {"images": images, "mismatches": mismatches}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             images=dict(type="list", elements="path"),

@@ -119,7 +119,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decod
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             entries=dict(type="list", elements="path", default=[]),

@@ -111,7 +111,9 @@ pruned:
 """
 
 import os
+from collections.abc import Collection
 from datetime import datetime, timezone
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
@@ -120,13 +122,14 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import age_enc
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 
 
-def expired(library, folder, params, digests, live, coming=0):
+def expired(library: str, folder: str, params: dict[str, Any], digests: Collection[str], live: str | None,
+            coming: int = 0) -> list[backup_files.Backup]:
     """The backups of the library in a folder that are to be removed."""
     return backup_files.superfluous(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
                                     datetime.now(timezone.utc), {live, *digests}, coming)
 
 
-def plan(library, state, folders, params):
+def plan(library: str, state: str, folders: list[str], params: dict[str, Any]) -> dict[str, Any]:
     digests = backup_files.digests_on_record(state)
     digest = durable.sha256_of_file(library)
     present = backup_files.holding(library, folders[0], digest, params["encrypt_to"], digests)
@@ -139,7 +142,7 @@ def plan(library, state, folders, params):
                        for backup in expired(library, folder, params, digests, digest, coming=int(is_missing))]}
 
 
-def carry_out(library, state, folders, params, run):
+def carry_out(library: str, state: str, folders: list[str], params: dict[str, Any], run: str) -> dict[str, Any]:
     copied = False
     pruned = []
     with locking.lock(library, "backup", run, params["lock_timeout"]), \
@@ -158,7 +161,7 @@ def carry_out(library, state, folders, params, run):
             "files": backup_files.files_of(backup), "created": created, "copied": copied, "pruned": pruned}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             backup_dir=dict(type="path"),

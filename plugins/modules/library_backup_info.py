@@ -98,6 +98,8 @@ good:
 """
 
 import os
+from collections.abc import Collection
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files
@@ -105,7 +107,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
 
 
-def digests_on_record(module, state):
+def digests_on_record(module: AnsibleModule, state: str) -> Collection[str]:
     try:
         return backup_files.digests_on_record(state)
     except DhashError as error:
@@ -113,14 +115,14 @@ def digests_on_record(module, state):
         return ()
 
 
-def describe(backup):
+def describe(backup: backup_files.Backup) -> dict[str, Any]:
     content = backup_files.examine(backup)
     return {"path": backup.path, "name": os.path.basename(backup.path), "size": backup.size, "encrypted": backup.encrypted,
             "time": backup.time.strftime("%Y-%m-%dT%H:%M:%SZ"), "belongs": backup.belongs, "library": backup.library,
             "host": backup.host, **content._asdict()}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(backup_dir=dict(type="path"), **module_arguments.LIBRARY),
         supports_check_mode=True,

@@ -155,6 +155,8 @@ unfinished:
   type: bool
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, path_rules, run_record
@@ -166,11 +168,11 @@ from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import met
 OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log, and of the lock
 
 
-def verified(library, state, params, check):
+def verified(library: str, state: str, params: dict[str, Any], check: bool) -> bool:
     return cutover.verified(library, state, check, params["encrypt_to"], params["run"], manages=params["service_manager"] != "none")
 
 
-def foresee(operation, library, state, params):
+def foresee(operation: str, library: str, state: str, params: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the operation would change anything, and whether the exchange is due."""
     if operation == "started":
         return cutover.started(library, state, check=True), False
@@ -183,7 +185,7 @@ def foresee(operation, library, state, params):
     return cutover.announcement_is_due(planned, params["dependents"]) if operation == "announced" else due, due
 
 
-def carry_out(operation, library, state, params):
+def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the operation has changed anything, and whether the exchange is due after it."""
     if operation == "deployed":
         return _redeploy.run(library, state, params["lock_timeout"], module_arguments.service(params)), False
@@ -196,7 +198,7 @@ def carry_out(operation, library, state, params):
         return cutover.announcement_is_due(planned, params["dependents"]), cutover.is_due(planned)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["deployed", "announced", "started", "verified"], default="deployed"),
@@ -229,10 +231,10 @@ def main():
         age_encryption.require_recipients(module.params["encrypt_to"])  # last, as they are needed for nothing else
     except DhashError as error:
         module.fail_json(msg=str(error))
-    result = {"library": library, "phase": None, "restart_owed": False, "due": due}
+    result: dict[str, Any] = {"library": library, "phase": None, "restart_owed": False, "due": due}
     if record:
-        result.update(run_record.shown(record))
-    if module._diff and changed and operation == "deployed":
+        result.update(run_record.shown(record) or {})
+    if record and module._diff and changed and operation == "deployed":
         result["diff"] = {"before_header": library, "after_header": library,
                           "before": f"sha256 {record.old_sha256}\n", "after": f"sha256 {record.new_sha256}\n"}
     module.exit_json(changed=changed, **result)

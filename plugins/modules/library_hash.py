@@ -127,7 +127,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import module
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             pending=dict(type="path"),

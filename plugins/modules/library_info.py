@@ -235,6 +235,8 @@ disk_total:
   type: int
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
@@ -242,7 +244,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import module
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
 
 
-def watch_or_warning(module, state):
+def watch_or_warning(module: AnsibleModule, state: str) -> dict[str, Any] | None:
     try:
         return watch_record.summary(state)
     except DhashError as error:
@@ -250,7 +252,7 @@ def watch_or_warning(module, state):
         return None
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             check_library=dict(type="bool", default=True),

@@ -277,7 +277,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             output=dict(type="path"),

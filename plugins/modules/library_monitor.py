@@ -146,6 +146,7 @@ evidence:
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
@@ -156,16 +157,16 @@ from ansible_collections.mobius.dhash.plugins.module_utils._monitor import servi
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 
-def settings_of(params):
+def settings_of(params: dict[str, Any]) -> watcher.Settings:
     library, state = module_arguments.library_and_state(params, writes=("state_dir", "log_dir"))
-    beside = {name: params[name] and os.path.join(os.path.dirname(library), params[name]) for name in ("error_log", "log_dir")}
-    given = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
+    beside: dict[str, Any] = {name: params[name] and os.path.join(os.path.dirname(library), params[name]) for name in ("error_log", "log_dir")}
+    given: dict[str, Any] = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
                                              "service_name", "service_scope", "status_command", "error_log_pattern")}
     return watcher.Settings(library=library, state=state, run=run_record.new_run(), minutes=params["minutes"],
                             gates=watch_gates.chosen(params["gates"]), **given, **beside)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["watched", "acknowledged"], default="watched"),

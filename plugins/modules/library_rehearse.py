@@ -81,7 +81,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migra
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             images=dict(type="int", default=100),

@@ -189,6 +189,7 @@ withdrawn:
 
 import contextlib
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, path_rules, rollback_plan, rollback_report, run_record
@@ -201,7 +202,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import met
 WRITES = ("state_dir", "log_dir")
 
 
-def log_dir_of(params, library, state):
+def log_dir_of(params: dict[str, Any], library: str, state: str) -> str | None:
     """The folder for the log. A failed run is taken back whatever has become of it."""
     if params["undo_sha256"] is not None:
         try:
@@ -212,7 +213,7 @@ def log_dir_of(params, library, state):
     return params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
 
 
-def find_way(params, library, state):
+def find_way(params: dict[str, Any], library: str, state: str) -> rollback_plan.Way | None:
     backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
     if params["undo_sha256"] is not None:
         return rollback_plan.plan_undo(library, state, backup_dir, params["undo_sha256"], params["age_identity"])
@@ -220,7 +221,7 @@ def find_way(params, library, state):
     return rollback_plan.plan(library, state, backup_dir, wish)
 
 
-def describe(way):
+def describe(way: rollback_plan.Way | None) -> dict[str, Any]:
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
                 "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None,
@@ -232,17 +233,22 @@ def describe(way):
             "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None, "newest": way.newest, "passed_over": way.passed_over}
 
 
-def foresee(params, library, state):
+def kept_of(state: str) -> str | None:
+    record = run_record.read(state)
+    return record and record.kept
+
+
+def foresee(params: dict[str, Any], library: str, state: str) -> tuple[dict[str, Any], bool]:
     way = find_way(params, library, state)
     result = describe(way)
-    changed = result["due"] and not rollback_plan.is_prepared(library, state, way)
+    changed = way is not None and way.due and not rollback_plan.is_prepared(library, state, way)
     if result["due"] and durable.exists(library):
         stamped = f"{library}{backup_files.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
-        result["kept"] = stamped if changed else run_record.read(state).kept
+        result["kept"] = stamped if changed else kept_of(state)
     return {**result, "withdrawn": rollback_plan.withdrawn(library, state, way)}, changed
 
 
-def carry_out(params, library, state, run):
+def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tuple[dict[str, Any], bool]:
     way = find_way(params, library, state)
     if way is None or not way.due:
         return describe(way), False
@@ -259,7 +265,7 @@ def carry_out(params, library, state, run):
             is_there = durable.exists(library)
             changed = rollback_plan.prepare(library, state, way, params["force"], run, params["origin"], undoes,
                                             module_arguments.service(params))
-            kept = run_record.read(state).kept if is_there else None
+            kept = kept_of(state) if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
             for line in rollback_report.lines(library, way, kept):
@@ -267,7 +273,7 @@ def carry_out(params, library, state, run):
             return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn}, changed
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             backup=dict(type="str", default=rollback_plan.LATEST),

@@ -179,7 +179,7 @@ TARGET = dict(
 )
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             notification=dict(type="dict", required=True),

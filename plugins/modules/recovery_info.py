@@ -96,7 +96,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             backup_dir=dict(type="path"),

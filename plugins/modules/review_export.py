@@ -142,6 +142,8 @@ without_preview:
   type: int
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
@@ -150,7 +152,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._review import review
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
 
-def settings_of(params):
+def settings_of(params: dict[str, Any]) -> review_export.Settings:
     library, state = module_arguments.library_and_state(params, writes=("state_dir", "review_dir", "temp_dir"))
     return review_export.Settings(
         library=library,
@@ -168,7 +170,7 @@ def settings_of(params):
     )
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             review_dir=dict(type="path"),

@@ -183,6 +183,7 @@ withdrawn:
 
 import contextlib
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
@@ -196,20 +197,21 @@ MOST_FAULTS = 1000  # in a result; the log has them all
 WRITES = ("state_dir", "log_dir", "review_dir")
 
 
-def plan(params, library, state):
+def plan(params: dict[str, Any], library: str, state: str) -> review_import.Plan:
     if params["state"] == "absent":
         return review_import.plan_reversal(library, state)
     folder = os.path.dirname(library)
     return review_import.plan(library, state, [os.path.join(folder, queue) for queue in params["queues"]])
 
 
-def describe(planned, library):
+def describe(planned: review_import.Plan, library: str) -> dict[str, Any]:
     due = review_import.is_due(planned)
     return {"due": due, "output": review_import.output_of(library) if due else None, "source_sha256": planned.live_sha256,
             "withdrawn": planned.withdrawn, **planned.counts}
 
 
-def carry_out(params, library, state, operation, run):
+def carry_out(params: dict[str, Any], library: str, state: str, operation: str,
+              run: str) -> tuple[review_import.Plan, dict[str, Any], bool]:
     with contextlib.ExitStack() as stack:
         if not params["validate_only"]:
             stack.enter_context(locking.lock(library, operation, run, params["lock_timeout"]))
@@ -233,7 +235,7 @@ def carry_out(params, library, state, operation, run):
         return planned, {**describe(planned, library), **sha256, "log": log.path}, changed
 
 
-def check_paths(module):
+def check_paths(module: AnsibleModule) -> None:
     try:
         respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
         module_arguments.library_and_state(module.params, writes=WRITES)
@@ -242,14 +244,14 @@ def check_paths(module):
     module.exit_json(changed=False)
 
 
-def publish(metrics, record, result, changed):
+def publish(metrics: metrics_file.Metrics, record: run_record.Record | None, result: dict[str, Any], changed: bool) -> None:
     if changed:
         metrics.settled(record, changed)
         if "reviewed" in result:
             metrics.judged(result["reviewed"], result["skipped_matches"] + result["pending"])
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             queues=dict(type="list", elements="path"),

@@ -57,7 +57,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import module
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=module_arguments.SERVICE,
         required_if=[("service_manager", manager, ("service_name",)) for manager in ("systemd", "docker", "pm2")],

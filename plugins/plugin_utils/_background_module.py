@@ -10,6 +10,7 @@ import json
 import posixpath
 import secrets
 import time
+from typing import Any, Protocol
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -27,7 +28,17 @@ POLLS_AFTER_DEATH = 2  # a module that has ended is gone a moment before its res
 display = Display()
 
 
-class BackgroundModule(ActionBase):
+class Lines(Protocol):
+    """What an operator sees while the module runs."""
+
+    def show(self, progress: dict[str, Any] | None) -> bool:
+        """Show what is new in the progress file; whether the work goes on."""
+
+    def end(self, result: dict[str, Any]) -> None:
+        """Show what the result adds."""
+
+
+class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no types
     """Run ``MODULE``. Poll the module's progress file, which costs a ``cat``, and its job, which costs a module, less often."""
 
     MODULE: str  # its full name
@@ -37,17 +48,17 @@ class BackgroundModule(ActionBase):
     _supports_check_mode = True
     _supports_async = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        self._task_vars = task_vars
+        self._task_vars = task_vars or {}
         if self._task.check_mode:
-            return self._execute_module(self.MODULE, dict(self._task.args), task_vars=task_vars)
+            return self._run_module(self.MODULE, dict(self._task.args))
         async_dir = self.get_shell_option("async_dir", default="~/.ansible_async")
         progress_name = f"mobius-dhash-{secrets.token_hex(8)}.progress"
         arguments = {**self._task.args, "progress_file": self._connection._shell.join_path(async_dir, progress_name)}
         self._task.async_val = LONGEST_RUN
         try:
-            job = self._execute_module(self.MODULE, arguments, task_vars=task_vars, wrap_async=True)
+            job = self._run_module(self.MODULE, arguments, wrap_async=True)
         finally:
             self._task.async_val = 0
         if job.get("failed") or "ansible_job_id" not in job:
@@ -56,7 +67,11 @@ class BackgroundModule(ActionBase):
         async_dir = posixpath.dirname(job["results_file"])
         return self._follow(job["ansible_job_id"], async_dir, posixpath.join(async_dir, progress_name))
 
-    def _follow(self, job_id, async_dir, progress_file):
+    def _run_module(self, name: str, arguments: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(name, arguments, task_vars=self._task_vars, wrap_async=wrap_async)
+        return result
+
+    def _follow(self, job_id: str, async_dir: str, progress_file: str) -> dict[str, Any]:
         line = self._line()
         started = time.monotonic()
         pause, polls, gone, heard, seen = FIRST_POLL, 0, 0, started, started
@@ -97,22 +112,22 @@ class BackgroundModule(ActionBase):
                     result.pop(key, None)
                 return result
 
-    def _line(self):
+    def _line(self) -> Lines:
         return ProgressLine(self._task_vars["inventory_hostname"])
 
-    def _job(self, job_id, async_dir, mode):
-        return self._execute_module("ansible.legacy.async_status", {"jid": job_id, "mode": mode, "_async_dir": async_dir},
-                                    task_vars=self._task_vars)
+    def _job(self, job_id: str, async_dir: str, mode: str) -> dict[str, Any]:
+        return self._run_module("ansible.legacy.async_status", {"jid": job_id, "mode": mode, "_async_dir": async_dir})
 
-    def _read(self, progress_file):
+    def _read(self, progress_file: str) -> dict[str, Any] | None:
         quoted = self._connection._shell.quote(progress_file)
         shown = self._low_level_execute_command(f"cat {quoted} 2>/dev/null || true")["stdout"]
         try:
-            return json.loads(shown)
+            progress: dict[str, Any] = json.loads(shown)
         except ValueError:
             return None
+        return progress
 
-    def _has_gone(self, progress):
+    def _has_gone(self, progress: dict[str, Any] | None) -> bool:
         """Whether the module's process has ended and left its progress file."""
         if progress is None:
             return False
@@ -122,12 +137,12 @@ class BackgroundModule(ActionBase):
 class ProgressLine:
     """What an operator sees while a host hashes, not more often than every few seconds."""
 
-    def __init__(self, host):
+    def __init__(self, host: str) -> None:
         self._host = host
-        self._shown_at = None
+        self._shown_at: float | None = None
         self._shown_done = -1
 
-    def show(self, progress):
+    def show(self, progress: dict[str, Any] | None) -> bool:
         """Show ``progress`` where it is due; whether the hashing goes on."""
         if progress is None or "total" not in progress:
             return False
@@ -138,21 +153,21 @@ class ProgressLine:
             left = progress["seconds_left"]
             show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} a second,"
                       f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
-        return done < total
+        return bool(done < total)
 
-    def end(self, result):
+    def end(self, result: dict[str, Any]) -> None:
         """Show what came out, where anything was hashed."""
         if result.get("hashed_now"):
             show_line(f"[{self._host}] hashed: {result['hashed_now']} images, {result['errors']} of {result['images']} have no hash")
 
 
-def show_line(text):
+def show_line(text: str) -> None:
     """Show ``text`` on stderr: stdout belongs to the callback, whose output may have to be valid JSON."""
     display.display(text, stderr=True)
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Seconds as ``h:mm:ss`` or ``m:ss``."""
-    minutes, seconds = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -16,7 +16,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -260,6 +260,8 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
 
     The copy gets the name of the next free second if another backup has its name there.
     """
+    if backup.expected_sha256 is None:
+        raise DhashError("it has no checksum file", backup.path, "Make another backup.")
     durable.make_folder(folder)
     _remove_leftovers(library, folder)
     target = os.path.join(folder, os.path.basename(backup.path))
@@ -274,7 +276,7 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
         raise DhashError("it is damaged, and so is its copy", backup.path, "Check the disk, then run again.")
 
 
-def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str] = (),
+def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str | None] = (),
                 coming: int = 0) -> list[Backup]:
     """Which of ``backups`` (newest first) go: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
 
@@ -346,10 +348,14 @@ def _remove_beside(path: str) -> None:
 
 def _time_of(stamp: str) -> datetime | None:
     with contextlib.suppress(ValueError):
-        moment = (datetime.strptime(stamp, durable.STAMP) if len(stamp) == 16
-                  else datetime.strptime(stamp[:19], "%Y-%m-%dT%H-%M-%S"))
-        return moment.replace(tzinfo=timezone.utc)
+        return _parsed(stamp)
     return None
+
+
+def _parsed(stamp: str) -> datetime:
+    moment = (datetime.strptime(stamp, durable.STAMP) if len(stamp) == 16
+              else datetime.strptime(stamp[:19], "%Y-%m-%dT%H-%M-%S"))
+    return moment.replace(tzinfo=timezone.utc)
 
 
 def _write(content: bytes, path: str, recipients: Sequence[str], library: str, source: str) -> Backup:
@@ -358,7 +364,7 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     The checksum file and the manifest get their names first, while the backup is a temporary file.
     """
     try:
-        counts = library_fields.counts(library_file.parse(content, source).value)
+        counts: Mapping[str, int | None] = library_fields.counts(library_file.parse(content, source).value)
     except LibraryError:
         counts = {"images": None, "hashed": None}
     manifest = backup_manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
@@ -373,4 +379,4 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
             _remove_beside(path)
         raise
     stamp = os.path.basename(path).removesuffix(age_encryption.SUFFIX).rpartition(".")[2]
-    return Backup(path, _time_of(stamp), len(stored), digest, manifest)
+    return Backup(path, _parsed(stamp), len(stored), digest, manifest)

@@ -96,7 +96,7 @@ def is_due(planned: Plan) -> bool:
 def announcement_is_due(planned: Plan, dependents: Sequence[str] = ()) -> bool:
     """Whether :func:`announce` has anything to do."""
     record = planned.record
-    return planned.exchange and not (
+    return record is not None and planned.exchange and not (
         record.restart_owed and record.stopped_at and set(dependents) <= set(record.dependents))
 
 
@@ -108,8 +108,8 @@ def announce(library: str, state: str, dependents: Sequence[str] = (), service: 
     since it was planned: then nothing is left to do, and the service need not be stopped.
     """
     planned = plan(library, state)
-    if announcement_is_due(planned, dependents):
-        record = planned.record
+    record = planned.record
+    if record is not None and announcement_is_due(planned, dependents):
         run_record.write(state, record._replace(
             phase=run_record.ANNOUNCED, restart_owed=True, service=run_record.pending_service(record, service),
             stopped_at=record.stopped_at or time.strftime(run_record.TIME, time.gmtime()),
@@ -126,8 +126,9 @@ def deploy(library: str, state: str, service: dict[str, Any] | None = None) -> b
     """
     planned = plan(library, state)
     record = planned.record
-    if is_due(planned):
-        record = record._replace(service=run_record.pending_service(record, service))
+    if record is None or not is_due(planned):
+        return False
+    record = record._replace(service=run_record.pending_service(record, service))
     if planned.exchange:
         _keep_replaced(library, state, record)
         try:
@@ -140,15 +141,13 @@ def deploy(library: str, state: str, service: dict[str, Any] | None = None) -> b
         except DhashError:
             _withdraw(library, record)
             raise
-    if is_due(planned):
-        if planned.exchange or record.phase == run_record.DEPLOYING:
-            _keep_what_came_out(library, record)
-        else:  # put in place by hand: what waits there is of an earlier run
-            durable.remove(incoming(library))
-        written_files.remove(state, record.output)
-        run_record.write(state, record._replace(phase=run_record.DEPLOYED, restart_owed=True))
-        return True
-    return False
+    if planned.exchange or record.phase == run_record.DEPLOYING:
+        _keep_what_came_out(library, record)
+    else:  # put in place by hand: what waits there is of an earlier run
+        durable.remove(incoming(library))
+    written_files.remove(state, record.output)
+    run_record.write(state, record._replace(phase=run_record.DEPLOYED, restart_owed=True))
+    return True
 
 
 def started(library: str, state: str, check: bool) -> bool:

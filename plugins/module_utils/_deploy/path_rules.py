@@ -163,8 +163,8 @@ def _files(library: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
         report = report_of(library, params)
         files += [(FILES["dry_run_report" if params.get("dry_run") else "report"], report)] if report else []
     if "dry_run_report" in params:
-        files.append((FILES["dry_run_report"], report_of(library, {
-            "report": params["dry_run_report"], "log_dir": params["log_dir"], "dry_run": True})))
+        report = report_of(library, {"report": params["dry_run_report"], "log_dir": params["log_dir"], "dry_run": True})
+        files += [(FILES["dry_run_report"], report)] if report else []
     if "review_dir" in params:
         files += [(FOLDERS["review_dir"], os.path.join(review_dir_of(library, params), name)) for name in REVIEW_FILES]
     return [(variable, path) for variable, path in files if path]
@@ -253,9 +253,10 @@ def _owner(library: str, real: str) -> str | None:
     folder, name = os.path.split(real)
     for pattern in OWN_NAMES:
         match = pattern.fullmatch(name)
-        owner = match and os.path.join(folder, match["library"])
-        if owner and (match["library"] == os.path.basename(library) or _is_library(owner)):
-            return library if match["library"] == os.path.basename(library) else owner
+        if match and match["library"] == os.path.basename(library):
+            return library
+        if match and _is_library(os.path.join(folder, match["library"])):
+            return os.path.join(folder, match["library"])
     owner = f"{real[:-len('.dhash.json')]}.json" if name.endswith(".dhash.json") else library
     return owner if owner != library and _is_library(owner) else None
 

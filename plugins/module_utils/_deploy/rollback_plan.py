@@ -168,7 +168,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
     return True
 
 
-def bring_up_to_date(record: run_record.Record, _failed: dict) -> None:
+def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None:
     """Prepare the same rollback again for a live library that has changed since. Call it with the lock held."""
     settings = record.settings
     written_files.remove(settings["state"], record.kept)  # not of what will be replaced
@@ -184,7 +184,7 @@ def bring_up_to_date(record: run_record.Record, _failed: dict) -> None:
 
 
 def _refuse_loss(library: str, way: Way, force: bool) -> None:
-    if way.losses is not library_losses.UNKNOWN and any(way.losses) and not force:
+    if way.source is not None and way.losses is not library_losses.UNKNOWN and any(way.losses) and not force:
         raise RefusedError(
             f"restoring {os.path.basename(way.source)} would lose what was added or changed since: {way.losses}", library,
             "Take only the hashes out and keep everything else (dhash_rollback_remove_dhash), or set dhash_rollback_force: the"
@@ -209,7 +209,7 @@ def _restore_latest(library: str, state: str, found: list[backup_files.Backup], 
     record = run_record.read(state)
     own = [backup for backup in found if backup.belongs == backup_files.OWN]
     target = run_record.rollback_target(record)
-    if target is None:
+    if record is None or target is None:
         for backup in own:
             content = backup_files.examine(backup)
             if content.good and content.hashed == 0:
@@ -288,7 +288,7 @@ def _remains(library: str, state: str, backup_dir: str, found: list[backup_files
 
 def _beside_others(way: Way, found: list[backup_files.Backup]) -> Way:
     """``way`` with the newest intact backup, if that is another one, and with the later ones that could not be taken."""
-    passed_over = []
+    passed_over: list[str] = []
     for backup in found:
         if backup.path == way.source:
             break
@@ -333,7 +333,7 @@ def _others(found: list[backup_files.Backup]) -> str:
             " dhash_rollback_force to restore it." if others else "")
 
 
-def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
+def _restore(library: str, source: str, text: bytes, expected: str | None) -> Way:
     digest = hashlib.sha256(text).hexdigest()
     if digest != expected:
         raise DhashError("its digest is not what it should be", source, "Choose another backup, then run again.")
@@ -342,7 +342,7 @@ def _restore(library: str, source: str, text: bytes, expected: str) -> Way:
         live, live_digest = library_file.read(library)
         losses = library_losses.NONE if live_digest == digest else library_losses.find(live.value, content.value)
     except LibraryError:  # a broken library is what is rolled back from
-        live_digest, losses = None, library_losses.UNKNOWN
+        return Way(run_record.RESTORE, source, content, text, digest, library_losses.UNKNOWN, True)
     return Way(run_record.RESTORE, source, content, text, digest, losses, live_digest != digest)
 
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._errors import LibraryError, printable
 from .._library import library_fields, library_file, library_losses
 from . import rollback_plan, run_record
@@ -31,7 +33,7 @@ def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
     ]
 
 
-def diff(library: str, result: dict) -> dict:
+def diff(library: str, result: dict[str, Any]) -> dict[str, Any]:
     """Before and after in counts, for Ansible's diff."""
     try:
         live = library_fields.counts(library_file.read(library)[0].value)

@@ -258,7 +258,8 @@ def _sync_names_of(path: str) -> None:
         raise from_os_error(error, "make its new name last", path) from error
 
 
-def _write_temporary(temporary, path, chunks, like, mode, owner_of, noted) -> str:
+def _write_temporary(temporary: str, path: str, chunks: Iterable[bytes], like: str | None, mode: int, owner_of: str | None,
+                     noted: dict[str, Any] | None) -> str:
     _remove_where_possible(temporary)  # of a run that was killed
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(temporary, flags, 0o600), "wb") as file:

@@ -26,9 +26,10 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 Kind = TypeVar("Kind", bound=NamedTuple)
+Value = TypeVar("Value")
 
 
-def read(path: str, what: str, parse: Callable[[dict[str, Any]], Kind], advice: Callable[[bytes], str]) -> Kind | None:
+def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice: Callable[[bytes], str]) -> Value | None:
     """What ``parse`` makes of the object in the state file at ``path``; None if there is no such file.
 
     ``parse`` raises ValueError or TypeError for an object that it cannot use; ``advice`` makes the next step for the
@@ -78,15 +79,16 @@ def build(kind: type[Kind], value: dict[str, Any] | list[Any]) -> Kind:
     """
     if isinstance(value, list):
         value = dict(zip(kind._fields, value))
+    make: Callable[..., Kind] = kind
     known = {name: value[name] for name in kind._fields if name in value}
     for name, content in known.items():
         annotation = kind.__annotations__[name].__forward_arg__
-        base = re.match(r"\w+", annotation)[0]
+        base = re.split(r"\W", annotation, maxsplit=1)[0]
         if content is None and annotation.endswith("| None"):
             continue
         if base in TYPES and (not isinstance(content, TYPES[base]) or isinstance(content, bool) is not (base == "bool")):
             raise ValueError(f"its field {name} has a wrong type")
-    return kind(**known)
+    return make(**known)
 
 
 def salvage(content: bytes, field: str) -> str | None:

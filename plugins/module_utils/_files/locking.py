@@ -16,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 from .._errors import LockedError, from_os_error
 from . import durable, file_metadata
@@ -57,7 +58,7 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
             os.close(descriptor)
 
 
-def holder(path: str) -> dict | None:
+def holder(path: str) -> dict[str, Any] | None:
     """Who holds the lock on the library at ``path``; None where nobody does. Takes no lock and writes nothing."""
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -105,7 +106,7 @@ def _write_holder(descriptor: int, content: bytes) -> None:
         os.pwrite(descriptor, content, 0)
 
 
-def _read_holder(descriptor: int) -> dict | None:
+def _read_holder(descriptor: int) -> dict[str, Any] | None:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:

@@ -16,7 +16,7 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .._errors import HandoverError, from_os_error
@@ -33,7 +33,7 @@ GZIP = 31  # zlib's wbits for a gzip header, in which no time and no name is
 Row = TypeVar("Row")
 
 
-def write(path: str, kind: str, header: dict[str, Any], rows: Iterable[list]) -> int:
+def write(path: str, kind: str, header: dict[str, Any], rows: Iterable[list[Any]]) -> int:
     """Write ``rows`` as a file of that kind; returns how many there were. Raises ``DhashError``."""
     count = 0
 
@@ -64,7 +64,7 @@ def header_of(path: str, kind: str) -> dict[str, Any]:
     return header
 
 
-def read(path: str, kind: str, parse: Callable[[list], Row]) -> Iterator[Row]:
+def read(path: str, kind: str, parse: Callable[[list[Any]], Row]) -> Iterator[Row]:
     """Yield what ``parse`` makes of each row; it raises ValueError for one that is not as it has to be.
 
     Raises ``HandoverError`` where the file is damaged, which may show only at its end: see :func:`require_sound`.
@@ -91,7 +91,7 @@ def read(path: str, kind: str, parse: Callable[[list], Row]) -> Iterator[Row]:
             raise _damaged(path, "its end is missing")
 
 
-def require_sound(path: str, kind: str, parse: Callable[[list], Any]) -> dict[str, Any]:
+def require_sound(path: str, kind: str, parse: Callable[[list[Any]], Any]) -> dict[str, Any]:
     """Read the file to its end, so that nothing is taken from a damaged one; its header. Raises ``HandoverError``."""
     for _row in read(path, kind, parse):
         pass
@@ -116,7 +116,7 @@ def _line(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
-def _lines(path: str) -> Iterator[Any]:
+def _lines(path: str) -> Generator[Any, None, None]:
     """The JSON value of each line."""
     try:
         if not os.path.isfile(path):

@@ -123,7 +123,7 @@ def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counte
         image = pending.get(listed.path)
         if image is None or (entry.kind and not errors) or (entry.kind == "too_large" and not too_large):
             counts["not_pending"] += 1
-        elif not listed.fits(image.stamp):
+        elif image.stamp is None or not listed.fits(image.stamp):
             counts["outdated"] += 1
         else:
             counts["taken"] += 1
@@ -139,7 +139,7 @@ def check_shard(settings: migration_settings.Settings, file: str, shard: int | N
 
 
 def hash_shard(settings: migration_settings.Settings, file: str, shard: int | None, shards: int,
-               progress: Callable[[dict], None]) -> dict[str, Any]:
+               progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Hash every ``shards``-th image of the list ``file``, from number ``shard`` on, into this host's journal.
 
     Without a ``shard`` nothing is hashed. What the journal then knows of these images, or without a shard of the whole
@@ -201,7 +201,7 @@ class _Share:
                     self._mine.append(image)
         self.result = {"images": images, "to_hash": len(self.pending), **counts}
 
-    def known_now(self) -> Iterator[list]:
+    def known_now(self) -> Iterator[list[Any]]:
         """The rows that are handed over: what the journal knows of the files as the leader sees them."""
         for image in self._mine:
             stamp, entry, _is_missing, _identity = self._journal.look_up(os.path.join(self._folder, image.path))
@@ -229,12 +229,12 @@ def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: decoder_l
         return False
 
 
-def _to_listed(row: list) -> Listed:
+def _to_listed(row: list[Any]) -> Listed:
     path, size, mtime_ns = row
     return Listed(row_files.text(path), row_files.whole(size), row_files.whole(mtime_ns, -(1 << 63)))
 
 
-def _to_entry(row: list) -> tuple[Listed, Entry]:
+def _to_entry(row: list[Any]) -> tuple[Listed, Entry]:
     """A row of journal entries. Raises ValueError unless it is as this collection writes them."""
     entry = Entry(*row[3:])
     if not isinstance(entry.low_detail, bool):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 try:
     import numpy as np
 except ImportError:
-    np = None  # checked before anything is matched
+    np = None  # type: ignore[assignment] # checked before anything is matched
 
 from .._errors import DhashError, HandoverError, MissingRequirementError
 from .._files import durable, row_files, spreadsheet
@@ -90,7 +90,8 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
     in ``left_out``. ``check``: nothing is written. Raises ``DhashError``.
     """
     _require_numpy_here()
-    algorithms, left_out = {}, {}
+    algorithms: dict[str, Any] = {}
+    left_out: dict[str, dict[str, str]] = {}
     for host, file in files.items():
         try:
             algorithm = row_files.require_sound(file, handover.HASHES, _to_hashed).get("algorithm")
@@ -170,7 +171,7 @@ class _Groups:
         self._parent = np.arange(count)
 
     def roots(self, elements: np.ndarray) -> np.ndarray:
-        found = self._parent[elements]
+        found: np.ndarray = self._parent[elements]
         while (self._parent[found] != found).any():
             found = self._parent[found]
         self._parent[elements] = found
@@ -200,7 +201,8 @@ def _read_all(files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     rows = ((difference_hash.from_hex(image.dhash), difference_hash.from_hex(image.vertical or "0"), image.vertical is not None, number)
             for number, file in enumerate(files) for image in row_files.read(file, handover.HASHES, _to_hashed))
     table = np.fromiter(rows, [("hash", np.uint64), ("vertical", np.uint64), ("known", bool), ("owner", np.int64)])
-    return tuple(np.ascontiguousarray(table[name]) for name in table.dtype.names)
+    hashes, verticals, known, owner = (np.ascontiguousarray(table[name]) for name in ("hash", "vertical", "known", "owner"))
+    return hashes, verticals, known, owner
 
 
 def _host_pairs(hosts: Sequence[str], held: Held) -> list[dict[str, Any]]:
@@ -227,9 +229,9 @@ def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[st
     return dict(zip(NAMES, (as_json, as_csv)))
 
 
-def _groups(hosts: Sequence[str], files: Sequence[str], held: Held) -> list[list[tuple]]:
+def _groups(hosts: Sequence[str], files: Sequence[str], held: Held) -> list[list[tuple[Any, ...]]]:
     """The rows of each group, without its number. The files are read again for the paths of these images alone."""
-    groups: dict[int, list[tuple]] = {}
+    groups: dict[int, list[tuple[Any, ...]]] = {}
     position = 0
     for host, file in zip(hosts, files):
         for image in row_files.read(file, handover.HASHES, _to_hashed):
@@ -268,7 +270,7 @@ def _is_report(path: str) -> bool:
     return isinstance(report, dict) and report.keys() == {*HEAD, "groups"}
 
 
-def _to_hashed(row: list) -> Hashed:
+def _to_hashed(row: list[Any]) -> Hashed:
     path, dhash, vertical, size = row
     if not difference_hash.is_hex(dhash) or not (vertical is None or difference_hash.is_hex(vertical)):
         raise ValueError("a hash is wrong")

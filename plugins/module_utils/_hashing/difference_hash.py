@@ -71,7 +71,7 @@ def _pack(darker: np.ndarray) -> np.ndarray:
     import numpy as np  # not above: most modules that come here only read and write hashes, and are faster without
 
     bits = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64))
-    return np.where(darker.reshape(len(darker), 64), bits, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+    return np.sum(np.where(darker.reshape(len(darker), 64), bits, np.uint64(0)), axis=1, dtype=np.uint64)
 
 
 def low_detail(pixels: np.ndarray) -> np.ndarray:

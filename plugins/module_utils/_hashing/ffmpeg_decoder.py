@@ -163,7 +163,7 @@ def _run(output: Any, descriptors: list[int], format_: Format, deadline: float) 
             pass_fds=descriptors, preexec_fn=end_with_parent, timeout=max(0.0, deadline - time.monotonic()),
         )
     except OSError as error:
-        cause = f"FFmpeg cannot be started: {os.strerror(error.errno)}"
+        cause = f"FFmpeg cannot be started: {os.strerror(error.errno or 0)}"
         raise ImageError("unsupported", cause, INSTALL_PROGRAM) from None
     if answer.returncode == -signal.SIGXCPU:
         raise subprocess.TimeoutExpired(command, 0)

@@ -13,11 +13,21 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 try:
     import numpy as np
 except ImportError:
-    np = None  # checked before anything is matched; check mode does without
+    np = None  # type: ignore[assignment] # checked before anything is matched; check mode does without
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Bytes = NDArray[np.uint8]
+    Numbers = NDArray[np.int64]
+    Words = NDArray[np.uint64]
+    Found = tuple[Numbers, Numbers, Bytes]  # positions, other positions, distances
 
 _TILE_PAIRS = 65536  # as 8-byte words they stay in a core's second-level cache
 _TILE_COLUMNS = 4096
@@ -37,7 +47,7 @@ _GATHER_COST = 10e-9  # a hash in the neighbourhood of a bucket
 _PAIR_COST = 1.5e-9 if hasattr(np, "bitwise_count") else 5e-9  # a comparison
 
 
-def nearest_earlier(hashes, threshold):
+def nearest_earlier(hashes: ArrayLike, threshold: int) -> Found:
     """Find for each image the nearest earlier image within a distance; of several as near, the earliest.
 
     :arg hashes: (n,) uint64, in library order; n below 2**32.
@@ -64,7 +74,7 @@ def nearest_earlier(hashes, threshold):
     return later, original[later], distance[later]
 
 
-def distances(a, b):
+def distances(a: ArrayLike, b: ArrayLike) -> Bytes:
     """Return the Hamming distances in bits of two uint64 arrays that broadcast, as a uint8 array of their shape."""
     words = np.array(np.bitwise_xor(np.asarray(a, np.uint64), np.asarray(b, np.uint64)))
     counts = np.empty(words.shape, np.uint8)
@@ -72,7 +82,7 @@ def distances(a, b):
     return counts
 
 
-def _nearest_earlier_distinct(hashes, threshold):
+def _nearest_earlier_distinct(hashes: Words, threshold: int) -> Numbers:
     best = np.full(len(hashes), _NO_MATCH, np.int64)
     radii = np.full(len(hashes), threshold, np.uint8)
     for one, other, distance in pairs_within(hashes, radii, cheapest_split(len(hashes), threshold)):
@@ -85,7 +95,7 @@ def _nearest_earlier_distinct(hashes, threshold):
     return best
 
 
-def pairs_within(hashes, radii, split, minimum=0, once=False):
+def pairs_within(hashes: Words, radii: Bytes, split: Sequence[tuple[int, int]], minimum: int = 0, once: bool = False) -> Iterator[Found]:
     """Yield the pairs of hashes that are within the radius of either, some at a time.
 
     :arg hashes: (n,) uint64.
@@ -95,12 +105,12 @@ def pairs_within(hashes, radii, split, minimum=0, once=False):
     :arg once: whether each pair comes once; else it comes at least once, and at most once for each chunk.
     :returns: an iterator of three arrays of one length: positions, other positions (int64), distances (uint8).
     """
-    radius = radii.max(initial=0)
+    radius = np.max(radii, initial=0)
     words, scratch = np.empty((2, _TILE_PAIRS), np.uint64)
     counts = np.empty(_TILE_PAIRS, np.uint8)
     spread = _spread_bits(hashes)
     shift = 0
-    earlier = []  # the bits and the reach of the chunks before
+    earlier: list[tuple[np.uint64, int]] = []  # the bits and the reach of the chunks before
     for width, reach in split:
         bits = np.uint64((1 << width) - 1 << shift)
         keys = ((spread & bits) >> np.uint64(shift)).astype(np.int64)
@@ -142,7 +152,7 @@ def pairs_within(hashes, radii, split, minimum=0, once=False):
         earlier.append((bits, reach))
 
 
-def _tiles(rows, columns):
+def _tiles(rows: int, columns: int) -> Iterator[tuple[int, int, int, int]]:
     """Cut the part of a matrix that lies right of its diagonal into tiles: top, bottom, left, right of each."""
     wide = min(columns, _TILE_COLUMNS)
     high = _TILE_PAIRS // wide
@@ -151,7 +161,7 @@ def _tiles(rows, columns):
             yield top, min(top + high, rows), left, min(left + wide, columns)
 
 
-def _spread_bits(hashes):
+def _spread_bits(hashes: Words) -> Words:
     """Permute the bits: a dHash's neighbouring bits are correlated, and a chunk of them would fill few buckets."""
     spread = np.zeros_like(hashes)
     for bit in range(64):
@@ -159,37 +169,37 @@ def _spread_bits(hashes):
     return spread
 
 
-def _ball(width, reach):
+def _ball(width: int, reach: int) -> Numbers:
     """Return every number of that many bits of which at most `reach` are set, 0 first."""
     bits = [1 << bit for bit in range(width)]
     subsets = (subset for size in range(reach + 1) for subset in itertools.combinations(bits, size))
     return np.array([sum(subset) for subset in subsets], np.int64)
 
 
-def _ranges(starts, sizes):
+def _ranges(starts: Numbers, sizes: Numbers) -> Numbers:
     """Return the numbers of all ranges, one range after the other; there is at least one."""
     ends = np.cumsum(sizes)
     return np.repeat(starts - ends + sizes, sizes) + np.arange(ends[-1])
 
 
-def cheapest_split(count, radius):
+def cheapest_split(count: int, radius: int) -> tuple[tuple[int, int], ...]:
     """Return the split, the (width, reach) of each chunk, that costs least for so many evenly spread hashes."""
-    splits = [((0, radius),)]
+    splits: list[tuple[tuple[int, int], ...]] = [((0, radius),)]
     for chunks in range(1, min(radius + 1, _MAX_CHUNKS) + 1):
         slots, wider = divmod(radius + 1, chunks)
         for bits in range(65) if wider else (0,):
             widths = _shares(bits, wider) + _shares(64 - bits, chunks - wider)
             if max(widths) <= _MAX_WIDTH:
                 splits.append(tuple(zip(widths, [slots] * wider + [slots - 1] * (chunks - wider))))
-    cost = functools.lru_cache(maxsize=None)(functools.partial(_chunk_cost, count))
+    cost = functools.cache(functools.partial(_chunk_cost, count))
     return min(splits, key=lambda split: sum(cost(width, reach) for width, reach in split))
 
 
-def _shares(total, parts):
+def _shares(total: int, parts: int) -> list[int]:
     return [(total + part) // parts for part in range(parts)]
 
 
-def _chunk_cost(count, width, reach):
+def _chunk_cost(count: int, width: int, reach: int) -> float:
     ball = sum(math.comb(width, size) for size in range(reach + 1))
     buckets = min(count, 1 << width)
     neighbourhood = count * (ball + 1) / 2 / (1 << width)  # hashes, in the half that a bucket is compared with
@@ -197,11 +207,11 @@ def _chunk_cost(count, width, reach):
             + count * neighbourhood * _PAIR_COST)
 
 
-def _count_bits_native(words, counts, _scratch):
+def _count_bits_native(words: Words, counts: Bytes, _scratch: Words) -> None:
     np.bitwise_count(words, out=counts)
 
 
-def _count_bits_swar(words, counts, scratch):
+def _count_bits_swar(words: Words, counts: Bytes, scratch: Words) -> None:
     """Count the bits of each word in place, by adding fields of 1, 2 and 4 bits and then all bytes; the words are lost.
 
     Source: Warren, Hacker's Delight, section 5-1. On numpy 1.24 a table of 16-bit counts took a third longer.

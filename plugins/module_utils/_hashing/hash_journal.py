@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._errors import DhashError
 from .._files import durable, file_stamps
@@ -102,7 +102,7 @@ class Journal:
         if row is None:
             return None
         recorded = stamp._replace(ctime_ns=row[10], inode=row[11])
-        entry = Entry(*row[:2], bool(row[2]), *row[3:8])
+        entry = Entry(row[0], row[1], bool(row[2]), *row[3:8])
         if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and row[9] != _decoders_here()) or \
                 (entry.kind == "too_large" and row[8] != self._limits):
             return None
@@ -153,16 +153,17 @@ class Journal:
     def note(self, name: str) -> str | None:
         """The content last kept under ``name``. Raises ``DhashError``."""
         row = self._find("SELECT content FROM notes WHERE name = ?", name)
-        return row and row[0]
+        return None if row is None else str(row[0])
 
     def keep_note(self, name: str, content: str) -> None:
         """Keep ``content`` under ``name``. Raises ``DhashError``."""
         with self._commit():
             self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, content))
 
-    def _find(self, query: str, *values: object) -> tuple | None:
+    def _find(self, query: str, *values: object) -> tuple[Any, ...] | None:
         try:
-            return self._connection.execute(query, values).fetchone()
+            row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+            return row
         except sqlite3.Error as error:
             raise DhashError(f"could not read the journal: {error}", self._path, READABLE) from error
 

@@ -98,7 +98,7 @@ def _open(path: str) -> int:
 
 def _unreadable(error: OSError) -> ImageError:
     reason = os.strerror(error.errno) if error.errno else "the file cannot be read"
-    return ImageError("unreadable", reason, NEXT_STEPS.get(error.errno))
+    return ImageError("unreadable", reason, NEXT_STEPS.get(error.errno or 0))
 
 
 def _require_inside(descriptor: int, media_roots: Sequence[str]) -> None:

@@ -6,14 +6,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 try:
     import numpy as np
 except ImportError:
-    np = None  # checked before anything is matched; check mode does without
+    np = None  # type: ignore[assignment] # checked before anything is matched; check mode does without
 
 from . import hamming_search
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .hamming_search import Found, Numbers, Words
 
 _POSITION_BITS = 32  # a pair of images is one integer: of two the smaller one is the earlier
 _POSITION_MASK = (1 << _POSITION_BITS) - 1
@@ -28,13 +34,14 @@ class Pairs(NamedTuple):
     ``refuted``: how many more the vertical hash refutes.
     """
 
-    one: np.ndarray
-    other: np.ndarray
-    counts: np.ndarray
+    one: Numbers
+    other: Numbers
+    counts: Numbers
     refuted: int
 
 
-def pairs_between(hashes, verticals, known, minimum, maximum, limit, most_vertical=64):
+def pairs_between(hashes: ArrayLike, verticals: ArrayLike, known: ArrayLike, minimum: int, maximum: int, limit: int,
+                  most_vertical: int = 64) -> Pairs:
     """Find the pairs of images whose distance lies within two bounds: all are counted, the nearest are kept.
 
     The nearest is the one with the smallest sum of both distances (twice the horizontal one where a vertical hash is
@@ -72,7 +79,7 @@ def pairs_between(hashes, verticals, known, minimum, maximum, limit, most_vertic
 class _Kinds:
     """Images with the same two hashes, taken together, in the order of their first appearance."""
 
-    def __init__(self, hashes, verticals, known):
+    def __init__(self, hashes: Words, verticals: Words, known: NDArray[np.bool_]) -> None:
         order = np.lexsort((verticals, known, hashes))
         new = np.ones(len(order), bool)
         for key in (hashes, verticals, known):
@@ -86,7 +93,7 @@ class _Kinds:
         self.firsts = firsts[appearance]
         self.hashes, self.verticals, self.known = hashes[self.firsts], verticals[self.firsts], known[self.firsts]
 
-    def pairs(self, minimum, maximum):
+    def pairs(self, minimum: int, maximum: int) -> Iterator[Found]:
         """Yield each pair of kinds within the bounds once, the lower one first, and its distance, as three arrays."""
         radii = np.full(len(self.hashes), maximum, np.uint8)
         split = hamming_search.cheapest_split(len(radii), maximum)
@@ -96,7 +103,7 @@ class _Kinds:
             same = np.flatnonzero(self.sizes > 1)
             yield same, same, np.zeros(len(same), np.uint8)
 
-    def expand(self, keys, limit):
+    def expand(self, keys: Words, limit: int) -> Words:
         """The first ``limit`` pairs of images, each as one integer, of pairs of kinds in ascending order."""
         pieces, left = [np.empty(0, np.uint64)], limit
         ranks, starts = np.unique(keys >> np.uint64(2 * _KIND_BITS), return_index=True)
@@ -106,7 +113,7 @@ class _Kinds:
                 left -= len(pieces[-1])
         return np.concatenate(pieces)
 
-    def _expand_as_near(self, keys, limit):
+    def _expand_as_near(self, keys: Words, limit: int) -> Words:
         mask = np.uint64((1 << _KIND_BITS) - 1)
         one, other = (keys >> np.uint64(_KIND_BITS) & mask).astype(np.int64), (keys & mask).astype(np.int64)
         begin = self.firsts[one].astype(np.uint64) << np.uint64(_POSITION_BITS) | self.firsts[other].astype(np.uint64)
@@ -118,7 +125,7 @@ class _Kinds:
                 smallest.add(self._image_pairs(one[index], other[index], limit))
         return smallest.sorted()
 
-    def _image_pairs(self, one, other, limit):
+    def _image_pairs(self, one: int, other: int, limit: int) -> Words:
         members = [self._order[self._starts[kind]:][:self.sizes[kind]] for kind in (one, other)]
         pieces, left = [], limit
         ordered = [zip(members[own].tolist(), itertools.repeat(1 - own)) for own in (0, 1)[:2 - (one == other)]]
@@ -134,22 +141,22 @@ class _Kinds:
 class _Smallest:
     """The smallest of many different integers, within a budget; ``bound``: what is not below it is not among them."""
 
-    def __init__(self, budget):
+    def __init__(self, budget: int) -> None:
         self._budget = budget
         self._pieces, self._held = [np.empty(0, np.uint64)], 0
         self.bound = np.uint64(2**64 - 1)
 
-    def add(self, numbers):
+    def add(self, numbers: Words) -> None:
         self._pieces.append(numbers[numbers < self.bound])
         self._held += len(self._pieces[-1])
         if self._held > 2 * self._budget + _SLACK:
             self._trim()
 
-    def sorted(self):
+    def sorted(self) -> Words:
         self._trim()
         return np.sort(self._pieces[0])
 
-    def _trim(self):
+    def _trim(self) -> None:
         numbers = np.concatenate(self._pieces)
         if len(numbers) > self._budget:
             numbers = np.partition(numbers, self._budget)

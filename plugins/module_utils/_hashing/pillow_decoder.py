@@ -18,7 +18,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 try:
     from PIL import Image, ImageChops, PpmImagePlugin, features
@@ -43,6 +43,9 @@ else:
 
 from .._errors import ImageError, MissingRequirementError
 from .image_formats import Format
+
+if TYPE_CHECKING:
+    from PIL import ImageFile
 
 OLDEST = 9
 PREVIEW_QUALITY = 85
@@ -73,8 +76,8 @@ def can_open(format_: Format, head: bytes) -> bool:
         return False  # it would take the grey levels of such a file for those of one with 255
     if format_.pillow == "BMP" and head[14] >= 40 and head[30:31] in (b"\1", b"\2"):
         return False  # run lengths: read since Pillow 9.2, and otherwise in 13 than in 9.4
-    _factory, accepts = Image.OPEN.get(format_.pillow, (None, lambda prefix: False))
-    return accepts(head[:16]) is True
+    _factory, accepts = Image.OPEN.get(format_.pillow or "", (None, None))
+    return accepts is not None and accepts(head[:16]) is True
 
 
 def register_heif() -> bool:
@@ -119,12 +122,12 @@ def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tupl
 
 
 @contextlib.contextmanager
-def _opened(file: BinaryIO, format_: Format) -> Iterator[Image.Image]:
+def _opened(file: BinaryIO, format_: Format) -> Iterator[ImageFile.ImageFile]:
     """The picture in ``file``; what Pillow makes of a damaged one, here or within the context, is an ImageError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            yield Image.open(file, formats=[format_.pillow])
+            yield Image.open(file, formats=[format_.pillow or ""])
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything: SyntaxError, KeyError, …
@@ -138,13 +141,13 @@ def _scaled(luma: Image.Image, width: int, height: int) -> bytes:
     return luma.resize((width, luma.height), BICUBIC).resize((width, height), BICUBIC).tobytes()
 
 
-def _upright_luma(im: Image.Image, max_pixels: int) -> Image.Image:
+def _upright_luma(im: ImageFile.ImageFile, max_pixels: int) -> Image.Image:
     """Decode the first frame to luma (mode L), turned upright."""
     # The file's own luma: its colours would be decoded, scaled up and mixed only to get at it again.
     return _upright(im, max_pixels, "L", (72, 64), _luma)
 
 
-def _upright(im: Image.Image, max_pixels: int, mode: str, least: tuple[int, int],
+def _upright(im: ImageFile.ImageFile, max_pixels: int, mode: str, least: tuple[int, int],
              flatten: Callable[[Image.Image, object], Image.Image]) -> Image.Image:
     """Decode the first frame, turned upright, to what ``flatten`` makes of it; a JPEG to ``least`` pixels or more."""
     pixels = im.width * im.height
@@ -157,7 +160,7 @@ def _upright(im: Image.Image, max_pixels: int, mode: str, least: tuple[int, int]
         raise ImageError("too_large", "it has more pixels than the limit allows")
     if im.format == "TIFF":
         # Pillow itself turns a TIFF, by its tag; from 10.4 on also by its XMP, unless the tag is there.
-        im.getexif()[ORIENTATION] = im.tag_v2.get(ORIENTATION, 1)
+        im.getexif()[ORIENTATION] = im.tag_v2.get(ORIENTATION, 1)  # type: ignore[attr-defined] # a TIFF has it
     _decoder, box, _offset, layout = im.tile[0] if im.format in ("GIF", "PNG") else (None, None, None, None)
     im.load()
     picture = flatten(im, layout)
@@ -210,7 +213,7 @@ def _as_decoded(level: int, layout: object) -> int:
         return 255 if level else 0  # before Pillow 10 as in the file, since then as decoded
     if layout == "RGB;16B":
         return level >> 8
-    return level * {"L;2": 85, "L;4": 17}.get(layout, 1)
+    return level * (85 if layout == "L;2" else 17 if layout == "L;4" else 1)
 
 
 def _over_white(im: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
@@ -220,7 +223,7 @@ def _over_white(im: Image.Image, size: tuple[int, int], box: tuple[int, int, int
     return white
 
 
-def _orientation(info: dict) -> int:
+def _orientation(info: dict[str | tuple[int, int], Any]) -> int:
     """The Exif orientation, 1-8; 1 where there is none or the Exif data are damaged.
 
     Read here (Exif 2.32, 4.6.2) because Pillow's own reading looks in other places from version to version.

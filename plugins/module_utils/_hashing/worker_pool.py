@@ -23,10 +23,10 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, TypeVar, Union, cast
 
 from .._errors import ImageError, MissingRequirementError, from_os_error
 from . import decoder_limits, difference_hash, image_decoder, preview_maker
@@ -41,14 +41,15 @@ CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's
 
 
 RESULTS = (difference_hash.Pixels, preview_maker.Preview)
-_Result = Union[RESULTS]
+_Result = Union[difference_hash.Pixels, preview_maker.Preview]
 _Answer = Union[_Result, tuple[str, str, Optional[str]]]  # what was made of the image, or the arguments of an ImageError
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Job(NamedTuple):
-    """What is the same for every image: to hash it by ``algorithm``, or to make a preview of ``edge`` pixels."""
+    """What is the same for every image: to hash it by ``algorithm``, or, where it is not None, to make a preview of ``edge`` pixels."""
 
-    algorithm: str | None
+    algorithm: str
     edge: int | None
     media_roots: tuple[str, ...]
     limits: decoder_limits.Limits
@@ -56,36 +57,38 @@ class Job(NamedTuple):
 
 
 def hash_files(
-    paths: Iterable[tuple[Hashable, str]],
+    paths: Iterable[tuple[Key, str]],
     algorithm: str,
     media_roots: Sequence[str],
     limits: decoder_limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
-) -> Iterator[tuple[Hashable, difference_hash.Pixels | ImageError]]:
+) -> Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]:
     """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) as they come.
 
     An image that cannot be decoded, takes too long or ends its worker has its ImageError as result. ``paths`` is read
     as workers become free. Closing the generator ends the workers. Raises MissingRequirementError where a worker
     cannot start.
     """
-    return _work_through(paths, Job(algorithm, None, tuple(media_roots), limits, temp_dir), parallel)
+    return cast("Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]",
+                _work_through(paths, Job(algorithm, None, tuple(media_roots), limits, temp_dir), parallel))
 
 
 def make_previews(
-    paths: Iterable[tuple[Hashable, str]],
+    paths: Iterable[tuple[Key, str]],
     edge: int,
     media_roots: Sequence[str],
     limits: decoder_limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
-) -> Iterator[tuple[Hashable, preview_maker.Preview | ImageError]]:
+) -> Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]:
     """Make previews of ``paths``, ``edge`` pixels wide and high at most, as :func:`hash_files` hashes them."""
-    return _work_through(paths, Job(None, edge, tuple(media_roots), limits, temp_dir), parallel)
+    return cast("Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]",
+                _work_through(paths, Job("", edge, tuple(media_roots), limits, temp_dir), parallel))
 
 
 def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
-                  parallel: int) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+                  parallel: int) -> Generator[tuple[Hashable, _Result | ImageError], None, None]:
     if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < decoder_limits.files_needed(parallel):
         _limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
     pool = _Pool(job, parallel)
@@ -124,15 +127,16 @@ class _Pool:
         """Give images to the workers until each has a parcel ahead; a worker too few starts before one gets a second."""
         while True:
             least = min(self.workers, key=lambda worker: len(worker.images) / worker.parcel, default=None)
-            start = len(self.workers) < self.parallel and (least is None or least.images)
-            if not start and len(least.images) > least.parcel:
+            if least is None or (least.images and len(self.workers) < self.parallel):
+                least = None  # another one starts
+            elif len(least.images) > least.parcel:
                 return
-            count = 1 if start else least.parcel
+            count = least.parcel if least else 1
             images = [self.put_back.popleft() for _image in range(min(count, len(self.put_back)))]
             images += islice(paths, count - len(images))
             if not images:
                 return
-            if start:
+            if least is None:
                 least = _Worker(self.job)
                 self.workers.append(least)
             least.give(images)
@@ -220,7 +224,7 @@ class _Worker:
 
     def end(self) -> int:
         """Kill the process and all that it started; returns its exit code, negative for a signal."""
-        if not self.connection.closed:
+        if self.process.pid is not None and not self.connection.closed:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of a group that has ended
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.kill()  # it may not have had a group of its own yet
@@ -230,7 +234,7 @@ class _Worker:
         return -signal.SIGKILL if code is None else code
 
 
-def _work(connection: Connection, progress: ctypes.Array, parent: int, job: Job) -> None:
+def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], parent: int, job: Job) -> None:
     """The life of a worker: answer each path with a result or with an ImageError's arguments until the pipe is closed."""
     from . import pillow_decoder
 

@@ -43,7 +43,8 @@ class Account(NamedTuple):
 def take_out(value: dict[str, Any], removals: Sequence[Removal], account: Account) -> dict[str, Any]:
     """The library ``value`` without the images of ``removals``, with the record of it; ``value`` is not changed."""
     gone = {(removal.path, removal.dhash): removal for removal in removals}
-    images, log, of_path = [], [], {}
+    images, log = [], []
+    of_path: dict[str, dict[str, Any]] = {}
     previous = None
     for index, image in enumerate(value["images"]):
         removal = gone.get((image["path"], image.get("dhash")))
@@ -76,7 +77,7 @@ def take_out(value: dict[str, Any], removals: Sequence[Removal], account: Accoun
     return new
 
 
-def _mentioned(record: Any, of_path: dict[str, dict]) -> dict | None:
+def _mentioned(record: Any, of_path: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         return None
     paths = [record.get(key) for key in ("duplicatePath", "originalPath")]
@@ -134,9 +135,9 @@ def _without_hash(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: field for key, field in entry.items() if key not in library_fields.OUR_IMAGE_FIELDS}
 
 
-def _merged(images: list[dict], removed: list[dict]) -> list[dict]:
+def _merged(images: list[dict[str, Any]], removed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """``images`` with the ``entry`` of each of ``removed`` where it was; else behind the image that it stood behind."""
-    merged: list[dict] = []
+    merged: list[dict[str, Any]] = []
     waiting = []
     left = iter(images)
     for element in removed:
@@ -153,14 +154,14 @@ def _merged(images: list[dict], removed: list[dict]) -> list[dict]:
     return _placed([*merged, *left], waiting)
 
 
-def _placed(images: list[dict], waiting: list[dict]) -> list[dict]:
+def _placed(images: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """``images`` with each of ``waiting`` behind the image that it stood behind; where that has gone, near its place."""
-    followers: dict[str | None, list[dict]] = {}
+    followers: dict[str | None, list[dict[str, Any]]] = {}
     for element in waiting:
         followers.setdefault(element["after"], []).append(element)
-    placed: list[dict] = []
+    placed: list[dict[str, Any]] = []
 
-    def place(elements: list[dict]) -> None:
+    def place(elements: list[dict[str, Any]]) -> None:
         ahead = elements[::-1]
         while ahead:
             entry = ahead.pop()["entry"]
@@ -177,14 +178,14 @@ def _placed(images: list[dict], waiting: list[dict]) -> list[dict]:
     return placed
 
 
-def _inserted(records: list[Any], removed: list[dict]) -> list[Any]:
+def _inserted(records: list[Any], removed: list[dict[str, Any]]) -> list[Any]:
     merged = list(records)
     for element in removed:
         merged.insert(min(element["index"], len(merged)), element["record"])
     return merged
 
 
-def _checked_log(record: Any) -> list[dict]:
+def _checked_log(record: Any) -> list[dict[str, Any]]:
     """The removal log of ``record``, in the order of the library. Raises ``DhashError`` where it is none of ours."""
     if not (isinstance(record, dict) and isinstance(record.get("migration"), dict)
             and isinstance(record.get("removalLog"), list) and all(map(_is_element, record["removalLog"]))
@@ -208,7 +209,7 @@ def _is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def logged(value: dict[str, Any]) -> Iterator[dict]:
+def logged(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The elements of the removal logs of all imports of ours into the library ``value``, the last import's first."""
     for record in reversed(_history(value[FIELD]) if FIELD in value else []):
         if isinstance(record, dict) and isinstance(record.get("removalLog"), list):

@@ -143,7 +143,7 @@ def _find_duplicates(matchable: list[tuple[dict[str, Any], hash_journal.Entry, i
         ) from error
     from .._hashing import hamming_search
 
-    hashes = np.array([int(entry.dhash, 16) for _image, entry, _file in matchable], dtype=np.uint64)
+    hashes = np.array([int(entry.dhash, 16) for _image, entry, _file in matchable if entry.dhash], dtype=np.uint64)
     later, earlier, distances = hamming_search.nearest_earlier(hashes, threshold)
     duplicates = []
     for index, original, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
@@ -181,4 +181,4 @@ def _numpy_version() -> str | None:
         import numpy as np
     except ImportError:
         return None
-    return np.__version__
+    return str(np.__version__)

@@ -31,6 +31,13 @@ class Image(NamedTuple):
     entry: Entry | None
     identity: file_stamps.Identity | None = None
 
+    @property
+    def known(self) -> Entry:
+        """``entry``, once none is to be hashed any more."""
+        if self.entry is None:
+            raise ValueError(f"{self.path} is not hashed")
+        return self.entry
+
 
 class Source(NamedTuple):
     """The library that was read (only its first images where the migration is limited) and the digest of its bytes."""

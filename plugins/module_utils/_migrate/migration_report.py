@@ -17,7 +17,7 @@ from .._library import library_fields
 from .._telemetry import run_log
 
 
-def log_summary(log: run_log.Log, result: dict, value: dict[str, Any]) -> None:
+def log_summary(log: run_log.Log, result: dict[str, Any], value: dict[str, Any]) -> None:
     """Add what was found, in the words that the runbook greps for."""
     for error in value["dhash_errors"]:
         log.line(f"error {error['kind']} {printable(error['path'])}: {printable(error['error'])}")
@@ -28,7 +28,7 @@ def log_summary(log: run_log.Log, result: dict, value: dict[str, Any]) -> None:
         log.line(line)
 
 
-def summary_lines(result: dict) -> list[str]:
+def summary_lines(result: dict[str, Any]) -> list[str]:
     """The report in a few lines, in the runbook's words."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in result["errors_by_kind"].items())
     lines = [
@@ -49,7 +49,7 @@ def summary_lines(result: dict) -> list[str]:
     return lines
 
 
-def diff(library: str, result: dict) -> dict:
+def diff(library: str, result: dict[str, Any]) -> dict[str, Any]:
     """Before and after in counts and fields, for Ansible's diff; what is not hashed yet is said as a bound."""
     before = "".join(f"{key}: {count}\n" for key, count in result["before"].items())
     if not result["would_change"]:
@@ -68,7 +68,7 @@ def diff(library: str, result: dict) -> dict:
             "after": "".join(f"{key}: {text}\n" for key, text in after.items()) + f"{fields}\n"}
 
 
-def runbook_metrics(result: dict, queue: int | None) -> dict[str, float | None]:
+def runbook_metrics(result: dict[str, Any], queue: int | None) -> dict[str, float | None]:
     """The runbook's key metrics by its names: times in milliseconds, rates as a share of the images, and counts.
 
     ``queue`` is how many pairs wait for a person's judgement, None where nobody has asked yet.
@@ -84,7 +84,7 @@ def runbook_metrics(result: dict, queue: int | None) -> dict[str, float | None]:
     }
 
 
-def write(path: str, result: dict, value: dict[str, Any], library: str, state: str,
+def write(path: str, result: dict[str, Any], value: dict[str, Any], library: str, state: str,
           queue: int | None) -> None:
     """Write the whole report as JSON to ``path``, durably; ``queue`` is as above. Raises ``DhashError``."""
     missing = [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"]

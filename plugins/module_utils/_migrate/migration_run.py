@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import _clock
 from .._deploy import cutover, path_rules, run_record, unfinished_work, written_files
-from .._errors import DhashError, LibraryError, MissingRequirementError, printable
+from .._errors import DhashError, ImageError, LibraryError, MissingRequirementError, printable
 from .._files import durable, file_metadata, json_records, locking
 from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal
 from .._hashing.hash_journal import Entry
@@ -29,7 +29,7 @@ from .._telemetry import metrics_file, run_log, run_measurements
 from . import library_assembly, library_survey, migration_report, migration_settings
 
 
-def check(settings: migration_settings.Settings) -> dict:
+def check(settings: migration_settings.Settings) -> dict[str, Any]:
     """What :func:`run` would do, as its result; writes nothing, takes no lock, and hashes a sample at most.
 
     Raises ``DhashError``.
@@ -69,8 +69,8 @@ def operation(dry_run: bool, limit: int | None) -> str:
     return "dry-run" if dry_run else "migration" if limit is None else "test-migration"
 
 
-def run(settings: migration_settings.Settings, progress: Callable[[dict], None], metrics: metrics_file.Metrics = metrics_file.OFF,
-        log_retention: int = 0) -> dict:
+def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], metrics: metrics_file.Metrics = metrics_file.OFF,
+        log_retention: int = 0) -> dict[str, Any]:
     """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
 
     ``progress`` is called now and then with what :class:`run_log.Meter` tells. A trial (a limit, a dry run) has no
@@ -83,7 +83,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict], None],
         library_survey.read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
     metrics = metrics if settings.limit is None and not settings.dry_run else metrics_file.OFF
 
-    def tell(state: dict) -> None:
+    def tell(state: dict[str, Any]) -> None:
         progress(state)
         metrics.progress(state["done"], state["total"])
 
@@ -103,7 +103,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict], None],
             log.line(f"FAILED {error}")
             metrics.failed()
             raise
-        metrics.ended(result, migrated.record, {image.path: image.entry for image in images})
+        metrics.ended(result, migrated.record, {image.path: image.known for image in images})
         for old in audit_log.prune(settings.log_dir, settings.library, 0 if settings.dry_run else log_retention):
             log.line(f"Removed {old}, not written to for more than {log_retention} days")
         migration_report.log_summary(log, result, migrated.library.value)
@@ -143,8 +143,8 @@ def _settings_of(record: run_record.Record) -> migration_settings.Settings:
                          cutover.RUN_AGAIN) from error
 
 
-def _run(settings: migration_settings.Settings, progress: Callable[[dict], None], log: run_log.Log,
-         failed: dict[str, Entry]) -> tuple[dict, library_assembly.Migrated, list[library_survey.Image]]:
+def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log,
+         failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.Migrated, list[library_survey.Image]]:
     """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
     usage = run_measurements.now()
     if not settings.dry_run and settings.limit is None and cutover.is_cut_short(settings.library, settings.state):
@@ -177,8 +177,8 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict], None]
             source, again = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
             pending |= again
         rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
-        failed.update((image.path, image.entry) for image in source.images
-                      if image.entry.kind and image.entry.kind not in hash_journal.REMEMBERED_KINDS)
+        failed.update((image.path, image.known) for image in source.images
+                      if image.known.kind and image.known.kind not in hash_journal.REMEMBERED_KINDS)
         result |= {"to_hash": 0, "hashed_now": len(pending), "distrusted": len(distrusted), "images_per_second": rate,
                    "journal_set_aside": set_aside, "log": log.path}
         result |= _forecast(source, settings)
@@ -223,9 +223,9 @@ def hash_images(pending: dict[str, library_survey.Image], settings: migration_se
     for batch in hash_batches.hash_in_batches(
             list(pending), settings.terms.algorithm, settings.media_roots, settings.limits, settings.parallel,
             settings.temp_dir, settings.terms.batch_size, meter.count):
-        journal.record([
-            (path, pending[path].stamp if entry.kind else result.stamp, entry) for path, result, entry in batch
-            if entry.kind is None or (entry.kind in hash_journal.REMEMBERED_KINDS and pending[path].stamp)])
+        stamps = [(path, pending[path].stamp if isinstance(result, ImageError) else result.stamp, entry) for path, result, entry in batch]
+        journal.record([(path, stamp, entry) for path, stamp, entry in stamps
+                        if stamp and (entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS)])
         fresh.update((path, entry) for path, _result, entry in batch)
     return fresh
 
@@ -244,7 +244,7 @@ def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str,
         return set()
     found = hash_batches.hash_now([image.path for image in drawn], settings.terms.algorithm, settings.media_roots,
                                   settings.limits, settings.parallel, settings.temp_dir)
-    wrong = {image.path: entry for image, entry in zip(drawn, found) if entry.dhash != image.entry.dhash}
+    wrong = {image.path: entry for image, entry in zip(drawn, found) if entry.dhash != image.known.dhash}
     if any(entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS for entry in wrong.values()):
         return {image.path for image in source.images if image.stamp and image.path not in fresh}
     return set(wrong)
@@ -252,16 +252,16 @@ def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str,
 
 def _assemble(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
               write_note: bool) -> library_assembly.Migrated:
-    return library_assembly.assemble(source.library, [image.entry for image in source.images],
+    return library_assembly.assemble(source.library, [image.known for image in source.images],
                                      [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
 
 
-def _before(source: library_survey.Source) -> dict:
+def _before(source: library_survey.Source) -> dict[str, Any]:
     counts = library_fields.counts(source.library.value)
     return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
 
 
-def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> dict:
+def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live one or the output is that already."""
     value, record = migrated.library.value, migrated.record
     counts = library_fields.counts(value)
@@ -280,7 +280,7 @@ def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated,
     }
 
 
-def _made(source: library_survey.Source, migrated: library_assembly.Migrated, result: dict,
+def _made(source: library_survey.Source, migrated: library_assembly.Migrated, result: dict[str, Any],
           settings: migration_settings.Settings) -> tuple[bytes | None, str]:
     """The content that is to be written, None if nothing is, and the digest of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
@@ -305,7 +305,7 @@ def _output_is_current(migrated: library_assembly.Migrated, settings: migration_
         return False
 
 
-def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict:
+def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict[str, Any]:
     """What the rest of the way needs: bytes for the backup, the copy kept beside the library and the new library."""
     known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
     pending = sum(image.entry is None for image in source.images)
@@ -328,12 +328,12 @@ def _require_free_names(settings: migration_settings.Settings) -> None:
             cutover.require_free_names(settings.library, settings.state)
 
 
-def _write_output(source: library_survey.Source, content: bytes | None, digest: str, result: dict, settings: migration_settings.Settings) -> None:
+def _write_output(source: library_survey.Source, content: bytes | None, digest: str, result: dict[str, Any], settings: migration_settings.Settings) -> None:
     """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
     last = run_record.read(settings.state)
     if not result["would_change"]:
         result["output_sha256"] = None
-        if result["staged_file_is_stale"]:
+        if last is not None and result["staged_file_is_stale"]:
             written_files.remove(settings.state, last.output)
             run_record.withdraw(settings.state, last)
         return

@@ -42,7 +42,7 @@ class Settings(NamedTuple):
     ignore_ctime: bool = False
 
 
-def of(params: dict) -> Settings:
+def of(params: dict[str, Any]) -> Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
     params = {**NOT_ASKED, **params}
     library, state = module_arguments.library_and_state(params, writes=WRITES - {"output"} if params["dry_run"] else WRITES)

@@ -91,11 +91,13 @@ def prune(log_dir: str | None, library: str, days: int) -> list[str]:
 
     Only regular files that are named exactly as ours are, and nothing in a folder below. Call it with the lock held.
     """
+    if not log_dir or days <= 0:
+        return []
     removed = []
     oldest = time.time() - days * 86400
     prefix = f"{os.path.basename(library)}."
     with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(log_dir)) if log_dir and days > 0 else ():
+        for name in sorted(os.listdir(log_dir)):
             path = os.path.join(log_dir, name)
             if not name.startswith(prefix) or OURS.fullmatch(name[len(prefix):]) is None:
                 continue

@@ -42,7 +42,7 @@ JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 
-def library_and_state(params: dict, check_places: bool = True, reads_only: bool = False, writes: Collection[str] = ()) -> tuple[str, str]:
+def library_and_state(params: dict[str, Any], check_places: bool = True, reads_only: bool = False, writes: Collection[str] = ()) -> tuple[str, str]:
     """The real path of the library, and its state folder.
 
     Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to, or one of
@@ -62,7 +62,7 @@ def library_and_state(params: dict, check_places: bool = True, reads_only: bool 
     return library, state
 
 
-def _require_same_file(params: dict, library: str) -> None:
+def _require_same_file(params: dict[str, Any], library: str) -> None:
     """Raise ``RefusedError`` if the path of the library leads to another file than the one that a run began with."""
     named, before = os.path.abspath(os.path.expanduser(params["library"])), params["real_path"]
     if library == before:
@@ -79,20 +79,20 @@ def _require_same_file(params: dict, library: str) -> None:
         f" ln -s {printable(shlex.quote(before))} {printable(shlex.quote(named))}.{settle} Then run the playbook again.")
 
 
-def service(params: dict) -> dict[str, Any] | None:
+def service(params: dict[str, Any]) -> dict[str, Any] | None:
     """The service that is managed, as the record of a run has it; None for none."""
     if params["service_manager"] == "none":
         return None
     return {"manager": params["service_manager"], "name": params["service_name"]}
 
 
-def limits(params: dict) -> decoder_limits.Limits:
+def limits(params: dict[str, Any]) -> decoder_limits.Limits:
     """The limits on one image."""
     return decoder_limits.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
                                  pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
 
 
-def media_roots(params: dict, library: str) -> tuple[str, ...]:
+def media_roots(params: dict[str, Any], library: str) -> tuple[str, ...]:
     """The real folders that images may lie in. Raises ``DhashError`` for one that is not there."""
     roots = params["media_roots"] or [os.path.dirname(library)]
     for root in roots:
@@ -102,8 +102,8 @@ def media_roots(params: dict, library: str) -> tuple[str, ...]:
     return tuple(os.path.realpath(root) for root in roots)
 
 
-def parallel(params: dict) -> int:
+def parallel(params: dict[str, Any]) -> int:
     """How many workers: as asked for, or one a core that this process may use."""
     if params["parallel"]:
-        return params["parallel"]
+        return int(params["parallel"])
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -36,5 +36,5 @@ def respawn_if_needed(python: str | None, check_mode: bool) -> None:
         os.environ["PYTHONUTF8"] = "1"
     main = sys.modules["__main__"]
     if not hasattr(main, "_module_fqn") and main.__spec__:  # started by hand (python -m), not by Ansible
-        main._module_fqn, main._modlib_path = main.__spec__.name, str(Path(__file__).parents[6])
+        vars(main).update(_module_fqn=main.__spec__.name, _modlib_path=str(Path(__file__).parents[6]))
     respawn_module(chosen)

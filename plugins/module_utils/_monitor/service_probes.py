@@ -129,7 +129,7 @@ def _proxy(url: str) -> str | None:
     """The proxy that this host uses for ``url``, without its password; None if there is none, or the address is a loopback one."""
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.netloc) or _is_loopback(parts.hostname):
+    if not proxy or urllib.request.proxy_bypass(parts.netloc) or _is_loopback(parts.hostname or ""):
         return None
     return printable(proxy.rpartition("@")[2] if "@" in proxy else proxy)
 
@@ -264,7 +264,7 @@ def _ask_pm2(name: str, _scope: str) -> Service:
     return Service(bool(states) and set(states) == {"online"}, says, sum(filter(None, memory)) or None)
 
 
-def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess | str:
+def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str] | str:
     """The program when it has ended, or why it has not told anything."""
     try:
         return subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
@@ -276,7 +276,7 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> s
         return f"{command[0]} cannot be run: {error.strerror}"
 
 
-def _said(done: subprocess.CompletedProcess) -> str:
+def _said(done: subprocess.CompletedProcess[str]) -> str:
     return printable(" ".join((done.stderr or done.stdout).split()))[:SHOWN] or f"exit code {done.returncode}"
 
 
@@ -322,7 +322,7 @@ class Library:
 def _of(value: dict[str, Any]) -> dict[str, Any]:
     counts = library_fields.counts(value)
     record = value.get("dhash_migration")
-    times = {name: record.get(field) if isinstance(record, dict) else None
+    times: dict[str, Any] = {name: record.get(field) if isinstance(record, dict) else None
              for name, field in (("average_ms", "average_time_per_image"), ("p95_ms", "p95_time_per_image"))}
     milliseconds = {name: round(1000 * seconds, 3) if type(seconds) in (int, float) else None
                     for name, seconds in times.items()}

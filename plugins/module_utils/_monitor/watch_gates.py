@@ -70,7 +70,7 @@ def broken(gates: Mapping[str, Gate], values: Mapping[str, float | None]) -> dic
     found = {}
     for name, gate in gates.items():
         value = values.get(name)
-        if gate.action != IGNORE and value is not None and gate.limit is not None and _breaks(gate, value):
+        if gate.action != IGNORE and value is not None and gate.limit is not None and _breaks(gate.breaks, gate.limit, value):
             says = gate.says.format(value=value, limit=gate.limit)
             found[name] = {"gate": name, "action": gate.action, "limit": gate.limit, "value": value, "says": says}
     return found
@@ -81,7 +81,7 @@ def strongest(found: Mapping[str, Mapping[str, Any]]) -> str:
     return max((gate["action"] for gate in found.values()), key=ACTIONS.index, default=IGNORE)
 
 
-def _breaks(gate: Gate, value: float) -> bool:
-    if gate.breaks == IN_A_ROW:
-        return value >= gate.limit
-    return value > gate.limit if gate.breaks == ABOVE else value < gate.limit
+def _breaks(when: str, limit: float, value: float) -> bool:
+    if when == IN_A_ROW:
+        return value >= limit
+    return value > limit if when == ABOVE else value < limit

@@ -71,7 +71,7 @@ def read(state: str) -> Watch | None:
 
 
 def _parse(value: dict[str, Any]) -> Watch:
-    missing = {"operation": run_record.MIGRATION, "polled": value.get("started"), "polls": 0, "in_a_row": {}, "broken": [],
+    missing: dict[str, Any] = {"operation": run_record.MIGRATION, "polled": value.get("started"), "polls": 0, "in_a_row": {}, "broken": [],
                "log_place": {}, "verdict": None, "reason": "", "acknowledged": False, "log": None, "evidence": {}}
     watch = json_records.build(Watch, {**missing, **value})
     return watch._replace(evidence={**NO_EVIDENCE, **watch.evidence})
@@ -94,7 +94,7 @@ def write(state: str, watch: Watch) -> None:
 
 def is_of(watch: Watch | None, record: run_record.Record | None) -> bool:
     """Whether ``watch`` is over what the run of ``record`` has deployed."""
-    return (watch is not None and run_record.is_in_place(record)
+    return (watch is not None and record is not None and run_record.is_in_place(record)
             and (watch.run, watch.new_sha256) == (record.run, record.new_sha256))
 
 

@@ -51,7 +51,7 @@ class Settings(NamedTuple):
 class Progress:
     """Shows the lines of the polls, each once, also those of a watcher that is only followed."""
 
-    def __init__(self, tell: Callable[[dict], None]) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
         self._tell = tell
 
     def show(self, watch: watch_record.Watch) -> None:
@@ -60,7 +60,7 @@ class Progress:
             self._tell({"lines": _numbered(watch)})
 
 
-def watch(settings: Settings, tell: Callable[[dict], None], sleep: Callable[[float], None] = time.sleep,
+def watch(settings: Settings, tell: Callable[[dict[str, Any]], None], sleep: Callable[[float], None] = time.sleep,
           now: Callable[[], float] = time.time) -> dict[str, Any]:
     """Watch the last deploy up to a verdict; returns what :func:`outcome` makes of it. Raises ``DhashError``.
 
@@ -69,7 +69,7 @@ def watch(settings: Settings, tell: Callable[[dict], None], sleep: Callable[[flo
     progress = Progress(tell)
     while True:
         record = run_record.read(settings.state)
-        if not run_record.is_in_place(record):
+        if record is None or not run_record.is_in_place(record):
             return outcome(None, settings.state)
         last = _unacknowledged(settings.state, record)
         if last is not None:
@@ -106,7 +106,7 @@ def outcome(last: watch_record.Watch | None, state: str) -> dict[str, Any]:
             "new_sha256": last.new_sha256}
 
 
-def _numbered(watch: watch_record.Watch) -> list[list]:
+def _numbered(watch: watch_record.Watch) -> list[list[Any]]:
     lines = watch.evidence["polls"]
     return [[watch.polls - len(lines) + 1 + index, line] for index, line in enumerate(lines)]
 
@@ -114,7 +114,7 @@ def _numbered(watch: watch_record.Watch) -> list[list]:
 def _unacknowledged(state: str, record: run_record.Record) -> watch_record.Watch | None:
     """The watch over that deploy, which goes on or whose verdict nobody has acted upon; None where there is none."""
     last = watch_record.read(state)
-    return last if watch_record.is_of(last, record) and not last.acknowledged else None
+    return last if last is not None and watch_record.is_of(last, record) and not last.acknowledged else None
 
 
 class _Watcher:
@@ -202,7 +202,7 @@ class _Watcher:
             "error_log": {**self._tail.place, "new": new, "problem": self._tail.problem} if self._tail else None,
             "library": self._library.look(), "queue": metrics_file.queue_length(settings.state),
             "disk_free": service_probes.disk_free(settings.library),
-            "new_lines": list(self._tail.last)[-new:] if new else [],
+            "new_lines": list(self._tail.last)[-new:] if self._tail and new else [],
         }
 
     def _count(self, facts: dict[str, Any]) -> None:

@@ -41,12 +41,12 @@ class Side(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What was decided about a match (ONE, OTHER or DIFFERENT), and in which file."""
+    """What was decided about a match (ONE, OTHER or DIFFERENT; None: nothing yet), and in which file."""
 
     match_id: str
     one: Side
     other: Side
-    verdict: str
+    verdict: str | None
     notes: str
     file: str
 
@@ -111,7 +111,8 @@ def _matches(path: str, faults: list[str]) -> list[Any]:
     if not isinstance(queue, dict) or not isinstance(queue.get("matches"), list):
         faults.append(f"{printable(path)}: it is no review queue, since it has no array of matches")
         return []
-    return queue["matches"]
+    matches: list[Any] = queue["matches"]
+    return matches
 
 
 def _match(match: Any, number: int, path: str, faults: list[str]) -> tuple[str, Decision] | None:
@@ -146,7 +147,7 @@ def _match(match: Any, number: int, path: str, faults: list[str]) -> tuple[str, 
     faults += found
     if found:
         return None
-    return status, Decision(match["id"], *sides, verdict, match.get("reviewNotes") or "", path)
+    return status, Decision(match["id"], sides[0], sides[1], verdict, match.get("reviewNotes") or "", path)
 
 
 def _name(match: Any, number: int) -> str:
@@ -162,7 +163,7 @@ def _disagreement(status: str, is_duplicate: bool | None, keep: str | None) -> s
 
 
 def _json(value: bool | str | None) -> str:
-    return {True: "true", False: "false", None: "null"}.get(value) or printable(value)[:40]
+    return printable(value)[:40] if isinstance(value, str) else {True: "true", False: "false", None: "null"}[value]
 
 
 def _merge(decided: dict[str, Decision], decision: Decision, faults: list[str]) -> None:

@@ -35,9 +35,9 @@ class Verdict(NamedTuple):
 class _Present(NamedTuple):
     """What is known of the images: the hashes of each path in the library; what the logs say of those that left it."""
 
-    hashes: dict[str, set]
-    images: dict[str, dict]
-    log: dict[tuple[str, str], dict]
+    hashes: dict[str, set[Any]]
+    images: dict[str, dict[str, Any]]
+    log: dict[Side, dict[str, Any]]
 
     def problem(self, side: Side) -> str | None:
         """Why a decision about ``side`` does not hold."""
@@ -69,7 +69,7 @@ def judge(library: str, value: dict[str, Any], state: str, decisions: Sequence[D
         faults += _file_faults(library, present, duplicates, journal)
         different = [_remembered(library, present, decision, journal)
                      for decision in sound if decision.verdict == DIFFERENT]
-    apart = {frozenset((record.one[:2], record.other[:2])): "an earlier review" for record in memory}
+    apart = {frozenset((Side(*record.one[:2]), Side(*record.other[:2]))): "an earlier review" for record in memory}
     apart.update((frozenset((decision.one, decision.other)), f"match {decision.match_id}")
                  for decision in sound if decision.verdict == DIFFERENT)
     removals, already = _removals(present, duplicates, apart, faults)
@@ -93,7 +93,7 @@ def _was_taken_out(present: _Present, decision: Decision) -> bool:
                for side in (decision.one, decision.other))
 
 
-def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[frozenset, str],
+def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[frozenset[Side], str],
               faults: list[str]) -> tuple[list[Removal], int]:
     """Follow each image that leaves to one that stays: an image may be kept in one match and leave by another."""
     heirs = _earlier_heirs(present)
@@ -174,7 +174,7 @@ def _remembered(library: str, present: _Present, decision: Decision,
                 journal: hash_journal.Journal) -> known_different.Different:
     sides = [known_different.Side(*side, _look_up(library, present, side, journal).vertical)
              for side in (decision.one, decision.other)]
-    return known_different.different(*sides, decision.notes, _clock.now())
+    return known_different.different(sides[0], sides[1], decision.notes, _clock.now())
 
 
 def stale(value: dict[str, Any], removals: Sequence[Removal]) -> list[str]:

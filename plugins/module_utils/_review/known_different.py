@@ -55,7 +55,8 @@ def _is_the_same(side: Side, image: Any) -> bool:
 
 def different(one: Side, other: Side, notes: str, decided_at: str) -> Different:
     """The record that two images were judged different."""
-    return Different(*sorted((one, other), key=lambda side: side[:2]), notes, decided_at)
+    first, second = sorted((one, other), key=lambda side: side[:2])
+    return Different(first, second, notes, decided_at)
 
 
 def path_of(library: str) -> str:
@@ -83,7 +84,7 @@ def _record(element: dict[str, Any]) -> Different:
     hashes = [side.dhash for side in sides] + [side.vertical for side in sides if side.vertical is not None]
     if not all(isinstance(text, str) for text in texts) or not all(map(difference_hash.is_hex, hashes)):
         raise ValueError
-    return different(*sides, element["notes"], element["decidedAt"])
+    return different(sides[0], sides[1], element["notes"], element["decidedAt"])
 
 
 def added(memory: Sequence[Different], decisions: Sequence[Different]) -> list[Different]:

@@ -172,7 +172,7 @@ def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[st
     if planned.memory is not None:
         known_different.write(library, planned.memory)
     last = run_record.read(state)
-    if planned.leftover:
+    if last is not None and planned.leftover:
         written_files.remove(state, last.output)
         run_record.withdraw(state, last)
     elif is_due(planned) and not _is_prepared(library, state, planned):
@@ -222,7 +222,7 @@ def _is_prepared(library: str, state: str, planned: Plan) -> bool:
             and durable.exists(last.output) and durable.sha256_of_file(last.output) == last.new_sha256)
 
 
-def bring_up_to_date(record: run_record.Record, _failed: dict) -> None:
+def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None:
     """Prepare the same for a live library that has changed since. Call it with the lock held. Raises ``DhashError``."""
     live, digest = library_file.read(record.library)
     if record.operation == run_record.REVIEW_REVERSAL:

@@ -100,7 +100,8 @@ class Previews:
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
     def _detail(self, name: str) -> review_queue.Detail:
-        return review_queue.Detail(*self.index[name], f"{FOLDER}/{name}.jpg")
+        width, height, format_ = self.index[name]
+        return review_queue.Detail(width, height, format_, f"{FOLDER}/{name}.jpg")
 
     def _list(self) -> set[str]:
         with contextlib.suppress(OSError):

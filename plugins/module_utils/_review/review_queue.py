@@ -158,7 +158,7 @@ def _shown(image: matchable_images.Image, detail: Detail | None) -> dict[str, An
 
 def _moment(mtime_ns: int | None) -> str | None:
     try:
-        return mtime_ns and datetime.fromtimestamp(mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return None if mtime_ns is None else datetime.fromtimestamp(mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):  # a file system can hold times that no calendar has
         return None
 
@@ -186,5 +186,5 @@ def propose(one: tuple[matchable_images.Image, Detail | None], other: tuple[matc
     return "image1", "it comes first in the library"
 
 
-def _choice(first: bool, reason: str, values: list) -> tuple[str, str]:
+def _choice(first: bool, reason: str, values: list[Any]) -> tuple[str, str]:
     return ("image1", reason.format(*values)) if first else ("image2", reason.format(*reversed(values)))

@@ -16,7 +16,7 @@ import glob
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .. import _clock
@@ -145,9 +145,9 @@ class Metrics:
                 durable.write(self.path, [prometheus_text.render(known).encode()], mode=0o644)
             if not self._swept:
                 self._swept = True
-                self._remove_those_of_libraries_that_are_gone()
+                self._remove_those_of_libraries_that_are_gone(self._folder)
 
-    def _remove_those_of_libraries_that_are_gone(self) -> None:
+    def _remove_those_of_libraries_that_are_gone(self, folder: str) -> None:
         """Remove the metrics of each library whose state lies beside this one's, and which is no longer where it was.
 
         The state folder proves that the file is this host's: several hosts and containers can share ``folder``.
@@ -157,15 +157,15 @@ class Metrics:
                 library = json.loads(durable.read(path))["library"]
                 if os.path.dirname(path) == run_record.folder(os.path.dirname(self._state), library) and \
                         not durable.exists(library):
-                    durable.remove(_path(self._folder, library))
+                    durable.remove(_path(folder, library))
 
     @property
     def path(self) -> str:
         """The file for the exporter."""
-        return _path(self._folder, self._library)
+        return _path(self._folder or "", self._library)
 
     @contextlib.contextmanager
-    def _by_product(self):
+    def _by_product(self) -> Iterator[None]:
         try:
             yield
         except DhashError as error:
@@ -198,7 +198,7 @@ def _path(folder: str, library: str) -> str:
 OFF = Metrics(None, "", "", lambda _text: None)
 
 
-def of(params: dict, library: str, state: str, warn: Callable[[str], None]) -> Metrics:
+def of(params: dict[str, Any], library: str, state: str, warn: Callable[[str], None]) -> Metrics:
     """The metrics as a module is asked for them. A relative folder counts from the library's."""
     folder = params["metrics_dir"]
     return Metrics(folder and os.path.join(os.path.dirname(library), folder), library, state, warn)

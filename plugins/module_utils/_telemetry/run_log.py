@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from .._errors import ImageError, from_os_error
 from .._files import durable
@@ -55,9 +56,9 @@ class Log:
 
 
 @contextlib.contextmanager
-def progress_to(path: str | None) -> Iterator[Callable[[dict], None]]:
+def progress_to(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What replaces the file ``path`` by the state of the work, for the action plugin to read; None: nothing does."""
-    def progress(state: dict) -> None:
+    def progress(state: dict[str, Any]) -> None:
         if path is not None:
             with open(f"{path}.new", "w", encoding="utf-8") as file:
                 json.dump({"process": os.getpid(), **state}, file)
@@ -73,7 +74,7 @@ def progress_to(path: str | None) -> Iterator[Callable[[dict], None]]:
 class Meter:
     """Counts what has been hashed; tells ``progress`` and the log from time to time."""
 
-    def __init__(self, progress: Callable[[dict], None], log: Log) -> None:
+    def __init__(self, progress: Callable[[dict[str, Any]], None], log: Log) -> None:
         self._progress = progress
         self._log = log
         self._done = self._errors = self._total = 0
@@ -100,7 +101,7 @@ class Meter:
             self._log.line("{done} of {total}, {images_per_second} images a second, {errors} failed".format(
                 **self._state()))
 
-    def _state(self) -> dict:
+    def _state(self) -> dict[str, Any]:
         elapsed = time.monotonic() - self._started
         rate = self._done / elapsed if elapsed > 0 else 0.0
         left = (self._total - self._done) / rate if rate else None
