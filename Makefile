@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash sanity types python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix page build bench clean
+.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash sanity types python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix coverage page build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -86,6 +86,9 @@ molecule: ## The scenarios on hosts that are containers, which need root or Dock
 
 matrix: thorough ## Tests that run playbooks on each supported ansible-core, as root and as another user; make thorough before
 	@tests/matrix.sh
+
+coverage: .venv/.dev ## How much of plugins/ the unit tests run; what they run in other processes is not counted
+	@$(BIN)/python -m pytest tests/unit --cov $(PYTEST_ARGS)
 
 page: .venv/bin/python ## The file with the review page that the module ships, from web/review
 	@$(BIN)/python tests/support/build_page.py --write
