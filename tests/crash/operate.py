@@ -125,7 +125,7 @@ class Site:
         self.rollback(remove_dhash=True)
 
     def undo(self) -> None:
-        self.rollback(undo=run_record.read(self.state).new_sha256)
+        self.rollback(undo_sha256=run_record.read(self.state).new_sha256)
 
     def started(self) -> None:
         self._deploy("started")
