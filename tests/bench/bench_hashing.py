@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ansible" / "collections"))
 
 import imagehash
@@ -57,7 +59,7 @@ def seconds_of_workers(paths: list[str], count: int) -> float:
     for _image in warm:
         next(results)
     start = time.perf_counter()
-    difference_hash.hash_pixels([pixels for _key, pixels in results])
+    difference_hash.hash_pixels([pixels for _key, pixels in results if not isinstance(pixels, ImageError)])
     return time.perf_counter() - start
 
 

@@ -16,17 +16,19 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hamming_search, near_pairs
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from bench_matching import realistic_hashes, timed
+from numpy.typing import NDArray
 
 DISTANCES = 8, 15
 
 
-def brute_force(hashes, minimum, maximum, high=16, wide=4096):
+def brute_force(hashes: NDArray[np.uint64], minimum: int, maximum: int, high: int = 16, wide: int = 4096) -> NDArray[np.int64]:
     """The peer: how many pairs there are at each distance."""
     counts = np.zeros(65, np.int64)
     for top in range(0, len(hashes), high):
@@ -40,12 +42,12 @@ def brute_force(hashes, minimum, maximum, high=16, wide=4096):
     return counts
 
 
-def search(hashes, limit):
+def search(hashes: NDArray[np.uint64], limit: int) -> near_pairs.Pairs:
     nothing = np.zeros(len(hashes), np.uint64), np.zeros(len(hashes), bool)
     return near_pairs.pairs_between(hashes, *nothing, *DISTANCES, limit)
 
 
-def export(hashes, limit, answer):
+def export(hashes: NDArray[np.uint64], limit: int, answer: Connection) -> None:
     """Export the queue of a library with these hashes, in a process of its own; its counts, seconds and peak in MB."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "library.json"
@@ -62,7 +64,7 @@ def export(hashes, limit, answer):
     answer.send((outcome.result, seconds, peak, size))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000], help="numbers of hashes, for the search")
     parser.add_argument("--images", type=int, default=150_000, help="in the library whose queue is exported")

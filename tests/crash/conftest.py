@@ -10,19 +10,21 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tracing
-from killing import Outcome
+from killing import AtEachPoint, Outcome
 
 RESULTS = Path(__file__).parents[2] / "test-results" / "crash.json"
 PROPERTY = "crash points"
 
 
 @pytest.fixture(scope="session")
-def strace(tmp_path_factory):
+def strace(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skip where nothing can be traced."""
     if shutil.which(tracing.STRACE) is None:
         pytest.skip("strace is not installed (Debian: apt-get install strace)")
@@ -34,9 +36,9 @@ def strace(tmp_path_factory):
 
 
 @pytest.fixture
-def at_each_point(strace, tmp_path, record_property):
+def at_each_point(strace: None, tmp_path: Path, record_property: Callable[[str, object], None]) -> AtEachPoint:
     """Share the points of an operation among processes; each is given ``(folder, operation, share, shares)``."""
-    def run(function, operation: str) -> Outcome:
+    def run(function: Callable[[Path, str, int, int], Outcome], operation: str) -> Outcome:
         shares = max(2, 2 * (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         with ProcessPoolExecutor(shares, multiprocessing.get_context("spawn")) as pool:
             folders = [tmp_path / str(share) for share in range(shares)]
@@ -52,9 +54,9 @@ def at_each_point(strace, tmp_path, record_property):
     return run
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell the figures, here and in a file."""
-    figures: dict[str, dict] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             for _name, value in (found for found in report.user_properties if found[0] == PROPERTY):

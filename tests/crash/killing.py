@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import operate
 import tracing
@@ -60,6 +60,9 @@ class Reader(threading.Thread):
         self.join()
 
 
+AtEachPoint = Callable[[Callable[[Path, str, int, int], Outcome], str], Outcome]
+
+
 class Bench:
     """A site, prepared for one operation, and how that operation ends when nothing goes wrong."""
 
@@ -76,9 +79,9 @@ class Bench:
         self.expected = self.site.snapshot()
         self.calls = self.touching(self.trace())  # only now: what is imported on the way has been imported
 
-    def trace(self, *inject: str, change: Callable[[], object] = lambda: None, **options) -> tracing.Ended:
+    def trace(self, *inject: str, change: Callable[[], object] = lambda: None, **options: Any) -> tracing.Ended:
         """Carry out the operation on a fresh site under strace, in a process to which ``change`` has happened."""
-        def carry_out_changed():
+        def carry_out_changed() -> str:
             change()
             return self.carry_out()
 
@@ -107,7 +110,7 @@ class Bench:
 
     def gives_a_backup_its_owner(self, call: tracing.Call) -> bool:
         """Whether that is the call that is not needed where this user has no right to it."""
-        return call.name == "fchown" and call.path.startswith((f"{self.site.backups}/", f"{self.site.copies}/"))
+        return call.name == "fchown" and call.path is not None and call.path.startswith((f"{self.site.backups}/", f"{self.site.copies}/"))
 
     def is_what_came_out(self, path: str) -> bool:
         """Whether that is the replaced library, just out of the exchange, which the next run keeps."""
@@ -135,7 +138,7 @@ class Bench:
             return ["it ended well without its fsync"]  # the state folder's is SQLite's, which goes on as well
         now = {name: files for name, files in self.site.snapshot().items() if not name.endswith(".lock")}
         done = {name: files for name, files in self.after.items() if not name.endswith(".lock")}
-        if failed.path.startswith(f"{self.site.backups}/"):  # a backup that cannot be read is not pruned
+        if failed.path is not None and failed.path.startswith(f"{self.site.backups}/"):  # a backup that cannot be read is not pruned
             return [f"not made: {name}" for name, files in done.items() if any(file not in now.get(name, []) for file in files)]
         if now != done:
             return ["it ended well, but not as it should have"]
@@ -164,7 +167,7 @@ class Bench:
         record = run_record.read(state)
         if record is not None and record.stopped_at:
             problems.append("the service is left stopped")
-        if must_stay and (not refused or record.run != waiting.run or not Path(waiting.output).exists()):
+        if waiting is not None and must_stay and (record is None or not refused or record.run != waiting.run or not Path(waiting.output).exists()):
             problems.append(f"the unfinished {waiting.operation} was discarded")
         if refused and not must_stay:
             problems.append("it was refused, and nothing was unfinished")

@@ -20,9 +20,9 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _clock
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import pending_marker, run_record
@@ -46,7 +46,7 @@ class Site:
         self.library = folder / "srv" / "library.json"
         self.backups = folder / "backups"
         self.copies = folder / "copies"
-        self.params = {
+        self.params: dict[str, Any] = {
             "library": str(self.library), "state_dir": str(folder / "state"), "lock_timeout": 0, "log_dir": "logs", **KEEP,
             "backup": "latest", "remove_dhash": False, "force": False, "undo_sha256": None, "age_identity": None,
             "encrypt_to": [], "backup_dir": str(self.backups),
@@ -93,7 +93,7 @@ class Site:
     def dry_run(self) -> None:
         self.migrate(dry_run=True)
 
-    def migrate(self, **changes) -> None:
+    def migrate(self, **changes: Any) -> None:
         migration_run.run(migration_settings.of({**self.params, **changes}), lambda _progress: None)
 
     def backup(self) -> None:
@@ -118,14 +118,16 @@ class Site:
         if changed:
             library_deploy.carry_out(wanted, str(self.library), self.state, self.params)
 
-    def rollback(self, **changes) -> None:
+    def rollback(self, **changes: Any) -> None:
         library_rollback.carry_out({**self.params, **changes}, str(self.library), self.state, run_record.new_run())
 
     def remove_dhash(self) -> None:
         self.rollback(remove_dhash=True)
 
     def undo(self) -> None:
-        self.rollback(undo_sha256=run_record.read(self.state).new_sha256)
+        record = run_record.read(self.state)
+        assert record is not None
+        self.rollback(undo_sha256=record.new_sha256)
 
     def started(self) -> None:
         self._deploy("started")
@@ -177,14 +179,15 @@ class Site:
 
     # What there is.
 
-    def images(self) -> list[dict]:
+    def images(self) -> list[dict[str, Any]]:
         """The images of the live library."""
-        return json.loads(self.library.read_text())["images"]
+        images: list[dict[str, Any]] = json.loads(self.library.read_text())["images"]
+        return images
 
-    def snapshot(self) -> dict[str, list]:
+    def snapshot(self) -> dict[str, list[Any]]:
         """Every file below the folder: metadata and content, times aside; neither logs nor what was set aside. Files that
         differ only in the time in their name come under one name."""
-        found: dict[str, list] = {}
+        found: dict[str, list[Any]] = {}
         for path in sorted(self.folder.rglob("*")):
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name:
@@ -202,11 +205,13 @@ class Site:
             return content
         if path.name == "run.json":
             record = run_record.read(self.state)
+            assert record is not None
             return [record[1:5], STAMP.sub("TIME", record.kept), record[6:9], record.stopped_at is not None]
         if path.name == "written.json":  # the report that it has the digest of tells times
             return sorted({STAMP.sub("TIME", name) for name in json.loads(path.read_text())["files"]})
         if path.name.endswith(".pending"):
-            return pending_marker.read(str(self.library)).operation
+            marker = pending_marker.read(str(self.library))
+            return marker and marker.operation
         if path.suffix == ".lock":
             return None  # who held it last
         return STAMP.sub("TIME", path.read_bytes().decode("latin-1"))
@@ -215,16 +220,19 @@ class Site:
         return [str(path) for path in self.folder.rglob("*.mobius-dhash.*") if not path.name.endswith(".pending")]
 
 
+Step = Callable[[Site], None]
+
+
 class Operation(NamedTuple):
     """``steps`` are what is killed; ``before`` has happened already; ``again`` is what an operator runs after that."""
 
-    before: list[Callable[[Site], None]]
-    steps: list[Callable[[Site], None]]
-    again: list[Callable[[Site], None]]
+    before: Sequence[Step]
+    steps: Sequence[Step]
+    again: Sequence[Step]
 
 
-MIGRATION = [Site.backup, Site.migrate, Site.announce, Site.deploy, Site.started]
-GO_LIVE = [Site.announce, Site.deploy]
+MIGRATION: list[Step] = [Site.backup, Site.migrate, Site.announce, Site.deploy, Site.started]
+GO_LIVE: list[Step] = [Site.announce, Site.deploy]
 OPERATIONS = {
     "migrate": Operation([Site.backup, Site.dry_run, Site.forget_duplicates], [Site.migrate], [Site.migrate, *GO_LIVE]),
     "backup": Operation([], [Site.backup], [Site.backup]),

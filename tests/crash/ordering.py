@@ -10,10 +10,12 @@ the metadata of a file, and what has become of names in a folder.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import killing
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
@@ -74,7 +76,7 @@ def trace_variations(folder: Path, operation: str) -> dict[str, list[Call]]:
 
     variations = {"as it is": trace()}
     for number in itertools.count():
-        calls = trace(lambda number=number: leave_out_fsync(number))
+        calls = trace(functools.partial(leave_out_fsync, number))
         if count_fsyncs(calls) == count_fsyncs(variations["as it is"]):
             break
         variations[f"without fsync {number}"] = calls
@@ -90,11 +92,19 @@ def count_fsyncs(calls: list[Call]) -> int:
 
 def leave_out_fsync(number: int) -> None:
     fsync, numbers = os.fsync, itertools.count()
-    os.fsync = lambda descriptor: None if next(numbers) == number else fsync(descriptor)
+
+    def counted(fd: Any) -> None:
+        if next(numbers) != number:
+            fsync(fd)
+
+    os.fsync = counted
 
 
 def leave_out_copy() -> None:
-    cutover._keep_replaced = lambda _library, _record: None
+    def keep_nothing(library: str, state: str, record: run_record.Record) -> None:
+        """As the function that keeps what is replaced, but it keeps nothing."""
+
+    cutover._keep_replaced = keep_nothing
 
 
 def leave_out_record() -> None:

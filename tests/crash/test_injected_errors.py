@@ -7,10 +7,11 @@ from __future__ import annotations
 import killing
 import operate
 import pytest
+from killing import AtEachPoint
 
 
 @pytest.mark.parametrize("operation", operate.OPERATIONS)
-def test_errors_at_every_system_call(operation, at_each_point):
+def test_errors_at_every_system_call(operation: str, at_each_point: AtEachPoint) -> None:
     outcome = at_each_point(killing.fail_at_each, operation)
     assert not outcome.problems, "\n".join(outcome.problems)
     assert outcome.points > 100

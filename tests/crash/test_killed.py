@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import killing
 import operate
 import pytest
 import tracing
+from killing import AtEachPoint
 
 
-def test_a_process_is_killed_before_it_makes_the_call(strace, tmp_path):
-    def make_two_folders():
+def test_a_process_is_killed_before_it_makes_the_call(strace: None, tmp_path: Path) -> None:
+    def make_two_folders() -> str:
         (tmp_path / "one").mkdir()
         (tmp_path / "two").mkdir()
         return "not killed"
@@ -25,14 +28,14 @@ def test_a_process_is_killed_before_it_makes_the_call(strace, tmp_path):
 
 
 @pytest.mark.parametrize("operation", operate.OPERATIONS)
-def test_killed_at_every_system_call(operation, at_each_point):
+def test_killed_at_every_system_call(operation: str, at_each_point: AtEachPoint) -> None:
     outcome = at_each_point(killing.kill_at_each, operation)
     assert not outcome.problems, "\n".join(outcome.problems)
     assert outcome.reads > outcome.points > 40
 
 
 @pytest.mark.parametrize("operations", operate.OTHERS)
-def test_another_playbook_after_a_kill_discards_nothing(operations, at_each_point):
+def test_another_playbook_after_a_kill_discards_nothing(operations: str, at_each_point: AtEachPoint) -> None:
     outcome = at_each_point(killing.another_after_each, operations)
     assert not outcome.problems, "\n".join(outcome.problems)
     assert outcome.points > 10

@@ -18,29 +18,31 @@ COUNT = 50
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path: Path) -> operate.Site:
     site = operate.Site(tmp_path / "site")
     site.draw(20)
     return site
 
 
-def go_live(site):
+def go_live(site: operate.Site) -> None:
     site.announce()
     site.deploy()
 
 
 @pytest.mark.parametrize("way", ["rename", "in-place"])
-def test_a_writer_that_goes_on_loses_no_addition_and_every_deploy_gets_through(site, way):
+def test_a_writer_that_goes_on_loses_no_addition_and_every_deploy_gets_through(site: operate.Site, way: str) -> None:
     drawn = len(site.images())
     deployed = 0
     command = [sys.executable, str(Path(__file__).with_name("writer.py")), way, str(site.library), str(COUNT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
         added = [writer.stdout.readline().strip()]
         while len(added) < COUNT:
             site.migrate()
             added.append(writer.stdout.readline().strip())  # it has changed since it was migrated
             go_live(site)
-            deployed += run_record.read(site.state).phase == run_record.DEPLOYED
+            record = run_record.read(site.state)
+            deployed += record is not None and record.phase == run_record.DEPLOYED
     assert writer.returncode == 0
     assert added == [f"added-{number}.png" for number in range(COUNT)]
     assert deployed > 5

@@ -10,23 +10,26 @@ from concurrent.futures import ProcessPoolExecutor
 import operate
 import ordering
 import pytest
+from tracing import Call
+
+Traced = tuple[str, dict[str, list[Call]]]
 
 GO_LIVE = ["deploy", "rollback", "remove-dhash", "review-import", "review-reversal", "undo"]
 
 
 @pytest.fixture(scope="module", params=operate.OPERATIONS)
-def traced(request, strace, tmp_path_factory):
+def traced(request: pytest.FixtureRequest, strace: None, tmp_path_factory: pytest.TempPathFactory) -> Traced:
     """An operation and the calls that it makes, as it is and with something left out."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return request.param, pool.submit(ordering.trace_variations, tmp_path_factory.mktemp(request.param), request.param).result()
 
 
-def test_a_loss_of_power_after_ok_loses_nothing_and_before_it_neither_library(traced):
+def test_a_loss_of_power_after_ok_loses_nothing_and_before_it_neither_library(traced: Traced) -> None:
     _operation, variations = traced
     ordering.check(variations["as it is"])
 
 
-def test_a_step_that_is_left_out_is_noticed(traced):
+def test_a_step_that_is_left_out_is_noticed(traced: Traced) -> None:
     operation, variations = traced
     assert ("without the copy of what is replaced" in variations) is (operation in GO_LIVE)
     assert len(variations) > 3

@@ -88,6 +88,7 @@ def run(function: Callable[[], str], log: Path, *inject: str, before: Callable[[
                *(option for expression in inject for option in ("-e", f"inject={expression}"))]
     try:
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+            assert strace.stderr is not None
             first = strace.stderr.readline()
             if "attached" in first:
                 before()

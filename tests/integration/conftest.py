@@ -36,10 +36,10 @@ class Run(NamedTuple):
 
     code: int
     output: str
-    results: list[dict]
-    recap: dict[str, dict]
+    results: list[dict[str, Any]]
+    recap: dict[str, dict[str, Any]]
 
-    def of(self, task: str, host: str = "localhost") -> dict:
+    def of(self, task: str, host: str = "localhost") -> dict[str, Any]:
         """The result of the last task on ``host`` whose name ends with ``task``."""
         found = [record for record in self.results if record["host"] == host and record["task"].endswith(task)]
         assert found, f"no result of {task!r} in\n{self.output}"
@@ -58,7 +58,7 @@ class Run(NamedTuple):
 class Site:
     """A folder with a library, its pictures, its state folder, and a home for whoever runs Ansible there."""
 
-    def __init__(self, folder: Path, truth: dict | None = None) -> None:
+    def __init__(self, folder: Path, truth: dict[str, Any] | None = None) -> None:
         self.folder = folder
         self.library = folder / "library/library.json"
         self.state = folder / "state"
@@ -99,7 +99,7 @@ class Site:
         recap = next((record["recap"] for record in records if "recap" in record), {})
         return Run(code, output, [record for record in records if "task" in record], recap)
 
-    def module(self, name: str, check: bool = False, **arguments: Any) -> dict:
+    def module(self, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
         """Run a module of the collection by itself, in the Python of the tests; returns its result."""
         given = {"_ansible_check_mode": check, "_ansible_diff": True, **arguments}
         shown = subprocess.run([sys.executable, "-m", f"ansible_collections.mobius.dhash.plugins.modules.{name}"],
@@ -120,7 +120,7 @@ class Site:
         """All that is in the folder but the home."""
         return snapshot(self.folder, without=self.home)
 
-    def read(self, name: str = "library.json") -> dict:
+    def read(self, name: str = "library.json") -> dict[str, Any]:
         """A JSON file beside the library."""
         return json.loads((self.library.parent / name).read_text(encoding="utf-8"))
 
@@ -158,14 +158,14 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A library that nothing has touched, and what is in it."""
     folder = tmp_path_factory.mktemp("drawn") / "library"
     return folder, draw_library(folder, IMAGES)
 
 
 @pytest.fixture(scope="session")
-def make_site(drawn: tuple[Path, dict], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Site]:
+def make_site(drawn: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Site]:
     """Makes a site with a copy of the drawn library."""
     source, truth = drawn
 

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import BIN, ROOT, Run, Site, sha256
@@ -27,13 +28,13 @@ def other(site: Site) -> Path:
     return library
 
 
-def back_up(site: Site, library: Path, **arguments) -> dict:
+def back_up(site: Site, library: Path, **arguments: Any) -> dict[str, Any]:
     result = site.module("library_backup", library=str(library), state_dir=str(site.state), **arguments)
     assert "msg" not in result, result
     return result
 
 
-def run_role(site: Site, library: Path, **variables) -> Run:
+def run_role(site: Site, library: Path, **variables: Any) -> Run:
     """Run the role backup alone."""
     given = {"dhash_library": str(library), "dhash_state_dir": str(site.state), "dhash_log_dir": "", **variables}
     shown = subprocess.run(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, RUN_SECONDS, Site, sha256
 
 
-def inventory_of(site: Site, hosts: dict[str, dict], **everywhere: object) -> Path:
+def inventory_of(site: Site, hosts: dict[str, dict[str, Any]], **everywhere: object) -> Path:
     """An inventory with these hosts, and a group_vars/all.yml, which is what reaches the implicit localhost too."""
     (site.home / "inventory/group_vars").mkdir(parents=True)
     (site.home / "inventory/group_vars/all.yml").write_text(json.dumps(everywhere), encoding="utf-8")
@@ -60,7 +61,7 @@ def test_free_strategy_still_stops_at_first_failed_batch(make_site) -> None:
     assert sha256(second.library) == before
 
 
-def decided(queue: dict, approved: list[int] = (), different: list[int] = ()) -> str:
+def decided(queue: dict[str, Any], approved: list[int] = (), different: list[int] = ()) -> str:
     """The queue as a reviewer sends it back, with these matches decided."""
     queue = json.loads(json.dumps(queue))
     for number in approved:

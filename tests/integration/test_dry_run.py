@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site
@@ -17,7 +17,7 @@ class Way(NamedTuple):
     trees: dict[str, dict[str, tuple]]  # before, after the check, after the dry run
     check: Run
     dry: Run
-    report: dict
+    report: dict[str, Any]
     real: Run
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import Run, Site, sha256, snapshot
@@ -21,9 +21,9 @@ class Way(NamedTuple):
     site: Site
     before: str
     identity: Path
-    variables: dict
-    untouched: dict
-    checked: dict
+    variables: dict[str, Any]
+    untouched: dict[str, Any]
+    checked: dict[str, Any]
     check: Run
     first: Run
     second: Run

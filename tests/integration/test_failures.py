@@ -50,7 +50,7 @@ class Place:
         self.service = Service(site)
         self.was_stopped = False
 
-    def call(self, module: str, **arguments: Any) -> dict:
+    def call(self, module: str, **arguments: Any) -> dict[str, Any]:
         result = self.site.module(module, library=str(self.site.library), state_dir=str(self.site.state), **arguments)
         assert not result.get("failed"), result
         return result
@@ -87,32 +87,32 @@ class Place:
         self.service.answer = lambda: UNHEALTHY if (
             self.site.library.read_bytes() in libraries if libraries else self.site.library.read_bytes() != present) else HEALTHY
 
-    def left(self, playbook: str) -> dict:
+    def left(self, playbook: str) -> dict[str, Any]:
         return self.call("recovery_info", service_manager="command", status_command=self.service.settings["dhash_status_command"], playbook=playbook)
 
 
-def prerequisite(place: Place) -> dict:
+def prerequisite(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"dhash_media_roots": ["/no/such/folder"]}
 
 
-def too_many(place: Place) -> dict:
+def too_many(place: Place) -> dict[str, Any]:
     place.stopped()
     place.site.library.write_text(json.dumps({**place.site.read(), "edited": True}, indent=2), encoding="utf-8")
     return {"dhash_max_failure_rate": 0.01}
 
 
-def subset(place: Place) -> dict:
+def subset(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"dhash_first_images": 5}
 
 
-def stop_fails(place: Place) -> dict:
+def stop_fails(place: Place) -> dict[str, Any]:
     place.service.broken["stop"].touch()
     return {}
 
 
-def becomes_invalid(place: Place) -> dict:
+def becomes_invalid(place: Place) -> dict[str, Any]:
     text = place.site.library.read_text(encoding="utf-8")
     invalid = place.site.home / "invalid.json"
     invalid.write_text(text.replace("{", '{"ratio": NaN, ', 1), encoding="utf-8")
@@ -120,28 +120,28 @@ def becomes_invalid(place: Place) -> dict:
     return {}
 
 
-def start_fails(place: Place) -> dict:
+def start_fails(place: Place) -> dict[str, Any]:
     place.service.broken["start"].touch()
     return {}
 
 
-def new_is_unhealthy(place: Place) -> dict:
+def new_is_unhealthy(place: Place) -> dict[str, Any]:
     place.unhealthy_with()
     return {}
 
 
-def both_are_unhealthy(place: Place) -> dict:
+def both_are_unhealthy(place: Place) -> dict[str, Any]:
     place.unhealthy_from(1)
     return {}
 
 
-def nothing_to_deploy(place: Place) -> dict:
+def nothing_to_deploy(place: Place) -> dict[str, Any]:
     place.migrated()
     place.unhealthy_from(1)
     return {}
 
 
-def watch_rolls_back(place: Place) -> dict:
+def watch_rolls_back(place: Place) -> dict[str, Any]:
     old, asked = place.site.library.read_bytes(), []
 
     def answer() -> tuple[int, str]:
@@ -152,11 +152,11 @@ def watch_rolls_back(place: Place) -> dict:
     return {"dhash_monitor_minutes": 0.02, "dhash_monitor_gates": {"health": {"limit": 1}}}
 
 
-def watch_fails(place: Place) -> dict:
+def watch_fails(place: Place) -> dict[str, Any]:
     return watch_rolls_back(place) | {"dhash_monitor_gates": {"health": {"limit": 1, "action": "fail"}}}
 
 
-def is_killed(place: Place) -> dict:
+def is_killed(place: Place) -> dict[str, Any]:
     with subprocess.Popen(place.site.command("migrate", **place.service.settings), cwd=ROOT, env=place.site.environment(),
                           start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
         place.service.to_kill.write_text(str(killed.pid), encoding="utf-8")
@@ -164,75 +164,75 @@ def is_killed(place: Place) -> dict:
     return {}
 
 
-def check_mode(place: Place) -> dict:
+def check_mode(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"options": ["--check"]}
 
 
-def mistyped_manager(place: Place) -> dict:
+def mistyped_manager(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"dhash_service_manager": "comand"}
 
 
-def no_manager(place: Place) -> dict:
+def no_manager(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"dhash_service_manager": "none"}
 
 
-def never_migrated(place: Place) -> dict:
+def never_migrated(place: Place) -> dict[str, Any]:
     place.stopped()
     return {}
 
 
-def migrated_and_unhealthy(place: Place) -> dict:
+def migrated_and_unhealthy(place: Place) -> dict[str, Any]:
     place.migrated(verified=False)
     place.unhealthy_from(0)
     return {}
 
 
-def watched_and_unhealthy(place: Place) -> dict:
+def watched_and_unhealthy(place: Place) -> dict[str, Any]:
     old = place.site.library.read_bytes()
     place.migrated()
     place.service.answer = lambda: UNHEALTHY if place.site.library.read_bytes() != old else HEALTHY
     return {"dhash_monitor_minutes": 0.02, "dhash_monitor_gates": {"health": {"limit": 1}}}
 
 
-def no_such_backup(place: Place) -> dict:
+def no_such_backup(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"dhash_rollback_to": "library.json.bak.20000101T000000Z"}
 
 
-def rollback_cannot_stop(place: Place) -> dict:
+def rollback_cannot_stop(place: Place) -> dict[str, Any]:
     place.migrated()
     return stop_fails(place)
 
 
-def rolled_back_is_unhealthy(place: Place) -> dict:
+def rolled_back_is_unhealthy(place: Place) -> dict[str, Any]:
     place.migrated()
     place.unhealthy_from(0)
     return {}
 
 
-def unreadable_watch(place: Place) -> dict:
+def unreadable_watch(place: Place) -> dict[str, Any]:
     place.migrated()
     (record,) = place.site.state.glob("*/run.json")
     record.with_name("monitor.json").write_text("{", encoding="utf-8")
     return {}
 
 
-def refused_decisions(place: Place) -> dict:
+def refused_decisions(place: Place) -> dict[str, Any]:
     place.stopped()
     queue = place.site.home / "decisions.json"
     queue.write_text('{"matches": 3}', encoding="utf-8")
     return {"dhash_review_decisions": [str(queue)]}
 
 
-def read_only(place: Place) -> dict:
+def read_only(place: Place) -> dict[str, Any]:
     place.stopped()
     return {}
 
 
-MOMENTS: dict[tuple[str, str], Callable[[Place], dict]] = {
+MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
     ("migrate", "a prerequisite is missing"): prerequisite,
     ("migrate", "too many images have no hash"): too_many,
     ("migrate", "`dhash_first_images` is set, so nothing is deployed"): subset,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site, sha256, snapshot
@@ -28,7 +28,7 @@ class Fleet:
         self.variables = {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state)}
                           for host, site in self.sites.items()}
 
-    def run(self, playbook: str, *options: str, hosts: dict | None = None, everywhere: dict | None = None, **variables) -> Run:
+    def run(self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, everywhere: dict[str, Any] | None = None, **variables: Any) -> Run:
         """Run a playbook; ``hosts`` are variables of single hosts, ``everywhere`` of the inventory's group all."""
         inventory = self.site.home / "hosts.yml"
         inventory.write_text(json.dumps({"all": {
@@ -37,7 +37,7 @@ class Fleet:
         return self.site.playbook(playbook, *options, inventory=inventory, dhash_library=None, dhash_state_dir=None,
                                   dhash_fleet_report_dir=str(self.reports), **variables)
 
-    def report(self) -> dict:
+    def report(self) -> dict[str, Any]:
         """The newest report: what it says of each host."""
         data = json.loads((max(self.reports.iterdir()) / "fleet.json").read_text(encoding="utf-8"))
         return {host["host"]: host for host in data["hosts"]}
@@ -48,7 +48,7 @@ class Fleet:
 
 class Stopped(NamedTuple):
     fleet: Fleet
-    before: dict
+    before: dict[str, Any]
     run: Run
 
 

@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, PATIENCE, ROOT, Run, Site, wait_for
@@ -28,8 +28,8 @@ MOVING = ("migration_timestamp", "processing_time_seconds", "average_time_per_im
 class Way(NamedTuple):
     site: Site
     before: bytes
-    second_one: dict  # what a second operation was told while the first one hashed
-    holder: dict
+    second_one: dict[str, Any]  # what a second operation was told while the first one hashed
+    holder: dict[str, Any]
     killed: Run
     after_kill: bytes
     hashed_before_kill: int

@@ -67,7 +67,7 @@ WITHOUT_DIFF = ("library_deploy announced", "library_deploy started", "library_d
 WITHOUT_LIBRARY = ("fleet_duplicates", "health_info", "service_info", "notify")
 
 
-def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict:
+def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dict[str, Any]], check: bool = False) -> dict[str, Any]:
     module = name.split(maxsplit=1)[0]
     state = {} if module in WITHOUT_STATE else {"state_dir": str(site.state)}
     library = {} if module in WITHOUT_LIBRARY else {"library": str(site.library)}

@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import IMAGES, ROOT, Run, Site, sha256, wait_for
@@ -47,7 +48,7 @@ def turns_ill(service: Service, polls: int) -> list[int]:
     return asked
 
 
-def watch(site: Site) -> dict:
+def watch(site: Site) -> dict[str, Any]:
     return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["watch"]
 
 

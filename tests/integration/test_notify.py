@@ -34,7 +34,7 @@ class Listening(NamedTuple):
     def site(self) -> Site:
         return self.sites["canary"]
 
-    def run(self, playbook: str, *options: str, hosts: dict | None = None, notify: list | None = None, **variables: Any) -> Run:
+    def run(self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, notify: list | None = None, **variables: Any) -> Run:
         inventory = self.site.home / "hosts.yml"
         known = {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state), **(hosts or {}).get(host, {})}
                  for host, site in self.sites.items()}
@@ -43,10 +43,10 @@ class Listening(NamedTuple):
         return self.site.playbook(playbook, *options, inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_notify_total_timeout=3,
                                   **variables)
 
-    def webhook(self, **given: Any) -> dict:
+    def webhook(self, **given: Any) -> dict[str, Any]:
         return {"type": "webhook", "url": self.web.url(f"/hook/{SECRET}"), **given}
 
-    def told(self, path: str = f"/hook/{SECRET}") -> list[dict]:
+    def told(self, path: str = f"/hook/{SECRET}") -> list[dict[str, Any]]:
         return [json.loads(body) for body in self.web.bodies(path)]
 
 

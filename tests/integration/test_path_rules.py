@@ -120,7 +120,7 @@ def reviewed(make_site: Callable[[str], Site]) -> tuple[Path, Path]:
     pytest.param(name, check, id=f"{'check' if check else 'run'}-{name}", marks=[] if name == "review_import" else pytest.mark.thorough)
     for check in (True, False) for name in UNWRITABLE])
 def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_service(
-        make_site: Callable[[str], Site], drawn: tuple[Path, dict], reviewed: tuple[Path, Path], name: str, check: bool) -> None:
+        make_site: Callable[[str], Site], drawn: tuple[Path, dict[str, Any]], reviewed: tuple[Path, Path], name: str, check: bool) -> None:
     site = make_site("unwritable")
     playbook, variables, options = UNWRITABLE[name]
     source, decisions = reviewed

@@ -13,7 +13,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import BIN, Run, Site, sha256, wait_for
@@ -36,9 +36,9 @@ class Way(NamedTuple):
     old: str
     first: Run
     starts: list[str]  # the digest of the library at each start of the service
-    after_first: dict
+    after_first: dict[str, Any]
     second: Run
-    after_second: dict
+    after_second: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def way(make_site, pm2: Path) -> Way:
     def pm2_says(*arguments: str) -> str:
         return subprocess.run([pm2, *arguments], env=os.environ | environment, check=True, capture_output=True, text=True).stdout
 
-    def process() -> dict:
+    def process() -> dict[str, Any]:
         (found,) = json.loads(pm2_says("jlist", "--silent"))
         return {"pid": found["pid"], "status": found["pm2_env"]["status"], "since": found["pm2_env"]["pm_uptime"]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site, sha256, snapshot
@@ -30,13 +30,13 @@ class Way(NamedTuple):
     check_import: Run
     untouched_by_import: bool
     imported: Run
-    library: dict  # after it
+    library: dict[str, Any]  # after it
     second_import: Run
     export_after: Run
     last_export: Run
 
 
-def decide(queue: dict) -> dict:
+def decide(queue: dict[str, Any]) -> dict[str, Any]:
     """Approve the first two pairs, call the third and fourth different, skip the fifth."""
     for match in queue["matches"][:2]:
         match.update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
@@ -208,7 +208,7 @@ def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
 def test_reversal_after_remove_dhash_restarts_the_service_once(site: Site) -> None:
     common = {"library": str(site.library), "state_dir": str(site.state)}
 
-    def run(module: str, **arguments) -> dict:
+    def run(module: str, **arguments: Any) -> dict[str, Any]:
         result = site.module(module, **common, **arguments)
         assert not result.get("failed"), result
         return result
@@ -248,7 +248,7 @@ class Editing(NamedTuple):
 
     site: Site
     decisions: str
-    settings: dict
+    settings: dict[str, Any]
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def editing(site: Site) -> Editing:
                                           "dhash_start_command": f"{sys.executable} {edit}"})
 
 
-def record(site: Site) -> dict:
+def record(site: Site) -> dict[str, Any]:
     return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
 
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Site, sha256
@@ -66,7 +67,7 @@ def ordinary_pictures(site: Site) -> None:
     site.library.write_text(json.dumps(library, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def comparable(site: Site) -> dict:
+def comparable(site: Site) -> dict[str, Any]:
     library = site.read()
     for image in library["images"]:
         assert image.pop("dhash_generated_at").endswith("Z")

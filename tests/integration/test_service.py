@@ -13,7 +13,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, ROOT, Run, Site, sha256
@@ -83,7 +83,7 @@ def service(site: Site) -> Iterator[Service]:
     made.server.server_close()
 
 
-def record(site: Site) -> dict:
+def record(site: Site) -> dict[str, Any]:
     return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
 
 

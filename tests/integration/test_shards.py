@@ -10,7 +10,7 @@ import csv
 import json
 import re
 import shutil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site, sha256
@@ -29,11 +29,11 @@ CHANGES_WITH_TIME = re.compile(rb'("(?:migration_timestamp|dhash_generated_at|pr
 class Hosts:
     """Hosts that are all this machine: each with variables of its own."""
 
-    def __init__(self, site: Site, variables: dict[str, dict]) -> None:
+    def __init__(self, site: Site, variables: dict[str, dict[str, Any]]) -> None:
         self.site = site
         self.variables = variables
 
-    def run(self, playbook: str, *options: str, more: dict | None = None, **variables) -> Run:
+    def run(self, playbook: str, *options: str, more: dict[str, Any] | None = None, **variables: Any) -> Run:
         """Run a playbook; ``more`` are further variables of single hosts."""
         inventory = self.site.home / "hosts.yml"
         inventory.write_text(json.dumps({"dhash_shards": {"hosts": {

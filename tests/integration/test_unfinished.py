@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import ROOT, Site
@@ -25,7 +26,7 @@ def service(site: Site) -> Iterator[Service]:
     made.server.server_close()
 
 
-def call(site: Site, module: str, **arguments) -> dict:
+def call(site: Site, module: str, **arguments: Any) -> dict[str, Any]:
     result = site.module(module, library=str(site.library), state_dir=str(site.state), **arguments)
     assert not result.get("failed"), result
     return result

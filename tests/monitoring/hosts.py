@@ -58,29 +58,31 @@ class Library:
     def fill(self, paths: list[str]) -> None:
         self.path.write_text(json.dumps({"images": [{"path": path, "filename": path} for path in paths]}), encoding="utf-8")
 
-    def value(self) -> dict:
-        return json.loads(self.path.read_text(encoding="utf-8"))
+    def value(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        return value
 
-    def start(self, module: str, late: float = 0, **arguments: Any) -> subprocess.Popen:
+    def start(self, module: str, late: float = 0, **arguments: Any) -> subprocess.Popen[bytes]:
         given = {"library": str(self.path), "state_dir": str(self.state), "metrics_dir": str(self.textfiles), **arguments}
         process = subprocess.Popen(
             [sys.executable, "-c", LATE, str(late), f"ansible_collections.mobius.dhash.plugins.modules.{module}"], cwd=COLLECTIONS,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")})
+        assert process.stdin is not None
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
         process.stdin.close()
         process.stdin = None
         return process
 
-    def run(self, module: str, fails: bool = False, **arguments: Any) -> dict:
+    def run(self, module: str, fails: bool = False, **arguments: Any) -> dict[str, Any]:
         shown, complaints = self.start(module, **arguments).communicate(timeout=PATIENCE)
         assert complaints == b"", complaints.decode()
-        result = json.loads(shown)
+        result: dict[str, Any] = json.loads(shown)
         assert bool(result.get("failed")) == fails, result
         assert not result.get("warnings"), result
         return result
 
-    def migrate(self) -> dict:
+    def migrate(self) -> dict[str, Any]:
         """Migrate, deploy and verify."""
         result = self.run("library_migrate")
         self.run("library_deploy")
@@ -106,8 +108,9 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from error
 
-    def query(self, expression: str) -> list[dict]:
-        return self.get("/api/v1/query", query=expression)["result"]
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self.get("/api/v1/query", query=expression)["result"]
+        return result
 
     def value(self, expression: str) -> float:
         (sample,) = self.query(expression)
@@ -130,18 +133,20 @@ class Prometheus:
 
 def seconds_of(moment: str) -> float:
     """RFC 3339 with nanoseconds, as Prometheus has it, in seconds since 1970."""
-    text, fraction = re.fullmatch(r"(.{19})(\.\d+)?Z", moment).groups()
+    parts = re.fullmatch(r"(.{19})(\.\d+)?Z", moment)
+    assert parts, moment
+    text, fraction = parts.groups()
     return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S")) - time.timezone + float(fraction or 0)
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def running(log: Path, *command: object) -> Iterator[subprocess.Popen]:
+def running(log: Path, *command: object) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output, subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, stdin=subprocess.DEVNULL) as process:
         try:
             yield process

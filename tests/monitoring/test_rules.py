@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -39,12 +40,12 @@ def test_no_alert_is_left_out_of_those_tests() -> None:
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict) -> None:
+def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
     assert {"summary", "description", "runbook"} <= rule["annotations"].keys()
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_each_alert_asks_for_metrics_that_exist(rule: dict) -> None:
+def test_each_alert_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
     known = {metric.name for metric in prometheus_text.METRICS}
     assert set(re.findall(r"\bdhash_\w+", rule["expr"])) <= known

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import prometheus_text, run_measurements
@@ -164,7 +164,9 @@ def test_a_choice_of_the_dashboard_offers_every_host_and_every_library(fleet: di
     choices = {choice["name"]: choice["query"]["query"] for choice in DASHBOARD["templating"]["list"] if choice["type"] == "query"}
     offered = {}
     for name, query in choices.items():
-        selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
+        parts = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert parts, query
+        selector, label = parts.groups()
         offered[name] = set(prometheus.get(f"/api/v1/label/{label}/values", **{"match[]": selector.replace("$instance", ".+")}))
     assert offered["instance"] >= set(fleet)
     assert offered["library"] >= {str(library.path) for library in fleet.values()}
@@ -184,7 +186,7 @@ def test_the_dashboard_shows_every_metric_but_the_ones_that_others_tell() -> Non
 
 
 @pytest.mark.parametrize("panel", [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"], ids=lambda panel: panel["title"])
-def test_a_panel_says_what_it_shows_in_which_unit(panel: dict) -> None:
+def test_a_panel_says_what_it_shows_in_which_unit(panel: dict[str, Any]) -> None:
     assert panel["title"] and panel["description"].endswith(".")
     assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"] in ("none", "short", "s", "percentunit", "bytes", "ops")
     assert all(target["legendFormat"] for target in panel["targets"]) or panel["type"] in ("stat", "table")

@@ -6,25 +6,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pages
 import pytest
 
+if TYPE_CHECKING:  # it needs selenium
+    from chromium import Browser
+
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path: Path) -> Iterator[Callable[[], Browser]]:
     """Starts Chromium; a second start finds the profile of the first."""
     chromium = pytest.importorskip("chromium", reason="needs selenium (requirements-dev.txt)")
     if not chromium.CHROMIUM or not chromium.CHROMEDRIVER:
         pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
     downloads = tmp_path / "downloads"
     downloads.mkdir()
-    browsers = []
+    browsers: list[Browser] = []
 
-    def begin():
+    def begin() -> Browser:
         browsers.append(chromium.Browser(tmp_path / "profile", downloads))
         return browsers[-1]
 
@@ -34,21 +38,15 @@ def start(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A folder with the previews, drawn once, and their names."""
     folder = tmp_path_factory.mktemp("pictures")
     return folder, pages.draw_pictures(folder)
 
 
 @pytest.fixture
-def review(tmp_path, pictures):
-    """A folder for pages, with the previews beside them; and a function that writes the page of given matches there."""
+def review(tmp_path: Path, pictures: tuple[Path, list[str]]) -> pages.Review:
+    """A folder for pages, with the previews beside them."""
     folder = tmp_path / "review"
     shutil.copytree(pictures[0], folder)
-
-    def write(matches: list[dict] | str, **fields) -> Path:
-        return pages.write_page(folder, matches if isinstance(matches, str) else json.loads(json.dumps(
-            pages.queue(matches, **fields))))
-
-    write.folder, write.previews = folder, pictures[1]
-    return write
+    return pages.Review(folder, pictures[1])

@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_page, review_queue
 from PIL import Image, ImageDraw, ImageFilter
@@ -42,13 +43,13 @@ def _colour(hue: float, saturation: float, value: float) -> tuple[int, ...]:
     return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
-def image(name: str, preview: str | None = None, **fields) -> dict:
+def image(name: str, preview: str | None = None, **fields: Any) -> dict[str, Any]:
     """One image of a match, as in the queue's format."""
     return {"filename": name.rsplit("/", 1)[-1], "path": name, "dhash": _digest(name).upper(), "width": 4000, "height": 3000,
             "bytes": 2_400_000, "format": "JPEG", "modifiedAt": "2026-01-31T12:00:00Z", "preview": preview, **fields}
 
 
-def match(first: dict, second: dict, cluster: int, **fields) -> dict:
+def match(first: dict[str, Any], second: dict[str, Any], cluster: int, **fields: Any) -> dict[str, Any]:
     """One undecided match, which proposes to keep the first image."""
     name = review_queue.match_id(first["path"], first["dhash"], second["path"], second["dhash"])
     return {"id": name, "image1": first, "image2": second, "hammingDistance": 9,
@@ -61,7 +62,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def queue(matches: list[dict], **fields) -> dict:
+def queue(matches: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     """The queue around ``matches``."""
     return {"exportedAt": "2026-01-31T12:00:00.000Z", "library": "/srv/mobius/library.json", "algorithm": "pillow",
             "minDistance": 8, "maxDistance": 15, "totalMatches": len(matches), "exportedMatches": len(matches),
@@ -70,12 +71,23 @@ def queue(matches: list[dict], **fields) -> dict:
             "matches": matches, **fields}
 
 
-def write_page(folder: Path, value: dict | str) -> Path:
+def write_page(folder: Path, value: dict[str, Any] | str) -> Path:
     """The page of a queue (a value, or its JSON text), beside the pictures that ``folder`` has already."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
     path = folder / "review.html"
     path.write_bytes(b"".join(review_page.render(text[start:start + 65536] for start in range(0, len(text), 65536))))
     return path
+
+
+class Review:
+    """A folder for pages, with the previews beside them. Called, it writes the page of given matches there."""
+
+    def __init__(self, folder: Path, previews: list[str]) -> None:
+        self.folder = folder
+        self.previews = previews
+
+    def __call__(self, matches: list[dict[str, Any]] | str, **fields: Any) -> Path:
+        return write_page(self.folder, matches if isinstance(matches, str) else json.loads(json.dumps(queue(matches, **fields))))
 
 
 def draw_pictures(folder: Path) -> list[str]:
@@ -87,9 +99,9 @@ def draw_pictures(folder: Path) -> list[str]:
     return names
 
 
-def many_matches(total: int, previews: list[str]) -> list[dict]:
+def many_matches(total: int, previews: list[str]) -> list[dict[str, Any]]:
     """``total`` matches by falling confidence; each third one begins a cluster of three images in two pairs."""
-    matches: list[dict] = []
+    matches: list[dict[str, Any]] = []
     while len(matches) < total:
         number = len(matches)
         cluster = number + 1

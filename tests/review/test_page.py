@@ -11,6 +11,9 @@ import json
 import re
 import statistics
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pages
 import pytest
@@ -18,11 +21,12 @@ import pytest
 pytest.importorskip("selenium", reason="needs selenium (requirements-dev.txt)")
 
 from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files
-from chromium import NARROW, WIDE
+from chromium import NARROW, WIDE, Browser
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
+Start = Callable[[], Browser]
 HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
 DECIDED = {
     "left": {"needsReview": False, "reviewStatus": "approved", "isDuplicate": True, "keepImage": "image1"},
@@ -35,27 +39,28 @@ DECIDED = {
 BUSY = 500  # ms: 100 is the aim, and met at rest; a page that draws all of its pairs takes seconds
 
 
-def pairs(number: int, previews: list[str], **fields) -> list[dict]:
+def pairs(number: int, previews: list[str], **fields: Any) -> list[dict[str, Any]]:
     """Matches that share no image, of falling confidence: 0.90, 0.89, …"""
     return [pages.match(pages.image(f"in/{place:03d}-left.jpg", previews[0], bytes=10 ** 6 + place),
                         pages.image(f"in/{place:03d}-right.jpg", previews[1], width=2000, height=1500),
                         place + 1, confidence=round(0.9 - place / 100, 2), **fields) for place in range(number)]
 
 
-def triangle(previews: list[str]) -> list[dict]:
+def triangle(previews: list[str]) -> list[dict[str, Any]]:
     """A cluster of a, b and c, which are all like each other."""
     a, b, c = (pages.image(f"in/{name}.jpg", preview) for name, preview in zip("abc", previews))
     return [pages.match(a, b, 1), pages.match(b, c, 1), pages.match(a, c, 1)]
 
 
-def reviewed(text: str) -> list[dict]:
-    return json.loads(text)["matches"]
+def reviewed(text: str) -> list[dict[str, Any]]:
+    matches: list[dict[str, Any]] = json.loads(text)["matches"]
+    return matches
 
 
 # ---------------------------------------------------------------- A person's way
 
 
-def test_a_person_works_through_a_queue_with_keys_alone(start, review):
+def test_a_person_works_through_a_queue_with_keys_alone(start: Start, review: pages.Review) -> None:
     matches = pairs(20, review.previews)
     page = review(matches)
     browser = start()
@@ -102,11 +107,11 @@ def test_a_person_works_through_a_queue_with_keys_alone(start, review):
     assert browser.complaints() == []
 
 
-def transforms(browser) -> list[str]:
-    return browser.script("return [...document.querySelectorAll('.stage > .pane:not([hidden]) img')].map(i => getComputedStyle(i).transform)")
+def transforms(browser: Browser) -> list[str]:
+    return list(browser.script("return [...document.querySelectorAll('.stage > .pane:not([hidden]) img')].map(i => getComputedStyle(i).transform)"))
 
 
-def test_two_names_of_one_file_are_called_so(start, review):
+def test_two_names_of_one_file_are_called_so(start: Start, review: pages.Review) -> None:
     same = pairs(2, review.previews, sameFile=True, proposedKeep=None, proposedReason="both names are the same file")
     browser = start()
     browser.open(review([same[0], *pairs(2, review.previews)[1:]]))
@@ -117,7 +122,7 @@ def test_two_names_of_one_file_are_called_so(start, review):
     browser.wait_for_text("#counts", "1 of 2 decided")
 
 
-def test_decisions_of_one_tab_are_seen_in_another(start, review):
+def test_decisions_of_one_tab_are_seen_in_another(start: Start, review: pages.Review) -> None:
     page = review(pairs(4, review.previews))
     browser = start()
     browser.open(page)
@@ -129,7 +134,7 @@ def test_decisions_of_one_tab_are_seen_in_another(start, review):
     browser.wait_for_text("#counts", "2 of 4 decided")
 
 
-def test_the_import_reads_what_the_page_exports(start, review, tmp_path):
+def test_the_import_reads_what_the_page_exports(start: Start, review: pages.Review, tmp_path: Path) -> None:
     browser = start()
     browser.open(review(pairs(5, review.previews)))
     browser.press("1", "2", "b", "s")
@@ -142,7 +147,7 @@ def test_the_import_reads_what_the_page_exports(start, review, tmp_path):
     assert (reading.pending, reading.skipped) == (1, 1)
 
 
-def test_an_exported_file_can_be_loaded_again_as_one_step(start, review, tmp_path):
+def test_an_exported_file_can_be_loaded_again_as_one_step(start: Start, review: pages.Review, tmp_path: Path) -> None:
     matches = pairs(5, review.previews)
     browser = start()
     browser.open(review(matches))
@@ -157,7 +162,7 @@ def test_an_exported_file_can_be_loaded_again_as_one_step(start, review, tmp_pat
     browser.wait_for_text("#counts", "0 of 5 decided")
 
 
-def test_a_file_that_is_no_export_is_refused_and_changes_nothing(start, review, tmp_path):
+def test_a_file_that_is_no_export_is_refused_and_changes_nothing(start: Start, review: pages.Review, tmp_path: Path) -> None:
     browser = start()
     browser.open(review(pairs(2, review.previews)))
     file = tmp_path / "other.json"
@@ -167,7 +172,7 @@ def test_a_file_that_is_no_export_is_refused_and_changes_nothing(start, review, 
     assert browser.text("#counts") == "0 of 2 decided"
 
 
-def test_without_a_store_the_page_works_and_says_that_it_keeps_nothing(start, review):
+def test_without_a_store_the_page_works_and_says_that_it_keeps_nothing(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {
         "source": "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"})
@@ -179,7 +184,7 @@ def test_without_a_store_the_page_works_and_says_that_it_keeps_nothing(start, re
     browser.wait_for_text("#counts", "0 of 2 decided")
 
 
-def test_where_the_store_is_full_the_page_says_so_and_keeps_what_it_had(start, review):
+def test_where_the_store_is_full_the_page_says_so_and_keeps_what_it_had(start: Start, review: pages.Review) -> None:
     page = review(pairs(4, review.previews))
     browser = start()
     full = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
@@ -202,12 +207,12 @@ def test_where_the_store_is_full_the_page_says_so_and_keeps_what_it_had(start, r
 # ---------------------------------------------------------------- What is seen
 
 
-def test_wheel_and_drag_show_the_same_part_of_both_pictures(start, review):
+def test_wheel_and_drag_show_the_same_part_of_both_pictures(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(1, review.previews)))
     pane = browser.all("#pane-left")[0]
     ActionChains(browser.driver).scroll_from_origin(ScrollOrigin.from_element(pane), 0, -300).perform()
-    browser.wait(lambda: "close" in browser.all("#stage")[0].get_attribute("class"), "a closer look")
+    browser.wait(lambda: "close" in (browser.all("#stage")[0].get_attribute("class") or ""), "a closer look")
     before = settled(browser)
     assert before[0] == before[1]
     ActionChains(browser.driver).click_and_hold(pane).move_by_offset(40, 25).release().perform()
@@ -223,13 +228,13 @@ def place_in(matrix: str) -> list[float]:
     return [float(number) for number in matrix.removesuffix(")").split(",")[-2:]]
 
 
-def settled(browser) -> list[str]:
+def settled(browser: Browser) -> list[str]:
     """The place of both pictures when they have come to rest."""
     browser.script("return Promise.all(document.getAnimations().map(animation => animation.finished)).then(() => true)")
     return transforms(browser)
 
 
-def test_filters_and_orders_say_which_pairs_are_shown(start, review):
+def test_filters_and_orders_say_which_pairs_are_shown(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(20, review.previews)))
     browser.press("1", "/", *"in/00")
@@ -244,12 +249,12 @@ def test_filters_and_orders_say_which_pairs_are_shown(start, review):
     assert [row.text.split("\n")[0] for row in browser.all("#list [role=option]")][:2] == ["005-left.jpg", "004-left.jpg"]
 
 
-def choose(browser, selector: str, value: str) -> None:
+def choose(browser: Browser, selector: str, value: str) -> None:
     browser.script("const s = document.querySelector(arguments[0]); s.value = arguments[1];"
                    "s.dispatchEvent(new Event('input', {bubbles: true}))", selector, value)
 
 
-def test_what_is_decided_leaves_a_list_of_undecided_pairs_and_undo_brings_it_back(start, review):
+def test_what_is_decided_leaves_a_list_of_undecided_pairs_and_undo_brings_it_back(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(2, review.previews)))
     choose(browser, "#filter-status", "pending")
@@ -261,7 +266,7 @@ def test_what_is_decided_leaves_a_list_of_undecided_pairs_and_undo_brings_it_bac
     browser.wait_for_text("#pair-title", "Pair 1 of 1")
 
 
-def test_a_cluster_is_one_screen_and_can_be_brought_down_to_one_image(start, review):
+def test_a_cluster_is_one_screen_and_can_be_brought_down_to_one_image(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.press("c")
@@ -276,11 +281,11 @@ def test_a_cluster_is_one_screen_and_can_be_brought_down_to_one_image(start, rev
     browser.wait_for_text("#counts", "0 of 3 decided")
 
 
-def states(browser) -> list[str]:
-    return browser.script("return [...document.querySelectorAll('#cards > li')].map(card => card.dataset.state)")
+def states(browser: Browser) -> list[str]:
+    return list(browser.script("return [...document.querySelectorAll('#cards > li')].map(card => card.dataset.state)"))
 
 
-def test_a_cluster_warns_where_nothing_would_stay_and_where_a_kept_image_leaves(start, review):
+def test_a_cluster_warns_where_nothing_would_stay_and_where_a_kept_image_leaves(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.press("1", "1")
@@ -295,14 +300,14 @@ def test_a_cluster_warns_where_nothing_would_stay_and_where_a_kept_image_leaves(
     assert browser.text("#pair-warning") == "", "all of them come down to a.jpg"
 
 
-def test_the_bulk_preview_warns_of_what_it_would_contradict(start, review):
+def test_the_bulk_preview_warns_of_what_it_would_contradict(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.press("2", "b", "Shift+a")
     browser.wait_for_text("#bulk-warning", "kept in one pair and would leave in another")
 
 
-def test_the_difference_view_lays_one_picture_over_the_other(start, review):
+def test_the_difference_view_lays_one_picture_over_the_other(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(1, review.previews)))
     browser.press("d")
@@ -312,7 +317,7 @@ def test_the_difference_view_lays_one_picture_over_the_other(start, review):
     assert not browser.all("#pane-difference")[0].is_displayed()
 
 
-def test_a_missing_preview_has_a_placeholder_with_the_reason(start, review):
+def test_a_missing_preview_has_a_placeholder_with_the_reason(start: Start, review: pages.Review) -> None:
     unread = pages.image("in/a.jpg", None, width=None, height=None)
     browser = start()
     browser.open(review([pages.match(unread, pages.image("in/b.jpg", "images/gone.jpg"), 1),
@@ -327,7 +332,7 @@ def test_a_missing_preview_has_a_placeholder_with_the_reason(start, review):
 # ---------------------------------------------------------------- 10,000 pairs
 
 
-def test_ten_thousand_pairs_stay_fluent(start, review, record_property):
+def test_ten_thousand_pairs_stay_fluent(start: Start, review: pages.Review, record_property: Callable[[str, object], None]) -> None:
     browser = start()
     browser.open(review(pages.many_matches(10_000, review.previews)))
     sizes = [browser.script("return document.querySelectorAll('*').length")]
@@ -348,7 +353,7 @@ def test_ten_thousand_pairs_stay_fluent(start, review, record_property):
     assert browser.complaints() == []
 
 
-def test_a_cluster_of_thousands_stays_fluent(start, review):
+def test_a_cluster_of_thousands_stays_fluent(start: Start, review: pages.Review) -> None:
     hub = pages.image("in/hub.jpg", review.previews[0])
     browser = start()
     browser.open(review([pages.match(hub, pages.image(f"in/{number}.jpg", review.previews[1]), 1) for number in range(5_000)]))
@@ -376,7 +381,8 @@ KEY_TIMES = """
 """
 
 
-def test_a_real_key_is_answered_within_a_tenth_of_a_second_at_ten_thousand_pairs(start, review, record_property):
+def test_a_real_key_is_answered_within_a_tenth_of_a_second_at_ten_thousand_pairs(
+        start: Start, review: pages.Review, record_property: Callable[[str, object], None]) -> None:
     """From the key's arrival in the browser to the next picture, as the Event Timing API measures it."""
     browser = start()
     browser.open(review(pages.many_matches(10_000, review.previews)))
@@ -394,7 +400,7 @@ def test_a_real_key_is_answered_within_a_tenth_of_a_second_at_ten_thousand_pairs
 # ---------------------------------------------------------------- Hostile input
 
 
-def test_hostile_names_are_text_and_nothing_else(start, review):
+def test_hostile_names_are_text_and_nothing_else(start: Start, review: pages.Review) -> None:
     first = pages.image(f"in/{HOSTILE}", review.previews[0])
     disguised = "safe\u202egpj.exe\u0007 \u2066\u200f</script><script>alert(2)</script>.jpg"
     second = pages.image(f"in/{disguised}", "images/../x.jpg", filename=disguised)
@@ -415,7 +421,7 @@ def test_hostile_names_are_text_and_nothing_else(start, review):
     assert browser.complaints() == []
 
 
-def test_an_empty_queue_is_no_trouble(start, review):
+def test_an_empty_queue_is_no_trouble(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review([]))
     browser.press(*"123sajpzdcmu", Keys.HOME, Keys.END, Keys.ESCAPE)
@@ -424,13 +430,13 @@ def test_an_empty_queue_is_no_trouble(start, review):
     assert browser.complaints() == []
 
 
-def test_a_page_without_a_readable_queue_says_so(start, review):
+def test_a_page_without_a_readable_queue_says_so(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review("{"))
     assert "no queue that it can read" in browser.text("#warning")
 
 
-def test_a_queue_with_fields_of_other_types_is_shown_as_far_as_it_can_be(start, review):
+def test_a_queue_with_fields_of_other_types_is_shown_as_far_as_it_can_be(start: Start, review: pages.Review) -> None:
     browser = start()
     odd = {"id": "00000000000000aa", "image1": 7, "image2": {"path": ["x"], "width": "1", "bytes": -1}, "confidence": "high",
            "hammingDistance": None, "cluster": {}, "proposedKeep": 1, "reviewStatus": 4, "reviewNotes": {}, "isDuplicate": "yes"}
@@ -444,11 +450,11 @@ def test_a_queue_with_fields_of_other_types_is_shown_as_far_as_it_can_be(start, 
 class Server:
     """Counts who asks for anything."""
 
-    def __enter__(self):
-        asked = self.asked = []
+    def __enter__(self) -> Server:
+        asked = self.asked = list[str]()
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
+            def do_GET(self) -> None:
                 asked.append(self.path)
                 self.send_response(200)
                 self.send_header("Access-Control-Allow-Origin", "*")
@@ -457,7 +463,7 @@ class Server:
 
             do_POST = do_GET
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments: Any) -> None:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -465,13 +471,13 @@ class Server:
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         return self
 
-    def __exit__(self, *problem):
+    def __exit__(self, *problem: Any) -> None:
         self.server.shutdown()
         self.server.server_close()
 
 
 @pytest.mark.parametrize("policy", [True, False], ids=["with its policy", "without, to see that the test sees"])
-def test_the_policy_stops_foreign_scripts_styles_and_every_request(start, review, policy):
+def test_the_policy_stops_foreign_scripts_styles_and_every_request(start: Start, review: pages.Review, policy: bool) -> None:
     page = review(pairs(1, review.previews))
     with Server() as server:
         foreign = (
@@ -495,7 +501,7 @@ def test_the_policy_stops_foreign_scripts_styles_and_every_request(start, review
     assert browser.text("#pair-title") == "Pair 1 of 1"
 
 
-def test_a_changed_script_does_not_run(start, review):
+def test_a_changed_script_does_not_run(start: Start, review: pages.Review) -> None:
     page = review(pairs(1, review.previews))
     text = page.read_text(encoding="utf-8")
     page.write_text(text.replace('"use strict";', '"use strict"; window.changed = 1;', 1), encoding="utf-8")
@@ -508,14 +514,14 @@ def test_a_changed_script_does_not_run(start, review):
 # ---------------------------------------------------------------- For everybody
 
 
-def test_every_control_and_region_has_a_name(start, review):
+def test_every_control_and_region_has_a_name(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     page = "header, nav, main"
     for key, close, region in ((), (), page), ("c", "c", page), ("?", Keys.ESCAPE, "#help"), ("e", Keys.ESCAPE, "#export"), (
             "Shift+a", Keys.ESCAPE, "#bulk"):
         browser.press(*([key] if key else []))
-        nameless = [node.get_attribute("outerHTML")[:120] for node in browser.all(
+        nameless = [(node.get_attribute("outerHTML") or "")[:120] for node in browser.all(
             f":is({region}) :is(button, input, select, textarea, progress, nav, [role=listbox], [role=option], [role=group], section)")
             if node.is_displayed() and not node.accessible_name.strip()]
         assert nameless == []
@@ -525,7 +531,7 @@ def test_every_control_and_region_has_a_name(start, review):
     assert browser.script("return document.documentElement.lang") == "en"
 
 
-def test_focus_follows_the_order_of_the_page_and_is_seen(start, review):
+def test_focus_follows_the_order_of_the_page_and_is_seen(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.press("1")
@@ -547,7 +553,7 @@ def test_focus_follows_the_order_of_the_page_and_is_seen(start, review):
     assert len(order) > 20
 
 
-def test_a_dialog_takes_the_focus_and_gives_it_back(start, review):
+def test_a_dialog_takes_the_focus_and_gives_it_back(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(1, review.previews)))
     browser.script("document.querySelector('[data-command=help]').focus()")
@@ -559,7 +565,7 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(start, review):
     assert browser.script("return document.activeElement.dataset.command") == "help"
 
 
-def test_focus_is_never_lost_with_what_had_it(start, review):
+def test_focus_is_never_lost_with_what_had_it(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.script("document.querySelector('[data-command=both]').focus()")
@@ -570,7 +576,7 @@ def test_focus_is_never_lost_with_what_had_it(start, review):
     assert browser.script("return document.activeElement.id") == "work"
 
 
-def test_the_list_is_moved_through_with_arrows_and_names_its_row(start, review):
+def test_the_list_is_moved_through_with_arrows_and_names_its_row(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pages.many_matches(300, review.previews)))
     browser.press("o", Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.PAGE_DOWN)
@@ -580,7 +586,7 @@ def test_the_list_is_moved_through_with_arrows_and_names_its_row(start, review):
     assert browser.text("#pair-title") == f"Pair {row.get_attribute('aria-posinset')} of 300"
 
 
-def test_single_keys_can_be_switched_off(start, review):
+def test_single_keys_can_be_switched_off(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(2, review.previews)))
     browser.press("?")
@@ -593,7 +599,7 @@ def test_single_keys_can_be_switched_off(start, review):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_has_contrast_aa(start, review, scheme):
+def test_every_text_has_contrast_aa(start: Start, review: pages.Review, scheme: str) -> None:
     browser = start()
     browser.look_like(WIDE, scheme)
     browser.open(review(triangle(review.previews)))
@@ -631,7 +637,7 @@ WEAK_TEXTS = """
 """
 
 
-def test_the_theme_can_be_chosen_and_is_kept(start, review):
+def test_the_theme_can_be_chosen_and_is_kept(start: Start, review: pages.Review) -> None:
     page = review(pairs(1, review.previews))
     browser = start()
     browser.open(page)
@@ -643,7 +649,7 @@ def test_the_theme_can_be_chosen_and_is_kept(start, review):
 
 
 @pytest.mark.parametrize("size", [NARROW, (320, 640), (800, 600), WIDE])
-def test_no_window_needs_horizontal_scrolling(start, review, size):
+def test_no_window_needs_horizontal_scrolling(start: Start, review: pages.Review, size: tuple[int, int]) -> None:
     long = pages.image("in/" + "a-very-long-name-without-a-place-to-break" * 4 + ".jpg", review.previews[0])
     browser = start()
     browser.look_like(size)
@@ -656,7 +662,7 @@ def test_no_window_needs_horizontal_scrolling(start, review, size):
         assert wide == []
 
 
-def test_in_a_narrow_window_the_list_opens_over_the_pair_and_closes_with_a_choice(start, review):
+def test_in_a_narrow_window_the_list_opens_over_the_pair_and_closes_with_a_choice(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.look_like(NARROW)
     browser.open(review(pairs(5, review.previews)))
@@ -672,7 +678,7 @@ def test_in_a_narrow_window_the_list_opens_over_the_pair_and_closes_with_a_choic
     assert browser.script("return document.activeElement.id") == "show-overview"
 
 
-def test_motion_is_left_out_where_it_is_not_wanted(start, review):
+def test_motion_is_left_out_where_it_is_not_wanted(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(1, review.previews)))
     duration = "return getComputedStyle(document.querySelector('#pane-left img')).transitionDuration"

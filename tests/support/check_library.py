@@ -17,13 +17,15 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 OUR_FIELDS = {"dhash_migration", "dhash_duplicates", "dhash_errors"}
 OUR_IMAGE_FIELDS = {"dhash", "dhash_generated_at", "dhash_low_detail"}
 
 
-def read(file: str | Path) -> dict:
-    return json.loads(Path(file).read_text(encoding="utf-8"))
+def read(file: str | Path) -> dict[str, Any]:
+    library: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
+    return library
 
 
 def foreign(file: str | Path) -> str:
@@ -40,7 +42,7 @@ def foreign(file: str | Path) -> str:
     return json.dumps(library, indent=2)
 
 
-def problems(migrated: str | Path, before: str | Path, truth: dict) -> list[str]:
+def problems(migrated: str | Path, before: str | Path, truth: dict[str, Any]) -> list[str]:
     """What is not as it should be, in words; an empty list where all is well."""
     library = read(migrated)
     images = {image["filename"]: image for image in library["images"]}

@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -23,12 +26,15 @@ WIDE, NARROW = (1440, 900), (360, 740)
 PATIENCE = 20  # seconds
 
 
+Outcome = TypeVar("Outcome")
+
+
 class Browser:
     """One Chromium with a profile of its own: what a person sees, and the keys that a person presses."""
 
     def __init__(self, profile: Path, downloads: Path) -> None:
         options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
+        options.binary_location = CHROMIUM or ""
         for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
             options.add_argument(argument)
         options.add_experimental_option("prefs", {
@@ -70,16 +76,16 @@ class Browser:
                 actions.send_keys(key)
             actions.perform()
 
-    def script(self, text: str, *arguments):
+    def script(self, text: str, *arguments: Any) -> Any:
         return self.driver.execute_script(text, *arguments)
 
-    def all(self, selector: str) -> list:
+    def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def text(self, selector: str) -> str:
-        return self.script("return document.querySelector(arguments[0]).textContent", selector)
+        return str(self.script("return document.querySelector(arguments[0]).textContent", selector))
 
-    def wait(self, condition, what: str):
+    def wait(self, condition: Callable[[], Outcome], what: str) -> Outcome:
         return WebDriverWait(self.driver, PATIENCE, 0.05).until(lambda driver: condition(), what)
 
     def wait_for_text(self, selector: str, part: str) -> None:
@@ -94,7 +100,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the console says since it was last asked."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call] # selenium has types for all else
 
     def quit(self) -> None:
         self.driver.quit()

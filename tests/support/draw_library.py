@@ -22,7 +22,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageEnhance, features
 
@@ -41,7 +43,7 @@ ODD_NAMES = [
     ".hidden",
 ]
 
-EDITS = {  # name: (suffix, options of Image.save, near, edit)
+EDITS: dict[str, tuple[str, dict[str, Any], bool, Callable[[Image.Image], Image.Image]]] = {  # name: (suffix, options of Image.save, near, edit)
     "quality_30": (".jpg", {"quality": 30}, True, lambda im: im),
     "half_size": (".jpg", {"quality": 85}, True, lambda im: im.resize((im.width // 2, im.height // 2))),
     "thumbnail": (".jpg", {"quality": 80}, True, lambda im: im.resize((160, 160 * im.height // im.width))),
@@ -59,7 +61,7 @@ EDITS = {  # name: (suffix, options of Image.save, near, edit)
     "deep_crop": (".jpg", {"quality": 85}, False, lambda im: im.crop((im.width // 4, im.height // 4, im.width * 3 // 4, im.height * 3 // 4))),
 }
 
-FOREIGN_FIELDS = [  # what other programs keep in their library; every third image has the next of these
+FOREIGN_FIELDS: list[dict[str, Any]] = [  # what other programs keep in their library; every third image has the next of these
     {"tags": ["photo", "été", "日本"], "game": {"name": "Hanamikoji", "page": 12, "box": [0.25, 1.0, -0.0, 5e-324]}},
     {"rating": None, "score": 1.0, "favourite": True, "notes": ""},
     {"serial": 12345678901234567890, "size": 1e21, "tiny": 1.5e-07, "empty": {}, "none": []},
@@ -93,12 +95,12 @@ def broken_files(rng: random.Random, picture: bytes) -> dict[str, tuple[bytes | 
     }
 
 
-def draw_library(out: Path, count: int = 300, seed: int = 7) -> dict:
+def draw_library(out: Path, count: int = 300, seed: int = 7) -> dict[str, Any]:
     """Draw ``count`` images (40 or more) into the folder ``out``; returns what truth.json holds."""
     rng = random.Random(seed)
     out = out.resolve()
-    images: list[dict] = []
-    truth: dict = {"originals": [], "variants": {}, "flat": [], "broken": {}}
+    images: list[dict[str, Any]] = []
+    truth: dict[str, Any] = {"originals": [], "variants": {}, "flat": [], "broken": {}}
     edits = [name for name in EDITS if name != "as_webp" or features.check("webp")]
     turn = iter(range(10 ** 9))
 
@@ -111,7 +113,7 @@ def draw_library(out: Path, count: int = 300, seed: int = 7) -> dict:
     def add(file: Path) -> None:
         number = next(turn)
         path = str(file) if number % 10 == 9 else str(file.relative_to(out))
-        image = {"id": f"img-{number:06d}", "filename": file.name, "path": path}
+        image: dict[str, Any] = {"id": f"img-{number:06d}", "filename": file.name, "path": path}
         if number % 3 == 0:
             image.update(FOREIGN_FIELDS[number // 3 % len(FOREIGN_FIELDS)])
         images.append(image)

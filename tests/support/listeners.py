@@ -13,7 +13,7 @@ import socketserver
 import threading
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DRIP_SECONDS = 0.2
 LONGEST_SECONDS = 60
@@ -52,11 +52,11 @@ class WebServer:
                     self.send_response(500 if self.path.startswith("/fail") else 200)
                     self.end_headers()
 
-            def log_message(self, *_args) -> None:
+            def log_message(self, *_args: Any) -> None:
                 pass
 
         class Server(ThreadingHTTPServer):
-            def handle_error(self, *_args) -> None:
+            def handle_error(self, *_args: Any) -> None:
                 pass  # a client that has given up
 
         self._server = Server(("127.0.0.1", 0), Handler)
@@ -120,4 +120,4 @@ def closed_port() -> int:
     """A port at which nobody answers."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+        return int(taken.getsockname()[1])

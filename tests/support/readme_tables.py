@@ -18,7 +18,9 @@ import functools
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import generated
 import yaml
@@ -26,7 +28,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-def specs_of_roles(root: Path) -> dict[str, dict]:
+def specs_of_roles(root: Path) -> dict[str, dict[str, Any]]:
     """role -> the argument specification of its main entry point, with the options of all of them, in alphabetical order."""
     found = {}
     for file in sorted(root.glob("roles/*/meta/argument_specs.yml")):
@@ -36,7 +38,7 @@ def specs_of_roles(root: Path) -> dict[str, dict]:
     return found
 
 
-def documentation_of_modules(root: Path) -> dict[str, dict]:
+def documentation_of_modules(root: Path) -> dict[str, dict[str, Any]]:
     """module -> its DOCUMENTATION, in alphabetical order."""
     found = {}
     for file in sorted(root.glob("plugins/modules/[!_]*.py")):
@@ -46,25 +48,25 @@ def documentation_of_modules(root: Path) -> dict[str, dict]:
     return found
 
 
-def modules_table(modules: dict[str, dict]) -> str:
+def modules_table(modules: dict[str, dict[str, Any]]) -> str:
     return table(["Module", "What it does"], [[f"`{name}`", f"{doc['short_description']}."] for name, doc in modules.items()])
 
 
-def roles_table(roles: dict[str, dict]) -> str:
+def roles_table(roles: dict[str, dict[str, Any]]) -> str:
     return table(["Role", "What it does"],
                  [[f"[`{name}`](../roles/{name}/README.md)", f"{spec['short_description']}."] for name, spec in roles.items()])
 
 
-def variables_table(options: dict[str, dict]) -> str:
+def variables_table(options: dict[str, dict[str, Any]]) -> str:
     """The variables of one role."""
     return table(["Variable", "Default", "Description"],
                  [[f"`{name}`", default(options[name]), description(options[name])] for name in sorted(options, key=order(options))])
 
 
-def all_variables_table(roles: dict[str, dict]) -> str:
+def all_variables_table(roles: dict[str, dict[str, Any]]) -> str:
     """The variables of all roles. Raises ValueError where two roles say different things of one of them."""
     users: dict[str, list[str]] = {}
-    options: dict[str, dict] = {}
+    options: dict[str, dict[str, Any]] = {}
     for role, spec in roles.items():
         for name, option in spec["options"].items():
             users.setdefault(name, []).append(role)
@@ -75,7 +77,7 @@ def all_variables_table(roles: dict[str, dict]) -> str:
                    description(options[name])] for name in sorted(options, key=order(options))])
 
 
-def order(options: dict[str, dict]):
+def order(options: dict[str, dict[str, Any]]) -> Callable[[str], tuple[bool, str]]:
     """What is required first, then by name."""
     return lambda name: (not options[name].get("required"), name)
 
@@ -85,7 +87,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def default(option: dict) -> str:
+def default(option: dict[str, Any]) -> str:
     if option.get("required"):
         return "required"
     if "default" not in option:
@@ -94,7 +96,7 @@ def default(option: dict) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def description(option: dict) -> str:
+def description(option: dict[str, Any]) -> str:
     """The description with Ansible's markup (https://docs.ansible.com/ansible/latest/dev_guide/ansible_markup.html) as Markdown."""
     paragraphs = option["description"] if isinstance(option["description"], list) else [option["description"]]
     text = re.sub(r"\b[A-Z]+\(([^)]*)\)", r"`\1`", " ".join(paragraphs))
