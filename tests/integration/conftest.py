@@ -43,7 +43,7 @@ class Run(NamedTuple):
         """The result of the last task on ``host`` whose name ends with ``task``."""
         found = [record for record in self.results if record["host"] == host and record["task"].endswith(task)]
         assert found, f"no result of {task!r} in\n{self.output}"
-        return found[-1]["result"] | {"status": found[-1]["status"]}
+        return {**found[-1]["result"], "status": found[-1]["status"]}
 
     def changed(self) -> list[str]:
         """The names of the tasks that reported a change."""
@@ -96,7 +96,7 @@ class Site:
         file = self.home / "task-results.jsonl"
         records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
         file.unlink(missing_ok=True)
-        recap = next((record["recap"] for record in records if "recap" in record), {})
+        recap: dict[str, dict[str, Any]] = next((record["recap"] for record in records if "recap" in record), {})
         return Run(code, output, [record for record in records if "task" in record], recap)
 
     def module(self, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -106,29 +106,31 @@ class Site:
                                input=json.dumps({"ANSIBLE_MODULE_ARGS": given}), cwd=COLLECTIONS, env=self.environment(),
                                capture_output=True, text=True, check=False, timeout=RUN_SECONDS)
         assert shown.stderr == "", shown.stderr
-        return json.loads(shown.stdout)
+        result: dict[str, Any] = json.loads(shown.stdout)
+        return result
 
     def migrate(self) -> None:
         """What the migrate playbook does to a library without a service, by its modules alone."""
-        given = {"library": str(self.library), "state_dir": str(self.state)}
+        given: dict[str, Any] = {"library": str(self.library), "state_dir": str(self.state)}
         for module, arguments in (("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {}),
                                   ("library_deploy", {"state": "verified"})):
             result = self.module(module, **given, **arguments)
             assert not result.get("failed"), result
 
-    def snapshot(self) -> dict[str, tuple]:
+    def snapshot(self) -> dict[str, tuple[Any, ...]]:
         """All that is in the folder but the home."""
         return snapshot(self.folder, without=self.home)
 
     def read(self, name: str = "library.json") -> dict[str, Any]:
         """A JSON file beside the library."""
-        return json.loads((self.library.parent / name).read_text(encoding="utf-8"))
+        value: dict[str, Any] = json.loads((self.library.parent / name).read_text(encoding="utf-8"))
+        return value
 
     def backups(self) -> list[Path]:
         return sorted(self.library.parent.glob("library.json.bak.*Z"))
 
 
-def snapshot(folder: Path, without: Path | None = None) -> dict[str, tuple]:
+def snapshot(folder: Path, without: Path | None = None) -> dict[str, tuple[Any, ...]]:
     """Mode, time of change and content of all in ``folder``. The times of folders tell of a file that was there for a moment."""
     found = {}
     for place, folders, files in os.walk(folder):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site
@@ -21,9 +22,9 @@ PACKAGES = ["Pillow>=9.0", "numpy>=1.24", "ffmpeg-python"]
 
 class Way(NamedTuple):
     site: Site
-    untouched: dict[str, tuple]
+    untouched: dict[str, tuple[Any, ...]]
     check: Run
-    tree_after_check: dict[str, tuple]
+    tree_after_check: dict[str, tuple[Any, ...]]
     first: Run
     second: Run
 
@@ -39,7 +40,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def way(make_site, wheels: Path) -> Way:
+def way(make_site: Callable[[str], Site], wheels: Path) -> Way:
     site = make_site("bare")
     bare = site.home / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, RUN_SECONDS, Site, sha256
+from conftest import ROOT, RUN_SECONDS, Run, Site, sha256
 
 
-def inventory_of(site: Site, hosts: dict[str, dict[str, Any]], **everywhere: object) -> Path:
+def inventory_of(site: Site, hosts: dict[str, dict[str, Any]], **everywhere: Any) -> Path:
     """An inventory with these hosts, and a group_vars/all.yml, which is what reaches the implicit localhost too."""
     (site.home / "inventory/group_vars").mkdir(parents=True)
     (site.home / "inventory/group_vars/all.yml").write_text(json.dumps(everywhere), encoding="utf-8")
@@ -24,7 +25,7 @@ def inventory_of(site: Site, hosts: dict[str, dict[str, Any]], **everywhere: obj
     return file
 
 
-def run_text(site: Site, playbook: str, *options: str, **variables: object):
+def run_text(site: Site, playbook: str, *options: str, **variables: Any) -> Run:
     """Run a playbook with these variables as ``-e NAME=VALUE``, which makes text of them."""
     return site.playbook(playbook, *(part for name, value in variables.items() for part in ("-e", f"{name}={value}")), *options)
 
@@ -48,7 +49,7 @@ def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
     assert len(list((site.home / "backups/images1").rglob("*.bak.*Z"))) == 1
 
 
-def test_free_strategy_still_stops_at_first_failed_batch(make_site) -> None:
+def test_free_strategy_still_stops_at_first_failed_batch(make_site: Callable[[str], Site]) -> None:
     first, second = make_site("first"), make_site("second")
     before = sha256(second.library)
     inventory = inventory_of(first, {
@@ -61,7 +62,7 @@ def test_free_strategy_still_stops_at_first_failed_batch(make_site) -> None:
     assert sha256(second.library) == before
 
 
-def decided(queue: dict[str, Any], approved: list[int] = (), different: list[int] = ()) -> str:
+def decided(queue: dict[str, Any], approved: Sequence[int] = (), different: Sequence[int] = ()) -> str:
     """The queue as a reviewer sends it back, with these matches decided."""
     queue = json.loads(json.dumps(queue))
     for number in approved:
@@ -72,7 +73,7 @@ def decided(queue: dict[str, Any], approved: list[int] = (), different: list[int
 
 
 def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
-    given = {"library": str(site.library), "state_dir": str(site.state)}
+    given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
                               ("review_export", {"min_distance": 0, "confirm": False, "include_images": False, "parallel": 1})):
         assert "failed" not in site.module(module, **given, **arguments)
@@ -166,7 +167,7 @@ def test_status_that_cannot_be_written_replaces_no_file_of_its_name_in_the_home(
 
 
 @pytest.mark.thorough
-def test_report_without_any_directory_fails_no_run(make_site) -> None:
+def test_report_without_any_directory_fails_no_run(make_site: Callable[[str], Site]) -> None:
     """Two hosts in one batch: the task that fails is run once for both."""
     sites = {host: make_site(host) for host in ("one", "two")}
     home = sites["one"].home

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,7 +15,7 @@ from conftest import IMAGES, Run, Site
 
 class Way(NamedTuple):
     site: Site
-    trees: dict[str, dict[str, tuple]]  # before, after the check, after the dry run
+    trees: dict[str, dict[str, tuple[Any, ...]]]  # before, after the check, after the dry run
     check: Run
     dry: Run
     report: dict[str, Any]
@@ -22,7 +23,7 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site = make_site("dry")
     trees = {"before": site.snapshot()}
     check = site.playbook("dry_run", "--check")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,11 +32,11 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site = make_site("encryption")
     identity = site.folder / "identity.txt"
     subprocess.run(["age-keygen", "-o", identity], capture_output=True, check=True)
-    variables = {
+    variables: dict[str, Any] = {
         "dhash_backup_encrypt_to": [identity.read_text().partition("# public key: ")[2].splitlines()[0]],
         "dhash_backup_copy_dir": str(site.folder / "share"), "dhash_backup_fetch_dir": str(site.folder / "controller")}
     before, untouched = sha256(site.library), site.snapshot()

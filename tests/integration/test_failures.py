@@ -37,9 +37,11 @@ class Row(NamedTuple):
 
 def rows() -> list[Row]:
     text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    lines = TABLE.search(text)["rows"].splitlines()
+    table = TABLE.search(text)
+    assert table
+    lines = table["rows"].splitlines()
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [Row(*cells[:-1], cells[-1].strip("`")) for cells in found]
+    return [Row(playbook, moment, library, service, command.strip("`")) for playbook, moment, library, service, command in found]
 
 
 class Place:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
@@ -21,14 +22,16 @@ ON_THE_CONTROLLER = {f"ansible.builtin.{name}" for name in (
 class Fleet:
     """Four hosts, all of them this machine, each with a library of its own."""
 
-    def __init__(self, make_site) -> None:
+    def __init__(self, make_site: Callable[[str], Site]) -> None:
         self.sites = {host: make_site(host) for host in HOSTS}
         self.site = self.sites["canary"]
         self.reports = self.site.home / "reports"
         self.variables = {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state)}
                           for host, site in self.sites.items()}
 
-    def run(self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, everywhere: dict[str, Any] | None = None, **variables: Any) -> Run:
+    def run(
+            self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, everywhere: dict[str, Any] | None = None,
+            **variables: Any) -> Run:
         """Run a playbook; ``hosts`` are variables of single hosts, ``everywhere`` of the inventory's group all."""
         inventory = self.site.home / "hosts.yml"
         inventory.write_text(json.dumps({"all": {
@@ -53,7 +56,7 @@ class Stopped(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stopped(make_site) -> Stopped:
+def stopped(make_site: Callable[[str], Site]) -> Stopped:
     """A run in which the second host's service does not start again. Another host, which is well, is of the same batch."""
     fleet = Fleet(make_site)
     before = {host: (sha256(site.library), snapshot(site.folder, without=site.home)) for host, site in fleet.sites.items()}
@@ -104,14 +107,17 @@ def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> No
 
 def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_text(stopped: Stopped) -> None:
     page = stopped.fleet.page()
-    tags = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
-    parser.feed(page)
+    tags: list[tuple[str, dict[str, str | None]]] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.append((tag, dict(attrs)))
+
+    Tags().feed(page)
     assert not {tag for tag, _attributes in tags} & {"script", "img", "link", "iframe", "b"}
     assert "default-src 'none'" in page and "2 of 4 hosts are done, 1 failed" in page
     assert all(entry["phase_text"] in page for entry in stopped.fleet.report().values())
-    links = [attributes["href"] for tag, attributes in tags if tag == "a"]
+    links = [attributes["href"] or "" for tag, attributes in tags if tag == "a"]
     assert links and not any(":" in link or link.startswith("/") for link in links)
 
 
@@ -130,7 +136,7 @@ def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing
 
 
 @pytest.mark.thorough
-def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_site) -> None:
+def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     gone = {"gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "dhash_library": "/srv/library.json"}}
     hosts = {**gone, "canary": {}, "second": {}}
@@ -151,7 +157,7 @@ def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_s
     assert len(lines) == 3 + len(HOSTS) and lines[-1].endswith("! unreachable")
 
 
-def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(make_site) -> None:
+def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     before = {host: snapshot(site.folder, without=site.home) for host, site in fleet.sites.items()}
     run = fleet.run("migrate", hosts={"canary": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}},
@@ -161,7 +167,7 @@ def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(ma
     assert [entry["phase"] for entry in fleet.report().values()] == ["unreachable", *["not_started"] * (len(HOSTS) - 1)]
 
 
-def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(make_site) -> None:
+def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     before = snapshot(fleet.site.folder, without=fleet.site.home)
     run = fleet.run("migrate", everywhere={"dhash_serial": 2})
@@ -170,7 +176,7 @@ def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(mak
 
 
 @pytest.mark.thorough
-def test_a_check_writes_no_report(make_site) -> None:
+def test_a_check_writes_no_report(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     assert fleet.run("migrate", "--check").code == 0
     assert not fleet.reports.exists()

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ def hashed(site: Site) -> int:
     for journal in site.state.glob("*/journal.sqlite"):
         try:
             with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as connection:
-                return connection.execute("SELECT count(*) FROM images").fetchone()[0]
+                return int(connection.execute("SELECT count(*) FROM images").fetchone()[0])
         except sqlite3.OperationalError:
             return 0
     return 0
@@ -72,12 +73,12 @@ def runs(process: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site, uninterrupted = make_site("killed"), make_site("uninterrupted")
     for each in (site, uninterrupted):
         add_slow_pictures(each)
     before = site.library.read_bytes()
-    options = {"dhash_batch_size": BATCH, "dhash_parallel": 1}
+    options: dict[str, Any] = {"dhash_batch_size": BATCH, "dhash_parallel": 1}
     lock = site.library.with_name("library.json.lock")
 
     with subprocess.Popen(site.command("migrate", **options), cwd=ROOT, env=site.environment(), stdin=subprocess.DEVNULL,
@@ -85,7 +86,8 @@ def way(make_site) -> Way:
         wait_for(lambda: hashed(site) >= 2 * BATCH, "the second checkpoint")
         holder = json.loads(lock.read_text(encoding="utf-8"))
         os.kill(holder["process"], signal.SIGSTOP)  # so that it does not end before the second one has been turned away
-        shown = []
+        shown: list[str] = []
+        assert playbook.stdout is not None
         while not shown or " hashing: " not in shown[-1]:
             shown.append(playbook.stdout.readline())
             assert shown[-1], "the playbook ended and has shown no progress"

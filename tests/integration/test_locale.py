@@ -23,7 +23,7 @@ NAMES = ("M\u00fcller.png", "\u65e5\u672c.png", "plain.png")
 
 
 @pytest.fixture(scope="module")
-def locales(tmp_path_factory) -> dict[str, dict[str, str]]:
+def locales(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str] | None]:
     """The environment of each locale."""
     folder = tmp_path_factory.mktemp("locales")
     utf8_off = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -34,7 +34,7 @@ def locales(tmp_path_factory) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(params=["C", "ISO-8859-1"])
-def environment(request, locales) -> dict[str, str]:
+def environment(request: pytest.FixtureRequest, locales: dict[str, dict[str, str] | None]) -> dict[str, str]:
     found = locales[request.param]
     if found is None:
         pytest.skip("no ISO-8859-1 locale can be made here (Debian: apt-get install locales)")
@@ -42,7 +42,7 @@ def environment(request, locales) -> dict[str, str]:
 
 
 @pytest.fixture
-def site(tmp_path) -> Site:
+def site(tmp_path: Path) -> Site:
     """A library in a folder with an umlaut, of images with names that not every locale has."""
     site = Site(tmp_path)
     site.library = tmp_path / "B\u00fccher" / "library.json"
@@ -76,7 +76,7 @@ def test_every_name_has_its_hash_in_every_locale(site: Site, environment: dict[s
     assert all(image["dhash"] for image in migrated["images"])
 
 
-def test_a_module_by_itself_finds_every_name(site: Site, environment: dict[str, str], monkeypatch) -> None:
+def test_a_module_by_itself_finds_every_name(site: Site, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = site.environment()
     monkeypatch.setattr(Site, "environment", lambda _site: {**plain, **environment})
     hashed = site.module("image_hash", images=[str(site.library.with_name(name)) for name in NAMES])

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import printable
@@ -31,13 +32,13 @@ class Step(NamedTuple):
     """One run, and what there was on the disk and in the service's own log after it."""
 
     run: Run
-    tree: dict[str, tuple]
+    tree: dict[str, tuple[Any, ...]]
     service: list[str]
 
 
 class Way(NamedTuple):
     site: Site
-    untouched: dict[str, tuple]
+    untouched: dict[str, tuple[Any, ...]]
     before: bytes
     check: Step
     first: Step
@@ -46,7 +47,7 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site = make_site("way")
     service_log = site.home / "service.log"
     commands = {}
@@ -68,7 +69,7 @@ def way(make_site) -> Way:
     return Way(site, untouched, before, step("--check", "--diff"), step(), step(), step("--check", "--diff"))
 
 
-def names(tree: dict[str, tuple]) -> set[str]:
+def names(tree: dict[str, tuple[Any, ...]]) -> set[str]:
     """The names in a snapshot, times and keys taken out of them."""
     plain = {re.sub(r"\d{8}T\d{6}Z|\d{8}-\d{6}|(?<=operations-)\d{6}", "TIME", name) for name in tree}
     return {re.sub(r"^state/[^/]+", "state/KEY", name) for name in plain}

@@ -24,7 +24,7 @@ class Case(NamedTuple):
     changes: bool = True
 
 
-MIGRATED = (("library_backup", {}), ("library_migrate", {}))
+MIGRATED: tuple[tuple[str, dict[str, Any]], ...] = (("library_backup", {}), ("library_migrate", {}))
 DEPLOYED = (*MIGRATED, ("library_deploy", {}))
 
 
@@ -76,7 +76,7 @@ def call(site: Site, name: str, arguments: dict[str, Any] | Callable[[Site], dic
     return result
 
 
-def tree(site: Site) -> dict[str, tuple]:
+def tree(site: Site) -> dict[str, tuple[Any, ...]]:
     """The snapshot, less what is no change: who held a lock, what the journal knows and hands over, when a rehearsal passed,
     what a watch has seen."""
     found = site.snapshot()
@@ -168,7 +168,7 @@ def test_check_and_run_refuse_recipients_that_age_refuses(module: str, migrated:
 def test_recipients_that_age_refuses_leave_no_restart_pending(site: Site) -> None:
     for module, arguments in DEPLOYED:
         call(site, module, arguments)
-    given = {"library": str(site.library), "state_dir": str(site.state), "state": "verified", "encrypt_to": ["age1abc"]}
+    given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state), "state": "verified", "encrypt_to": ["age1abc"]}
     assert "dhash_backup_encrypt_to" in site.module("library_deploy", True, **given)["msg"]
     assert "dhash_backup_encrypt_to" in site.module("library_deploy", **given)["msg"]
     record = call(site, "library_info", {})["run"]
@@ -196,8 +196,8 @@ def test_check_and_run_warn_of_a_folder_for_metrics_that_cannot_be_written(site:
 
 
 def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(site: Site) -> None:
-    log = {"log_dir": "logs", "origin": {"user": "ada"}}
-    steps = [("library_backup", {}), ("library_migrate", {}), ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
+    log: dict[str, Any] = {"log_dir": "logs", "origin": {"user": "ada"}}
+    steps: list[tuple[str, dict[str, Any]]] = [*MIGRATED, ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
              ("library_rollback", {"remove_dhash": True}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})]
     for module, arguments in steps:
         call(site, module, {**arguments, **log}, check=True)
@@ -252,7 +252,7 @@ def test_image_hash_tells_how_far_two_pictures_are_apart(site: Site) -> None:
 
 
 @pytest.mark.parametrize("damage", ["the library", "the watch", "the library and the watch"])
-def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site, damage):
+def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site: Site, damage: str) -> None:
     for name, arguments in (*MIGRATED, ("library_deploy", {"state": "announced"})):
         call(site, name, arguments)
     state = next(site.state.iterdir())

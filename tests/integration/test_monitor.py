@@ -48,7 +48,8 @@ def turns_ill(service: Service, polls: int) -> list[int]:
     return asked
 
 
-def watch(site: Site) -> dict[str, Any]:
+def watch(site: Site) -> Any:
+    """The summary of the watch; None where there was none."""
     return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["watch"]
 
 
@@ -190,7 +191,7 @@ def test_the_playbook_monitor_puts_back_what_turns_bad_long_after(site: Site, se
     site.migrate()
     assert watch(site) is None
     with contextlib.closing(WebServer()) as web:
-        told = {"dhash_notify": [{"type": "webhook", "url": web.url("/taken")}]}
+        told: dict[str, Any] = {"dhash_notify": [{"type": "webhook", "url": web.url("/taken")}]}
         assert site.playbook("monitor", **service.settings, **told).code == 0
         service.answer = lambda: ILL if sha256(site.library) != before else WELL
         run = site.playbook("monitor", **service.settings, **told)

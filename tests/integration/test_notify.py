@@ -34,7 +34,7 @@ class Listening(NamedTuple):
     def site(self) -> Site:
         return self.sites["canary"]
 
-    def run(self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, notify: list | None = None, **variables: Any) -> Run:
+    def run(self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, notify: list[Any] | None = None, **variables: Any) -> Run:
         inventory = self.site.home / "hosts.yml"
         known = {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.state), **(hosts or {}).get(host, {})}
                  for host, site in self.sites.items()}
@@ -52,11 +52,12 @@ class Listening(NamedTuple):
 
 @pytest.fixture(scope="module")
 def listen(make_site: Callable[[str], Site]) -> Iterator[Callable[..., Listening]]:
-    servers = []
+    servers: list[WebServer | MailServer] = []
 
     def make(*hosts: str) -> Listening:
-        servers.extend([WebServer(), MailServer()])
-        return Listening({host: make_site(host) for host in hosts}, *servers[-2:])
+        web, mail = WebServer(), MailServer()
+        servers.extend([web, mail])
+        return Listening({host: make_site(host) for host in hosts}, web, mail)
 
     yield make
     for server in servers:
@@ -172,7 +173,7 @@ def test_a_check_sends_nothing_and_says_who_would_be_told(listen: Callable[..., 
     ([{"type": "webhook", "url": f"http://127.0.0.1:1/{SECRET}", "template": "{{ no_such_thing.at_all }}"}], "no_such_thing"),
 ], ids=["nobody", "wrong", "template"])
 def test_what_cannot_be_told_or_not_used_stops_a_run_before_anything_is_changed(
-        listen: Callable[..., Listening], notify: list, said: str) -> None:
+        listen: Callable[..., Listening], notify: list[Any], said: str) -> None:
     place = listen("canary")
     before = (sha256(place.site.library), snapshot(place.site.folder, without=place.site.home))
     run = place.run("migrate", "-vvv", notify=notify, dhash_require_notified=True)

@@ -42,7 +42,7 @@ OTHER = {"images": [{"path": "0.png", "filename": "0.png"}]}
 def migrated(make_site: Callable[[str], Site]) -> Path:
     """The folder of a migrated library, with files beside it that no run may touch."""
     site = make_site("migrated")
-    given = {"library": str(site.library), "state_dir": str(site.state)}
+    given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})):
         result = site.module(module, **given, **arguments)
         assert not result.get("failed"), result
@@ -153,7 +153,7 @@ def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_ser
 def test_the_folders_of_alert_rules_and_dashboards_may_not_be_a_library(site: Site, check: bool) -> None:
     before = contents(site.library.parent)
     for variable in ("dhash_monitoring_rules_dir", "dhash_monitoring_dashboard_dir"):
-        run = site.playbook("install_monitoring", *["--check"] * check, **{variable: str(site.library)})
+        run = site.playbook("install_monitoring", *["--check"] * check, **dict[str, Any]({variable: str(site.library)}))
         assert run.code != 0 and str(site.library) in " ".join(run.failures())
     assert contents(site.library.parent) == before
 

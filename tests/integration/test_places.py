@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from check_library import problems
@@ -50,7 +51,7 @@ def test_a_disk_that_fills_up_costs_nothing_but_the_run(module: str, site: Site,
     library = small_disk / "library.json"
     shutil.copy2(site.library, library)
     (small_disk / "media").symlink_to(site.library.parent / "media")
-    arguments = {"library": str(library), "state_dir": str(site.state), "media_roots": [str(site.library.parent)]}
+    arguments: dict[str, Any] = {"library": str(library), "state_dir": str(site.state), "media_roots": [str(site.library.parent)]}
     if module == "library_deploy":
         migrated = site.module("library_migrate", **arguments)
         assert not migrated.get("failed"), migrated

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ def pm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def way(make_site, pm2: Path) -> Way:
+def way(make_site: Callable[[str], Site], pm2: Path) -> Way:
     site = make_site("way")
     log, script = site.home / "starts.log", site.home / "service.js"
     script.write_text(SERVICE, encoding="utf-8")
@@ -78,7 +78,7 @@ def way(make_site, pm2: Path) -> Way:
 
     pm2_says("start", str(script), "--name", "mobius-app", "--", str(site.library), str(log), port)
     wait_for(answers, "the service to answer")
-    settings = {"dhash_service_manager": "pm2", "dhash_service_name": "mobius-app", "dhash_health_url": f"http://127.0.0.1:{port}/",
+    settings: dict[str, Any] = {"dhash_service_manager": "pm2", "dhash_service_name": "mobius-app", "dhash_health_url": f"http://127.0.0.1:{port}/",
                 "dhash_health_body": '"hashed":[0-9]+', "dhash_health_delay": 1}
     old = sha256(site.library)
     first = site.playbook("migrate", environment=environment, **settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from conftest import Site, snapshot
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.thorough
 
 
 def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) -> None:
-    demanding = {"dhash_rehearsal_max_days": 7}
+    demanding: dict[str, Any] = {"dhash_rehearsal_max_days": 7}
     tree = site.snapshot()
     refused = site.playbook("migrate", **demanding)
     assert refused.code != 0
@@ -42,7 +43,7 @@ def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) ->
 
 def test_what_changes_nothing_may_run_ahead_of_the_maintenance_window(site: Site) -> None:
     hour_ago = datetime.now() - timedelta(hours=1)
-    closed = {"dhash_maintenance_window": f"{hour_ago - timedelta(hours=1):%H:%M}-{hour_ago:%H:%M}"}
+    closed: dict[str, Any] = {"dhash_maintenance_window": f"{hour_ago - timedelta(hours=1):%H:%M}-{hour_ago:%H:%M}"}
     for playbook, *options in (("dry_run",), ("rehearse",), ("migrate", "--check")):
         run = site.playbook(playbook, *options, **closed)
         assert run.code == 0, run.output

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import pytest
 from conftest import IMAGES, Run, Site, sha256, snapshot
 from test_service import Service
 
-QUEUE = {"dhash_review_min_distance": 0, "dhash_review_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
+QUEUE: dict[str, Any] = {"dhash_review_min_distance": 0, "dhash_review_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
 
 
 class Way(NamedTuple):
@@ -47,11 +48,11 @@ def decide(queue: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site = make_site("review")
     site.migrate()
     fetched = site.home / "reviews"
-    options = {**QUEUE, "dhash_review_fetch_dir": str(fetched)}
+    options: dict[str, Any] = {**QUEUE, "dhash_review_fetch_dir": str(fetched)}
     tree = site.snapshot()
     check_export = site.playbook("review_export", "--check", **options)
     untouched = site.snapshot() == tree
@@ -60,7 +61,7 @@ def way(make_site) -> Way:
     decisions.write_text(json.dumps(decide(json.loads((fetched / "localhost/queue.json").read_text()))))
     before = sha256(site.library)
     tree = site.snapshot()
-    given = {"dhash_review_decisions": [str(decisions)]}
+    given: dict[str, Any] = {"dhash_review_decisions": [str(decisions)]}
     check_import = site.playbook("review_import", "--check", "--diff", **given)
     untouched_by_import = site.snapshot() == tree
     imported = site.playbook("review_import", **given)
@@ -90,7 +91,7 @@ def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothi
     assert review.stat().st_mode & 0o777 == 0o750
 
 
-def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site) -> None:
+def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site: Callable[[str], Site]) -> None:
     """The decisions of a reviewer, or the review of another library; an archive of the host's name; a folder of everybody."""
     site = make_site("brought")
     site.migrate()
@@ -193,7 +194,7 @@ def test_a_migration_that_was_refused_is_not_deployed_by_another_playbook(site: 
 
 
 @pytest.mark.thorough
-def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
+def test_an_import_whose_service_does_not_start_is_put_back(make_site: Callable[[str], Site]) -> None:
     site = make_site("rescued")
     site.migrate()
     assert site.playbook("review_export", **QUEUE).code == 0
@@ -206,7 +207,7 @@ def test_an_import_whose_service_does_not_start_is_put_back(make_site) -> None:
 
 
 def test_reversal_after_remove_dhash_restarts_the_service_once(site: Site) -> None:
-    common = {"library": str(site.library), "state_dir": str(site.state)}
+    common: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
 
     def run(module: str, **arguments: Any) -> dict[str, Any]:
         result = site.module(module, **common, **arguments)
@@ -267,7 +268,8 @@ def editing(site: Site) -> Editing:
 
 
 def record(site: Site) -> dict[str, Any]:
-    return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
+    run: dict[str, Any] = site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
+    return run
 
 
 def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warning(editing: Editing) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import pytest
 from conftest import IMAGES, Site, sha256
@@ -107,13 +108,13 @@ def test_a_library_that_is_gone_altogether_is_put_back(site: Site) -> None:
 
 def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migration_was_deployed(site: Site) -> None:
     before = sha256(site.library)
-    given = {"library": str(site.library), "state_dir": str(site.state)}
+    given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {"state": "announced"})):
         result = site.module(module, **given, **arguments)
         assert not result.get("failed"), result
     os.unlink(site.library)
     tree = site.snapshot()
-    service = {"dhash_service_manager": "command", "dhash_stop_command": "true", "dhash_start_command": "true"}
+    service: dict[str, Any] = {"dhash_service_manager": "command", "dhash_stop_command": "true", "dhash_start_command": "true"}
     check = site.playbook("rollback", "--check", **service)
     assert check.code == 0 and check.changed(), check.output
     assert site.snapshot() == tree

@@ -59,7 +59,7 @@ class Service:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/health"
-        self.settings = {"dhash_service_manager": "command", **self.commands, "dhash_status_command": str(status), "dhash_health_url": self.url,
+        self.settings: dict[str, Any] = {"dhash_service_manager": "command", **self.commands, "dhash_status_command": str(status), "dhash_health_url": self.url,
                          "dhash_health_body": '"status": *"ok"', "dhash_health_retries": 1, "dhash_health_delay": 0}
 
     def told(self) -> list[tuple[str, str]]:
@@ -84,7 +84,8 @@ def service(site: Site) -> Iterator[Service]:
 
 
 def record(site: Site) -> dict[str, Any]:
-    return site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
+    run: dict[str, Any] = site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
+    return run
 
 
 def test_a_restart_is_owed_until_the_service_is_well(site: Site, service: Service) -> None:
@@ -167,7 +168,7 @@ def test_an_answer_that_is_not_the_expected_one_is_told(site: Site, service: Ser
     assert record(site)["restart_owed"] is True
 
 
-def call(site: Site, module: str, **arguments: object) -> None:
+def call(site: Site, module: str, **arguments: Any) -> None:
     result = site.module(module, library=str(site.library), state_dir=str(site.state), **arguments)
     assert not result.get("failed"), result
 
@@ -182,7 +183,7 @@ def killed_with_the_service_stopped(site: Site, service: Service) -> str:
     call(site, "library_migrate")
     call(site, "library_deploy", state="announced")
     service.stopped.touch()
-    return record(site)["stopped_at"]
+    return str(record(site)["stopped_at"])
 
 
 @pytest.mark.parametrize(("playbook", "manager", "cause"), [

@@ -10,6 +10,7 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -59,7 +60,7 @@ def timeless(site: Site) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def sharded(make_site) -> Sharded:
+def sharded(make_site: Callable[[str], Site]) -> Sharded:
     site = make_site("shards")
     states = {host: str(site.folder / f"state-{host}") for host in HOSTS}
     hosts = Hosts(site, {host: {"dhash_library": str(site.library), "dhash_state_dir": states[host]} for host in HOSTS})
@@ -91,7 +92,7 @@ def test_a_check_writes_nothing_and_says_how_much_there_is_for_each_host(sharded
     assert plan[1:] == ["leader: 13 images, and it merges and migrates", "second: 13 images", "third: 13 images"]
 
 
-def test_the_library_is_the_one_that_a_single_host_makes_although_a_host_died_with_its_share(sharded: Sharded, make_site) -> None:
+def test_the_library_is_the_one_that_a_single_host_makes_although_a_host_died_with_its_share(sharded: Sharded, make_site: Callable[[str], Site]) -> None:
     single = make_site("single")
     for module in ("library_migrate", "library_deploy"):
         assert not single.module(module, library=str(single.library), state_dir=str(single.state)).get("failed")
@@ -131,7 +132,7 @@ def within(one: str, other: str) -> bool:
     return bin(int(one, 16) ^ int(other, 16)).count("1") <= 10
 
 
-def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_site) -> None:
+def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_site: Callable[[str], Site]) -> None:
     sites = {host: make_site(host) for host in ("one", "two", "new")}
     for host, part in (("one", slice(0, 25)), ("two", slice(15, None))):
         value = sites[host].read()

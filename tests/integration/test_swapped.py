@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site
@@ -43,7 +44,7 @@ def swap(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site = make_site("swapped")
     library = site.read()
     for seed, name in enumerate(PAIR):
@@ -52,7 +53,7 @@ def way(make_site) -> Way:
         os.utime(site.library.with_name(name), ns=(0, 10**18))
         library["images"].append({"path": name, "filename": name})
     site.library.write_text(json.dumps(library), encoding="utf-8")
-    everything = {"dhash_verify_sample_size": IMAGES + len(PAIR)}
+    everything: dict[str, Any] = {"dhash_verify_sample_size": IMAGES + len(PAIR)}
     assert site.playbook("migrate", **everything).code == 0
     before = hashes(site)
 

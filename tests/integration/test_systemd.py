@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 from conftest import BIN, IMAGES, Site
@@ -88,7 +89,7 @@ def test_units_that_stop_with_the_service_are_started_again(site: Site, systemd:
 
 
 def test_the_next_run_starts_the_units_of_a_killed_one(site: Site, systemd: Systemd) -> None:
-    given = {"library": str(site.library), "state_dir": str(site.state)}
+    given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     site.module("library_migrate", **given)
     site.module("library_deploy", **given)
     (announced,) = [site.module("library_rollback", **given), site.module(

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,22 +29,29 @@ def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.iterdir())
 
 
+class Elsewhere:
+    """A folder that has nothing but the tarball installed. Called, it runs a program of Ansible's there; returns what that printed."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+
+    def __call__(self, program: str, *arguments: str) -> str:
+        done = subprocess.run([BIN / program, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
 @pytest.fixture(scope="module")
-def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Runs a program of Ansible's in a folder that has the tarball installed and nothing else; returns what it printed."""
+def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "ansible.cfg").touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {"PWD": "/nowhere", "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_HOME": str(folder / "home"),
                     "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
 
-    def run(program: str, *arguments: str) -> str:
-        done = subprocess.run([BIN / program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
+    run = Elsewhere(folder, environment)
     run("ansible-galaxy", "collection", "install", "--offline", str(tarball), "-p", str(folder / "collections"))
-    run.folder = folder
     return run
 
 
@@ -58,7 +64,7 @@ def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> N
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or "node_modules" in name]
 
 
-def test_every_module_has_its_documentation(run: Callable[..., str]) -> None:
+def test_every_module_has_its_documentation(run: Elsewhere) -> None:
     modules = {f"mobius.dhash.{file.stem}" for file in (ROOT / "plugins/modules").glob("[!_]*.py")}
     listed = json.loads(run("ansible-doc", "-t", "module", "--json", "--list", "mobius.dhash"))
     assert listed.keys() == modules
@@ -66,7 +72,7 @@ def test_every_module_has_its_documentation(run: Callable[..., str]) -> None:
     assert {name for name, page in shown.items() if page["doc"]["short_description"]} == modules
 
 
-def test_its_migrate_playbook_runs_by_name(run: Callable[..., str], tmp_path: Path) -> None:
+def test_its_migrate_playbook_runs_by_name(run: Elsewhere, tmp_path: Path) -> None:
     truth = draw_library(tmp_path / "library", count=120)  # of 60, the 5 broken ones would be more than dhash_max_failure_rate
     library = tmp_path / "library/library.json"
     before = tmp_path / "before.json"
@@ -77,7 +83,7 @@ def test_its_migrate_playbook_runs_by_name(run: Callable[..., str], tmp_path: Pa
 
 
 @pytest.mark.thorough
-def test_documented_relative_paths_count_from_current_directory(run: Callable[..., str], tmp_path: Path) -> None:
+def test_documented_relative_paths_count_from_current_directory(run: Elsewhere, tmp_path: Path) -> None:
     """The commands of the documentation, called away from the collection, with a PWD that is wrong."""
     draw_library(tmp_path / "library", count=120)
     common = ("-i", "images1,", "-c", "local", "-e", json.dumps({
@@ -102,7 +108,7 @@ def test_documented_relative_paths_count_from_current_directory(run: Callable[..
     assert not [path for path in installed.rglob("*") if path.name in ("reviews", "fetched", "status.json", "mobius-dhash-reports")]
 
 
-def test_every_module_default_of_the_action_group_reaches_its_modules(run: Callable[..., str], tmp_path: Path) -> None:
+def test_every_module_default_of_the_action_group_reaches_its_modules(run: Elsewhere, tmp_path: Path) -> None:
     draw_library(tmp_path / "library", count=20)
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "module_defaults": {
         "group/mobius.dhash.dhash": {"library": str(tmp_path / "library/library.json"), "state_dir": str(tmp_path / "state")},

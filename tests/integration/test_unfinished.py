@@ -37,7 +37,7 @@ def migrate(site: Site) -> bytes:
     before = site.library.read_bytes()
     for module, arguments in (("library_backup", {"state_dir": None}), ("library_migrate", {}), ("library_deploy", {}),
                               ("library_deploy", {"state": "verified"})):
-        given = {"library": str(site.library), "state_dir": str(site.state), **arguments}
+        given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state), **arguments}
         result = site.module(module, **{name: value for name, value in given.items() if value is not None})
         assert not result.get("failed"), result
     return before

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import IMAGES, Run, Site, snapshot
@@ -22,7 +23,7 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def way(make_site) -> Way:
+def way(make_site: Callable[[str], Site]) -> Way:
     site = make_site("verify")
     folder = site.library.parent
     (folder / "never.json").write_bytes(site.library.read_bytes())
@@ -39,7 +40,7 @@ def way(make_site) -> Way:
     (folder / "sample.json").write_text(json.dumps(sample), encoding="utf-8")
     near = [str(Path(folder, site.read()["dhash_duplicates"][0][key])) for key in ("originalPath", "duplicatePath")]
 
-    hosts = {name: {"dhash_library": str(folder / f"{name}.json")} for name in ("library", "never", "counts", "sample")}
+    hosts: dict[str, dict[str, Any]] = {name: {"dhash_library": str(folder / f"{name}.json")} for name in ("library", "never", "counts", "sample")}
     hosts["compare"] = hosts["library"] | {"dhash_verify_compare": near, "dhash_verify_compare_min_distance": 30, "dhash_verify_compare_max_distance": 64}
     inventory = site.home / "hosts.json"
     inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
