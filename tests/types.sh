@@ -5,6 +5,6 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 mypy .ansible/collections/ansible_collections/mobius/dhash/plugins tests/support
-for folder in bench integration crash review monitoring; do
+for folder in unit bench integration crash review monitoring; do
   MYPYPATH=tests/$folder mypy "tests/$folder"
 done

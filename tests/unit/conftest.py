@@ -17,13 +17,15 @@ import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, image_decoder, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
 from PIL import Image
 
@@ -38,7 +40,7 @@ CHANGES_WITH_TIME = re.compile(rb'("(?:migration_timestamp|dhash_generated_at|pr
                                rb'p95_time_per_image)": )[^,\n]+')
 
 
-def timeless(content):
+def timeless(content: bytes) -> bytes:
     """A library's bytes, timestamps and timings aside."""
     return CHANGES_WITH_TIME.sub(rb"\1...", content)
 
@@ -52,9 +54,9 @@ class SmallLibrary:
         self.path = self.folder / "library.json"
         self.output = self.folder / "library.dhash.json"
         self.state = folder / "state"
-        self.value = {"version": 3, "images": [], "settings": {"ratio": 0.5}}
+        self.value: dict[str, Any] = {"version": 3, "images": [], "settings": {"ratio": 0.5}}
 
-    def add(self, name: str, content: bytes | None = None, seed: int | None = None, size=(48, 40), **fields) -> Path:
+    def add(self, name: str, content: bytes | None = None, seed: int | None = None, size: tuple[int, int] = (48, 40), **fields: Any) -> Path:
         """Add an image: of ``content``, or drawn after ``seed``, or without a file where both are None."""
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -71,16 +73,17 @@ class SmallLibrary:
         self.path.write_text(json.dumps(self.value, indent=2, ensure_ascii=False), encoding="utf-8")
         return self.path.read_bytes()
 
-    def reload(self) -> dict:
+    def reload(self) -> dict[str, Any]:
         """What the live library holds now, kept as ``value``."""
         self.value = json.loads(self.path.read_text(encoding="utf-8"))
         return self.value
 
-    def migrated(self) -> dict:
+    def migrated(self) -> dict[str, Any]:
         """What the migrated library holds."""
-        return json.loads(self.output.read_text(encoding="utf-8"))
+        value: dict[str, Any] = json.loads(self.output.read_text(encoding="utf-8"))
+        return value
 
-    def settings(self, threshold: int = 10, batch_size: int = 100, **changes) -> migration_settings.Settings:
+    def settings(self, threshold: int = 10, batch_size: int = 100, **changes: Any) -> migration_settings.Settings:
         settings = migration_settings.Settings(
             library=str(self.path), output=str(self.output), state=str(self.state), run="20260131T120000Z-7",
             terms=library_assembly.Terms("pillow", threshold, batch_size), parallel=1, temp_dir=None,
@@ -88,10 +91,10 @@ class SmallLibrary:
             report=None, log_dir=None)
         return settings._replace(**changes)
 
-    def check(self, **changes) -> dict:
+    def check(self, **changes: Any) -> dict[str, Any]:
         return migration_run.check(self.settings(**changes))
 
-    def run(self, **changes) -> dict:
+    def run(self, **changes: Any) -> dict[str, Any]:
         return migration_run.run(self.settings(**changes), lambda run_record: None)
 
     def deploy(self) -> bool:
@@ -102,21 +105,21 @@ class SmallLibrary:
 
 
 @pytest.fixture
-def library(tmp_path):
+def library(tmp_path: Path) -> SmallLibrary:
     """A library that has no images yet."""
     return SmallLibrary(tmp_path)
 
 
 @pytest.fixture
-def new_library(tmp_path):
+def new_library(tmp_path: Path) -> Callable[[object], SmallLibrary]:
     """Make libraries that have no images yet, each in a folder of its own."""
     return lambda name: SmallLibrary(tmp_path / str(name))
 
 
 @pytest.fixture
-def golden_host(tmp_path):
+def golden_host(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
     """Copy a golden case, an operation and its phase, to a library's folder; returns the library and its state folder."""
-    def copy(case):
+    def copy(case: str) -> tuple[str, str]:
         folder, state = tmp_path / "mobius", tmp_path / "mobius" / "state"
         shutil.copytree(GOLDEN / "host", state)
         for file in [*(GOLDEN / case).iterdir(), *GOLDEN.glob("*.png")]:
@@ -130,11 +133,12 @@ def golden_host(tmp_path):
 
 
 @pytest.fixture
-def decoded_here(monkeypatch):
+def decoded_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have images decoded in this process, since a worker takes long to start; lists the files that were."""
-    decoded = []
+    decoded: list[str] = []
 
-    def hash_files(paths, algorithm, media_roots, limits, _parallel, _temp_dir=None):
+    def hash_files(paths: Iterable[tuple[Hashable, str]], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits,
+                   _parallel: int, _temp_dir: str | None = None) -> Iterator[tuple[Hashable, difference_hash.Pixels | ImageError]]:
         for key, path in paths:
             decoded.append(path)
             try:
@@ -147,9 +151,9 @@ def decoded_here(monkeypatch):
 
 
 @pytest.fixture
-def tree():
+def tree() -> Callable[[Path], dict[str, tuple[Any, ...]]]:
     """Tell a folder and all that is in it: types, modes, times of change, and contents by their digests."""
-    def describe(path: Path):
+    def describe(path: Path) -> tuple[Any, ...]:
         status = path.lstat()
         content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else None
         return stat.filemode(status.st_mode), status.st_mtime_ns, status.st_size, content
@@ -158,14 +162,14 @@ def tree():
 
 
 @pytest.fixture
-def killed_at():
+def killed_at() -> Callable[[int, Callable[[], object]], bool]:
     """Run an action in a process that is killed before its n-th step on disk; tells whether it came to that."""
-    def killed_at(number: int, action) -> bool:
-        def count_steps():
+    def killed_at(number: int, action: Callable[[], object]) -> bool:
+        def count_steps() -> None:
             steps = iter(range(number))
 
-            def counting(function):
-                def step(*args, **kwargs):
+            def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+                def step(*args: Any, **kwargs: Any) -> Any:
                     if next(steps, None) is None:
                         os.kill(os.getpid(), signal.SIGKILL)
                     return function(*args, **kwargs)
@@ -186,9 +190,9 @@ def killed_at():
 
 
 @pytest.fixture
-def mount():
+def mount() -> Iterator[Callable[..., None]]:
     """Mount for the length of a test; skips it where this user may not."""
-    mounted = []
+    mounted: list[Path] = []
 
     def mount(*arguments: str, on: Path) -> None:
         if MOUNT is None or os.geteuid() != 0 or \
@@ -199,14 +203,14 @@ def mount():
 
     yield mount
     for place in reversed(mounted):
-        subprocess.run([UMOUNT, "-l", str(place)], check=True)
+        subprocess.run([UMOUNT or "umount", "-l", str(place)], check=True)
 
 
 @pytest.fixture
-def as_nobody():
+def as_nobody() -> Callable[[], contextlib.AbstractContextManager[None]]:
     """Act as a user without rights, where the tests run as root."""
     @contextlib.contextmanager
-    def act():
+    def act() -> Iterator[None]:
         user = os.geteuid()
         if user == 0:
             os.seteuid(NOBODY)
@@ -219,7 +223,7 @@ def as_nobody():
 
 
 @pytest.fixture(scope="session")
-def age_key():
+def age_key() -> tuple[str, str]:
     """The text of an age identity file, and its recipient."""
     if shutil.which("age") is None:
         pytest.skip("the program age is not installed (Debian: apt-get install age)")

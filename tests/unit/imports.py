@@ -17,8 +17,7 @@ def imported(path: Path) -> set[str]:
     """The files that ``path`` imports, each as ``package/name`` or, beside the packages, ``name``."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        folder = folder_of(node, path) if isinstance(node, ast.ImportFrom) else None
-        if folder is not None:
+        if isinstance(node, ast.ImportFrom) and (folder := folder_of(node, path)) is not None:
             names = [folder] if folder.with_suffix(".py").is_file() else [folder / alias.name for alias in node.names]
             found |= {str(name.relative_to(MODULE_UTILS)) for name in names}
     return found

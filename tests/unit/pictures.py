@@ -124,7 +124,9 @@ def _turned() -> dict[str, Vector]:
         files[f"turned_{orientation}.webp"] = Vector(webp, grey())
         tiff = encode(small, "TIFF", compression="tiff_lzw", tiffinfo={0x0112: orientation})
         files[f"turned_{orientation}.tif"] = Vector(tiff, grey())
-    small = colour().transpose(TURN_BACK[6])
+    turn_back = TURN_BACK[6]
+    assert turn_back is not None
+    small = colour().transpose(turn_back)
     profile = exif(6)[6:].hex()
     text = PngImagePlugin.PngInfo()
     text.add_text("Raw profile type exif", f"\nexif\n{len(profile) // 2:8}\n{profile}\n")
@@ -206,6 +208,7 @@ def _indexed() -> tuple[Image.Image, list[tuple[int, ...]], Image.Image]:
     """A picture of 32 colours, the colours, and its indices as a picture in mode L."""
     im = colour().quantize(32, dither=Image.Dither.NONE)
     palette = im.getpalette()
+    assert palette is not None
     return im, [tuple(palette[3 * index:3 * index + 3]) for index in range(32)], Image.frombytes("L", im.size, im.tobytes())
 
 

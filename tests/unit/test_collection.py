@@ -128,7 +128,7 @@ def test_every_document_that_the_code_cites_is_there() -> None:
 
 
 def test_what_two_roles_share_is_the_same_in_both() -> None:
-    first: dict[str, tuple[str, dict]] = {}
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
     for role in ROLES:
         for name, option in options(role).items():
             known, known_option = first.setdefault(name, (role, option))

@@ -65,7 +65,7 @@ def compared(template: str) -> Iterator[str]:
     for node in parsed.find_all((nodes.Compare, nodes.Test, nodes.Filter)):
         if isinstance(node, nodes.Compare):
             sides = [node.expr, *(operand.expr for operand in node.ops)]
-        elif isinstance(node, nodes.Test) or node.name in SELECTING:
+        elif isinstance(node, nodes.Test) or (isinstance(node, nodes.Filter) and node.name in SELECTING):
             sides = list(node.args)
         else:
             continue

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,11 +26,11 @@ CONVERSIONS = {"bool": r"bool\b", "int": r"(int|float)\b", "float": r"float\b", 
 EXPRESSION_KEYS = {"when", "that", "until", "failed_when", "changed_when"}
 
 
-def given(**variables) -> list[str]:
+def given(**variables: Any) -> list[str]:
     return check(OPTIONS, {"dhash_library": "/srv/library.json", **variables})
 
 
-def expressions(node, key=None):
+def expressions(node: Any, key: str | None = None) -> Iterator[str]:
     """The Jinja expressions of a task file, without the texts in them."""
     if isinstance(node, dict):
         for name, value in node.items():
@@ -41,7 +43,7 @@ def expressions(node, key=None):
         yield from (re.sub(r"'[^']*'", "''", expression).strip() for expression in found)
 
 
-def unconverted(expression: str):
+def unconverted(expression: str) -> Iterator[str]:
     """The variables in ``expression`` whose text would be taken for a boolean, a number or a list."""
     if re.fullmatch(r"dhash_[a-z0-9_]+( \| default\(omit(, true)?\))?", expression) and TYPED.get(expression.split(" ", maxsplit=1)[0]) != "list":
         return  # as it is: shown to people, or given to something that converts it
@@ -95,7 +97,7 @@ def test_numbers_out_of_range_are_named(name: str, value: object, problem: str) 
 
 
 @pytest.mark.parametrize("variables", [{}, {"dhash_rollback_remove_dhash": "true"}, {"dhash_rollback_to": "library.json.bak.20260131T120000Z"}])
-def test_defaults_contradict_nothing_that_is_set(variables: dict) -> None:
+def test_defaults_contradict_nothing_that_is_set(variables: dict[str, Any]) -> None:
     defaults = {name: option["default"] for name, option in OPTIONS.items() if option.get("default") is not None}
     assert given(**{**defaults, **variables}) == []
 
@@ -119,7 +121,7 @@ def test_modules_refuse_numbers_out_of_range() -> None:
 @pytest.mark.parametrize(("value", "items"), [
     (None, []), ("", []), ("a.json", ["a.json"]), ("a.json, b.json", ["a.json", "b.json"]), ('["a.json", "b.json"]', ["a.json", "b.json"]),
     (["a.json"], ["a.json"])])
-def test_lists_given_as_text_are_converted(value: object, items: list) -> None:
+def test_lists_given_as_text_are_converted(value: object, items: list[Any]) -> None:
     assert as_list(value) == items
 
 
@@ -139,7 +141,7 @@ def test_text_that_is_no_json_array_is_refused() -> None:
     ({"dhash_rollback_to": "library.json.bak.20260131T120000Z", "dhash_rollback_remove_dhash": "yes"},
      "dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none."),
 ])
-def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables, said) -> None:
+def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables: dict[str, Any], said: str) -> None:
     (found,) = given(**variables)
     assert said in found
 

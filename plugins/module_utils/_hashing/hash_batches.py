@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from .. import _clock
 from .._errors import ImageError
@@ -32,7 +32,7 @@ def failure(kind: str, error: str, moment: str = "") -> Entry:
 def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits,
                     parallel: int, temp_dir: str | None, batch_size: int,
                     seen: Callable[[str, difference_hash.Pixels | ImageError], None] | None = None,
-                    ) -> Iterator[list[tuple[str, difference_hash.Pixels | ImageError, Entry]]]:
+                    ) -> Generator[list[tuple[str, difference_hash.Pixels | ImageError, Entry]], None, None]:
     """Hash files on ``parallel`` workers; yields ``(path, result, entry)``, ``batch_size`` at a time, as they are done.
 
     ``seen`` is called for each as soon as it is done. Raises ``MissingRequirementError``.

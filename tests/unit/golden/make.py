@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import check  # noqa: E402
+import check  # type: ignore[import-not-found] # noqa: E402 # it is in HERE
 import pictures  # noqa: E402
 
 

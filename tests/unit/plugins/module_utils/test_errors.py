@@ -14,25 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def test_an_error_says_which_path_what_happened_and_what_to_do_next():
+def test_an_error_says_which_path_what_happened_and_what_to_do_next() -> None:
     error = DhashError("is empty", "/srv/library.json", "Restore a backup.")
     assert str(error) == "/srv/library.json: is empty. Restore a backup."
 
 
-def test_a_cause_that_ends_in_a_full_stop_gets_no_second_one():
+def test_a_cause_that_ends_in_a_full_stop_gets_no_second_one() -> None:
     assert str(DhashError("It failed.", next_step="Run again.")) == "It failed. Run again."
 
 
-def test_an_error_without_a_path_or_a_next_step_is_its_cause():
+def test_an_error_without_a_path_or_a_next_step_is_its_cause() -> None:
     assert str(DhashError("numpy is missing")) == "numpy is missing"
 
 
-def test_an_odd_path_can_neither_break_the_line_nor_fail_to_be_printed():
+def test_an_odd_path_can_neither_break_the_line_nor_fail_to_be_printed() -> None:
     error = DhashError("is empty", "/srv/a\nb\udcff\x1b[31m.json")
     assert str(error) == "/srv/a\\nb\\udcff\\x1b[31m.json: is empty"
 
 
-def test_an_images_error_holds_no_path_so_that_it_is_the_same_wherever_the_image_lies():
+def test_an_images_error_holds_no_path_so_that_it_is_the_same_wherever_the_image_lies() -> None:
     error = ImageError("missing", "the file does not exist", "Check the path.")
     assert (error.kind, error.path, str(error)) == ("missing", None, "the file does not exist. Check the path.")
 
@@ -41,37 +41,37 @@ def test_an_images_error_holds_no_path_so_that_it_is_the_same_wherever_the_image
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ELOOP,
     errno.ENOTDIR, errno.EISDIR, errno.EMFILE,
 ], ids=errno.errorcode.get)
-def test_what_goes_wrong_on_a_disk_names_path_action_reason_and_next_step(number):
+def test_what_goes_wrong_on_a_disk_names_path_action_reason_and_next_step(number: int) -> None:
     error = from_os_error(OSError(number, "any text", "/srv/x"), "write the backup")
     assert error.path == "/srv/x"
     assert error.cause == f"could not write the backup: {os.strerror(number)}"
-    assert error.next_step.endswith(".")
+    assert str(error.next_step).endswith(".")
 
 
-def test_the_path_that_an_operator_knows_goes_before_that_of_a_temporary_file():
+def test_the_path_that_an_operator_knows_goes_before_that_of_a_temporary_file() -> None:
     assert from_os_error(OSError(errno.ENOSPC, "", "/srv/.x.tmp"), "write it", "/srv/x").path == "/srv/x"
 
 
-def test_a_path_in_bytes_is_told_as_text():
+def test_a_path_in_bytes_is_told_as_text() -> None:
     assert from_os_error(OSError(errno.ENOENT, "", b"/srv/\xff"), "read it").path == "/srv/\udcff"
 
 
-def test_an_unusual_reason_is_told_without_a_next_step_of_ours():
+def test_an_unusual_reason_is_told_without_a_next_step_of_ours() -> None:
     assert str(from_os_error(OSError("timed out"), "read it", "/srv/x")) == "/srv/x: could not read it: timed out"
 
 
-def test_all_that_the_engine_raises_is_of_one_family():
+def test_all_that_the_engine_raises_is_of_one_family() -> None:
     family = (_errors.LibraryError, _errors.LockedError, _errors.MissingRequirementError, ImageError)
     assert all(issubclass(member, DhashError) for member in family)
 
 
 @given(st.text(st.characters()))
-def test_what_is_printed_of_a_name_fits_one_line_and_any_terminal(name):
+def test_what_is_printed_of_a_name_fits_one_line_and_any_terminal(name: str) -> None:
     shown = printable(name)
     assert shown.isprintable()
     shown.encode("utf-8")
 
 
 @given(st.text(st.characters(codec="utf-8")).filter(str.isprintable))
-def test_an_ordinary_name_is_printed_as_it_is(name):
+def test_an_ordinary_name_is_printed_as_it_is(name: str) -> None:
     assert printable(name) == name

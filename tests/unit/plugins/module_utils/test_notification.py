@@ -40,7 +40,7 @@ def target(**given: Any) -> dict[str, Any]:
             "port": 25, "secure": "never", "username": None, "password": None, "validate_certs": True, "ca_path": None, "from": "a@example.org", **given}
 
 
-def reasons(targets: list[dict], seconds: float = 10, retries: int = 2) -> list[str | None]:
+def reasons(targets: list[dict[str, Any]], seconds: float = 10, retries: int = 2) -> list[str | None]:
     return [answer.reason for answer in _notification.deliver(targets, MESSAGE, seconds, retries)]
 
 
@@ -65,7 +65,7 @@ def test_a_template_is_sent_as_it_is_and_what_is_no_json_is_not_sent(web: WebSer
     answers = reasons([target(url=web.url("/a"), template=made), target(url=web.url("/b"), template='{"mine": "it said "no""}'),
                        target(url=web.url("/c"), template="plain text", headers=plain), target(url=web.url("/d"), template={"mine": 1})])
     assert answers[0] is None and answers[2:] == [None, None]
-    assert answers[1].startswith("its template makes no JSON: Expecting ',' delimiter: line 1")
+    assert str(answers[1]).startswith("its template makes no JSON: Expecting ',' delimiter: line 1")
     assert {request.path: request.body for request in web.requests} == {"/a": made, "/c": "plain text", "/d": '{"mine": 1}'}
 
 
@@ -91,7 +91,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up_longer_than_the_limit(web
     answers = reasons([target(url=web.url(path)), target(url=web.url(path)), target(url=web.url("/taken"))], LIMIT)
     assert time.monotonic() - started < LIMIT + SCHEDULING
     assert answers[2] is None
-    assert all(answer.startswith("no answer") for answer in answers[:2])
+    assert all(str(answer).startswith("no answer") for answer in answers[:2])
 
 
 def test_a_server_that_fails_or_refuses_is_asked_again_and_then_given_up(web: WebServer) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _recovery
@@ -34,13 +35,13 @@ class Host:
             self.digest(OLD), self.digest(NEW), True, {})
 
     @staticmethod
-    def digest(value: dict) -> str:
+    def digest(value: dict[str, Any]) -> str:
         return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
-    def live(self, value: dict) -> None:
+    def live(self, value: dict[str, Any]) -> None:
         self.library.write_text(json.dumps(value), encoding="utf-8")
 
-    def report(self, manager: str = "command", **changes) -> dict:
+    def report(self, manager: str = "command", **changes: Any) -> dict[str, Any]:
         run_record.write(str(self.state), self.record._replace(**changes))
         return _recovery.report(_recovery.Host(
             library=str(self.library), state=str(self.state), backup_dir=str(self.library.parent), manager=manager, name=None,
@@ -48,11 +49,11 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_the_live_library_is_named_by_its_digest(host):
+def test_the_live_library_is_named_by_its_digest(host: Host) -> None:
     assert host.report()["live"] == "new"
     host.live(OLD)
     assert host.report()["live"] == "old"
@@ -66,7 +67,7 @@ def test_the_live_library_is_named_by_its_digest(host):
 
 
 @pytest.mark.parametrize("live", [None, '{"images": [], "ratio": NaN}'])
-def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(host, live):
+def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(host: Host, live: str | None) -> None:
     host.live(OLD)
     backup_files.make(str(host.library), str(host.library.parent))
     host.library.unlink()
@@ -84,7 +85,7 @@ def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(
     assert host.report()["next"] == "ansible-playbook mobius.dhash.rollback"
 
 
-def test_a_backup_of_another_library_is_nothing_to_roll_back_to(host, tmp_path):
+def test_a_backup_of_another_library_is_nothing_to_roll_back_to(host: Host, tmp_path: Path) -> None:
     other = tmp_path / "other" / "library.json"
     other.parent.mkdir()
     other.write_text(json.dumps(OLD), encoding="utf-8")
@@ -93,7 +94,7 @@ def test_a_backup_of_another_library_is_nothing_to_roll_back_to(host, tmp_path):
     assert "There is no backup to roll back to" in host.report()["next"]
 
 
-def test_a_rollback_restores_the_old_library(host):
+def test_a_rollback_restores_the_old_library(host: Host) -> None:
     rolled_back = {"operation": run_record.RESTORE, "undoes": "run-0"}
     report = host.report(**rolled_back)
     assert report["live"] == "old" and "which run run-1 restored" in report["summary"][0]
@@ -102,14 +103,14 @@ def test_a_rollback_restores_the_old_library(host):
     assert host.report(**rolled_back)["live"] == "new"
 
 
-def test_a_host_without_a_record_has_an_unrecorded_library(host):
+def test_a_host_without_a_record_has_an_unrecorded_library(host: Host) -> None:
     report = _recovery.report(_recovery.Host(
         library=str(host.library), state=str(host.state), backup_dir=str(host.library.parent), manager="none", name=None,
         scope="system", status_command=None, playbook="migrate"))
     assert (report["live"], report["service"], report["next"]) == ("unrecorded", "unmanaged", "ansible-playbook mobius.dhash.migrate")
 
 
-def test_a_damaged_record_is_told_and_hides_nothing_else(host):
+def test_a_damaged_record_is_told_and_hides_nothing_else(host: Host) -> None:
     host.report()
     (host.state / "run.json").write_text("{", encoding="utf-8")
     report = _recovery.report(_recovery.Host(
@@ -119,7 +120,7 @@ def test_a_damaged_record_is_told_and_hides_nothing_else(host):
     assert any("run.json" in line for line in report["summary"])
 
 
-def test_the_service_is_asked_before_its_record(host):
+def test_the_service_is_asked_before_its_record(host: Host) -> None:
     assert host.report()["service"] == "running"
     host.status.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
     assert host.report()["service"] == "stopped"
@@ -129,7 +130,7 @@ def test_the_service_is_asked_before_its_record(host):
     assert stopped["service"] == "stopped" and any("since 2026-01-31T12:00:00Z" in line for line in stopped["summary"])
 
 
-def test_only_kept_files_that_exist_are_named(host):
+def test_only_kept_files_that_exist_are_named(host: Host) -> None:
     assert host.report()["kept"] == [] and not any(line.startswith("Kept:") for line in host.report()["summary"])
     kept = host.library.with_name("library.json.pre-dhash")
     kept.write_text(json.dumps(OLD), encoding="utf-8")
@@ -137,7 +138,7 @@ def test_only_kept_files_that_exist_are_named(host):
     assert report["kept"] == [str(kept)] and f"Kept: {kept}." in report["summary"]
 
 
-def test_pending_work_decides_on_the_next_command(host):
+def test_pending_work_decides_on_the_next_command(host: Host) -> None:
     assert host.report()["next"] == "ansible-playbook mobius.dhash.migrate"
     assert host.report(phase=run_record.VERIFIED, restart_owed=False)["next"] == "ansible-playbook mobius.dhash.verify"
     assert host.report(operation=run_record.RESTORE)["next"] == "ansible-playbook mobius.dhash.rollback"
@@ -156,7 +157,7 @@ UNITS = {  # name: (state, what it lists, as systemctl show does)
 
 
 @pytest.fixture
-def systemctl(tmp_path, monkeypatch):
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A systemctl that knows ``UNITS``."""
     cases = []
     for name, (state, properties) in UNITS.items():
@@ -172,19 +173,19 @@ def systemctl(tmp_path, monkeypatch):
     return script
 
 
-def test_all_active_units_that_stop_with_a_service_are_found(systemctl):
+def test_all_active_units_that_stop_with_a_service_are_found(systemctl: Path) -> None:
     assert service_probes.dependents("web", "system") == ["deep.service", "proxy.service", "tunnel.service", "worker.service"]
     assert service_probes.dependents("alone.service", "system") == []
 
 
-def test_a_systemctl_that_does_not_answer_is_an_error(systemctl):
+def test_a_systemctl_that_does_not_answer_is_an_error(systemctl: Path) -> None:
     systemctl.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2; exit 1\n", encoding="utf-8")
     with pytest.raises(DhashError, match="Failed to connect to bus"):
         service_probes.dependents("web", "system")
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("true", True), ("false", False), ("", False)])
-def test_a_container_that_a_stop_removes_is_recognised(tmp_path, monkeypatch, answer, removed):
+def test_a_container_that_a_stop_removes_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, removed: bool) -> None:
     script = tmp_path / "docker"
     script.write_text(f"#!/bin/sh\necho '{answer}'\n", encoding="utf-8")
     script.chmod(0o755)

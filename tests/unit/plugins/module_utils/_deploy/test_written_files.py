@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state
     written_files.write(state, str(file), [b"one"])
     for content in (b"two", b"three", b"four"):
         with monkeypatch.context() as context:
-            context.setattr(durable.os, "rename", interrupt)
+            context.setattr(os, "rename", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 durable.write(str(file), [content], before=lambda digest: _noted(state, str(file), digest, context))
         assert file.read_bytes() == b"one" and written_files.is_ours(state, str(file))
@@ -53,7 +55,7 @@ def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state
 def _noted(state: str, path: str, digest: str, context: pytest.MonkeyPatch) -> None:
     context.undo()
     written_files.note(state, path, digest)
-    context.setattr(durable.os, "rename", interrupt)
+    context.setattr(os, "rename", interrupt)
 
 
 def test_a_kill_after_the_rename_leaves_the_new_file_ours(tmp_path: Path, state: str) -> None:
@@ -87,14 +89,14 @@ def test_files_on_the_record_of_a_run_are_ours(tmp_path: Path, state: str) -> No
 
 
 def test_a_file_of_somebody_else_is_set_aside_over_nothing(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable.time, "time", lambda: 0)
+    monkeypatch.setattr(time, "time", lambda: 0)
     report = tmp_path / "report.json"
     kept = []
     for content in (b"one", b"two"):
         report.write_bytes(content)
         kept.append(written_files.set_aside(state, str(report)))
     assert kept == [f"{report}.set-aside-19700101T00000{second}Z" for second in (0, 1)]
-    assert [Path(path).read_bytes() for path in kept] == [b"one", b"two"] and not report.exists()
+    assert [Path(str(path)).read_bytes() for path in kept] == [b"one", b"two"] and not report.exists()
     assert written_files.set_aside(state, str(report)) is None
 
 

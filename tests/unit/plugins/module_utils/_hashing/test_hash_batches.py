@@ -8,36 +8,41 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _clock
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, hash_batches, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal import Entry
+from conftest import SmallLibrary
 
 GONE = ImageError("missing", "the file does not exist", "Check the path.")
 LIMITS = decoder_limits.Limits()
 
 
-def pixels(brighter_to_the_right=True, seconds=0.0125):
+def pixels(brighter_to_the_right: bool = True, seconds: float = 0.0125) -> difference_hash.Pixels:
     """Of a picture that gets brighter, or darker, from left to right."""
     row = bytes(range(0, 90, 10)) if brighter_to_the_right else bytes(range(80, -10, -10))
     return difference_hash.Pixels(row * 8, bytes(72), "pillow", file_stamps.Stamp(10, 20), seconds)
 
 
-def hash_now(paths, root):
+def hash_now(paths: list[Path], root: Path) -> list[Entry]:
     return hash_batches.hash_now([str(path) for path in paths], "pillow", [str(root)], LIMITS, parallel=1, temp_dir=None)
 
 
-def test_the_time_is_told_in_utc_with_milliseconds_as_javascript_does():
+def test_the_time_is_told_in_utc_with_milliseconds_as_javascript_does() -> None:
     told = _clock.now()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told)
     moment = datetime.strptime(told, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
     assert abs((datetime.now(timezone.utc) - moment).total_seconds()) < 60
 
 
-def test_each_result_becomes_an_entry_in_the_same_order():
+def test_each_result_becomes_an_entry_in_the_same_order() -> None:
     entries = hash_batches.entries([pixels(), GONE, pixels(brighter_to_the_right=False, seconds=0.12345678)])
     assert [(entry.dhash, entry.vertical, entry.decoder, entry.seconds) for entry in entries] == [
         ("F" * 16, "0" * 16, "pillow", 0.0125), (None, None, None, 0.0), ("0" * 16, "0" * 16, "pillow", 0.123457)]
@@ -47,12 +52,13 @@ def test_each_result_becomes_an_entry_in_the_same_order():
 
 
 @pytest.mark.parametrize("results", [[], [GONE], [GONE, GONE]])
-def test_a_batch_in_which_nothing_could_be_decoded_is_a_batch_all_the_same(results):
+def test_a_batch_in_which_nothing_could_be_decoded_is_a_batch_all_the_same(results: list[Any]) -> None:
     assert [entry.kind for entry in hash_batches.entries(results)] == ["missing"] * len(results)
 
 
 @pytest.mark.parametrize(("count", "batch_size", "sizes"), [(0, 3, []), (1, 3, [1]), (3, 3, [3]), (7, 3, [3, 3, 1]), (2, 1, [1, 1])])
-def test_images_come_in_batches_of_the_size_asked_for_and_are_told_of_one_by_one(monkeypatch, count, batch_size, sizes):
+def test_images_come_in_batches_of_the_size_asked_for_and_are_told_of_one_by_one(
+        monkeypatch: pytest.MonkeyPatch, count: int, batch_size: int, sizes: list[int]) -> None:
     monkeypatch.setattr(worker_pool, "hash_files", lambda paths, *_args: ((key, pixels()) for key, _path in paths))
     seen = []
     batches = list(hash_batches.hash_in_batches(
@@ -61,18 +67,24 @@ def test_images_come_in_batches_of_the_size_asked_for_and_are_told_of_one_by_one
     assert [path for batch in batches for path, _result, _entry in batch] == seen == [str(number) for number in range(count)]
 
 
-def test_a_batch_is_handed_over_before_the_next_is_begun(monkeypatch):
+def test_a_batch_is_handed_over_before_the_next_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
-    monkeypatch.setattr(worker_pool, "hash_files", lambda paths, *_args: (begun.append(key) or (key, pixels()) for key, _path in paths))
+
+    def hash_files(paths: list[tuple[str, str]], *_args: Any) -> Iterator[tuple[str, difference_hash.Pixels]]:
+        for key, _path in paths:
+            begun.append(key)
+            yield key, pixels()
+
+    monkeypatch.setattr(worker_pool, "hash_files", hash_files)
     batches = hash_batches.hash_in_batches(list("abcdef"), "pillow", [], LIMITS, 1, None, 2)
     next(batches)
     assert begun == ["a", "b"]
 
 
-def test_the_workers_end_when_nobody_wants_more_batches(monkeypatch):
+def test_the_workers_end_when_nobody_wants_more_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = []
 
-    def hash_files(paths, *_args):
+    def hash_files(paths: list[tuple[str, str]], *_args: Any) -> Iterator[tuple[str, difference_hash.Pixels]]:
         try:
             for key, _path in paths:
                 yield key, pixels()
@@ -86,29 +98,29 @@ def test_the_workers_end_when_nobody_wants_more_batches(monkeypatch):
     assert ended
 
 
-def test_real_files_are_hashed_by_real_workers_in_the_order_asked_for(library):
+def test_real_files_are_hashed_by_real_workers_in_the_order_asked_for(library: SmallLibrary) -> None:
     files = [library.add(f"{number}.png", seed=number) for number in range(5)]
     files.insert(2, library.folder / "gone.png")
     entries = hash_now(files, library.folder)
     assert [entry.kind for entry in entries] == [None, None, "missing", None, None, None]
-    assert all(re.fullmatch("[0-9A-F]{16}", text) for entry in entries if not entry.kind for text in (entry.dhash, entry.vertical))
+    assert all(re.fullmatch("[0-9A-F]{16}", str(text)) for entry in entries if not entry.kind for text in (entry.dhash, entry.vertical))
     assert len({entry.dhash for entry in entries}) == 6
 
 
-def test_a_file_that_is_named_twice_is_hashed_once_and_told_of_twice(library, decoded_here):
+def test_a_file_that_is_named_twice_is_hashed_once_and_told_of_twice(library: SmallLibrary, decoded_here: list[str]) -> None:
     files = [library.add("a.png", seed=1), library.add("b.png", seed=2)]
     entries = hash_now([files[0], files[1], files[0]], library.folder)
     assert decoded_here == [str(files[0]), str(files[1])]
     assert entries[0] == entries[2] != entries[1]
 
 
-def test_without_numpy_nothing_is_begun_and_the_package_is_named(monkeypatch):
+def test_without_numpy_nothing_is_begun_and_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     for call in (difference_hash.require_numpy, lambda: next(hash_batches.hash_in_batches(["a"], "pillow", [], LIMITS, 1, None, 1))):
         with pytest.raises(MissingRequirementError) as caught:
             call()
         assert "numpy" in caught.value.cause
-        assert "python3-numpy" in caught.value.next_step
+        assert "python3-numpy" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize("module", ["library_info", "library_backup", "library_deploy", "library_rollback", "host_info"])

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
@@ -32,7 +33,7 @@ for number in range(int(sys.argv[3])):
 class Module:
     """What the log needs of an AnsibleModule."""
 
-    def __init__(self, library: Path, log_dir: str | None = "logs", check_mode: bool = False, origin: dict | None = None) -> None:
+    def __init__(self, library: Path, log_dir: str | None = "logs", check_mode: bool = False, origin: dict[str, Any] | None = None) -> None:
         self.params = {"library": str(library), "log_dir": log_dir, "origin": origin}
         self.check_mode = check_mode
         self.no_log_values = {"s3cret-identity"}
@@ -53,7 +54,7 @@ def library(tmp_path: Path) -> Path:
     return path
 
 
-def lines(library: Path) -> list[dict]:
+def lines(library: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for file in sorted(library.parent.glob("logs/*.operations-*.jsonl")) for line in file.read_text().splitlines()]
 
 

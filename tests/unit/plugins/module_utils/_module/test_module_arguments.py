@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
@@ -18,9 +20,9 @@ class Respawned(Exception):
 
 
 @pytest.fixture
-def respawned(monkeypatch):
+def respawned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Raise Respawned with the Python that is gone on in; tell ``has_respawned`` what its one element says."""
-    def go_on_in(python):
+    def go_on_in(python: str) -> None:
         raise Respawned(python)
 
     already = [False]
@@ -29,7 +31,7 @@ def respawned(monkeypatch):
     return already
 
 
-def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path):
+def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "library.json").write_bytes(b"")
     (tmp_path / "link").symlink_to("real")
@@ -38,7 +40,7 @@ def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path):
     assert module_arguments.library_and_state(params[1])[0] == str(tmp_path / "real" / "library.json")
 
 
-def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(tmp_path):
+def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(tmp_path: Path) -> None:
     real, link = tmp_path / "real.json", tmp_path / "library.json"
     real.write_bytes(b"")
     link.symlink_to(real)
@@ -49,10 +51,10 @@ def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(t
     with pytest.raises(RefusedError) as caught:
         module_arguments.library_and_state(params, reads_only=True)
     assert str(caught.value).startswith(f"{link}: the library is another file now: {link}, was {real}. ")
-    assert f"ln -s {real} {link}" in caught.value.next_step and "mobius.dhash.verify" not in caught.value.next_step
+    assert f"ln -s {real} {link}" in str(caught.value.next_step) and "mobius.dhash.verify" not in str(caught.value.next_step)
 
 
-def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path):
+def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path: Path) -> None:
     (tmp_path / "library.json").write_bytes(b"")
     backup = tmp_path / "library.json.bak.20260131T120000Z"
     backup.write_bytes(b"")
@@ -63,21 +65,22 @@ def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path):
     assert module_arguments.library_and_state(params, check_places=False)[0] == str(backup)
 
 
-def test_the_limits_are_those_that_were_asked_for():
+def test_the_limits_are_those_that_were_asked_for() -> None:
     params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8}
     assert module_arguments.limits(params) == decoder_limits.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8)
 
 
-def test_the_limits_are_by_default_those_of_the_engine():
-    assert module_arguments.limits({name: option.get("default") for name, option in module_arguments.HASHING.items()}) == decoder_limits.Limits()
+def test_the_limits_are_by_default_those_of_the_engine() -> None:
+    options: dict[str, Any] = {**module_arguments.HASHING}
+    assert module_arguments.limits({name: option.get("default") for name, option in options.items()}) == decoder_limits.Limits()
 
 
 @pytest.mark.parametrize("nothing", [None, []])
-def test_images_lie_in_the_librarys_folder_unless_media_roots_are_named(tmp_path, nothing):
+def test_images_lie_in_the_librarys_folder_unless_media_roots_are_named(tmp_path: Path, nothing: list[Any] | None) -> None:
     assert module_arguments.media_roots({"media_roots": nothing}, str(tmp_path / "library.json")) == (os.path.realpath(tmp_path),)
 
 
-def test_media_roots_are_the_real_folders_behind_the_links(tmp_path):
+def test_media_roots_are_the_real_folders_behind_the_links(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "media").symlink_to("disk")
     roots = module_arguments.media_roots({"media_roots": [str(tmp_path / "media"), "/"]}, "/srv/library.json")
@@ -85,21 +88,21 @@ def test_media_roots_are_the_real_folders_behind_the_links(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gone", "file"])
-def test_a_media_root_that_is_not_mounted_is_an_error_and_not_a_library_of_missing_images(tmp_path, name):
+def test_a_media_root_that_is_not_mounted_is_an_error_and_not_a_library_of_missing_images(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DhashError) as caught:
         module_arguments.media_roots({"media_roots": [str(tmp_path), str(tmp_path / name)]}, "/srv/library.json")
     assert caught.value.path == str(tmp_path / name)
-    assert "dhash_media_roots" in caught.value.next_step
+    assert "dhash_media_roots" in str(caught.value.next_step)
 
 
-def test_there_are_as_many_workers_as_asked_for_and_else_one_a_core_that_may_be_used(monkeypatch):
+def test_there_are_as_many_workers_as_asked_for_and_else_one_a_core_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 3, 5}, raising=False)
     assert module_arguments.parallel({"parallel": 7}) == 7
     assert module_arguments.parallel({"parallel": None}) == 3
 
 
-def test_where_a_system_does_not_tell_which_cores_may_be_used_all_are(monkeypatch):
+def test_where_a_system_does_not_tell_which_cores_may_be_used_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert module_arguments.parallel({"parallel": None}) == 4
@@ -107,7 +110,7 @@ def test_where_a_system_does_not_tell_which_cores_may_be_used_all_are(monkeypatc
     assert module_arguments.parallel({"parallel": None}) == 1
 
 
-def test_a_module_goes_on_in_the_python_that_is_named(tmp_path, respawned):
+def test_a_module_goes_on_in_the_python_that_is_named(tmp_path: Path, respawned: list[Any]) -> None:
     python = tmp_path / "python"
     python.touch(mode=0o755)
     with pytest.raises(Respawned) as caught:
@@ -115,14 +118,14 @@ def test_a_module_goes_on_in_the_python_that_is_named(tmp_path, respawned):
     assert caught.value.args == (str(python),)
 
 
-def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_has_gone_on_already(respawned):
+def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_has_gone_on_already(respawned: list[Any]) -> None:
     respawn.respawn_if_needed(None, check_mode=False)
     respawn.respawn_if_needed(sys.executable, check_mode=False)
     respawned[0] = True
     respawn.respawn_if_needed("/bin/sh", check_mode=False)
 
 
-def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path, respawned, monkeypatch):
+def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path: Path, respawned: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUTF8", "0")
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
     python = tmp_path / "python"
@@ -134,12 +137,12 @@ def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path, respawne
         assert os.environ["PYTHONUTF8"] == "1"
 
 
-def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path, respawned):
+def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path: Path, respawned: list[Any]) -> None:
     with pytest.raises(MissingRequirementError) as caught:
         respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=False)
     assert caught.value.path == str(tmp_path / "python")
-    assert "prerequisites" in caught.value.next_step
+    assert "prerequisites" in str(caught.value.next_step)
 
 
-def test_check_mode_on_a_fresh_host_does_without_the_python_that_a_run_would_make(tmp_path, respawned):
+def test_check_mode_on_a_fresh_host_does_without_the_python_that_a_run_would_make(tmp_path: Path, respawned: list[Any]) -> None:
     respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=True)

@@ -13,6 +13,8 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
@@ -52,7 +54,7 @@ class Server:
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Server]:
     made = Server()
     yield made
     made.http.shutdown()
@@ -60,7 +62,7 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def _without_proxies(monkeypatch):
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -72,7 +74,7 @@ def closed_address() -> str:
         return f"127.0.0.1:{closed.getsockname()[1]}"
 
 
-def test_a_healthy_answer_has_a_listed_status(server):
+def test_a_healthy_answer_has_a_listed_status(server: Server) -> None:
     for status in (200, 204):
         server.status, server.body = status, b""
         assert service_probes.health(server.url, None) == (True, "ok", None)
@@ -82,7 +84,7 @@ def test_a_healthy_answer_has_a_listed_status(server):
         assert service_probes.health(server.url, None, [status]).well
 
 
-def test_a_healthy_answer_matches_the_body(server):
+def test_a_healthy_answer_matches_the_body(server: Server) -> None:
     server.body = b'{"status": "starting"}'
     health = service_probes.health(server.url, '"status": *"ok"')
     assert health.problem == "body" and '"status": *"ok"' in health.says and "starting" in health.says
@@ -92,25 +94,25 @@ def test_a_healthy_answer_matches_the_body(server):
     assert service_probes.health(server.url, "ok").problem == "body"
 
 
-def test_a_body_that_is_no_regular_expression_is_named(server):
+def test_a_body_that_is_no_regular_expression_is_named(server: Server) -> None:
     health = service_probes.health(server.url, "status: (ok")
     assert health.problem == "pattern" and "status: (ok is not a regular expression" in health.says
     assert server.requests == []
 
 
-def test_a_closed_port_and_a_wrong_url_are_named():
+def test_a_closed_port_and_a_wrong_url_are_named() -> None:
     health = service_probes.health(f"http://{closed_address()}/", None)
     assert health.problem == "connection" and "refused" in health.says
     assert service_probes.health("localhost:5001/health", None).problem == "url"
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 503 Unavailable\r\n\r\n", b"no HTTP at all\r\n\r\n"])
-def test_an_answer_that_never_ends_takes_its_time_in_all(beginning):
+def test_an_answer_that_never_ends_takes_its_time_in_all(beginning: bytes) -> None:
     refused = beginning.startswith(b"no")  # at its first line, however long the rest takes
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = threading.Event()
 
-        def drip():
+        def drip() -> None:
             connection, _address = listener.accept()
             with connection:
                 connection.sendall(beginning)
@@ -131,12 +133,12 @@ def test_an_answer_that_never_ends_takes_its_time_in_all(beginning):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_loopback_address_is_never_asked_through_a_proxy(server, monkeypatch, host):
+def test_a_loopback_address_is_never_asked_through_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("http_proxy", f"http://{closed_address()}")
     assert service_probes.health(server.url.replace("127.0.0.1", host), None).well
 
 
-def test_a_proxy_that_fails_is_named_without_its_password(server, monkeypatch):
+def test_a_proxy_that_fails_is_named_without_its_password(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = closed_address()
     monkeypatch.setenv("http_proxy", f"http://ada:secret@{proxy}")
     health = service_probes.health("http://198.51.100.1/health", None)
@@ -149,7 +151,7 @@ def test_a_proxy_that_fails_is_named_without_its_password(server, monkeypatch):
     assert service_probes._proxy("http://198.51.100.1/health") is None
 
 
-def test_a_certificate_that_is_not_trusted_is_named(server, tmp_path):
+def test_a_certificate_that_is_not_trusted_is_named(server: Server, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.timezone.utc)

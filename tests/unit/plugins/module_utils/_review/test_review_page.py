@@ -11,6 +11,8 @@ import hashlib
 import html.parser
 import json
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._review import page_assets, review_page
@@ -24,7 +26,7 @@ VALUES = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.floa
 BEGIN = b'<script type="application/json" id="queue">'
 
 
-def page_of(pieces) -> bytes:
+def page_of(pieces: Iterable[str]) -> bytes:
     return b"".join(review_page.render(pieces))
 
 
@@ -35,34 +37,34 @@ def queue_in(page: bytes) -> str:
 
 
 @given(VALUES, st.booleans())
-def test_the_queue_comes_out_as_it_went_in(value, ascii_only):
+def test_the_queue_comes_out_as_it_went_in(value: Any, ascii_only: bool) -> None:
     assert json.loads(queue_in(page_of([json.dumps(value, ensure_ascii=ascii_only)]))) == whole_characters(value)
 
 
-def whole_characters(value):
+def whole_characters(value: Any) -> Any:
     """``value`` as JSON has it: two surrogates that stand side by side are one character."""
     return json.loads(json.dumps(value))
 
 
 @given(VALUES, st.booleans())
-def test_nothing_in_the_queue_can_end_its_element_or_begin_another(value, ascii_only):
+def test_nothing_in_the_queue_can_end_its_element_or_begin_another(value: Any, ascii_only: bool) -> None:
     page = page_of([json.dumps(value, ensure_ascii=ascii_only)])
     inside = page.split(BEGIN)[1].removesuffix(page_of([]).split(BEGIN)[1])
     assert not set("<>&\u2028\u2029") & set(inside.decode("utf-8"))
 
 
 @given(VALUES, st.lists(st.integers(0, 200), max_size=8))
-def test_a_queue_divided_anywhere_gives_the_same_page(value, places):
+def test_a_queue_divided_anywhere_gives_the_same_page(value: Any, places: list[int]) -> None:
     text = json.dumps(value, ensure_ascii=False)
     cuts = [0, *sorted(min(place, len(text)) for place in places), len(text)]
     assert page_of(text[start:end] for start, end in zip(cuts, cuts[1:])) == page_of([text])
 
 
-def test_the_queue_is_never_held_whole():
+def test_the_queue_is_never_held_whole() -> None:
     """Each piece is out before the next one is asked for."""
     asked = []
 
-    def pieces():
+    def pieces() -> Iterator[str]:
         for piece in ('{"matches": [', "1", "]}"):
             asked.append(piece)
             yield piece
@@ -78,12 +80,13 @@ def test_the_queue_is_never_held_whole():
 class Elements(html.parser.HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.begun, self.texts = [], {}
+        self.begun: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[tuple[str, str | None], str] = {}
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.begun.append((tag, dict(attrs)))
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self.cdata_elem:
             key = (self.cdata_elem, self.begun[-1][1].get("id"))
             self.texts[key] = self.texts.get(key, "") + data
@@ -96,9 +99,9 @@ def elements() -> Elements:
     return parser
 
 
-def test_the_policy_allows_the_pages_own_script_and_style_alone(elements):
-    policy = dict(part.split(" ", 1) for part in next(
-        attrs["content"] for tag, attrs in elements.begun if attrs.get("http-equiv") == "Content-Security-Policy").split("; "))
+def test_the_policy_allows_the_pages_own_script_and_style_alone(elements: Elements) -> None:
+    content = next(attrs["content"] for _tag, attrs in elements.begun if attrs.get("http-equiv") == "Content-Security-Policy")
+    policy = dict(part.split(" ", 1) for part in str(content).split("; "))
     assert policy == {
         "default-src": "'none'", "connect-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "img-src": "'self'",
         "script-src": source(elements.texts["script", None]), "style-src": source(elements.texts["style", None]),
@@ -109,15 +112,15 @@ def source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def test_the_page_loads_nothing_and_has_no_code_or_style_in_attributes(elements):
+def test_the_page_loads_nothing_and_has_no_code_or_style_in_attributes(elements: Elements) -> None:
     for tag, attrs in elements.begun:
         assert not {"src", "srcset", "style", "data", "action", "formaction"} & set(attrs), tag
         assert not [name for name in attrs if name.startswith("on")], tag
-        assert attrs.get("href", "#").startswith("#")
+        assert str(attrs.get("href", "#")).startswith("#")
         assert tag not in ("link", "base", "iframe", "object", "embed")
 
 
-def test_every_element_that_the_script_asks_for_is_there_and_has_an_id_of_its_own(elements):
+def test_every_element_that_the_script_asks_for_is_there_and_has_an_id_of_its_own(elements: Elements) -> None:
     ids = [attrs["id"] for tag, attrs in elements.begun if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'byId\("([^"]+)"\)', page_assets.SCRIPT)) <= set(ids)

@@ -11,6 +11,9 @@ import re
 import resource
 import stat
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError
@@ -34,12 +37,12 @@ RUNBOOK = re.compile("(Migration Report|Total images|Successfully processed|Erro
 
 
 @pytest.fixture
-def logs(tmp_path):
+def logs(tmp_path: Path) -> Path:
     return tmp_path / "srv" / "logs"
 
 
 @pytest.fixture
-def library(tmp_path):
+def library(tmp_path: Path) -> Path:
     path = tmp_path / "srv" / "library.json"
     path.parent.mkdir()
     path.write_bytes(b"{}")
@@ -47,7 +50,7 @@ def library(tmp_path):
 
 
 @contextlib.contextmanager
-def full_disk():
+def full_disk() -> Iterator[None]:
     """A disk on which no file can grow."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
@@ -60,30 +63,30 @@ def full_disk():
 # The log.
 
 
-def test_a_migrations_log_is_named_by_its_time(logs, library):
+def test_a_migrations_log_is_named_by_its_time(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start")
-    assert re.fullmatch(r"library\.json\.migration-\d{8}-\d{6}\.log", os.path.basename(log.path))
-    assert [path.name for path in logs.iterdir()] == [os.path.basename(log.path)]
+    assert re.fullmatch(r"library\.json\.migration-\d{8}-\d{6}\.log", os.path.basename(str(log.path)))
+    assert [path.name for path in logs.iterdir()] == [os.path.basename(str(log.path))]
 
 
-def test_every_line_of_a_log_begins_with_its_time(logs, library):
+def test_every_line_of_a_log_begins_with_its_time(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         log.line("one")
         log.line("two")
-    with open(log.path) as file:
+    with open(str(log.path)) as file:
         lines = file.read().splitlines()
     assert [re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", "", line) for line in lines] == ["one", "two"]
 
 
-def test_a_line_is_in_the_log_as_soon_as_it_is_written(logs, library):
+def test_a_line_is_in_the_log_as_soon_as_it_is_written(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start")
-        with open(log.path) as file:
+        with open(str(log.path)) as file:
             assert file.read().endswith(" Start\n")
 
 
-def test_without_a_folder_for_logs_nothing_is_written(library, tmp_path, tree):
+def test_without_a_folder_for_logs_nothing_is_written(library: Path, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(tmp_path)
     with run_log.Log(None, str(library), "migration") as log:
         log.line("Start")
@@ -92,57 +95,57 @@ def test_without_a_folder_for_logs_nothing_is_written(library, tmp_path, tree):
     assert tree(tmp_path) == before
 
 
-def test_two_runs_within_a_second_lose_no_line(logs, library, monkeypatch):
+def test_two_runs_within_a_second_lose_no_line(logs: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = time.gmtime(0)
     monkeypatch.setattr(time, "gmtime", lambda *_args: moment)
     with run_log.Log(str(logs), str(library), "migration") as one, run_log.Log(str(logs), str(library), "migration") as other:
         one.line("one")
         other.line("other")
         one.line("one again")
-    with open(one.path) as file:
+    with open(str(one.path)) as file:
         assert [line.split(" ", 1)[1] for line in file.read().splitlines()] == ["one", "other", "one again"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_the_owner_of_the_library_may_read_its_logs(logs, library):
+def test_the_owner_of_the_library_may_read_its_logs(logs: Path, library: Path) -> None:
     os.chown(library, 1234, 2345)
     with run_log.Log(str(logs), str(library), "migration") as log:
         pass
-    assert (os.stat(log.path).st_uid, os.stat(log.path).st_gid) == (1234, 2345)
+    assert (os.stat(str(log.path)).st_uid, os.stat(str(log.path)).st_gid) == (1234, 2345)
 
 
-def test_a_log_is_not_for_everybody(logs, library):
+def test_a_log_is_not_for_everybody(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         pass
-    assert [stat.S_IMODE(os.stat(path).st_mode) & 0o027 for path in (logs, log.path)] == [0, 0]
+    assert [stat.S_IMODE(os.stat(path).st_mode) & 0o027 for path in (str(logs), str(log.path))] == [0, 0]
 
 
-def test_a_full_disk_costs_the_log_its_lines_and_not_the_migration_its_work(logs, library):
+def test_a_full_disk_costs_the_log_its_lines_and_not_the_migration_its_work(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log, full_disk():
         log.line("Start")
         migration_report.log_summary(log, RESULT, VALUE)
 
 
-def test_a_log_that_cannot_be_opened_is_named(library):
+def test_a_log_that_cannot_be_opened_is_named(library: Path) -> None:
     with pytest.raises(DhashError) as caught:
         run_log.Log(str(library), str(library), "migration")
-    assert caught.value.path.startswith(f"{library}/library.json.migration-")
+    assert str(caught.value.path).startswith(f"{library}/library.json.migration-")
 
 
-def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs, library):
+def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start of a migration of /srv/library.json, run 20260131T120000Z-7")
         migration_report.log_summary(log, RESULT, VALUE)
-    with open(log.path) as file:
+    with open(str(log.path)) as file:
         found = [line.split(" ", 1)[1] for line in file.read().splitlines() if RUNBOOK.search(line)]
     assert found == ["Migration Report", "Total images: 5", "Successfully processed: 3", "Errors: 2 (1 missing, 1 truncated)",
                      "Duplicates found: 1"]
 
 
-def test_the_log_names_every_error_and_every_duplicate_each_on_one_line(logs, library):
+def test_the_log_names_every_error_and_every_duplicate_each_on_one_line(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         migration_report.log_summary(log, RESULT, VALUE)
-    with open(log.path) as file:
+    with open(str(log.path)) as file:
         lines = [line.split(" ", 1)[1] for line in file.read().splitlines()]
     assert lines[:3] == ["error missing b.jpg: the file does not exist", "error truncated c.jpg: the file is empty",
                          "duplicate odd\\nname\\udcff.jpg of a.jpg, distance 3"]
@@ -151,21 +154,21 @@ def test_the_log_names_every_error_and_every_duplicate_each_on_one_line(logs, li
 # The summary and the diff.
 
 
-def test_the_summary_tells_where_the_migrated_library_lies():
+def test_the_summary_tells_where_the_migrated_library_lies() -> None:
     assert migration_report.summary_lines(RESULT)[-1] == "Migrated library: /srv/library.dhash.json"
 
 
-def test_the_summary_of_a_run_that_changes_nothing_says_so():
+def test_the_summary_of_a_run_that_changes_nothing_says_so() -> None:
     result = {**RESULT, "would_change": False, "output_sha256": None}
     assert migration_report.summary_lines(result)[-1] == "The live library holds all of this already: nothing to deploy"
 
 
-def test_the_summary_of_a_dry_run_does_not_tell_of_a_library_that_was_not_written():
+def test_the_summary_of_a_dry_run_does_not_tell_of_a_library_that_was_not_written() -> None:
     result = {key: value for key, value in RESULT.items() if key != "output_sha256"}
     assert not [line for line in migration_report.summary_lines(result) if "ibrary" in line]
 
 
-def test_a_diff_shows_counts_and_the_fields_that_change():
+def test_a_diff_shows_counts_and_the_fields_that_change() -> None:
     shown = migration_report.diff("/srv/library.json", RESULT)
     assert (shown["before_header"], shown["after_header"]) == ("/srv/library.json", "/srv/library.dhash.json")
     assert shown["before"] == "images: 5\nhashed: 0\nerrors: 0\nduplicates: 0\n"
@@ -175,14 +178,14 @@ def test_a_diff_shows_counts_and_the_fields_that_change():
         " dhash_duplicates, dhash_errors\n")
 
 
-def test_a_diff_tells_bounds_of_what_is_not_known_before_all_is_hashed():
+def test_a_diff_tells_bounds_of_what_is_not_known_before_all_is_hashed() -> None:
     shown = migration_report.diff("/srv/library.json", {**RESULT, "to_hash": 4, "duplicates": None})
     assert "hashed: 3 at most, 4 to hash now\n" in shown["after"]
     assert "errors: 2 at least (1 missing, 1 truncated)\n" in shown["after"]
     assert "duplicates: known when all is hashed\n" in shown["after"]
 
 
-def test_the_diff_of_a_run_that_changes_nothing_is_empty():
+def test_the_diff_of_a_run_that_changes_nothing_is_empty() -> None:
     shown = migration_report.diff("/srv/library.json", {**RESULT, "would_change": False})
     assert shown["before"] == shown["after"]
 
@@ -190,7 +193,7 @@ def test_the_diff_of_a_run_that_changes_nothing_is_empty():
 # The report.
 
 
-def test_the_report_holds_the_result_every_missing_path_and_all_records(library):
+def test_the_report_holds_the_result_every_missing_path_and_all_records(library: Path) -> None:
     path = library.parent / "reports" / "report.json"
     migration_report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), 7)
     report = json.loads(path.read_text(encoding="utf-8"))
@@ -204,14 +207,14 @@ def test_the_report_holds_the_result_every_missing_path_and_all_records(library)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_report_refuses_what_json_has_no_form_for(library):
+def test_a_report_refuses_what_json_has_no_form_for(library: Path) -> None:
     path = library.parent / "report.json"
     with pytest.raises(TypeError):
         migration_report.write(str(path), {**RESULT, "run": object()}, VALUE, str(library), str(library.parent / "state"), 7)
     assert not path.exists()
 
 
-def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library):
+def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library: Path) -> None:
     path = library.parent / "report.json"
     path.write_bytes(b"the last one")
     with full_disk(), pytest.raises(DhashError) as caught:
@@ -223,8 +226,8 @@ def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library
 # Progress.
 
 
-def test_progress_is_told_at_the_beginning_and_at_the_end(library):
-    told = []
+def test_progress_is_told_at_the_beginning_and_at_the_end(library: Path) -> None:
+    told: list[dict[str, Any]] = []
     meter = run_log.Meter(told.append, run_log.Log(None, str(library), "migration"))
     meter.start(3)
     for path in ("a.jpg", "b.jpg"):
@@ -234,10 +237,10 @@ def test_progress_is_told_at_the_beginning_and_at_the_end(library):
     assert (told[-1]["done"], told[-1]["total"], told[-1]["errors"], told[-1]["seconds_left"]) == (3, 3, 1, 0)
 
 
-def test_progress_is_told_now_and_then_in_between_with_speed_and_time_left(library, monkeypatch):
+def test_progress_is_told_now_and_then_in_between_with_speed_and_time_left(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    told = []
+    told: list[dict[str, Any]] = []
     meter = run_log.Meter(told.append, run_log.Log(None, str(library), "migration"))
     meter.start(100)
     for _image in range(50):
@@ -248,7 +251,7 @@ def test_progress_is_told_now_and_then_in_between_with_speed_and_time_left(libra
     assert between[-1] == {"done": 50, "total": 100, "errors": 0, "images_per_second": 10.0, "seconds_left": 5}
 
 
-def test_the_log_of_a_long_run_tells_how_far_it_is(logs, library, monkeypatch):
+def test_the_log_of_a_long_run_tells_how_far_it_is(logs: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with run_log.Log(str(logs), str(library), "migration") as log:
@@ -257,6 +260,6 @@ def test_the_log_of_a_long_run_tells_how_far_it_is(logs, library, monkeypatch):
         for _image in range(25):
             clock[0] += 1
             meter.count("a.jpg", object())
-    with open(log.path) as file:
+    with open(str(log.path)) as file:
         lines = [line.split(" ", 1)[1] for line in file.read().splitlines()]
     assert lines == ["Hashing 100 images", "10 of 100, 1.0 images a second, 0 failed", "20 of 100, 1.0 images a second, 0 failed"]
