@@ -18,7 +18,7 @@ attributes:
   idempotent:
     description: When run twice in a row with the same arguments, the second run changes nothing.
   platform:
-    description: Which systems the managed host can have.
+    description: The operating systems that the managed host can run.
     support: full
     platforms: posix
 """

@@ -12,14 +12,14 @@ class ModuleDocFragment:
 options:
   library:
     description:
-      - The C(library.json) that is worked on.
-      - A symbolic link is resolved first. Everything that belongs to the library lies beside the real file.
+      - The C(library.json) to work on.
+      - A symbolic link is resolved first. All files that belong to the library are beside the real file.
     type: path
     required: true
   state_dir:
     description:
-      - The folder in which this host keeps its journals and the records of its runs, on a disk of its own.
-      - By default V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for others.
+      - The folder for this host's journals and run records. It must be on a disk of the host.
+      - Defaults to V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for other users.
     type: path
 """
 
@@ -37,12 +37,12 @@ options:
     RESTARTED = r"""
 options:
   service_manager:
-    description: What manages the service that has the library open. With V(none) no restart is on record as owed to a service.
+    description: What manages the service that has the library open. With V(none), no pending restart of a service is recorded.
     type: str
     choices: [none, systemd, docker, pm2, command]
     default: none
   service_name:
-    description: The unit, the container or the process.
+    description: The systemd unit, the container or the process of the service.
     type: str
 """
 
@@ -50,8 +50,8 @@ options:
 options:
   lock_timeout:
     description:
-      - How many seconds to wait for another operation on the same library to end.
-      - After them the task fails and says who holds the lock.
+      - Maximum time, in seconds, to wait for another operation on the same library to end.
+      - After that time the task fails and reports who holds the lock.
     type: float
     default: 10
 """
@@ -61,9 +61,10 @@ options:
 options:
   metrics_dir:
     description:
-      - The folder that the textfile collector of Prometheus' node_exporter reads. The metrics of the library are written into it.
-      - A relative path counts from the folder of the library. Without it no metrics are kept.
-      - Where they cannot be written, the task warns of it and does not fail. They do not count as a change.
+      - The folder that the textfile collector of Prometheus' node_exporter reads. The module writes the metrics of the library into this
+        folder.
+      - A relative path counts from the folder of the library. Without this option no metrics are written.
+      - If the metrics cannot be written, the task warns and does not fail. Metrics do not count as a change.
     type: path
 """
 
@@ -72,13 +73,16 @@ options:
 options:
   log_dir:
     description:
-      - The folder for the log of operations, C(library.json.operations-YYYYMM.jsonl), a JSON line for each operation that changes something or fails.
-      - A relative path counts from the folder of the library. No log is written without it, but the line to journald or syslog.
+      - The folder for the audit log, C(library.json.operations-YYYYMM.jsonl). The audit log has one JSON line for each operation that
+        changes something or fails.
+      - A relative path counts from the folder of the library. Without this option the module writes no log file, only a line to journald or
+        syslog.
     type: path
   origin:
     description:
-      - Who runs this from where, for the log of operations.
-      - The playbooks of this collection give V(user) and V(host) of the controller, V(playbook), and V(run), which names the run there.
+      - Who runs the operation and from where, for the audit log.
+      - The playbooks of this collection pass the V(user) and the V(host) of the controller, the V(playbook), and V(run), the name of the
+        run on the controller.
     type: dict
 """
 
@@ -87,38 +91,39 @@ options:
 options:
   media_roots:
     description:
-      - The folders that images may lie in. Nothing outside them is opened, symbolic links included.
-      - By default the folder of the library.
+      - The folders that may contain images. Files outside these folders are never opened, not even through symbolic links.
+      - Defaults to the folder of the library.
     type: list
     elements: path
   image_timeout:
-    description: How many seconds one image may take before it is given up as V(timeout).
+    description: Maximum time, in seconds, for one image. An image that takes longer is an error of kind V(timeout).
     type: int
     default: 30
   max_image_bytes:
-    description: The largest file that is opened; a larger one is an error of kind V(too_large).
+    description: Maximum size of an image file, in bytes. A larger file is not opened and is an error of kind V(too_large).
     type: int
     default: 1073741824
   max_image_pixels:
-    description: The most pixels that are decoded of one image; more is an error of kind V(too_large).
+    description: Maximum number of pixels of an image. An image with more pixels is not decoded and is an error of kind V(too_large).
     type: int
     default: 250000000
   worker_memory:
-    description: How many bytes of memory one worker may take; an image that needs more is an error of kind V(too_large).
+    description: Maximum memory of one worker process, in bytes. An image that needs more is an error of kind V(too_large).
     type: int
     default: 2147483648
   parallel:
     description:
-      - How many worker processes decode images at the same time.
-      - By default as many as this process may use processor cores.
+      - Number of worker processes that decode images at the same time.
+      - Defaults to the number of CPU cores that the module may use.
     type: int
   temp_dir:
-    description: Where decoders may put temporary files. This folder has to be there.
+    description: The folder for temporary files of the decoders. It must exist.
     type: path
   interpreter:
     description:
-      - A Python that has Pillow and numpy, where the one that Ansible uses has not; that of a virtual environment, say.
-      - Left aside in check mode as long as it is not there.
+      - A Python that has Pillow and numpy, if the Python that Ansible uses does not have them. For example the Python of a virtual
+        environment.
+      - In check mode a Python that does not exist yet is ignored.
     type: path
 """
 
@@ -127,9 +132,9 @@ options:
 options:
   algorithm:
     description:
-      - How the 64 bits are made of a picture.
+      - The algorithm that computes the 64 bits of a hash from an image.
       - V(pillow) gives the same hash on every host for JPEG, PNG, GIF, WebP, BMP, TIFF and PNM.
-      - V(ffmpeg) gives what the FFmpeg program of that host gives, for services that hash with FFmpeg themselves.
+      - V(ffmpeg) gives the hash that the FFmpeg program of the host gives, for services that hash with FFmpeg themselves.
     type: str
     choices: [pillow, ffmpeg]
     default: pillow
@@ -142,7 +147,7 @@ requirements:
   - numpy >= 1.24
 options:
   batch_size:
-    description: How many images are hashed between two checkpoints in the journal.
+    description: Number of images that are hashed between two commits to the journal.
     type: int
     default: 100
 """
@@ -152,9 +157,9 @@ options:
 options:
   ignore_ctime:
     description:
-      - Whether a file counts as unchanged if its size and its time of change (mtime) are the same, whatever its ctime and its inode are.
-      - For file systems where these two change although nobody touches the file (some network and FUSE file systems), and for hosts
-        where a nightly job resets the times of files. Without it all images are hashed again there at each run.
+      - Treat a file as unchanged if its size and its modification time (mtime) are the same, even if its ctime or its inode has changed.
+      - For file systems that change ctime or inode although nobody changes the file (some network and FUSE file systems), and for hosts
+        where a nightly job resets the times of files. Without this option every run on such a host hashes all images again.
     type: bool
     default: false
 """
@@ -163,12 +168,12 @@ options:
     SERVICE = r"""
 options:
   service_manager:
-    description: What manages the service. V(command) asks O(status_command).
+    description: What manages the service. With V(command), O(status_command) tells whether the service runs.
     type: str
     choices: [none, systemd, docker, pm2, command]
     default: none
   service_name:
-    description: The unit, the container or the process.
+    description: The systemd unit, the container or the process of the service.
     type: str
   service_scope:
     description: "The systemd instance that runs the unit: the system's or the user's."
@@ -176,7 +181,7 @@ options:
     choices: [system, user]
     default: system
   status_command:
-    description: A command line for C(/bin/sh) that ends with 0 while the service runs.
+    description: A command line for C(/bin/sh) that exits with 0 while the service runs.
     type: str
 """
 
@@ -184,136 +189,136 @@ options:
 options:
   gates:
     description:
-      - How much of what is borne, and what happens otherwise. What is not given is as by default.
-      - The actions are V(ignore), V(warn), which lets the watch go on, V(fail) and V(rollback), which end it.
+      - Limits for the monitoring period, and the action when a limit is exceeded. A gate that is not given keeps its default.
+      - V(ignore) disables the gate, V(warn) warns and continues the monitoring, V(fail) and V(rollback) end the monitoring.
     type: dict
     suboptions:
       health:
-        description: The health URL, so many times in a row not well.
+        description: Consecutive failed health checks.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Number of consecutive failed health checks at which the gate is exceeded.
             type: float
             default: 3
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: rollback
       service:
-        description: The service, so many times in a row not running.
+        description: Consecutive polls in which the service does not run.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Number of consecutive polls without a running service at which the gate is exceeded.
             type: float
             default: 2
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: rollback
       library:
-        description: The library, so many times in a row not readable.
+        description: Consecutive polls in which the library cannot be read.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Number of consecutive polls without a readable library at which the gate is exceeded.
             type: float
             default: 2
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: fail
       error_log:
-        description: More new lines than this in the error log.
+        description: New lines in the error log that match the pattern of an error.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Maximum number of new matching lines in the error log.
             type: float
             default: 0
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn
       failure_rate:
-        description: A larger share of the images than this has no hash.
+        description: Fraction of the images that have no hash.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Maximum fraction of images without a hash, from 0 to 1.
             type: float
             default: 0.05
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn
       average:
-        description: More milliseconds an image on average in the last migration.
+        description: Average time per image in the last migration.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Maximum average time per image, in milliseconds.
             type: float
             default: 100
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn
       p95:
-        description: More milliseconds an image at the 95th percentile in the last migration.
+        description: 95th percentile of the time per image in the last migration.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Maximum 95th percentile of the time per image, in milliseconds.
             type: float
             default: 200
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn
       queue:
-        description: More pairs than this in the last review export.
+        description: Number of pairs in the last review export.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Maximum number of pairs in the last review export.
             type: float
             default: 100
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn
       memory:
-        description: More bytes of memory than this held by the service.
+        description: Memory of the service.
         type: dict
         suboptions:
           limit:
-            description: The limit. Without one nothing is too much.
+            description: Maximum memory of the service, in bytes. Without a limit the gate is never exceeded.
             type: float
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn
       disk:
-        description: Fewer bytes than this free beside the library.
+        description: Free disk space beside the library.
         type: dict
         suboptions:
           limit:
-            description: The limit.
+            description: Minimum free disk space beside the library, in bytes.
             type: float
             default: 1073741824
           action:
-            description: What happens.
+            description: What happens when the gate is exceeded.
             type: str
             choices: [ignore, warn, fail, rollback]
             default: warn

@@ -11,12 +11,12 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Extra variables of the form C(-e NAME=VALUE) are text. This filter makes a list of them, as a module does with an option of type list.
+  - Extra variables of the form C(-e NAME=VALUE) are text. This filter converts such text to a list, like a module option of type list.
 positional: _input
 options:
   _input:
     description:
-      - A list, or its items as text with commas between them, or a JSON array as text.
+      - A list, or its items as text separated by commas, or a JSON array as text.
     type: raw
     required: true
 """
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The items.
+  description: The items of the list.
   type: list
   elements: raw
 """

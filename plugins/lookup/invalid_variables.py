@@ -6,22 +6,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: invalid_variables
-short_description: Check the variables of all roles of this collection
+short_description: Validate the variables of all roles of this collection
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Checks the variables of all roles that are set for a host, before a playbook touches that host. A role by itself finds a wrong value only when
-    its turn comes, which may be after the deploy.
-  - Refuses a name that begins with C(dhash_) and is almost that of a variable of this collection, wherever it is set. Names that are like none,
-    such as an operator's own C(dhash_site), and names that begin with C(__dhash_) do not count.
-  - Checks types, choices and ranges. With variables in O(_terms), checks instead that the folders they name can be written. Does not
-    read C(dhash_notify), whose templates have values only when a message is sent.
+  - Validates the variables of all roles that are set for a host, before a playbook changes that host. A role validates only its own
+    variables, and only when it runs, which may be after the deploy.
+  - Refuses a name that begins with C(dhash_) and is similar to the name of a variable of this collection, wherever the name is set. Names
+    that are not similar, for example an operator's own C(dhash_site), and names that begin with C(__dhash_) are not refused.
+  - Checks types, choices and ranges. With variables in O(_terms), checks instead that the folders that these variables name can be written.
+    Does not read C(dhash_notify), because the templates in it have values only when a message is sent.
 options:
   _terms:
     description:
-      - Variables, each naming a folder on the controller that a run is about to write to.
-      - A relative path counts from the current directory. A folder that is not there is made.
+      - Names of variables. Each variable sets a folder on the controller that a run will write to.
+      - A relative path counts from the current directory. A folder that does not exist is created.
     type: list
     elements: str
 """
@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _list:
-  description: All that is wrong, in words. Empty where nothing is.
+  description: All problems, as sentences. Empty if there is no problem.
   type: list
   elements: str
 """
