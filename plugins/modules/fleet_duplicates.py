@@ -7,16 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fleet_duplicates
-short_description: Report the images that several hosts hold
+short_description: Report the images that several hosts have in common
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Compares the hashes that M(mobius.dhash.hash_export) has written on several hosts, and writes which images more than one of them
-    holds, as JSON and as CSV. It runs where these files were fetched to, on the controller.
-  - The search is exact. Images that match directly or by way of others make a group; two images of one host are no match.
-  - A host whose file is damaged, or whose hashes are of another algorithm than the first host's, is left out with a warning.
-  - A report that is there already is not written again. A file of that name that is no such report is renamed, with a warning.
+  - Compares the hashes that M(mobius.dhash.hash_export) has written on several hosts, and reports the images that more than one host has,
+    as JSON and as CSV. The module runs on the controller, where the files of the hosts were fetched to.
+  - The search is exact. Images that match directly or through other images form a group. Two images of the same host are not a match.
+  - A host is left out with a warning if its file is damaged, or if its hashes are of another algorithm than the hashes of the first host.
+  - An existing report with the same content is not written again. A file that has the name of a report and is not a report of this module
+    is renamed, with a warning.
 requirements:
   - numpy >= 1.24
 extends_documentation_fragment:
@@ -24,19 +25,19 @@ extends_documentation_fragment:
   - mobius.dhash._attributes.changing
 options:
   hashes:
-    description: The file of each host, by the host's name.
+    description: The file of each host, by the name of the host.
     type: dict
     required: true
   threshold:
-    description: The largest Hamming distance at which two images are called duplicates.
+    description: Maximum Hamming distance at which two images are duplicates.
     type: int
     default: 10
   confirm:
-    description: Whether pairs that the vertical hash refutes are left out.
+    description: Whether to leave out the pairs that the vertical hash refutes.
     type: bool
     default: true
   dest:
-    description: The folder for C(duplicates.json) and C(duplicates.csv). It is made where it is not there.
+    description: The folder for C(duplicates.json) and C(duplicates.csv). The module creates the folder if it does not exist.
     type: path
     required: true
 """
@@ -57,31 +58,31 @@ hosts:
   returned: success
   type: int
 images:
-  description: The number of their images.
+  description: The number of images of the compared hosts.
   returned: success
   type: int
 threshold:
-  description: The largest distance.
+  description: The maximum Hamming distance that was used.
   returned: success
   type: int
 pairs:
-  description: The number of pairs of images of different hosts within that distance.
+  description: The number of pairs of images of different hosts within RV(threshold).
   returned: success
   type: int
 refuted:
-  description: How many more the vertical hash refutes.
+  description: The number of further pairs that were left out because the vertical hash refutes them.
   returned: success
   type: int
 groups:
-  description: The number of groups.
+  description: The number of groups of images.
   returned: success
   type: int
 grouped_images:
-  description: The number of images in them.
+  description: The number of images in all groups.
   returned: success
   type: int
 host_pairs:
-  description: The number of pairs of any two hosts that have some.
+  description: The number of pairs of images for each two hosts that have such pairs.
   returned: success
   type: list
   elements: dict
@@ -94,17 +95,17 @@ left_out:
   type: dict
   sample: {host3: {reason: other_algorithm, message: 'its hashes are of algorithm ffmpeg, those of host1 of pillow'}}
 files:
-  description: The files of the report.
+  description: The paths of the report files.
   returned: success
   type: list
   elements: str
 written:
-  description: Those of them that were, or in check mode would be, written.
+  description: The paths of the report files that the module wrote, or would write in check mode.
   returned: success
   type: list
   elements: str
 set_aside:
-  description: Where somebody else's files of these names are now.
+  description: The new paths of files that had the name of a report and were not written by this module.
   returned: success, empty in check mode
   type: list
   elements: str

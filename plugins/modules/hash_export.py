@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hash_export
-short_description: Write the hashes of a library to a file, for other libraries to be compared with
+short_description: Export the hashes of a library for a comparison with other libraries
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Writes, for each hashed image of a migrated C(library.json), its path, both its hashes and its size. No picture is opened.
+  - Writes the path, both hashes and the size of each hashed image of a migrated C(library.json). The module does not open any image.
   - Images that are too flat to be matched by hash are left out.
-  - The file lies in the state folder, and is no change. In check mode it is not written.
+  - The file is in the state folder and does not count as a change. In check mode the file is not written.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -23,12 +23,12 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Write the hashes
+- name: Export the hashes
   mobius.dhash.hash_export:
     library: /srv/mobius/library.json
   register: exported
 
-- name: Fetch them
+- name: Fetch the hashes
   ansible.builtin.fetch:
     src: "{{ exported.hashes }}"
     dest: "hashes/{{ inventory_hostname }}.jsonl.gz"
@@ -54,7 +54,7 @@ exported:
   returned: success, not in check mode
   type: int
 hashes:
-  description: The file.
+  description: The path of the file with the hashes.
   returned: success, not in check mode
   type: str
   sample: /var/lib/mobius-dhash/mobius-0123456789ab/exchange/hashes.jsonl.gz

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: health_info
-short_description: Ask the health URL of a service once
+short_description: Check the health URL of a service once
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Sends one GET request, and returns whether the service is healthy. The request takes at most 10 seconds in all, even if the answer never ends.
-  - The prerequisites, the verification and the monitoring of this collection use this one rule.
-  - A proxy is never used for a loopback address. For other addresses the environment of the host counts (C(http_proxy), C(https_proxy), C(no_proxy)).
-  - Does not fail if the service is not healthy.
+  - Sends one GET request, and returns whether the service is healthy. The request takes at most 10 seconds in total, even if the answer
+    never ends.
+  - The prerequisites, the verification and the monitoring of this collection use the same rule.
+  - A proxy is never used for a loopback address. For other addresses the environment variables of the host apply (C(http_proxy),
+    C(https_proxy), C(no_proxy)).
+  - The module does not fail if the service is not healthy.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
 options:
   url:
-    description: The health URL.
+    description: The health check URL of the service.
     type: str
     required: true
   status:
@@ -51,24 +53,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 healthy:
-  description: Whether the status is one of O(status), and the answer matches O(body).
+  description: Whether the status code is in O(status), and the answer matches O(body).
   returned: success
   type: bool
 message:
-  description: V(ok), or what is wrong.
+  description: V(ok), or a description of the problem.
   returned: success
   type: str
   sample: status 503
 problem:
   description:
     - The kind of problem. None if the service is healthy.
-    - V(pattern) is a O(body) that is not a regular expression.
+    - V(pattern) means that O(body) is not a regular expression.
   returned: success
   type: str
   choices: [connection, timeout, status, body, pattern, url, certificate, tls, proxy]
   sample: status
 next_step:
-  description: What to do about it. None if the service is healthy.
+  description: What to do about the problem. None if the service is healthy.
   returned: success
   type: str
 """

@@ -7,57 +7,57 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_info
-short_description: Say what a host lacks for a migration, and how to mend it
+short_description: Check whether a host meets the requirements for a migration
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Looks at everything that a migration needs of a host in one go, from Python and its packages to free disk space.
-  - Needs nothing but the standard library of Python itself, and never fails for what it finds.
+  - Checks everything that a migration needs on a host, from Python and its packages to free disk space.
+  - The module needs only the standard library of Python. It does not fail because of the problems that it finds.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
 options:
   library:
-    description: The C(library.json) that is to be migrated.
+    description: The C(library.json) to migrate.
     type: path
     required: true
   interpreter:
-    description: The Python that will hash. By default the one that runs this module.
+    description: The Python that hashes the images. Defaults to the Python that runs this module.
     type: path
   backup_dir:
-    description: The folder for backups. By default the folder of the library.
+    description: The folder for backups. Defaults to the folder of the library.
     type: path
   copy_dir:
-    description: The folder for copies of backups, where there is to be one.
+    description: The folder for copies of backups, if copies are required.
     type: path
   encrypt_to:
-    description: The recipients that backups are to be encrypted to. With one, the program C(age) has to be there and accept them.
+    description: The recipients that backups are encrypted to. If there are recipients, the program C(age) is required and must accept them.
     type: list
     elements: str
     default: []
   rehearsal_max_days:
-    description: How many days ago the last rehearsal may have passed at most, where one is demanded.
+    description: Maximum age of the last successful rehearsal, in days, if a rehearsal is required.
     type: int
   state_dir:
     description:
-      - The folder in which this host keeps its journals and records, the note of the last rehearsal among them. It has to be writable.
-      - By default V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for others.
+      - The folder for this host's journals and records, including the record of the last rehearsal. It must be writable.
+      - Defaults to V(/var/lib/mobius-dhash) for root and V(~/.local/state/mobius-dhash) for other users.
     type: path
   temp_dir:
-    description: The folder for temporary files of decoders, where one is to be used. It has to be there.
+    description: The folder for temporary files of the decoders, if one is used. It must exist.
     type: path
   log_dir:
-    description: The folder for logs, where there are to be some. A relative path counts from the folder of the library.
+    description: The folder for logs, if logs are written. A relative path counts from the folder of the library.
     type: path
   async_dir:
-    description: The folder in which Ansible keeps the state of jobs in the background (the variable C(ansible_async_dir)).
+    description: The folder in which Ansible keeps the state of background jobs (the variable C(ansible_async_dir)).
     type: path
   parallel:
-    description: How many worker processes are to hash. By default one a core. Each needs some open files.
+    description: Number of worker processes that will hash images. Defaults to one per CPU core. Each worker needs some open files.
     type: int
   media_roots:
-    description: The folders that images lie in. By default the folder of the library.
+    description: The folders that contain the images. Defaults to the folder of the library.
     type: list
     elements: path
   require_ffmpeg:
@@ -65,44 +65,45 @@ options:
     type: bool
     default: false
   node_min_version:
-    description: The oldest Node.js that will do, where one has to be there.
+    description: Minimum version of Node.js, if Node.js is required.
     type: str
   venv:
     description: The virtual environment of the collection, if it is used.
     type: path
   output:
-    description: Where a migration writes the new library. A relative path counts from the folder of the library, here and below.
+    description: The path at which a migration writes the migrated library. A relative path counts from the folder of the library.
     type: path
   report:
-    description: Where a migration writes its report.
+    description: The path at which a migration writes its report. A relative path counts from the folder of the library.
     type: path
   dry_run_report:
-    description: Where a dry run writes its report.
+    description: The path at which a dry run writes its report. A relative path counts from the folder of the library.
     type: path
   review_dir:
-    description: The folder of the review.
+    description: The folder of the review. A relative path counts from the folder of the library.
     type: path
   metrics_dir:
-    description: The folder of the metrics.
+    description: The folder of the metrics. A relative path counts from the folder of the library.
     type: path
   controller:
     description:
-      - Paths that the playbook writes to on the controller, by the variable that names each. Names that end with C(_file) are files.
-      - They are checked if O(controller_id) says that the controller is this host.
+      - The paths that the playbook writes to on the controller, by the name of the variable that sets each path. A name that ends with
+        C(_file) is the path of a file.
+      - The paths are checked if O(controller_id) identifies this host as the controller.
     type: dict
     default: {}
   controller_id:
-    description: The node name and the boot ID of the controller (C(uname -n) and C(/proc/sys/kernel/random/boot_id)), with a space between.
+    description: The node name and the boot ID of the controller (C(uname -n) and C(/proc/sys/kernel/random/boot_id)), separated by a space.
     type: str
   maintenance_window:
     description:
-      - When the migration may run, in the host's local time.
-      - For example V(22:00-04:00), V(Sat 22:00-04:00) or V(Mon-Fri 01:00-05:00).
+      - The time in which the migration may run, in the host's local time.
+      - Examples are V(22:00-04:00), V(Sat 22:00-04:00) and V(Mon-Fri 01:00-05:00).
     type: str
 """
 
 EXAMPLES = r"""
-- name: Look at a host
+- name: Check a host
   mobius.dhash.host_info:
     library: /srv/mobius/library.json
     require_ffmpeg: true
@@ -112,25 +113,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 versions:
-  description: The versions of what is there; none for what is not.
+  description: The versions of the programs and packages on the host. A version is none if the program or the package is missing.
   returned: success
   type: dict
   sample: {python: 3.11.2, pillow: 9.4.0, numpy: 1.24.2, ffmpeg_python: null, ffmpeg: 5.1.8, ffprobe: 5.1.8, node: null}
 problems:
-  description: What is missing or wrong. Empty where the host is ready.
+  description: What is missing or wrong. Empty if the host meets all requirements.
   returned: success
   type: list
   elements: dict
   contains:
     id:
       description:
-        - A token for the kind of problem. It stays the same if RV(problems[].what) is worded anew.
-        - V(python_missing) is that of a virtual environment that is not there yet.
-        - V(library_missing) is a library that has been there, since this host has backups or a record of it. A path at which there never was
-          one is V(library_invalid).
-        - V(foreign_file) is a file that somebody else has written, where a run writes one. V(path_refused) is any other path that must not
-          be written to.
-        - V(state_unreadable) is a record of this host that cannot be read, so that it is not known whose a file is.
+        - A token for the kind of problem. The token stays the same if the text of RV(problems[].what) changes.
+        - V(python_missing) means that the Python of a virtual environment does not exist yet.
+        - V(library_missing) means that the library does not exist although this host has backups or a record of it. If there never was a
+          library at the path, the problem is V(library_invalid).
+        - V(foreign_file) means that the path of a file that a run writes has a file that this collection did not write. V(path_refused) is
+          any other path that a run must not write to.
+        - V(state_unreadable) means that a record of this host cannot be read. Without the record the owner of a file is unknown.
       type: str
       choices:
         - python_missing
@@ -175,23 +176,23 @@ problems:
       sample: pillow_version
     scope:
       description:
-        - V(hash) for what every host needs that hashes images.
-        - V(migrate) for what only a host needs that migrates a library.
+        - V(hash) is a requirement for every host that hashes images.
+        - V(migrate) is a requirement only for hosts that migrate a library.
       type: str
       choices: [hash, migrate]
       sample: hash
     installable:
-      description: Whether the variable C(dhash_install) of the role C(mobius.dhash.prerequisites) can provide what is missing.
+      description: Whether the variable C(dhash_install) of the role C(mobius.dhash.prerequisites) can install what is missing.
       type: bool
       sample: true
     what:
-      description: What is needed, for people.
+      description: The requirement, as text for people.
       type: str
     found:
-      description: What was found.
+      description: What the module found instead of the requirement.
       type: str
     fix:
-      description: The command or the step that mends it.
+      description: The command or the step that fixes the problem.
       type: str
 """
 

@@ -12,9 +12,9 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Hashes the images that are named, and says how far each is from each.
-  - Or hashes a sample of a library's images again, and says which of them no longer have the hash that is on record.
-  - Changes nothing, and does not use the journal.
+  - Hashes the given images and returns the Hamming distance of each pair.
+  - With a library, hashes a sample of its images again and returns the images whose hash differs from the hash in the library.
+  - The module changes nothing and does not use the journal.
 requirements:
   - Pillow >= 9.0
   - numpy >= 1.24
@@ -29,23 +29,23 @@ options:
     type: list
     elements: path
   library:
-    description: A library to take a sample of hashed images from.
+    description: The library to take a sample of hashed images from.
     type: path
   sample:
-    description: How many images of the library to hash again. They are drawn anew whenever the library changes.
+    description: Number of images of the library to hash again. The module draws another sample whenever the library changes.
     type: int
     default: 20
 """
 
 EXAMPLES = r"""
-- name: How alike are two images?
+- name: Compare two images
   mobius.dhash.image_hash:
     images:
       - /srv/mobius/media/cover.jpg
       - /srv/mobius/media/cover-small.jpg
   register: compared
 
-- name: Do twenty images of the library still have their hashes?
+- name: Check the hashes of twenty images of the library
   mobius.dhash.image_hash:
     library: /srv/mobius/library.json
     sample: 20
@@ -54,59 +54,59 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: What became of each image.
+  description: The result for each image.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: Its path.
+      description: The path of the image.
       type: str
     dhash:
-      description: Its hash; none where it has none.
+      description: The hash of the image. None if the image has no hash.
       type: str
       sample: 0F1E2D3C4B5A6978
     vertical:
-      description: Its vertical hash.
+      description: The vertical hash of the image.
       type: str
     low_detail:
-      description: Whether it is too flat to be matched by hash.
+      description: Whether the image is too flat to be matched by hash.
       type: bool
     decoder:
-      description: What decoded it.
+      description: The decoder that decoded the image.
       type: str
     kind:
-      description: The kind of error, where it has no hash.
+      description: The kind of error, if the image has no hash.
       type: str
     error:
-      description: Why it has no hash.
+      description: The reason for the error, if the image has no hash.
       type: str
 distances:
-  description: The Hamming distance of each pair of O(images) that both have a hash.
+  description: The Hamming distance of each pair of O(images) in which both images have a hash.
   returned: when O(images) is given
   type: list
   elements: dict
   contains:
     images:
-      description: The two paths.
+      description: The paths of the two images.
       type: list
     distance:
-      description: In how many of the 64 bits they differ.
+      description: The number of the 64 bits in which the two hashes differ.
       type: int
 mismatches:
-  description: Images of the sample that do not have the hash that the library has for them.
+  description: The images of the sample whose hash differs from the hash in the library.
   returned: when O(library) is given
   type: list
   elements: dict
   contains:
     path:
-      description: Its path in the library.
+      description: The path of the image in the library.
       type: str
     expected:
-      description: Its hash in the library.
+      description: The hash of the image in the library.
       type: str
     found:
-      description: Its hash now, or the error.
+      description: The hash that the image has now, or the error.
       type: str
 """
 

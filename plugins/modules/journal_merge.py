@@ -7,16 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: journal_merge
-short_description: Take what other hosts have hashed into this host's journal, and list what is left
+short_description: Merge hashes from other hosts into the local journal
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - For a library that several hosts see. One of them merges what M(mobius.dhash.library_hash) has handed over on the others, and lists
-    the images that its journal does not know, for them to hash.
-  - An entry counts only for an image of the library whose file has the same size and time of change here, so that what is taken is as
-    good as if this host had hashed it. Entries are checked; a file with anything wrong in it is refused as a whole, with a warning.
-  - Neither the library nor its lock is touched, and what is kept in the journal is no change.
+  - For a library that several hosts can read. One host merges the hashes that M(mobius.dhash.library_hash) has exported on the other hosts,
+    and lists the images that are not in its journal, for the other hosts to hash.
+  - An entry is accepted only if the image is in the library and its file has the same size and modification time on this host. An accepted
+    entry is therefore as good as a hash that this host computed. All entries are validated. A file with an invalid entry is refused as a
+    whole, with a warning.
+  - The module does not change or lock the library. New entries in the journal do not count as a change.
 requirements:
   - Pillow >= 9.0
 extends_documentation_fragment:
@@ -28,29 +29,32 @@ extends_documentation_fragment:
   - mobius.dhash._options.journal
 options:
   entries:
-    description: The files to merge, on this host. Without one only the list is made.
+    description: The files to merge, on this host. Without files the module only makes the list of images to hash.
     type: list
     elements: path
     default: []
   max_image_bytes:
-    description: As for M(mobius.dhash.library_migrate). What was too large elsewhere counts only under the same limits.
+    description: Maximum size of an image file, in bytes, as for M(mobius.dhash.library_migrate). An image that was too large for another
+      host counts as such only if that host had the same limits.
     type: int
     default: 1073741824
   max_image_pixels:
-    description: The same.
+    description: Maximum number of pixels of an image, as for M(mobius.dhash.library_migrate). An image that was too large for another host
+      counts as such only if that host had the same limits.
     type: int
     default: 250000000
   worker_memory:
-    description: The same.
+    description: Maximum memory of one worker process, in bytes, as for M(mobius.dhash.library_migrate). An image that was too large for
+      another host counts as such only if that host had the same limits.
     type: int
     default: 2147483648
   interpreter:
-    description: The Python that hashes, whose decoders are the measure for the other hosts' ones.
+    description: The Python that hashes images on this host. The versions of its decoders are compared with the versions on the other hosts.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Merge what two hosts have hashed
+- name: Merge the hashes of two hosts
   mobius.dhash.journal_merge:
     library: /srv/mobius/library.json
     entries:
@@ -65,48 +69,49 @@ images:
   type: int
   sample: 12000
 to_hash:
-  description: The number of images that the journal does not know.
+  description: The number of images that are not in the journal.
   returned: success
   type: int
 pending:
-  description: The number of those in the list. What this host cannot even look at is not in it.
+  description: The number of images in RV(list). Images whose file this host cannot access are not in the list.
   returned: success
   type: int
 taken:
-  description: The number of entries that were taken.
+  description: The number of entries that were added to the journal.
   returned: success
   type: int
 outdated:
-  description: The number of entries that were not, since the file is another one by now.
+  description: The number of entries that were not added because the file of the image has changed since.
   returned: success
   type: int
 not_pending:
-  description: The number of entries of images that are not in the library, or that the journal knew.
+  description: The number of entries that were not added because their image is not in the library or is already in the journal, or because
+    their error does not count on this host.
   returned: success
   type: int
 refused:
-  description: The files of which nothing was taken.
+  description: The files from which nothing was added.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: The file.
+      description: The path of the file.
       type: str
     reason:
-      description: Why. V(other_version) is another version of the collection.
+      description: Why the file was refused. V(other_version) means another version of the collection.
       type: str
       choices: [missing, unreadable, damaged, other_kind, other_version, other_algorithm]
     message:
-      description: What is wrong with it, for people.
+      description: Why the file was refused, as text for people.
       type: str
 list:
-  description: The list of what is to be hashed, for M(mobius.dhash.library_hash).
+  description: The path of the list of images to hash, for M(mobius.dhash.library_hash).
   returned: success, not in check mode
   type: str
   sample: /var/lib/mobius-dhash/mobius-0123456789ab/exchange/pending-images.jsonl.gz
 journal_set_aside:
-  description: Where a damaged journal was set aside; none where it was not damaged.
+  description: The path to which a damaged journal was renamed. None if the journal was not damaged.
   returned: success, not in check mode
   type: str
 """

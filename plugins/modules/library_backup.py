@@ -12,16 +12,17 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Copies a C(library.json) to C(library.json.bak.YYYYMMDDTHHMMSSZ) with mode 0600 and the library's owner, and reads the
-    copy back from the disk. Beside it lie a C(.sha256) file that C(sha256sum --check) accepts, and a manifest (C(.json))
-    with the real path of the library, its mode and owner, its digest and its counts.
-  - Content of which there is a good backup is not backed up again.
-  - Old backups are removed when they are neither among the O(keep) newest good ones nor younger than O(keep_days).
-    The last good one is never removed, nor is a backup whose digest does not match, the backup of the current content, or
-    the backup of what the last deploy replaced.
-  - A folder that cannot be written or made, and recipients that C(age) refuses, are refused before anything is written, in check mode as well.
-  - Several libraries of one name can share a folder for backups. Only the backups of the same library count, and only
-    they are removed. The folder is locked while a backup is made or removed (C(library.json.lock) in it).
+  - "Copies a C(library.json) to C(library.json.bak.YYYYMMDDTHHMMSSZ) with mode 0600 and the owner of the library, and reads the copy back
+    from the disk. Two files beside the backup describe it: a C(.sha256) file that C(sha256sum --check) accepts, and a manifest (C(.json))
+    with the real path of the library, its mode and owner, its SHA-256 and its counts."
+  - Content that already has a good backup is not backed up again.
+  - "An old backup is removed if it is neither among the O(keep) newest good backups nor younger than O(keep_days) days. These backups are
+    never removed: the last good backup, a backup with a checksum mismatch, the backup of the current content, and the backup of the library
+    that the last deploy replaced."
+  - A folder that cannot be written or created, and recipients that C(age) does not accept, are refused before anything is written, also in
+    check mode.
+  - Several libraries of the same name can share a folder for backups. The module counts and removes only the backups of its own library.
+    The folder is locked while a backup is made or removed (C(library.json.lock) in the folder).
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -31,27 +32,28 @@ extends_documentation_fragment:
   - mobius.dhash._options.real_path
 options:
   backup_dir:
-    description: The folder for backups, made where it is not there. By default the folder of the library.
+    description: The folder for backups. The module creates the folder if it does not exist. Defaults to the folder of the library.
     type: path
   encrypt_to:
     description:
-      - The recipients that a backup is encrypted to with C(age), as C(age1…) or as ssh public keys. Each of them can decrypt it.
-      - The backup's name ends in C(.age) then. Its C(.sha256) file covers the encrypted file; its manifest has the digest and
-        the counts of the clear text.
+      - The recipients to encrypt backups to with C(age), as C(age1…) or as ssh public keys. Each recipient can decrypt the backups.
+      - The name of an encrypted backup ends in C(.age). Its C(.sha256) file is the checksum of the encrypted file. Its manifest has the
+        SHA-256 and the counts of the unencrypted library.
     type: list
     elements: str
     default: []
   copy_dir:
     description:
-      - A second folder, on another disk or another machine's share, that gets a copy of the backup, read back there.
-      - Old copies are removed from it by the same rules as from O(backup_dir). Hosts that share it need a folder each.
+      - A second folder that gets a copy of the backup, on another disk or on another machine's share. The module reads the copy back.
+      - Old copies are removed from this folder by the same rules as old backups from O(backup_dir). Hosts that share a disk need a folder
+        each.
     type: path
   keep:
-    description: How many good backups are kept whatever their age.
+    description: Number of good backups to keep, whatever their age.
     type: int
     default: 10
   keep_days:
-    description: How many days a backup is kept whatever their number.
+    description: Number of days to keep a backup, however many backups there are.
     type: int
     default: 30
 """
@@ -72,39 +74,41 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backup:
-  description: The good backup of what the library holds. In check mode, where it is yet to be made, without the time in its name.
+  description: The path of the good backup of the current content of the library. If the backup is not made yet (check mode), the time is
+    missing in the name.
   returned: success
   type: str
   sample: /srv/mobius/library.json.bak.20260131T120000Z
 sha256:
-  description: The digest of the library, which is that of its backup where it is not encrypted.
+  description: The SHA-256 of the library. An unencrypted backup has the same SHA-256.
   returned: success
   type: str
 copied:
-  description: Whether a copy of it had to be made in O(copy_dir).
+  description: Whether the backup was, or in check mode would be, copied to O(copy_dir).
   returned: success
   type: bool
 backup_sha256:
-  description: The digest of the backup's file, as its C(.sha256) file has it; none in check mode where it is yet to be made.
+  description: The SHA-256 of the backup file, as in its C(.sha256) file. None if the backup is not made yet (check mode).
   returned: success
   type: str
 files:
   description:
-    - The paths of the C(.sha256) file, the manifest and the backup, the backup last. A backup that was made before manifests
-      were written has none. In check mode, if the backup is yet to be made, the list has only the backup.
+    - The paths of the C(.sha256) file, the manifest and the backup, in this order. A backup from before the introduction of manifests has
+      no manifest.
+    - If the backup is not made yet (check mode), the list has only the backup.
   returned: success
   type: list
   elements: str
 real_path:
-  description: The path of the library's real file.
+  description: The real path of the library, after resolving symbolic links.
   returned: success
   type: str
 created:
-  description: Whether that backup had to be made.
+  description: Whether the backup was, or in check mode would be, made. V(false) if a good backup of the content already existed.
   returned: success
   type: bool
 pruned:
-  description: The backups that were removed.
+  description: The backups that were, or in check mode would be, removed.
   returned: success
   type: list
   elements: str

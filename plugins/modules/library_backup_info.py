@@ -12,16 +12,17 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Finds the backups of a C(library.json), reads each from the disk, and says whether its digest holds and what it has.
-  - Backups with the older name pattern C(library.json.bak.2024-01-15T10-30-00-000Z) are found too.
-  - Another library of the same name may keep its backups in the same folder. Such backups are listed too, and marked.
+  - Finds the backups of a C(library.json), reads each backup from the disk, and returns whether its checksum matches and what the backup
+    contains.
+  - Backups with the older name pattern C(library.json.bak.2024-01-15T10-30-00-000Z) are found as well.
+  - Another library of the same name may keep its backups in the same folder. Such backups are listed and marked (RV(backups[].belongs)).
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
   - mobius.dhash._options
 options:
   backup_dir:
-    description: The folder of the backups. By default the folder of the library.
+    description: The folder for backups. Defaults to the folder of the library.
     type: path
 """
 
@@ -31,7 +32,7 @@ EXAMPLES = r"""
     library: /srv/mobius/library.json
   register: found
 
-- name: Show them
+- name: Show the backups
   ansible.builtin.debug:
     msg: "{{ found.backups }}"
 """
@@ -44,52 +45,53 @@ backups:
   elements: dict
   contains:
     path:
-      description: Where it is.
+      description: The path of the backup.
       type: str
     name:
-      description: Its file name.
+      description: The file name of the backup.
       type: str
     time:
-      description: When it was made (UTC), by its name.
+      description: The time (UTC) in the name of the backup, at which the backup was made.
       type: str
       sample: "2026-01-31T12:00:00Z"
     size:
-      description: Its size in bytes.
+      description: The size of the backup in bytes.
       type: int
     belongs:
       description:
-        - Whose backup it is. V(own) is a backup of this library. V(foreign) is a backup of another library. V(unknown) is a
-          backup without a manifest outside the folder of the library, whose content is not on record either.
-        - The modules restore and remove only those that are V(own).
+        - The owner of the backup. V(own) is a backup of this library. V(foreign) is a backup of another library. V(unknown) is a backup
+          without a manifest outside the folder of the library, and without a record of its content.
+        - The modules restore and remove only backups that are V(own).
       type: str
     library:
-      description: The real path of the library that it was made of, by its manifest; none if it has no manifest.
+      description: The real path of the library that was backed up, according to the manifest. None if the backup has no manifest.
       type: str
     host:
-      description: The host of that library, by its manifest; none if its manifest does not tell.
+      description: The host of the library that was backed up, according to the manifest. None if the manifest does not name the host.
       type: str
     good:
-      description: Whether its bytes have the digest that was noted for them.
+      description: Whether the SHA-256 of the backup matches the recorded one.
       type: bool
     problem:
       description:
-        - The kind of problem; none for a good backup.
-        - V(checksum_missing) and V(checksum_mismatch) are those of the C(.sha256) file.
+        - The kind of problem. None for a good backup.
+        - V(checksum_missing) and V(checksum_mismatch) refer to the C(.sha256) file.
         - V(unreadable) is a backup that cannot be read as a library.
         - V(encrypted_unverified) is an encrypted backup whose file, manifest or C(.sha256) file is missing or damaged.
       type: str
       choices: [checksum_missing, checksum_mismatch, unreadable, encrypted_unverified]
     message:
-      description: What is wrong with it, for people; none for a good backup.
+      description: The problem, as text for people. None for a good backup.
       type: str
     encrypted:
-      description: Whether it is encrypted. What it holds is then told by its manifest.
+      description: Whether the backup is encrypted. RV(backups[].images) and RV(backups[].hashed) of an encrypted backup come from its
+        manifest.
       type: bool
     images:
-      description: The number of images in it; none where it cannot be read.
+      description: The number of images in the backup. None if the backup cannot be read.
       type: int
     hashed:
-      description: The number of those with a hash.
+      description: The number of images with a hash in the backup.
       type: int
 good:
   description: The number of good backups of this library.

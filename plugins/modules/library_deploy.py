@@ -7,21 +7,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: library_deploy
-short_description: Put the migrated library in the live one's place, atomically
+short_description: Atomically replace the live library with the migrated one
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Exchanges the live C(library.json) for what M(mobius.dhash.library_migrate) wrote, in one step. At every instant the
-    live library is either the old one whole or the new one whole.
-  - What was migrated is what is deployed. Where the live library has changed since it was read, the migration is brought
-    up to date from the journal and tried again; if it goes on changing, nothing is replaced and the task fails.
-  - What M(mobius.dhash.library_rollback) and M(mobius.dhash.review_import) prepare is deployed in the same way.
-  - The library that is replaced stays beside it as C(library.json.pre-dhash) until a verification has passed.
-  - The host's record of the run says durably what is still owed, so that no failure in between loses a restart.
-  - The record keeps which service has to be restarted. What is owed to it only a run that manages a service clears.
-  - A writer that keeps the old file open over the exchange writes into a file that is no longer the library. Let
-    O(state=announced) come first and stop such a service before the exchange.
+  - Swaps the live C(library.json) and the library that M(mobius.dhash.library_migrate) wrote, in one step. At any moment the live library
+    is either the complete old file or the complete new one.
+  - The module deploys only the result of the migration. If the live library has changed since the migration read it, the module migrates
+    again from the journal and retries. If the library keeps changing, nothing is replaced and the task fails.
+  - The libraries that M(mobius.dhash.library_rollback) and M(mobius.dhash.review_import) prepare are deployed in the same way.
+  - The replaced library is kept beside the live one as C(library.json.pre-dhash) until a verification passes.
+  - The run record on the host stores durably whether a restart is pending. No failure between deploy and verification loses a pending
+    restart.
+  - The run record also stores which service must be restarted. Only a run that manages a service clears the pending restart of that
+    service.
+  - A process that keeps the old file open during the swap goes on writing to a file that is no longer the library. For such a service, call
+    the module with O(state=announced) and stop the service before the swap.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -34,50 +36,52 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(deployed) makes the exchange.
-      - V(announced) only puts on record that a restart will be owed, before the service is stopped for the exchange, and tells
-        whether it is still RV(due), since another run may have made it after it was planned.
-      - V(started) puts on record that the service runs again. Where the library was not replaced, no restart is pending then.
-        It needs neither a library that can be read nor a Python with Pillow and numpy.
-      - V(verified) clears what is owed, and removes the replaced library, since a verification has passed. While the service is on
-        record as stopped, nothing is cleared. Where the record names a service whose restart is pending, it fails with
+      - V(deployed) swaps the libraries.
+      - V(announced) only records that a restart will be pending, before the service is stopped for the swap. It returns whether a deploy is
+        still RV(due), because another run may have deployed the library since the plan was made.
+      - V(started) records that the service runs again. If the library was not replaced, no restart is pending after this. This state needs
+        neither a readable library nor a Python with Pillow and numpy.
+      - V(verified) records that a verification has passed. It clears the pending restart and removes the replaced library. Nothing is
+        cleared while the service is recorded as stopped. If the record names a service whose restart is pending, the module fails with
         O(service_manager=none) and clears nothing.
     type: str
     choices: [deployed, announced, started, verified]
     default: deployed
   dependents:
     description:
-      - With O(state=announced), the systemd units that are active and stop with the service. They are kept on record until
+      - With O(state=announced), the systemd units that are active and stop with the service. The record keeps these units until
         O(state=started) or O(state=verified).
     type: list
     elements: str
     default: []
   encrypt_to:
     description:
-      - With O(state=verified), the recipients that what rollbacks have replaced (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)) is
-        encrypted to with C(age), so that no clear text but the live library stays.
-      - The module fails for recipients that C(age) refuses, in check mode as well. It clears what is owed before it does.
+      - With O(state=verified), the recipients that the libraries which rollbacks have replaced
+        (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)) are encrypted to with C(age). After that, the live library is the only unencrypted
+        one.
+      - The module fails if C(age) does not accept a recipient, also in check mode. The pending restart is cleared before this failure.
     type: list
     elements: str
     default: []
   run:
     description:
-      - With O(state=verified), the run that was on record when the library was read, as M(mobius.dhash.library_info) returns it, empty for
-        none. Where another run came in between, the module fails and clears nothing.
+      - With O(state=verified), the run that was on record when the library was read, as M(mobius.dhash.library_info) returns it. Empty if
+        there was no run.
+      - If the record is of another run now, the module fails and clears nothing.
     type: str
   interpreter:
     description:
-      - A Python that has Pillow and numpy, where the one that Ansible uses has not. It is needed where images were added
-        to the library since it was migrated.
+      - A Python that has Pillow and numpy, if the Python that Ansible uses does not have them. It is required if images were added to the
+        library since the migration.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Deploy what was migrated
+- name: Deploy the migrated library
   mobius.dhash.library_deploy:
     library: /srv/mobius/library.json
 
-- name: Say that the service was restarted and serves the new library
+- name: Record that the service was restarted and serves the new library
   mobius.dhash.library_deploy:
     library: /srv/mobius/library.json
     state: verified
@@ -85,73 +89,74 @@ EXAMPLES = r"""
 
 RETURN = r"""
 library:
-  description: The real path of the library.
+  description: The real path of the library, after resolving symbolic links.
   returned: success
   type: str
   sample: /srv/mobius/library.json
 phase:
-  description: How far the last run has come; none where there was none.
+  description: The phase of the last run. None if there was no run.
   returned: success
   type: str
   sample: deployed
 restart_owed:
-  description: Whether the service has yet to be restarted and verified.
+  description: Whether a restart is pending. The service must be restarted and verified.
   returned: success
   type: bool
 due:
   description:
-    - Whether a migrated library waits to be deployed, or a deploy that was cut short to be finished. With O(state=announced) the
-      answer is that of the moment in which no other operation was at work.
+    - Whether a staged library has to be deployed, or an interrupted deploy has to be finished. With O(state=announced) the value was
+      determined while no other operation was running.
   returned: success
   type: bool
 operation:
-  description: What the run does to the library.
-  returned: success, where there was a run
+  description: The operation of the run on the library.
+  returned: success, if there was a run
   type: str
   choices: [migration, restore, remove_dhash, review_import, review_reversal]
   sample: migration
 old_sha256:
-  description: The digest of the library that was, or is to be, replaced.
-  returned: success, where there was a run
+  description: The SHA-256 of the library that was, or will be, replaced.
+  returned: success, if there was a run
   type: str
 new_sha256:
-  description: The digest of the migrated library.
-  returned: success, where there was a run
+  description: The SHA-256 of the new library.
+  returned: success, if there was a run
   type: str
 run:
   description: The identifier of the run on record.
-  returned: success, where there was a run
+  returned: success, if there was a run
   type: str
 stopped_at:
-  description: When (UTC) the service was about to be stopped for a deploy; none once it was started again.
-  returned: success, where there was a run
+  description: The time (UTC) at which a deploy began to stop the service. None if the service has been started since.
+  returned: success, if there was a run
   type: str
 dependents:
-  description: The systemd units that were active and stop with the service.
-  returned: success, where there was a run
+  description: The systemd units that were active and that stop with the service.
+  returned: success, if there was a run
   type: list
   elements: str
 service:
   description:
-    - The service whose restart is pending; none where no run has managed one, or nothing is pending.
-    - It has V(manager), V(name) and V(since), the time (UTC).
-  returned: success, where there was a run
+    - The service whose restart is pending. None if no restart is pending, or if no run has managed a service.
+    - The service has a V(manager), a V(name) and V(since), the time (UTC) since which the restart is pending.
+  returned: success, if there was a run
   type: dict
 undoes:
-  description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
-  returned: success, where there was a run
+  description: The run that this rollback reverts, if a failed run has prepared the rollback. None for a rollback that an operator
+    requested.
+  returned: success, if there was a run
   type: str
 metadata:
   description: The V(mode), V(uid), V(gid) and V(xattrs) of the live library when the operation was prepared.
-  returned: success, where there was a run
+  returned: success, if there was a run
   type: dict
 origin:
-  description: Who began the run, as O(origin) was given.
-  returned: success, where there was a run
+  description: Who began the run and from where, as O(origin) was given.
+  returned: success, if there was a run
   type: dict
 unfinished:
-  description: Whether the operation was prepared and not deployed yet, or its deploy was interrupted.
-  returned: success, where there was a run
+  description: Whether the operation was prepared and is not deployed yet, or its deploy was interrupted.
+  returned: success, if there was a run
   type: bool
 """
 

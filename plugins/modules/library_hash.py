@@ -7,17 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: library_hash
-short_description: Hash a shard of a library into this host's journal
+short_description: Hash a shard of the images of a library
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - For a library that several hosts see. Each hashes a shard of the images that M(mobius.dhash.journal_merge) has listed on one of
-    them, into a journal of its own, and writes what came of it to a file for that host to merge.
-  - An image whose file is missing here, or has another size or time of change than the host that made the list saw, is left out.
-  - On a host whose decoders have other versions than on that host, images whose hash depends on them (AVIF, JPEG 2000, HEIC, video),
-    and images that fail, are left to that host, so that the result is the one that it would have come to alone.
-  - Neither the library nor its lock is touched, and what is kept in the journal is no change.
+  - For a library that several hosts can read. M(mobius.dhash.journal_merge) on one host (the leader) lists the images to hash. Each host
+    hashes a shard of this list into its own journal, and exports the hashes to a file that the leader merges.
+  - An image is left out if its file is missing on this host, or has another size or modification time than on the leader.
+  - "If the decoders of this host have other versions than the decoders of the leader, two kinds of images are left to the leader: images
+    whose hash depends on the decoder (AVIF, JPEG 2000, HEIC, video), and images that fail. The result is therefore the same as if the
+    leader hashed all images."
+  - The module does not change or lock the library. New entries in the journal do not count as a change.
 requirements:
   - ffmpeg-python and the FFmpeg program, for what Pillow cannot decode (optional)
 extends_documentation_fragment:
@@ -32,26 +33,26 @@ extends_documentation_fragment:
 options:
   pending:
     description:
-      - The list of the images to hash, as M(mobius.dhash.journal_merge) wrote it.
-      - By default where that module leaves it on this very host.
+      - The list of images to hash, as M(mobius.dhash.journal_merge) wrote it.
+      - Defaults to the path at which M(mobius.dhash.journal_merge) writes the list on this host.
     type: path
   shard:
     description:
-      - Which shard to hash, from V(0) on.
-      - Without it nothing is hashed; what this host's journal knows of the whole list is handed over.
+      - The number of the shard to hash. The first shard is V(0).
+      - Without this option nothing is hashed, and the module exports all hashes of the list that are in this host's journal.
     type: int
   shards:
-    description: How many shards there are.
+    description: Number of shards.
     type: int
     default: 1
   progress_file:
     description:
-      - A file that is replaced by the state of the hashing now and then. The action plugin sets it, to show progress.
+      - A file that the module regularly replaces with the progress of the hashing. The action plugin sets this option to show the progress.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Hash every third image of the list, from the second on
+- name: Hash every third image of the list, beginning with the second
   mobius.dhash.library_hash:
     library: /srv/mobius/library.json
     pending: /tmp/pending-images.jsonl.gz
@@ -59,7 +60,7 @@ EXAMPLES = r"""
     shards: 3
   register: hashed
 
-- name: Fetch what came of it
+- name: Fetch the hashes
   ansible.builtin.fetch:
     src: "{{ hashed.entries }}"
     dest: "entries/{{ inventory_hostname }}.jsonl.gz"
@@ -73,48 +74,48 @@ images:
   type: int
   sample: 4000
 to_hash:
-  description: The number of images that are, or in check mode were, still to be hashed.
+  description: The number of images that were to be hashed by this run. In check mode, the number of images to hash.
   returned: success
   type: int
 known:
-  description: The number of images that this host's journal knew before.
+  description: The number of images that were already in this host's journal.
   returned: success
   type: int
 missing:
-  description: The number of images whose file is not there on this host.
+  description: The number of images whose file does not exist on this host.
   returned: success
   type: int
 differing:
-  description: The number of images whose file has another size or time of change here.
+  description: The number of images whose file has another size or modification time on this host.
   returned: success
   type: int
 left_to_leader:
-  description: The number of images that are left to the host that made the list, since their hash depends on its decoders.
+  description: The number of images that are left to the leader because their hash depends on the decoders of the leader.
   returned: success
   type: int
 hashed_now:
-  description: The number of images that were hashed, those that failed included.
+  description: The number of images that this run hashed, including images that failed.
   returned: success, not in check mode
   type: int
 errors:
-  description: The number of those that failed.
+  description: The number of images that failed in this run.
   returned: success, not in check mode
   type: int
 errors_by_kind:
-  description: The same by kind.
+  description: The number of images that failed in this run, by kind of error.
   returned: success, not in check mode
   type: dict
 handed_over:
-  description: The number of images that RV(entries) tells of.
+  description: The number of images in RV(entries).
   returned: success, not in check mode
   type: int
 entries:
-  description: The file to hand over.
+  description: The path of the file with the hashes, for M(mobius.dhash.journal_merge).
   returned: success, not in check mode
   type: str
   sample: /var/lib/mobius-dhash/mobius-0123456789ab/exchange/journal-entries.jsonl.gz
 journal_set_aside:
-  description: Where a damaged journal was set aside; none where it was not damaged.
+  description: The path to which a damaged journal was renamed. None if the journal was not damaged.
   returned: success, not in check mode
   type: str
 """

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: library_info
-short_description: Count and validate a library
+short_description: Validate a library and count its images
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Reads a C(library.json), says whether it is what a library has to be, and counts what is in it.
-  - Tells which images are missing and which have changed since they were hashed, who holds the library's lock,
-    and what the last run on this host still owes.
-  - Fails where the library cannot be read or is not valid, unless O(check_library=false). A watch that cannot be read is a warning.
+  - Reads a C(library.json), checks that it is a valid library, and counts its images, hashes, errors and duplicates.
+  - Also returns the images that are missing or have changed since they were hashed, the holder of the library's lock, and the pending work
+    of the last run on this host.
+  - The module fails if the library cannot be read or is not valid, unless O(check_library=false). If the result of the last monitoring
+    cannot be read, the module only warns.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
@@ -25,43 +26,43 @@ options:
   check_library:
     description:
       - Whether to read the library.
-      - With V(false) the module reads only the record of the last run, the result of the last watch, and the lock. To start a service
-        again, nothing more is needed.
+      - With V(false) the module reads only the record of the last run, the result of the last monitoring, and the lock. This is enough to
+        start a service again.
     type: bool
     default: true
   check_media:
-    description: Whether to look at the image files too. Ignored with O(check_library=false).
+    description: Whether to check the image files as well. Ignored with O(check_library=false).
     type: bool
     default: true
   max_examples:
-    description: How many paths to name of the images that are missing or stale.
+    description: Maximum number of paths to return of missing images, and of stale images.
     type: int
     default: 5
 """
 
 EXAMPLES = r"""
-- name: Count and validate a library
+- name: Validate a library and count its images
   mobius.dhash.library_info:
     library: /srv/mobius/library.json
   register: library
 
-- name: Say how many images have no file
+- name: Show the number of images without a file
   ansible.builtin.debug:
     msg: "Missing images: {{ library.missing }}, {{ library.missing_examples | join(', ') }}"
 """
 
 RETURN = r"""
 real_path:
-  description: The file behind the library's path.
+  description: The real path of the library, after resolving symbolic links.
   returned: success
   type: str
   sample: /srv/mobius/library.json
 sha256:
-  description: The digest of the library.
+  description: The SHA-256 of the library.
   returned: when O(check_library=true)
   type: str
 size:
-  description: Its size in bytes.
+  description: The size of the library in bytes.
   returned: when O(check_library=true)
   type: int
 images:
@@ -83,33 +84,34 @@ duplicates:
   returned: when O(check_library=true)
   type: int
 algorithm:
-  description: The algorithm of its hashes; none where it was never migrated.
+  description: The algorithm of the hashes in the library. None if the library was never migrated.
   returned: when O(check_library=true)
   type: str
   sample: pillow
 migration_timestamp:
-  description: When its last migration was; none where it was never migrated.
+  description: The time of the last migration of the library. None if the library was never migrated.
   returned: when O(check_library=true)
   type: str
 inconsistencies:
-  description: What in the library does not agree with the record of its migration. Empty where all agrees.
+  description: The differences between the library and the record of its migration. Empty if both agree.
   returned: when O(check_library=true)
   type: list
   elements: dict
   contains:
     id:
-      description: A token. The first three are counts that differ, the last is a hash that is none.
+      description: A token for the kind of difference. V(duplicates_count), V(errors_count) and V(hashed_count) are counts that differ.
+        V(malformed_hash) is a value that is not a hash.
       type: str
       choices: [duplicates_count, errors_count, hashed_count, malformed_hash]
     message:
-      description: What does not agree, for people.
+      description: The difference, as text for people.
       type: str
 missing:
-  description: The number of images whose file is not there.
+  description: The number of images whose file does not exist.
   returned: when O(check_library=true) and O(check_media=true)
   type: int
 missing_examples:
-  description: Some of their paths.
+  description: The paths of some of the images whose file does not exist.
   returned: when O(check_library=true) and O(check_media=true)
   type: list
   elements: str
@@ -118,119 +120,120 @@ stale:
   returned: when O(check_library=true) and O(check_media=true)
   type: int
 stale_examples:
-  description: Some of their paths.
+  description: The paths of some of the hashed images whose file has changed.
   returned: when O(check_library=true) and O(check_media=true)
   type: list
   elements: str
 run:
-  description: This host's record of the last run on the library; none where there is none.
+  description: This host's record of the last run on the library. None if there is no record.
   returned: success
   type: dict
   contains:
     run:
-      description: Its identifier.
+      description: The identifier of the run.
       type: str
     phase:
-      description: How far it came, V(prepared), V(announced), V(deploying), V(deployed) or V(verified).
+      description: "The phase of the run: V(prepared), V(announced), V(deploying), V(deployed) or V(verified)."
       type: str
     restart_owed:
-      description: Whether the service has yet to be restarted and verified.
+      description: Whether a restart is pending. The service must be restarted and verified.
       type: bool
     old_sha256:
-      description: The digest of the library that was migrated.
+      description: The SHA-256 of the library that the operation replaces.
       type: str
     new_sha256:
-      description: The digest of the migrated library.
+      description: The SHA-256 of the new library.
       type: str
     stopped_at:
-      description: When (UTC) the service was about to be stopped for a deploy; none once it was started again.
+      description: The time (UTC) at which a deploy began to stop the service. None if the service has been started since.
       type: str
     dependents:
-      description: The systemd units that were active and stop with the service.
+      description: The systemd units that were active and that stop with the service.
       type: list
       elements: str
     service:
       description:
-        - The service whose restart is pending; none where no run has managed one, or nothing is pending.
+        - The service whose restart is pending. None if no restart is pending, or if no run has managed a service.
       type: dict
       contains:
         manager:
-          description: What manages it.
+          description: The manager of the service.
           type: str
         name:
-          description: The unit, the container or the process; none with V(command).
+          description: The systemd unit, the container or the process of the service. None if the manager is V(command).
           type: str
         since:
-          description: Since when (UTC) its restart is pending.
+          description: The time (UTC) since which the restart is pending.
           type: str
     undoes:
-      description: The run that this rollback takes back, if a failed run has prepared it; none for a rollback that an operator asked for.
+      description: The run that this rollback reverts, if a failed run has prepared the rollback. None for a rollback that an operator
+        requested.
       type: str
     metadata:
       description: The V(mode), V(uid), V(gid) and V(xattrs) of the live library when the operation was prepared.
       type: dict
     origin:
-      description: Who began the run, as O(mobius.dhash.library_deploy#module:origin) was given.
+      description: Who began the run and from where, as O(mobius.dhash.library_deploy#module:origin) was given.
       type: dict
     unfinished:
-      description: Whether the operation was prepared and not deployed yet, or its deploy was interrupted.
+      description: Whether the operation was prepared and is not deployed yet, or its deploy was interrupted.
       type: bool
 watch:
-  description: The last watch over a deploy (M(mobius.dhash.library_monitor)); none where there was none.
+  description: The last monitoring after a deploy (M(mobius.dhash.library_monitor)). None if there was no monitoring.
   returned: success
   type: dict
   contains:
     run:
-      description: The run that deployed what was watched.
+      description: The run whose deploy was monitored.
       type: str
     verdict:
-      description: None as long as there is no verdict.
+      description: The outcome of the monitoring. None if the monitoring has no outcome yet.
       type: str
       choices: [passed, failed, rollback, replaced]
     reason:
-      description: Why, for people. The gates are named in RV(watch.broken).
+      description: Reason for the outcome, as text for people. RV(watch.broken) has the gates.
       type: str
     broken:
-      description: The gates that broke.
+      description: The gates that were exceeded.
       type: list
       elements: dict
     pending:
-      description: Whether that deploy is in place, and the watch has yet to be finished or its verdict to be acted upon.
+      description: Whether the monitored deploy is still in place, and the monitoring is not finished or nothing was done about its outcome.
       type: bool
     waits:
-      description: Whether that verdict is one that the next run has to act upon before it does anything else.
+      description: Whether the next run must act on the outcome of the monitoring before it does anything else.
       type: bool
     evidence:
-      description: The files that tell of it.
+      description: The files with the details of the monitoring.
       type: list
       elements: str
 lock:
-  description: Who holds the library's lock; none where nobody does.
+  description: The holder of the library's lock. None if the library is not locked.
   returned: success
   type: dict
   contains:
     operation:
-      description: What it does, as the log of operations names it.
+      description: The operation that holds the lock, named as in the audit log.
       type: str
       sample: migration
     run:
-      description: Its run.
+      description: The run that holds the lock.
       type: str
     process:
-      description: Its process.
+      description: The process that holds the lock.
       type: int
     host:
-      description: The host of that process.
+      description: The host of the process that holds the lock.
       type: str
     since:
-      description: Since when (UTC).
+      description: The time (UTC) since which the lock is held.
       type: str
 disk_free:
-  description: The bytes that are free beside the library.
+  description: Free disk space beside the library, in bytes.
   returned: when O(check_library=true)
   type: int
 disk_total:
-  description: The bytes of that file system.
+  description: Size of the file system of the library, in bytes.
   returned: when O(check_library=true)
   type: int
 """

@@ -12,11 +12,10 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Gives every image of a C(library.json) its difference hash, finds the duplicates, and writes the migrated library
-    beside the live one, which it leaves as it is. M(mobius.dhash.library_deploy) puts it in place.
-  - What is hashed is kept in a journal, so that a killed migration goes on where it was, and a library that has not
-    changed is not hashed again.
-  - In check mode nothing is hashed and nothing is written; only the standard library of Python is needed.
+  - Computes the difference hash of every image of a C(library.json), finds the duplicates, and writes the migrated library beside the live
+    one. The module does not change the live library. M(mobius.dhash.library_deploy) deploys the migrated library.
+  - Hashes are saved in a journal. An interrupted migration continues from the journal, and an unchanged library is not hashed again.
+  - In check mode the module hashes and writes nothing, and needs only the standard library of Python.
 requirements:
   - ffmpeg-python and the FFmpeg program, for what Pillow cannot decode (optional)
 extends_documentation_fragment:
@@ -33,56 +32,57 @@ extends_documentation_fragment:
 options:
   output:
     description:
-      - Where the migrated library is written. A relative path counts from the folder of the library. Its folder has to be there.
-      - By default beside the library, with C(.dhash.json) in place of C(.json).
-        With O(limit) it is C(test-) before that name.
-      - Not written where the live library holds the same already.
+      - The path of the migrated library. A relative path counts from the folder of the library. The folder of the path must exist.
+      - Defaults to the path of the library with C(.dhash.json) in place of C(.json). With O(limit), the default file name begins with
+        C(test-).
+      - The migrated library is not written if the live library has the same content.
     type: path
   threshold:
-    description: The largest Hamming distance at which two images are called duplicates.
+    description: Maximum Hamming distance at which two images are duplicates.
     type: int
     default: 10
   limit:
     description:
-      - Take only the first so many images, to try things out.
-      - The migrated subset is written to O(output), and is never deployed.
+      - Process only the first N images, for a trial run.
+      - The migrated subset is written to O(output) and is never deployed.
     type: int
   sample:
     description:
-      - How many hashed images are hashed again although the journal knows them, the same as M(mobius.dhash.image_hash) takes from the
+      - Number of hashed images to hash again although they are in the journal. M(mobius.dhash.image_hash) draws the same sample from the
         migrated library.
-      - If one of them does not have the hash that is on record, the journal's entries of this library are dropped and its images
-        are hashed again. In check mode that is only reported, as images to hash.
+      - If an image of the sample does not have the recorded hash, the entries of this library are dropped from the journal, and its images
+        are hashed again. In check mode the images are only counted as images to hash.
     type: int
     default: 0
   dry_run:
     description:
-      - Do everything but write the migrated library. The journal is filled, so that the real run is short.
+      - Do everything except writing the migrated library. The journal is filled, and the real run is therefore short.
       - Neither the journal nor the report counts as a change.
     type: bool
     default: false
   report:
     description:
-      - Where to write the whole report as JSON, every error, duplicate and missing path in it.
-      - By default, if O(log_dir) is set, C(library.json.migration-report.json) in it, C(library.json.test-migration-report.json) with
-        O(limit), and C(library.json.migrate-dryrun.json) beside the library with O(dry_run).
+      - The path of the complete report (JSON), with every error, duplicate and missing path.
+      - If O(log_dir) is set, the default is C(library.json.migration-report.json) in that folder, and
+        C(library.json.test-migration-report.json) with O(limit). With O(dry_run) the default is C(library.json.migrate-dryrun.json) beside
+        the library.
       - A relative path counts from the folder of the library.
     type: path
   log_dir:
     description:
-      - The folder for the log of the run, C(library.json.migration-YYYYMMDD-HHMMSS.log), C(library.json.dry-run-...) with O(dry_run), and
-        for the log of operations, C(library.json.operations-YYYYMM.jsonl).
-      - A relative path counts from the folder of the library. No log is written without it.
+      - The folder for the log of the run, C(library.json.migration-YYYYMMDD-HHMMSS.log) or, with O(dry_run), C(library.json.dry-run-...),
+        and for the audit log, C(library.json.operations-YYYYMM.jsonl).
+      - A relative path counts from the folder of the library. Without this option no log is written.
     type: path
   log_retention:
     description:
-      - How many days logs and reports stay in O(log_dir) after they were last written to. V(0) keeps all.
-      - Only files that are named as this collection names them are removed.
+      - Number of days to keep logs and reports in O(log_dir) after they were last written. V(0) keeps all files.
+      - Only files with names of this collection are removed.
     type: int
     default: 365
   progress_file:
     description:
-      - A file that is replaced by the state of the hashing now and then. The action plugin sets it, to show progress.
+      - A file that the module regularly replaces with the progress of the hashing. The action plugin sets this option to show the progress.
     type: path
 """
 
@@ -94,7 +94,7 @@ EXAMPLES = r"""
       - /srv/mobius/media
     log_dir: /srv/mobius/logs
 
-- name: Say what a migration would find, and fill the journal for it
+- name: Report what a migration would find, and fill the journal
   mobius.dhash.library_migrate:
     library: /srv/mobius/library.json
     dry_run: true
@@ -108,37 +108,37 @@ EXAMPLES = r"""
 
 RETURN = r"""
 would_change:
-  description: Whether the live library lacks something that the migration found, so that a deploy is due.
+  description: Whether the migrated library differs from the live library. If so, a deploy is due.
   returned: success
   type: bool
   sample: true
 watch:
-  description: The last watch over a deploy, as RV(mobius.dhash.library_info#module:watch) tells of it; none where there was none.
+  description: The last monitoring after a deploy, as in RV(mobius.dhash.library_info#module:watch). None if there was no monitoring.
   returned: success, in check mode
   type: dict
 staged_file_is_stale:
-  description: Whether a migrated library was left that need no longer be deployed. It is removed.
+  description: Whether an earlier run left a migrated library that no longer needs to be deployed. The migration removes this file.
   returned: success
   type: bool
 staged_file_is_current:
-  description: Whether the migrated library that is due was there already.
+  description: Whether the file at RV(output) already has the content of the migrated library.
   returned: success
   type: bool
 output:
-  description: Where the migrated library is, or would be, written.
+  description: The path at which the migrated library is, or would be, written.
   returned: success
   type: str
   sample: /srv/mobius/library.dhash.json
 run:
-  description: The run in this host's record of the last operation; none where there is none.
+  description: The run in this host's record of the last operation. None if there is no record.
   returned: success
   type: str
 output_sha256:
-  description: The digest of the migrated library; none where none was due or the run was a dry one.
+  description: The SHA-256 of the migrated library. None if no deploy is due, or in a dry run.
   returned: success, not in check mode
   type: str
 source_sha256:
-  description: The digest of the live library that was read.
+  description: The SHA-256 of the live library that was read.
   returned: success
   type: str
 before:
@@ -146,23 +146,23 @@ before:
   returned: success
   type: dict
 images:
-  description: The number of images.
+  description: The number of images in the library.
   returned: success
   type: int
   sample: 755
 hashed:
-  description: The number of images with a hash after the migration. In check mode the most that there can be.
+  description: The number of images with a hash after the migration. In check mode, the maximum that is possible.
   returned: success
   type: int
   sample: 750
 to_hash:
-  description: The number of images that are yet to be hashed, in check mode.
+  description: In check mode, the number of images that are not hashed yet.
   returned: success
   type: int
 distrusted:
   description:
-    - The number of images whose entries in the journal were dropped, because a sample (O(sample)) did not have the hashes on record.
-    - They were hashed again.
+    - The number of images whose entries were dropped from the journal because a sample (O(sample)) did not have the recorded hashes.
+    - These images were hashed again.
   returned: success, not in check mode
   type: int
 hashed_now:
@@ -170,99 +170,102 @@ hashed_now:
   returned: success
   type: int
 errors:
-  description: The number of images without a hash. In check mode those that are known before hashing.
+  description: The number of images without a hash. In check mode, the number of errors that are known without hashing.
   returned: success
   type: int
   sample: 5
 errors_by_kind:
-  description: The same by kind.
+  description: The number of images without a hash, by kind of error.
   returned: success
   type: dict
   sample: {missing: 1, not_an_image: 2, truncated: 2}
 missing:
-  description: The number of images whose file is not there.
+  description: The number of images whose file does not exist.
   returned: success
   type: int
 low_detail:
   description: The number of images that are too flat to be matched by hash.
-  returned: success, where all images are hashed
+  returned: success, if all images are hashed
   type: int
 duplicates:
-  description: The number of duplicates found; none in check mode as long as there are images to hash.
+  description: The number of duplicates found. None in check mode if there are images to hash.
   returned: success
   type: int
   sample: 540
 failure_rate:
-  description: The share of the images that have no hash.
+  description: The fraction of the images that have no hash, from 0 to 1.
   returned: success
   type: float
   sample: 0.0066
 average_ms:
-  description: The average time (ms) from opening a file to its pixels, of the images whose hash is new to the library.
-  returned: success, where all images are hashed
+  description: The average time per image, in milliseconds, from opening the file to its pixels. Only images whose hash is new to the
+    library count.
+  returned: success, if all images are hashed
   type: float
 p95_ms:
-  description: The 95th percentile of the same times.
-  returned: success, where all images are hashed
+  description: The 95th percentile of the time per image, in milliseconds. Only images whose hash is new to the library count.
+  returned: success, if all images are hashed
   type: float
 times:
-  description: How many of the same times were at most so many seconds, and more than the bound before, by that bound.
-  returned: success, where all images are hashed
+  description: A histogram of the time per image, of the images whose hash is new to the library. Each key is an upper bound in seconds. Its
+    value is the number of images that took at most this time and more than the bound before.
+  returned: success, if all images are hashed
   type: dict
   sample: {"0.001": 0, "0.002": 4, "0.005": 120, "0.01": 431, "0.02": 198, "0.05": 2, "0.1": 0, "0.2": 0, "0.5": 0, "1": 0, "2": 0, "5": 0,
     "10": 0, "20": 0, "50": 0, "more": 0}
 images_per_second:
-  description: How many images were hashed in a second; none where none had to be.
+  description: The number of images hashed per second. None if no image had to be hashed.
   returned: success, not in check mode
   type: float
 resources:
-  description: What the run took of the host.
+  description: The resources of the host that the run used.
   returned: success, not in check mode
   type: dict
   contains:
     seconds:
-      description: Seconds from its start to its end.
+      description: The duration of the run, in seconds.
       type: float
     parent_cpu_seconds:
-      description: Seconds of CPU time, user and system, of the module itself.
+      description: CPU time (user and system) of the module process, in seconds.
       type: float
     workers_cpu_seconds:
-      description: The same of the processes that it started.
+      description: CPU time (user and system) of the worker processes, in seconds.
       type: float
     peak_memory_bytes:
-      description: The most resident memory that the largest of these processes had.
+      description: Peak resident memory of the largest of these processes, in bytes.
       type: int
     read_bytes:
-      description: The size of all files that it opened to hash them.
+      description: Total size of the files that the run opened to hash them, in bytes.
       type: int
 forecast:
-  description: Seconds and bytes that the rest of the way will take.
+  description: The expected time and disk space that the migration needs from here.
   returned: success
   type: dict
   contains:
     hashing_seconds:
-      description: Seconds to hash what is not in the journal; none where nothing has been measured.
+      description: The expected time, in seconds, to hash the images that are not in the journal. None if nothing has been measured.
       type: float
     hashing_seconds_without_journal:
-      description: Seconds to hash all images.
+      description: The expected time, in seconds, to hash all images. None if nothing has been measured.
       type: float
     disk_bytes:
-      description: Bytes for the backup, the copy that is kept until verification, and the migrated library.
+      description: The disk space, in bytes, for the backup, the copy that is kept until the verification, and the migrated library.
       type: int
 report:
-  description: Where the report was written.
+  description: The path of the report.
   returned: when O(report) is given, not in check mode
   type: str
 report_set_aside:
-  description: Where a file was renamed to that was at the path of the report and that this collection had not written; none if there was none.
+  description: The new path of a file that was at the path of the report and was not written by this collection. None if there was no such
+    file.
   returned: success, if a report was written
   type: str
 log:
-  description: Where the log was written.
+  description: The path of the log.
   returned: when O(log_dir) is given, not in check mode
   type: str
 summary:
-  description: The report in a few lines.
+  description: A summary of the report, as lines of text.
   returned: success, not in check mode
   type: list
   elements: str

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: library_monitor
-short_description: Watch a deployed library and its service for a while
+short_description: Monitor a deployed library and its service
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Polls the health URL, the service, its error log, the library, the review queue and the disk, often at first and seldom later, and
-    holds what it finds against O(gates).
-  - It runs in the background of the host. A controller that is lost loses nothing. The next run goes on with a watch that was cut short,
-    and gets a verdict that nobody has acted upon.
-  - Only one watch is at work on a library. A second one follows it. The lock of the library is not taken.
-  - A watch ends without a judgement where another run replaces what was deployed.
-  - It puts nothing back itself. M(mobius.dhash.library_rollback) does, with its option O(mobius.dhash.library_rollback#module:undo).
-  - The record of the watch does not count as a change. In check mode nothing is watched.
+  - Polls the health URL, the service, its error log, the library, the review queue and the disk, and compares the results with O(gates).
+    The polls are frequent at first and rare later.
+  - The module runs in the background of the host. The monitoring survives the loss of the controller. The next run continues an interrupted
+    monitoring, and gets an outcome that no run has acted on yet.
+  - Only one process monitors a library. A second call follows the process that is already running. The module does not lock the library.
+  - If another run replaces the deployed library, the monitoring ends with the outcome V(replaced).
+  - The module does not roll back. M(mobius.dhash.library_rollback) rolls back, with its option
+    O(mobius.dhash.library_rollback#module:undo_sha256).
+  - The record of the monitoring does not count as a change. In check mode nothing is monitored.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -29,22 +30,22 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(watched) watches, or returns the verdict that there is.
-      - V(acknowledged) notes that the verdict over O(run) was acted upon, so that no later run does so again.
+      - V(watched) monitors the library, or returns the existing outcome.
+      - V(acknowledged) records that a run has acted on the outcome for O(run). No later run acts on this outcome again.
     type: str
     choices: [watched, acknowledged]
     default: watched
   run:
-    description: The run whose deploy was watched, with O(state=acknowledged).
+    description: With O(state=acknowledged), the run whose deploy was monitored.
     type: str
   minutes:
     description:
-      - How long to watch. It counts from the first poll, also for a watch that was cut short.
-      - What is not well when the time is over is watched until it is well again or its gate has broken.
+      - Duration of the monitoring, in minutes. The time counts from the first poll, also for an interrupted monitoring that is continued.
+      - If a check fails when the time is over, the monitoring goes on until the check passes again or its gate is exceeded.
     type: float
     default: 30
   health_url:
-    description: The URL at which the service says that it is well.
+    description: The health check URL of the service.
     type: str
   health_body:
     description: A regular expression that the answer of a healthy service matches.
@@ -60,26 +61,26 @@ options:
     default: true
   error_log:
     description:
-      - A log of the service. Lines that it had before the watch do not count.
+      - The path of a log of the service. Lines from before the monitoring do not count.
       - A relative path counts from the folder of the library.
     type: path
   error_log_pattern:
-    description: The regular expression that a line has to match to count.
+    description: A regular expression. Only lines of O(error_log) that match it count.
     type: str
     default: '\b(ERROR|FATAL|CRITICAL|PANIC|panic|Traceback)\b'
   log_dir:
     description:
-      - The folder for the log of the watch, C(library.json.monitor-YYYYMMDD-HHMMSS.log), a line for each poll.
-      - A relative path counts from the folder of the library. No log is written without it.
+      - The folder for the log of the monitoring, C(library.json.monitor-YYYYMMDD-HHMMSS.log), with one line per poll.
+      - A relative path counts from the folder of the library. Without this option no log is written.
     type: path
   progress_file:
     description:
-      - A file that is replaced by the last polls now and then. The action plugin sets it, to show them.
+      - A file that the module regularly replaces with the last polls. The action plugin sets this option to show the polls.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Watch for half an hour what was deployed
+- name: Monitor a deployed library for half an hour
   mobius.dhash.library_monitor:
     library: /srv/mobius/library.json
     health_url: http://localhost:5001/health
@@ -91,7 +92,7 @@ EXAMPLES = r"""
       error_log: {limit: 20, action: fail}
   register: watch
 
-- name: Note that the verdict was acted upon
+- name: Record that the outcome was acted on
   mobius.dhash.library_monitor:
     library: /srv/mobius/library.json
     state: acknowledged
@@ -101,45 +102,47 @@ EXAMPLES = r"""
 RETURN = r"""
 verdict:
   description:
-    - V(passed), V(failed) or V(rollback) as the gates say, or V(replaced) where another run has replaced what was watched.
-    - None where there is nothing to watch, and in check mode where there is no verdict yet.
+    - The outcome of the monitoring. V(passed), V(failed) and V(rollback) follow from the gates. V(replaced) means that another run has
+      replaced the monitored library.
+    - None if there is nothing to monitor, and in check mode if there is no outcome yet.
   returned: with O(state=watched)
   type: str
   choices: [passed, failed, rollback, replaced]
   sample: passed
 reason:
-  description: Why, for people. The gates are named in RV(broken).
+  description: Reason for the outcome, as text for people. RV(broken) has the gates.
   returned: with O(state=watched)
   type: str
 broken:
-  description: The gates that broke, each with its V(gate), V(action), V(limit), V(value), the time V(at), and what it V(says).
+  description: The gates that were exceeded. Each has its name (V(gate)), V(action), V(limit) and V(value), the time (V(at)), and a message
+    (V(says)).
   returned: with O(state=watched)
   type: list
   elements: dict
 polls:
-  description: How many times it was polled.
+  description: The number of polls.
   returned: with O(state=watched)
   type: int
 run:
-  description: The run that deployed what was watched.
+  description: The run whose deploy was monitored.
   returned: with O(state=watched)
   type: str
 new_sha256:
-  description: The digest of what that run deployed.
+  description: The SHA-256 of the library that the run deployed.
   returned: with O(state=watched)
   type: str
 summary:
-  description: The watch in a few lines.
+  description: A summary of the monitoring, as lines of text.
   returned: with O(state=watched)
   type: list
   elements: str
 lines:
-  description: The last polls, each with its number and one line.
+  description: The last polls, each as its number and one line of text.
   returned: with O(state=watched)
   type: list
   elements: list
 evidence:
-  description: The files on the host that hold the last poll, the last lines of the error log, and a line of each poll.
+  description: The files on the host with the last poll, the last lines of the error log, and one line per poll.
   returned: with O(state=watched)
   type: list
   elements: str

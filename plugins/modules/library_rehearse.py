@@ -12,13 +12,13 @@ version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Copies the first images' entries of a C(library.json) into a scratch folder below O(state_dir), and does there, by the same steps
-    as on the real library, a backup, a migration, the exchange, and every way back. After each it compares the bytes.
-  - The live library is only read, and no service is touched. Nothing is left but a note of when the rehearsal passed, which
-    does not count as a change.
+  - Copies the first entries of a C(library.json) into a scratch folder in O(state_dir). With the same steps as for the real library, the
+    module makes a backup, migrates and deploys the copy, and rolls it back in every way. It compares the bytes after each step.
+  - The live library is only read, and no service is touched. Only the time of the successful rehearsal is recorded, which does not count as
+    a change.
   - In check mode nothing is done.
 requirements:
-  - the programs age and age-keygen, where O(encrypt_to) is given
+  - the programs age and age-keygen, if O(encrypt_to) is given
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -29,15 +29,16 @@ extends_documentation_fragment:
   - mobius.dhash._options.batches
 options:
   images:
-    description: How many images, from the first on.
+    description: Number of images to rehearse with, beginning with the first image.
     type: int
     default: 100
   threshold:
-    description: The largest Hamming distance at which two images are called duplicates.
+    description: Maximum Hamming distance at which two images are duplicates.
     type: int
     default: 10
   encrypt_to:
-    description: The recipients that backups will be encrypted to. The rehearsal encrypts to them as well, and decrypts with an identity of its own.
+    description: The recipients that backups will be encrypted to. The rehearsal encrypts to these recipients and to an identity of its own,
+      and decrypts with its own identity.
     type: list
     elements: str
     default: []
@@ -51,23 +52,23 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: The number of images that it was rehearsed on.
+  description: The number of images that were used for the rehearsal.
   returned: success, not in check mode
   type: int
 hashed:
-  description: The number of those that got a hash.
+  description: The number of rehearsed images that got a hash.
   returned: success, not in check mode
   type: int
 errors:
-  description: The number of those that got none.
+  description: The number of rehearsed images that got no hash.
   returned: success, not in check mode
   type: int
 seconds:
-  description: How long the rehearsal took.
+  description: The duration of the rehearsal, in seconds.
   returned: success, not in check mode
   type: float
 rehearsed_at:
-  description: When it passed (UTC).
+  description: The time (UTC) of the successful rehearsal.
   returned: success, not in check mode
   type: str
   sample: "2026-01-31T12:00:00Z"

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: library_rollback
-short_description: Prepare the way back to an earlier library
+short_description: Prepare a rollback of a library
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Finds what a C(library.json) is to be rolled back to, verifies it, and writes it beside the live library, which it
-    leaves as it is. M(mobius.dhash.library_deploy) puts it in place, as it does with a migrated library, and keeps what
-    it replaces as C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ).
-  - A backup whose digest does not hold is refused, and the next good one named.
-  - Restoring a backup would lose what was added or changed in the live library since. If there are images, edits of images
-    or other top-level fields that the backup lacks, it is refused unless O(force) is set. The fields that a migration or a
-    review import writes do not count.
-  - Only backups of the same library are restored. A backup of another library of that name, or one of which that is
-    unknown, has to be named in O(backup), and needs O(force).
-  - If the live library does not exist, the backup is put in its place at once. It gets the mode, owner, ACL, extended
-    attributes and security label that the library had when the last operation was prepared or, without a record of that,
-    when the backup was made.
+  - Finds the version to which a C(library.json) is rolled back, verifies it, and writes it beside the live library. The module does not
+    change the live library. M(mobius.dhash.library_deploy) deploys the prepared library like a migrated one, and keeps the library that it
+    replaces as C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ).
+  - The module refuses a backup with a checksum mismatch, and names the next good backup.
+  - Restoring a backup discards what was added or changed in the live library since the backup. The module refuses the backup unless
+    O(force) is set, if the backup lacks images, edits of images or other top-level fields. Fields that a migration or a review import
+    writes do not count.
+  - Only backups of the same library are restored. A backup of another library of the same name, or of an unknown library, must be named in
+    O(backup), and requires O(force).
+  - If the live library does not exist, the backup is deployed immediately. It gets the mode, owner, ACL, extended attributes and security
+    label that the library had when the last operation was prepared or, without a record of this operation, when the backup was made.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -36,69 +35,69 @@ options:
   backup:
     description:
       - The backup to restore, by its file name or path.
-      - V(latest) is the newest good backup of what the last migration replaced. Where this host has no record of one,
-        it is the newest good backup without hashes.
-      - If the live library is missing or cannot be read, V(latest) is the newest intact backup of it, or what an unfinished operation was
-        to replace, if that is at least as new. If the newest one is encrypted, O(age_identity) is needed.
+      - V(latest) is the newest good backup of the library that the last migration replaced. If this host has no record of such a library,
+        V(latest) is the newest good backup without hashes.
+      - If the live library is missing or cannot be read, V(latest) is the newest intact backup of it, or the library that an unfinished
+        operation was going to replace, if that one is at least as new. If the newest one is encrypted, O(age_identity) is required.
     type: str
     default: latest
   remove_dhash:
     description:
-      - Restore no backup, but take exactly the fields that a migration adds out of the live library.
-      - Whatever else was changed in it since stays.
+      - Remove exactly the fields that a migration adds from the live library, instead of restoring a backup.
+      - All other changes of the library since the migration are kept.
     type: bool
     default: false
   force:
     description:
-      - Restore the backup even if what was added or changed in the library since is lost, or if it is not a backup of this
+      - Restore the backup even if additions or changes in the library since the backup are lost, or if the backup is not a backup of this
         library.
     type: bool
     default: false
   undo_sha256:
     description:
-      - Put back what the run did that deployed a library with this SHA-256, and touch nothing where another has since.
-      - The replaced library comes back if the live one is still what that run deployed, or cannot be read. Otherwise its later
-        edits are kept, and only the fields of the migration are taken out, or what a review took out is put back.
-      - O(backup) and O(remove_dhash) do not count then.
+      - Revert the run that deployed a library with this SHA-256. If another run has deployed since, nothing is changed.
+      - "The replaced library is restored if the live library is still the deployed one or cannot be read. Otherwise later edits are kept:
+        only the fields of the migration are removed, or the images that a review import removed are restored."
+      - O(backup) and O(remove_dhash) are ignored if this option is set.
     type: str
   age_identity:
     description:
-      - The content of the age identity file that opens encrypted backups.
-      - It is handed to C(age) and never written to a file.
+      - The content of the age identity file that decrypts encrypted backups.
+      - It is passed to C(age) and never written to a file.
     type: str
   backup_dir:
-    description: The folder of the backups. By default the folder of the library.
+    description: The folder for backups. Defaults to the folder of the library.
     type: path
   log_dir:
     description:
-      - The folder for a log of what was restored from where, C(library.json.rollback-YYYYMMDD-HHMMSS.log), and for the log of operations,
-        C(library.json.operations-YYYYMM.jsonl).
-      - A relative path counts from the folder of the library. No log is written without it.
+      - The folder for the log of the rollback, C(library.json.rollback-YYYYMMDD-HHMMSS.log), and for the audit log,
+        C(library.json.operations-YYYYMM.jsonl). The log of the rollback has the restored file and its source.
+      - A relative path counts from the folder of the library. Without this option no log is written.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Go back to what the last migration replaced
+- name: Roll back to the library that the last migration replaced
   mobius.dhash.library_rollback:
     library: /srv/mobius/library.json
 
-- name: Go back to one backup, whatever came since
+- name: Restore a given backup and discard later changes
   mobius.dhash.library_rollback:
     library: /srv/mobius/library.json
     backup: library.json.bak.20260131T120000Z
     force: true
 
-- name: Go back to an encrypted backup
+- name: Restore an encrypted backup
   mobius.dhash.library_rollback:
     library: /srv/mobius/library.json
     age_identity: "{{ lookup('ansible.builtin.unvault', '~/mobius-backup-key.txt') }}"
 
-- name: Take only the hashes out
+- name: Remove only the hashes
   mobius.dhash.library_rollback:
     library: /srv/mobius/library.json
     remove_dhash: true
 
-- name: Put it in place
+- name: Deploy the rollback
   mobius.dhash.library_deploy:
     library: /srv/mobius/library.json
 """
@@ -106,82 +105,86 @@ EXAMPLES = r"""
 RETURN = r"""
 operation:
   description:
-    - What the way back is, V(restore), V(remove_dhash), V(review_reversal) where O(undo_sha256) takes an imported review back, or
-      V(none) where O(undo_sha256) found nothing to put back.
+    - "The kind of rollback: V(restore), V(remove_dhash), V(review_reversal) if O(undo_sha256) reverts a review import, or V(none) if
+      O(undo_sha256) found nothing to revert."
   returned: success
   type: str
 restored_from:
-  description: The file that is restored; none where only the hashes are taken out.
+  description: The path of the file to restore. None if only the hashes are removed.
   returned: success
   type: str
   sample: /srv/mobius/library.json.bak.20260131T120000Z
 due:
-  description: Whether the live library is anything else than what it is rolled back to.
+  description: Whether the live library differs from the rollback target.
   returned: success
   type: bool
 images:
-  description: The number of images in the library that comes back.
+  description: The number of images in the rollback target.
   returned: success
   type: int
 hashed:
-  description: The number of those with a hash.
+  description: The number of images with a hash in the rollback target.
   returned: success
   type: int
 lost_images:
   description:
-    - The number of images that the live library has and the restored one lacks.
-    - None where that cannot be told, since the live library is missing or cannot be read.
+    - The number of images of the live library that are missing in the rollback target.
+    - None if this is unknown because the live library is missing or cannot be read.
   returned: success
   type: int
 changed_images:
-  description: The number of images that the live library has with other fields than the restored one. None as in RV(lost_images).
+  description: The number of images whose fields differ between the live library and the rollback target. None if the live library is
+    missing or cannot be read.
   returned: success
   type: int
 lost_fields:
-  description: The number of top-level fields that the restored library lacks, or has with another value. None as in RV(lost_images).
+  description: The number of top-level fields of the live library that the rollback target lacks or has with another value. None if the live
+    library is missing or cannot be read.
   returned: success
   type: int
 newest:
   description:
-    - The newest intact backup of this library, if it is another one than RV(restored_from) and has other content.
-    - None where only the hashes are taken out, and with O(undo_sha256).
+    - The newest intact backup of this library, if it is not RV(restored_from) and has other content.
+    - None if only the hashes are removed, and with O(undo_sha256).
   returned: success
   type: str
   sample: /srv/mobius/library.json.bak.20260201T120000Z
 passed_over:
-  description: The later backups that were not taken, since they are not intact or it is not known whose they are.
+  description: The later backups that were skipped because they are not intact, or because it is unknown which library they are of.
   returned: success
   type: list
   elements: str
 kept:
   description:
-    - Where the live library is kept when it is replaced; none if nothing is replaced.
-    - In check mode, if nothing is prepared yet, without the time in its name.
+    - The path at which the live library is kept when it is replaced. None if nothing is replaced.
+    - In check mode, if nothing is prepared yet, the time is missing in the name.
   returned: success
   type: str
   sample: /srv/mobius/library.json.pre-rollback.20260131T120000Z
 locked:
-  description: Whether O(undo_sha256) would have restored what is there in encrypted backups alone, without an O(age_identity) that opens them.
+  description: With O(undo_sha256), whether the replaced library exists only in encrypted backups, and O(age_identity) was not given to
+    decrypt them.
   returned: success
   type: bool
 sha256:
-  description: The digest of the library that comes back.
+  description: The SHA-256 of the rollback target.
   returned: success
   type: str
 log:
-  description: Where the log was written.
+  description: The path of the log.
   returned: when O(log_dir) is given, not in check mode
   type: str
 run:
-  description: The run in this host's record of the last operation; none where there is none.
+  description: The run in this host's record of the last operation. None if there is no record.
   returned: success
   type: str
 withdrawn:
   description:
-    - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
-    - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
-    - If the live library is missing or cannot be read, a review import or its reversal is withdrawn for a restore as well, as long as nothing
-      of it was deployed.
+    - The unfinished operation that this rollback replaces, as its V(operation) and its V(run). None if there is no unfinished operation.
+    - A migration is withdrawn for any other operation, because its hashes stay in the journal. A rollback is withdrawn for another
+      rollback.
+    - If the live library is missing or cannot be read, a restore also withdraws a review import or its reversal, as long as nothing of it
+      was deployed.
   returned: success
   type: dict
   sample: {operation: migration, run: 20260131T120000Z-7}

@@ -7,60 +7,61 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: notify
-short_description: Tell people and machines of an event of a run
+short_description: Send notifications about a run
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Sends one message to webhooks, to Slack and by mail, to all at the same time. Delegate it to the controller.
-  - It ends after O(timeout) seconds at the latest, and a message that nobody took does not fail the task. RV(answers) says what came of it.
-  - A redirect is not followed, so that no secret in a URL or a header goes elsewhere.
+  - Sends one message to webhooks, to Slack and by mail, to all targets at the same time. Delegate this module to the controller.
+  - The module ends after at most O(timeout) seconds. It does not fail if a target does not accept the message. RV(delivered) and
+    RV(failures) list the results.
+  - Redirects are not followed. A secret in a URL or a header is therefore never sent to another server.
 extends_documentation_fragment:
   - mobius.dhash._attributes
 options:
   notification:
     description:
-      - What is told. V(event) is one of V(start), V(success), V(failure) and V(rollback), V(text) what people read, its first line the subject
-        of a mail. Whatever else there is is for webhooks.
+      - The message. V(event) is V(start), V(success), V(failure) or V(rollback). V(text) is the text for people, and its first line is the
+        subject of a mail. All other keys are for webhooks.
     type: dict
     required: true
   targets:
-    description: Whom to tell.
+    description: The targets to notify.
     type: list
     elements: dict
     required: true
     suboptions:
       type:
         description:
-          - V(webhook) posts O(targets[].template) or, without one, O(notification) as JSON to O(targets[].url).
-          - V(slack) posts the text as Slack's incoming webhooks take it.
-          - V(mail) hands a mail to an SMTP server.
+          - V(webhook) posts O(targets[].template) or, without a template, O(notification) as JSON to O(targets[].url).
+          - V(slack) posts the text in the format of Slack's incoming webhooks.
+          - V(mail) sends a mail through an SMTP server.
         type: str
         choices: [webhook, slack, mail]
         required: true
       events:
-        description: The events that this target is told of.
+        description: The events that are sent to this target.
         type: list
         elements: str
         choices: [start, success, failure, rollback]
         default: [start, success, failure, rollback]
       url:
-        description: Where to post to, with V(http) or V(https). Never shown.
+        description: The URL to post to, V(http) or V(https). It is never shown.
         type: str
       template:
         description:
-          - What to post in place of the whole message, as Ansible has evaluated it. Text, that has to be JSON unless O(targets[].headers) names
-            another V(Content-Type).
+          - The content to post instead of the whole message, as Ansible has evaluated it. The content is text, and must be JSON unless
+            O(targets[].headers) sets another V(Content-Type).
         type: raw
       headers:
-        description: Headers of the request, V(Authorization) for example. Never shown.
+        description: Headers of the request, for example V(Authorization). They are never shown.
         type: dict
       to:
-        description: The addresses that a mail goes to.
+        description: The addresses that receive the mail.
         type: list
         elements: str
       from:
-        description: The address that it comes from.
+        description: The address that sends the mail.
         type: str
         default: mobius-dhash@localhost
       host:
@@ -68,54 +69,55 @@ options:
         type: str
         default: localhost
       port:
-        description: Its port.
+        description: Port of the SMTP server.
         type: int
         default: 25
       secure:
-        description: Whether the connection is encrypted, V(always) from its beginning on, or by V(starttls).
+        description: Whether to encrypt the connection to the SMTP server. V(always) encrypts from the beginning, V(starttls) after the
+          command STARTTLS.
         type: str
         choices: [never, starttls, always]
         default: never
       username:
-        description: The user to log in as, where the server asks for one.
+        description: The user name for the SMTP server, if the server requires a login.
         type: str
       password:
-        description: The password of that user. Never shown.
+        description: The password for the SMTP server. It is never shown.
         type: str
       validate_certs:
-        description: Whether the certificate of the server has to be good.
+        description: Whether to validate the server's TLS certificate.
         type: bool
         default: true
       ca_path:
-        description: A file with the certificates to trust, where it is not those of the controller.
+        description: A file with the CA certificates to trust, instead of the CA certificates of the controller.
         type: path
   timeout:
-    description: After how many seconds all of it ends, however many targets and attempts there are.
+    description: Maximum total time, in seconds, for all targets and attempts.
     type: float
     default: 10
   retries:
-    description: How many times an attempt that failed is repeated, where another one may go better.
+    description: Number of retries after a temporary failure.
     type: int
     default: 2
 attributes:
   check_mode:
     support: full
     details:
-      - Sends nothing, and says whom it would tell.
+      - In check mode the module sends nothing and returns the targets that it would notify.
   diff_mode:
     support: none
   idempotent:
     support: none
     details:
-      - Every call sends the message, and none is called a change.
+      - Every call sends the message. A sent message does not count as a change.
 """
 
 EXAMPLES = r"""
-- name: Tell the team that a migration begins
+- name: Notify the team that a migration begins
   mobius.dhash.notify:
     notification:
       event: start
-      text: The library is migrated now.
+      text: The migration of the library begins.
     targets:
       - type: slack
         url: "{{ vault_slack_url }}"
@@ -129,7 +131,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 targets:
-  description: The targets that want this event, each by its number, its type and its host.
+  description: The targets that receive this event, each as its number, its type and its host.
   returned: success
   type: list
   elements: str
@@ -150,7 +152,7 @@ failures:
       description: The target, as in RV(targets).
       type: str
     reason:
-      description: Why it did not.
+      description: Reason for the failure.
       type: str
   sample:
     - {target: "2 (mail by mail.example.org)", reason: Connection refused}

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: recovery_info
-short_description: Report what a failed run leaves behind
+short_description: Report the state of a host after a failed run
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Tells which library is live, whether its service runs, which files hold a library that was replaced, and which playbook to run next.
-  - Never fails for what it finds.
+  - Returns which library is live, whether its service runs, which files contain a replaced library, and which playbook to run next.
+  - The module does not fail because of the state that it finds.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
@@ -21,16 +21,16 @@ extends_documentation_fragment:
   - mobius.dhash._options.service
 options:
   backup_dir:
-    description: The folder for backups. By default the folder of the library.
+    description: The folder for backups. Defaults to the folder of the library.
     type: path
   playbook:
-    description: The playbook that failed. It is the next one to run, unless the record of the run asks for another one.
+    description: The playbook that failed. It is the playbook to run next, unless the run record requires another one.
     type: str
     default: migrate
 """
 
 EXAMPLES = r"""
-- name: Report what the failed run leaves behind
+- name: Report the state of the host after a failed run
   mobius.dhash.recovery_info:
     library: /srv/mobius/library.json
     service_manager: systemd
@@ -41,24 +41,24 @@ EXAMPLES = r"""
 RETURN = r"""
 live:
   description:
-    - What the live library is, compared with the record of the last run.
-    - V(unrecorded) is a library of which there is no record.
+    - The state of the live library, compared with the record of the last run.
+    - V(unrecorded) means that there is no record.
   returned: success
   type: str
   choices: [old, new, edited, unreadable, missing, unrecorded]
   sample: old
 sha256:
-  description: The digest of the live library. None if it cannot be read.
+  description: The SHA-256 of the live library. None if the library cannot be read.
   returned: success
   type: str
 service:
-  description: What the service does. V(unmanaged) is O(service_manager=none).
+  description: The state of the service. V(unmanaged) means O(service_manager=none).
   returned: success
   type: str
   choices: [running, stopped, unknown, unmanaged]
   sample: running
 stopped_at:
-  description: Since when (UTC) a run has the service stopped. None if no run has.
+  description: The time (UTC) since which a run has the service stopped. None if no run has stopped the service.
   returned: success
   type: str
 phase:
@@ -66,7 +66,7 @@ phase:
   returned: success
   type: str
 kept:
-  description: The existing files that hold a library that was replaced.
+  description: The existing files that contain a replaced library.
   returned: success
   type: list
   elements: str
@@ -76,13 +76,14 @@ backups:
   type: int
 next:
   description:
-    - The next command to type.
-    - If the library is missing or cannot be read, and there is neither a backup of it nor a file in RV(kept), a sentence that says so.
+    - The next command to run.
+    - If the library is missing or cannot be read, and neither a backup nor a file in RV(kept) exists, the value is a sentence with this
+      information.
   returned: success
   type: str
   sample: ansible-playbook mobius.dhash.migrate
 summary:
-  description: The same in sentences.
+  description: The state of the host, as lines of text.
   returned: success
   type: list
   elements: str

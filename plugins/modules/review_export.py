@@ -7,19 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: review_export
-short_description: Export the pairs of images that people have to judge
+short_description: Export likely duplicates for manual review
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Finds the pairs of images in a migrated C(library.json) whose hashes are near one another but not so near that they
-    are the same picture for sure, and writes them into a folder as JSON, CSV and an HTML page to work through.
-  - The library and the images stay as they are. M(mobius.dhash.review_import) takes the decisions back in.
-  - Pairs that were judged different are not asked again, unless one of the images has changed.
-  - The most likely pairs come first. Each has a proposal which image to keep, with the reason.
-  - An export that would say the same as what is there writes nothing. A file of the last export that was edited since is
-    kept under another name, with C(.edited-YYYYMMDDTHHMMSSZ) at its end.
-  - In check mode nothing is written and no image is opened.
+  - Finds the pairs of images in a migrated C(library.json) whose hashes are similar but not similar enough to be certain duplicates. Writes
+    these pairs to a folder as JSON, CSV and an HTML page for the review.
+  - The module does not change the library or the images. M(mobius.dhash.review_import) imports the decisions.
+  - Pairs that a reviewer has marked as different are not exported again, unless one of the two images has changed.
+  - The most likely duplicates come first. Each pair has a suggestion which image to keep, and a reason for it.
+  - If nothing has changed since the last export, nothing is written. A file of the last export that was edited since is renamed, with
+    C(.edited-YYYYMMDDTHHMMSSZ) at the end of its name.
+  - In check mode the module writes nothing and opens no image.
 requirements:
   - numpy >= 1.24
   - Pillow >= 9.0, for previews
@@ -34,42 +34,42 @@ extends_documentation_fragment:
 options:
   review_dir:
     description:
-      - The folder for the export, by default C(library.json.review) beside the library. A relative path counts from the folder of the
+      - The folder for the export. Defaults to C(library.json.review) beside the library. A relative path counts from the folder of the
         library.
-      - C(queue.json), C(queue.csv) and C(review.html) are written into it, previews into its folder C(images).
+      - The module writes C(queue.json), C(queue.csv) and C(review.html) into this folder, and previews into its subfolder C(images).
     type: path
   formats:
-    description: What to write. The page needs no other file than the previews.
+    description: The formats to write. The HTML page needs no other files than the previews.
     type: list
     elements: str
     choices: [json, csv, html]
     default: [json, html]
   min_distance:
-    description: The smallest Hamming distance of a pair that is asked about, 0 to 64.
+    description: Minimum Hamming distance of an exported pair, from 0 to 64.
     type: int
     default: 8
   max_distance:
-    description: The greatest Hamming distance of a pair that is asked about, 0 to 64.
+    description: Maximum Hamming distance of an exported pair, from 0 to 64.
     type: int
     default: 15
   include_images:
     description:
-      - Whether to make previews of the images, 640 pixels wide and high at most. They are removed when no pair needs them.
-      - Without them neither the resolution nor the format of an image is known, and the proposals go by size in bytes.
+      - Whether to make previews of the images, at most 640 pixels wide and high. Previews that no pair needs are removed.
+      - Without previews the resolution and the format of the images are unknown, and the suggestions depend on the file size.
     type: bool
     default: true
   confirm:
-    description: Whether to leave out the pairs that a second, vertical hash refutes. They are counted.
+    description: Whether to leave out the pairs that the vertical hash refutes. RV(refuted_matches) is the number of these pairs.
     type: bool
     default: true
   limit:
-    description: How many pairs to export at most, the most likely ones. How many there are in all is told.
+    description: Maximum number of pairs to export, the most likely ones first. RV(total_matches) is the number of all pairs.
     type: int
     default: 10000
 """
 
 EXAMPLES = r"""
-- name: Export what people have to look at
+- name: Export likely duplicates
   mobius.dhash.review_export:
     library: /srv/mobius/library.json
     media_roots:
@@ -90,28 +90,28 @@ review_dir:
   type: str
   sample: /srv/mobius/library.json.review
 files:
-  description: The files that were asked for.
+  description: The paths of the requested files.
   returned: success
   type: list
   elements: str
   sample: [/srv/mobius/library.json.review/queue.json, /srv/mobius/library.json.review/review.html]
 written:
-  description: The names of those that were written, since they were not there or said something else.
+  description: The names of the files that were written because they did not exist or had other content.
   returned: success, empty in check mode
   type: list
   elements: str
 set_aside:
-  description: Where files of the last export are now that had been edited.
+  description: The new paths of edited files of the last export.
   returned: success, empty in check mode
   type: list
   elements: str
 images:
-  description: The number of images that can be matched. None, as all counts, in check mode on a host without numpy.
+  description: The number of images that can be matched. In check mode on a host without numpy this value and all other counts are none.
   returned: success
   type: int
   sample: 750
 total_matches:
-  description: The number of pairs to judge, before O(limit).
+  description: The number of pairs to review, before O(limit).
   returned: success
   type: int
   sample: 34
@@ -121,23 +121,23 @@ exported_matches:
   type: int
   sample: 34
 refuted_matches:
-  description: The number of pairs that were left out since the vertical hash refutes them.
+  description: The number of pairs that were left out because the vertical hash refutes them.
   returned: success
   type: int
 decided_matches:
-  description: The number of pairs that were left out since they were judged different before.
+  description: The number of pairs that were left out because a reviewer has already marked them as different.
   returned: success
   type: int
 clusters:
-  description: The number of groups that the exported pairs form.
+  description: The number of groups of images in the exported pairs.
   returned: success
   type: int
 previews:
-  description: The number of images that have a preview, or are to get one.
+  description: The number of images that have a preview or will get one.
   returned: success
   type: int
 without_preview:
-  description: The number of images whose file cannot be decoded, of those in the queue that have one.
+  description: The number of images in the export whose file exists but cannot be decoded.
   returned: success
   type: int
 """

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: review_import
-short_description: Take the decisions of a review into a library, or out again
+short_description: Apply or revert review decisions
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
-  - Takes queues that M(mobius.dhash.review_export) wrote and people have worked through. Approved duplicates leave
-    RV(ignore:images) of the C(library.json); their files stay where they are. What was judged different is remembered in
-    C(library.json.review.json) beside the library, and not asked again.
-  - The new library is written beside the live one, which is left as it is. M(mobius.dhash.library_deploy) puts it in
-    place, as it does with a migrated library. Where no image leaves the library, there is nothing to deploy.
-  - Everything is checked before anything is changed, and all that is wrong is told at once. A decision holds only for the
-    two images as they were exported; where one has changed since, it is refused as stale.
-  - An image may be kept in one match and leave by another, as long as the images of each chain lead to one that stays.
-  - The record C(lcm_import) in the library holds all that it takes to put the images back.
+  - Imports the decisions of reviewers from the queues that M(mobius.dhash.review_export) wrote. Approved duplicates are removed from
+    RV(ignore:images) of the C(library.json), and their files stay on disk. Pairs marked as different are remembered in
+    C(library.json.review.json) beside the library, and are not exported again.
+  - The new library is written beside the live one. The module does not change the live library. M(mobius.dhash.library_deploy) deploys the
+    new library like a migrated one. If no image is removed, there is nothing to deploy.
+  - The module validates all decisions before it changes anything, and reports all problems together. A decision applies only to the two
+    images as they were exported. If one of the images has changed since, the decision is refused as stale.
+  - An image may be kept by one decision and removed by another, as long as the chain of decisions ends at an image that stays.
+  - The record C(lcm_import) in the library contains everything that is needed to restore the images.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.changing
@@ -31,44 +31,44 @@ extends_documentation_fragment:
 options:
   queues:
     description:
-      - The queues with the decisions, as JSON, on the managed host. A relative path counts from the folder of the library.
-      - Several are those of several reviewers. Where they contradict one another, nothing is imported.
+      - The queues with the decisions, as JSON files on the managed host. A relative path counts from the folder of the library.
+      - Several queues contain the decisions of several reviewers. If the decisions contradict each other, nothing is imported.
       - Required with O(state=present).
     type: list
     elements: path
   state:
     description:
       - V(present) imports the decisions.
-      - V(absent) takes the last import back. The images, and the records of duplicates that went with them, come back into
-        their places. What has been changed since stays. What was judged different stays remembered.
-      - V(checked) changes nothing and returns nothing. It only fails for a path that must not be written to, so that decisions can be put
-        into O(review_dir) after it.
+      - V(absent) reverts the last import. The removed images and their records of duplicates are restored in their positions. Later changes
+        of the library are kept. Pairs marked as different stay remembered.
+      - V(checked) changes nothing and returns nothing. It fails if the module must not write to a path. Call it before decisions are copied
+        into O(review_dir).
     type: str
     choices: [present, absent, checked]
     default: present
   review_dir:
     description:
-      - The folder of the review, by default C(library.json.review) beside the library. A relative path counts from the folder of the
-        library. Whoever puts decisions on the host keeps them there.
-      - It is only checked, and refused if it must not be written to.
+      - The folder of the review, to which decisions are copied. Defaults to C(library.json.review) beside the library. A relative path
+        counts from the folder of the library.
+      - The module only checks this path, and refuses a path that must not be written to.
     type: path
   validate_only:
-    description: Only check the queues against the library, and change nothing.
+    description: Only validate the queues against the library, and change nothing.
     type: bool
     default: false
   log_dir:
     description:
-      - The folder for a log of what was decided and of all that is wrong, C(library.json.review-import-YYYYMMDD-HHMMSS.log), and
-        for the log of operations, C(library.json.operations-YYYYMM.jsonl).
-      - A relative path counts from the folder of the library. No log is written without it.
+      - The folder for the log of the decisions and of all problems, C(library.json.review-import-YYYYMMDD-HHMMSS.log), and for the audit
+        log, C(library.json.operations-YYYYMM.jsonl).
+      - A relative path counts from the folder of the library. Without this option no log is written.
     type: path
   interpreter:
-    description: The Python to run with, where it is not to be the one that Ansible uses.
+    description: The Python to run the module with, instead of the Python that Ansible uses.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Check what two people have decided
+- name: Validate the decisions of two reviewers
   mobius.dhash.review_import:
     library: /srv/mobius/library.json
     queues:
@@ -76,18 +76,18 @@ EXAMPLES = r"""
       - library.json.review/queue-ben.json
     validate_only: true
 
-- name: Import it
+- name: Import the decisions
   mobius.dhash.review_import:
     library: /srv/mobius/library.json
     queues:
       - library.json.review/queue-anna.json
       - library.json.review/queue-ben.json
 
-- name: Put the library without the duplicates in place
+- name: Deploy the library without the duplicates
   mobius.dhash.library_deploy:
     library: /srv/mobius/library.json
 
-- name: Take the last import back
+- name: Revert the last import
   mobius.dhash.review_import:
     library: /srv/mobius/library.json
     state: absent
@@ -95,20 +95,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 due:
-  description: Whether the live library is to be replaced, by M(mobius.dhash.library_deploy).
+  description: Whether M(mobius.dhash.library_deploy) has to replace the live library.
   returned: success, not with O(state=checked)
   type: bool
 output:
-  description: Where the new library is, or would be, written; none where none is due.
+  description: The path at which the new library is, or would be, written. None if no deploy is due.
   returned: success, not with O(state=checked)
   type: str
   sample: /srv/mobius/library.json.import
 output_sha256:
-  description: The digest of the new library; none where none is due.
+  description: The SHA-256 of the new library. None if no deploy is due.
   returned: success, not in check mode, not with O(validate_only), not with O(state=checked)
   type: str
 source_sha256:
-  description: The digest of the live library.
+  description: The SHA-256 of the live library.
   returned: success, not with O(state=checked)
   type: str
 images_before:
@@ -122,25 +122,25 @@ images:
   type: int
   sample: 749
 images_removed:
-  description: The number of images that leave the library.
+  description: The number of images that the import removes from the library.
   returned: success, not with O(state=checked)
   type: int
   sample: 6
 images_restored:
-  description: The number of images that come back into the library.
+  description: The number of images that are restored in the library.
   returned: success, not with O(state=checked)
   type: int
 reviewed:
-  description: The number of matches that were decided.
+  description: The number of decided matches.
   returned: with O(state=present)
   type: int
   sample: 31
 approved:
-  description: The number of those that were approved as duplicates.
+  description: The number of matches that were approved as duplicates.
   returned: with O(state=present)
   type: int
 different:
-  description: The number of those that were judged different.
+  description: The number of matches that were marked as different.
   returned: with O(state=present)
   type: int
 skipped_matches:
@@ -148,34 +148,35 @@ skipped_matches:
   returned: with O(state=present)
   type: int
 pending:
-  description: The number of matches that nobody has looked at.
+  description: The number of matches without a decision.
   returned: with O(state=present)
   type: int
 already_removed:
-  description: The number of images that the decisions remove and that had left the library before.
+  description: The number of images that the decisions remove and that are no longer in the library.
   returned: with O(state=present)
   type: int
 remembered:
-  description: The number of pairs judged different that were not remembered yet.
+  description: The number of pairs marked as different that are newly remembered.
   returned: with O(state=present)
   type: int
 faults:
-  description: All that is wrong with the queues, each with the file and the match's id. The message names the first 50.
-  returned: where the queues cannot be imported
+  description: All problems of the queues, each with the file and the ID of the match. The error message has the first 50 problems.
+  returned: if the queues cannot be imported
   type: list
   elements: str
 log:
-  description: Where the log was written.
+  description: The path of the log.
   returned: when O(log_dir) is given, not in check mode
   type: str
 run:
-  description: The run in this host's record of the last operation; none where there is none.
+  description: The run in this host's record of the last operation. None if there is no record.
   returned: success, not with O(state=checked)
   type: str
 withdrawn:
   description:
-    - The unfinished operation that this one replaces, as a V(operation) and its V(run); none where there is none.
-    - Only a migration is withdrawn for another operation, since its hashes are kept in the journal, and a rollback for a rollback.
+    - The unfinished operation that this operation replaces, as its V(operation) and its V(run). None if there is no unfinished operation.
+    - A migration is withdrawn for any other operation, because its hashes stay in the journal. A rollback is withdrawn for another
+      rollback.
   returned: success, not with O(state=checked)
   type: dict
   sample: {operation: migration, run: 20260131T120000Z-7}

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_info
-short_description: Read the state of a service and what a stop of it would take down
+short_description: Read the state of a service and the effects of stopping it
 version_added: 1.0.0
 author:
   - mobius.dhash contributors (@mobius-dhash)
 description:
   - Asks the manager of a service whether the service runs.
-  - For systemd, finds the active units that a stop of the unit stops with it (C(Requires), C(BindsTo), C(PartOf) and C(Requisite) of those units),
-    directly or through other units.
-  - For docker, finds out whether a stop removes the container.
+  - For systemd, returns the active units that stop together with the unit (C(Requires), C(BindsTo), C(PartOf) and C(Requisite) of those
+    units), directly or through other units.
+  - For docker, returns whether stopping the container removes it.
 extends_documentation_fragment:
   - mobius.dhash._attributes
   - mobius.dhash._attributes.info
@@ -32,21 +32,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 running:
-  description: Whether the service runs. None if that is not known.
+  description: Whether the service runs. None if this is unknown.
   returned: success
   type: bool
 message:
-  description: What the manager said.
+  description: The answer of the service manager.
   returned: success
   type: str
   sample: active (running)
 dependents:
-  description: The active systemd units that a stop of the service stops with it. They have to be started after it.
+  description: The active systemd units that stop together with the service. They must be started after the service.
   returned: success
   type: list
   elements: str
 removed_when_stopped:
-  description: Whether a stop removes the container (C(docker run --rm)).
+  description: Whether stopping the container removes it (C(docker run --rm)).
   returned: success
   type: bool
 """
