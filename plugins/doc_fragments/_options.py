@@ -28,8 +28,8 @@ options:
 options:
   real_path:
     description:
-      - The real file that O(library) has to lead to, as an earlier task of the same run has returned it.
-      - If a symbolic link was replaced or leads elsewhere meanwhile, the module fails and names both files.
+      - The real file that O(library) must resolve to, as an earlier task of the same run has returned it.
+      - If a symbolic link was replaced or now leads to another file, the module fails and names both files.
     type: str
 """
 

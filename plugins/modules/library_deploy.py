@@ -56,9 +56,8 @@ options:
     default: []
   encrypt_to:
     description:
-      - With O(state=verified), the recipients that the libraries which rollbacks have replaced
-        (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)) are encrypted to with C(age). After that, the live library is the only unencrypted
-        one.
+      - With O(state=verified), the C(age) recipients for encrypting the libraries that rollbacks have replaced
+        (C(library.json.pre-rollback.YYYYMMDDTHHMMSSZ)). After the encryption, the live library is the only unencrypted one.
       - The module fails if C(age) does not accept a recipient, also in check mode. The pending restart is cleared before this failure.
     type: list
     elements: str
