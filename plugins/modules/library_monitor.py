@@ -163,8 +163,9 @@ from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run
 def settings_of(params: dict[str, Any]) -> watcher.Settings:
     library, state = module_arguments.library_and_state(params, writes=("state_dir", "log_dir"))
     beside: dict[str, Any] = {name: params[name] and os.path.join(os.path.dirname(library), params[name]) for name in ("error_log", "log_dir")}
-    given: dict[str, Any] = {name: params[name] for name in ("health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
-                                             "service_name", "service_scope", "status_command", "error_log_pattern")}
+    given: dict[str, Any] = {name: params[name] for name in (
+        "health_url", "health_body", "health_status", "health_validate_certs", "service_manager",
+        "service_name", "service_scope", "status_command", "error_log_pattern")}
     return watcher.Settings(library=library, state=state, run=run_record.new_run(), minutes=params["minutes"],
                             gates=watch_gates.chosen(params["gates"]), **given, **beside)
 

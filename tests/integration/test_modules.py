@@ -197,8 +197,9 @@ def test_check_and_run_warn_of_a_folder_for_metrics_that_cannot_be_written(site:
 
 def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(site: Site) -> None:
     log: dict[str, Any] = {"log_dir": "logs", "origin": {"user": "ada"}}
-    steps: list[tuple[str, dict[str, Any]]] = [*MIGRATED, ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
-             ("library_rollback", {"remove_dhash": True}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})]
+    steps: list[tuple[str, dict[str, Any]]] = [
+        *MIGRATED, ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
+        ("library_rollback", {"remove_dhash": True}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})]
     for module, arguments in steps:
         call(site, module, {**arguments, **log}, check=True)
         call(site, module, {**arguments, **log})

@@ -78,8 +78,9 @@ def way(make_site: Callable[[str], Site], pm2: Path) -> Way:
 
     pm2_says("start", str(script), "--name", "mobius-app", "--", str(site.library), str(log), port)
     wait_for(answers, "the service to answer")
-    settings: dict[str, Any] = {"dhash_service_manager": "pm2", "dhash_service_name": "mobius-app", "dhash_health_url": f"http://127.0.0.1:{port}/",
-                "dhash_health_body": '"hashed":[0-9]+', "dhash_health_delay": 1}
+    settings: dict[str, Any] = {
+        "dhash_service_manager": "pm2", "dhash_service_name": "mobius-app", "dhash_health_url": f"http://127.0.0.1:{port}/",
+        "dhash_health_body": '"hashed":[0-9]+', "dhash_health_delay": 1}
     old = sha256(site.library)
     first = site.playbook("migrate", environment=environment, **settings)
     starts, after_first = log.read_text(encoding="utf-8").split("\n"), process()

@@ -59,8 +59,9 @@ class Service:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/health"
-        self.settings: dict[str, Any] = {"dhash_service_manager": "command", **self.commands, "dhash_status_command": str(status), "dhash_health_url": self.url,
-                         "dhash_health_body": '"status": *"ok"', "dhash_health_retries": 1, "dhash_health_delay": 0}
+        self.settings: dict[str, Any] = {
+            "dhash_service_manager": "command", **self.commands, "dhash_status_command": str(status), "dhash_health_url": self.url,
+            "dhash_health_body": '"status": *"ok"', "dhash_health_retries": 1, "dhash_health_delay": 0}
 
     def told(self) -> list[tuple[str, str]]:
         """What it was told since this was asked last: the verb, and the digest of the live library at that moment."""

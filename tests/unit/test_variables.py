@@ -161,7 +161,7 @@ def test_variables_that_complete_each_other_are_taken() -> None:
     assert given(dhash_service_manager="command", dhash_start_command="true", dhash_health_body='"status": *"ok"',
                  dhash_verify_compare="/srv/one.png,/srv/other.png",
                  dhash_verify_compare_min_distance="5", dhash_verify_compare_max_distance="5", dhash_rollback_remove_dhash="yes",
-                  dhash_rollback_to="latest") == []
+                 dhash_rollback_to="latest") == []
 
 
 @pytest.mark.parametrize(("given", "meant"), [

@@ -322,8 +322,9 @@ class Library:
 def _of(value: dict[str, Any]) -> dict[str, Any]:
     counts = library_fields.counts(value)
     record = value.get("dhash_migration")
-    times: dict[str, Any] = {name: record.get(field) if isinstance(record, dict) else None
-             for name, field in (("average_ms", "average_time_per_image"), ("p95_ms", "p95_time_per_image"))}
+    times: dict[str, Any] = {
+        name: record.get(field) if isinstance(record, dict) else None
+        for name, field in (("average_ms", "average_time_per_image"), ("p95_ms", "p95_time_per_image"))}
     milliseconds = {name: round(1000 * seconds, 3) if type(seconds) in (int, float) else None
                     for name, seconds in times.items()}
     return {**counts, "failure_rate": counts["errors"] / counts["images"] if counts["images"] else 0.0, **milliseconds}

@@ -71,8 +71,9 @@ def read(state: str) -> Watch | None:
 
 
 def _parse(value: dict[str, Any]) -> Watch:
-    missing: dict[str, Any] = {"operation": run_record.MIGRATION, "polled": value.get("started"), "polls": 0, "in_a_row": {}, "broken": [],
-               "log_place": {}, "verdict": None, "reason": "", "acknowledged": False, "log": None, "evidence": {}}
+    missing: dict[str, Any] = {
+        "operation": run_record.MIGRATION, "polled": value.get("started"), "polls": 0, "in_a_row": {}, "broken": [],
+        "log_place": {}, "verdict": None, "reason": "", "acknowledged": False, "log": None, "evidence": {}}
     watch = json_records.build(Watch, {**missing, **value})
     return watch._replace(evidence={**NO_EVIDENCE, **watch.evidence})
 
