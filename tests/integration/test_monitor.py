@@ -91,7 +91,7 @@ def test_health_that_turns_bad_after_the_deploy_is_put_back_by_itself(site: Site
     assert run.code != 0
     assert site.library.read_bytes() == before
     (message,) = run.failures()[-1:]
-    assert f"{site.library}.pre-dhash" in message
+    assert f"{site.library}.bak." in message  # the verification had removed the library that the deploy kept
     assert [gate["gate"] for gate in watch(site)["broken"]] == ["health"]
     assert len(polls(run)) == 5
     evidence = watch(site)["evidence"]
