@@ -109,7 +109,7 @@ def test_the_result_is_counts(three):
     assert planned.counts == {
         "reviewed": 2, "approved": 1, "different": 1, "skipped_matches": 0, "pending": 1, "already_removed": 0, "remembered": 1,
         "images_before": 4, "images": 3, "images_removed": 1, "images_restored": 0}
-    assert len(planned.lines) == 1 and planned.lines[0].startswith("b leaves the library, a stays")
+    assert len(planned.lines) == 1 and planned.lines[0].startswith("b is removed, a is kept")
 
 
 def test_the_same_import_again_changes_nothing_before_or_after_its_deployment(three):
@@ -184,7 +184,7 @@ def test_an_import_in_check_mode_writes_nothing(three):
 def test_the_difference_names_what_leaves(three):
     shown = review_import.difference(str(three.live), three.plan(decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})))
     assert shown["before"] == "images: 4\n"
-    assert shown["after"].startswith("images: 3\nb leaves the library, a stays (match ")
+    assert shown["after"].startswith("images: 3\nb is removed, a is kept (match ")
     assert shown["after"].endswith(")\npairs judged different: 1 more\n")
 
 
@@ -206,7 +206,7 @@ def test_where_nothing_would_remain_of_a_cluster_nothing_is_imported(three):
 def test_an_image_does_not_leave_for_one_from_which_it_was_judged_different(three):
     found = faults(three, decide(three, {("a", "b"): KEEP_ONE, ("b", "c"): KEEP_ONE, ("a", "c"): BOTH}))
     assert len(found) == 1
-    assert "c would leave the library for a, but match " in found[0]
+    assert "c would be removed as a duplicate of a, but match " in found[0]
 
 
 def test_nor_where_an_earlier_review_said_so(three):
@@ -263,13 +263,13 @@ def test_so_is_a_decision_against_what_was_imported_before(three, second):
 
 
 @pytest.mark.parametrize(("edit", "message"), [
-    (lambda match: match.update(reviewStatus="done"), "its reviewStatus 'done' is none of pending, approved, rejected, skipped"),
+    (lambda match: match.update(reviewStatus="done"), "reviewStatus must be one of pending, approved, rejected, skipped, got 'done'"),
     (lambda match: match.update(keepImage=None), "keepImage does not say which image to keep"),
-    (lambda match: match.update(keepImage="both"), "do not go together"),
-    (lambda match: match.update(keepImage="image3"), "do not go together"),
-    (lambda match: match.update(isDuplicate=None), "do not go together"),
+    (lambda match: match.update(keepImage="both"), "contradict each other"),
+    (lambda match: match.update(keepImage="image3"), "contradict each other"),
+    (lambda match: match.update(isDuplicate=None), "contradict each other"),
     (lambda match: match.update(isDuplicate="yes"), "isDuplicate is not true or false or null"),
-    (lambda match: match.update(reviewStatus="pending"), "do not go together"),
+    (lambda match: match.update(reviewStatus="pending"), "contradict each other"),
     (lambda match: match.update(reviewStatus=["approved"]), "reviewStatus is not a string"),
     (lambda match: match.update(keepImage={}), "keepImage is not a string or null"),
     (lambda match: match.update(reviewNotes=7), "reviewNotes is not a string or null"),
@@ -316,7 +316,7 @@ def test_a_match_that_comes_twice_in_one_file_is_told(three):
     value = json.loads(Path(queue).read_text(encoding="utf-8"))
     value["matches"].append(value["matches"][0])
     Path(queue).write_text(json.dumps(value), encoding="utf-8")
-    assert "it comes more than once in this file" in faults(three, queue)[0]
+    assert "this match occurs more than once in the file" in faults(three, queue)[0]
 
 
 @pytest.mark.parametrize("decision", [KEEP_ONE, KEEP_OTHER, BOTH])
@@ -336,14 +336,14 @@ def test_so_is_one_about_an_image_whose_file_has_changed_since_it_was_hashed(thr
 def test_an_image_does_not_leave_for_one_whose_file_is_gone(three):
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").unlink()
-    assert "the file of the image to keep, a, is not there" in faults(three, queue)[0]
+    assert "the file of the image to keep, a, does not exist" in faults(three, queue)[0]
 
 
 def test_a_file_to_keep_that_cannot_be_looked_at_is_not_called_gone(three):
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").unlink()
     (three.folder / "a").symlink_to("a")
-    with pytest.raises(DhashError, match="could not look at the image to keep") as failed:
+    with pytest.raises(DhashError, match="could not access the image to keep") as failed:
         three.plan(queue)
     assert failed.value.path == str(three.folder / "a") and failed.value.next_step
 
@@ -374,7 +374,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(three):
 
 def test_the_message_names_the_first_faults_and_counts_the_rest():
     error = QueueError([f"fault {number}" for number in range(60)])
-    assert "60 faults" in str(error) and "fault 49" in str(error) and "fault 50" not in str(error)
+    assert "60 problems" in str(error) and "fault 49" in str(error) and "fault 50" not in str(error)
     assert str(error).endswith("and 10 more")
 
 
@@ -568,7 +568,7 @@ def test_and_with_later_edits_to_a_library_that_has_its_images_again(three):
     three.live.write_text(json.dumps(value), encoding="utf-8")
     way = rollback_plan.plan_undo(str(three.live), three.state, str(three.folder), new)
     assert way.operation == run_record.REVIEW_REVERSAL
-    assert "Restored from: the live library with what the last review took out of it" in rollback_report.lines(str(three.live), way, None)
+    assert "Restored from: the live library with the images that the last review removed" in rollback_report.lines(str(three.live), way, None)
     rollback_plan.prepare(str(three.live), three.state, way, False, RUN)
     value["images"].append({"path": "newer", "filename": "newer"})
     three.live.write_text(json.dumps(value), encoding="utf-8")
