@@ -133,13 +133,13 @@ def test_text_that_is_no_json_array_is_refused() -> None:
 @pytest.mark.parametrize(("variables", "said"), [
     ({"dhash_service_manager": "command", "dhash_stop_command": "true"}, "dhash_start_command is not set, and dhash_service_manager is command"),
     ({"dhash_service_manager": "systemd"}, "dhash_service_name is not set, and dhash_service_manager is systemd"),
-    ({"dhash_health_body": "(["}, "dhash_health_body is no regular expression"),
-    ({"dhash_monitor_error_log_pattern": "*"}, "dhash_monitor_error_log_pattern is no regular expression"),
+    ({"dhash_health_body": "(["}, "dhash_health_body is not a regular expression"),
+    ({"dhash_monitor_error_log_pattern": "*"}, "dhash_monitor_error_log_pattern is not a regular expression"),
     ({"dhash_verify_compare": "/srv/one.png"}, "dhash_verify_compare names 1 images. Name two images."),
     ({"dhash_verify_compare_min_distance": "12"}, "dhash_verify_compare_min_distance (12) is greater than dhash_verify_compare_max_distance (10)."),
     ({"dhash_review_max_distance": 7}, "dhash_review_min_distance (8) is greater than dhash_review_max_distance (7)."),
     ({"dhash_rollback_to": "library.json.bak.20260131T120000Z", "dhash_rollback_remove_dhash": "yes"},
-     "dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none."),
+     "dhash_rollback_to and dhash_rollback_remove_dhash contradict each other, because the latter restores no backup."),
 ])
 def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables: dict[str, Any], said: str) -> None:
     (found,) = given(**variables)
@@ -150,7 +150,7 @@ def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(v
 @pytest.mark.parametrize("name", sorted(name for name, option in OPTIONS.items() if "path" in (option["type"], option.get("elements"))))
 def test_a_path_that_a_host_would_change_is_refused_as_it_was_given(name: str, path: str) -> None:
     (found,) = given(**{name: path})
-    assert found.startswith(f"{name}: {path} has a variable in it")
+    assert found.startswith(f"{name}: {path} contains an environment variable")
 
 
 def test_a_dollar_sign_that_stands_for_itself_is_taken() -> None:

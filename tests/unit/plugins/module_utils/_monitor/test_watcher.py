@@ -325,7 +325,7 @@ def test_a_damaged_record_of_a_watch_is_named(host, content):
 
 
 @pytest.mark.parametrize(("content", "pending"), [
-    ("{", "Whether a run has acted upon the result is unknown. First check the service and the library first"),
+    ("{", "Whether a run has acted upon the result is unknown. First check the service and the library yourself"),
     ('{"verdict": "rollback", "acknowledged": false,', "Readable in the file: result rollback. Whether a run has acted upon"),
     ('{"verdict": "passed", "acknowledged": true,', "Readable in the file: result passed, acted upon. Rename this file"),
 ])

@@ -185,7 +185,7 @@ def test_the_difference_names_what_leaves(three):
     shown = review_import.difference(str(three.live), three.plan(decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})))
     assert shown["before"] == "images: 4\n"
     assert shown["after"].startswith("images: 3\nb is removed, a is kept (match ")
-    assert shown["after"].endswith(")\npairs judged different: 1 more\n")
+    assert shown["after"].endswith(")\npairs that are different: 1 more\n")
 
 
 # Several matches about one image, and several reviewers.
