@@ -190,9 +190,9 @@ def test_a_library_that_is_none(name: str, hosts: Hosts, run: Run) -> None:
 
 @pytest.mark.parametrize(("name", "cause", "step"), [
     ("unreadable", "could not read the library: Permission denied", "Give the user that runs the module access to this path, or run with become."),
-    ("read_only", "- a writable folder for backups: {place} cannot be written", "Give this user write access to it"),
-    ("homeless", "- a writable folder for the state: / cannot be written", "or set dhash_state_dir to another folder."),
-    ("homeless", "- a writable folder for Ansible's background jobs: / cannot be written", "or set ansible_async_dir to another folder."),
+    ("read_only", "- a writable folder for backups: {place} is not writable", "Give this user write access to this folder"),
+    ("homeless", "- a writable folder for the state: / is not writable", "or set dhash_state_dir to another folder."),
+    ("homeless", "- a writable folder for Ansible's background jobs: / is not writable", "or set ansible_async_dir to another folder."),
     ("disk_full", "free for the migrated library: ", "Free some space, or move the library to another disk."),
     ("media_root_missing", "- the media root /no/such/folder: missing, or not a folder", "Mount it, correct dhash_media_roots"),
     ("media_gone", "- the image files: all 1 files are missing", "Check that the media are mounted, and check the paths in the library."),

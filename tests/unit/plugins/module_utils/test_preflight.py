@@ -168,9 +168,9 @@ def test_dhash_install_provides_packages_and_programs_and_nothing_else():
 @pytest.mark.parametrize(("has", "token", "found"), [
     ({"python": "3.8.10"}, "python_version", "3.8.10"),
     ({"pillow": "8.4.0"}, "pillow_version", "8.4.0"),
-    ({"pillow": None}, "pillow_missing", "none"),
+    ({"pillow": None}, "pillow_missing", "not found"),
     ({"numpy": "1.23.5"}, "numpy_version", "1.23.5"),
-    ({"numpy": None}, "numpy_missing", "none"),
+    ({"numpy": None}, "numpy_missing", "not found"),
 ])
 def test_what_python_lacks_is_told_with_the_python_that_lacks_it(needs, python_that_has, has, token, found):
     python = python_that_has(**has)
@@ -327,7 +327,7 @@ def test_a_folder_that_is_not_there_yet_will_do(needs, tmp_path):
 def test_a_folder_for_temporary_files_has_to_be_there(needs, tmp_path):
     found = problem(needs._replace(temp_dir=str(tmp_path / "scratch")))
     assert (found["id"], found["found"]) == ("temp_dir_not_writable", f"{tmp_path}/scratch does not exist")
-    assert found["fix"] == "Make this folder, or set dhash_temp_dir to another folder."
+    assert found["fix"] == "Create this folder, or set dhash_temp_dir to another folder."
 
 
 @pytest.mark.parametrize(("option", "token", "variable"), [
@@ -363,7 +363,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, fo
     read_only.mkdir()
     mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=read_only)
     found = problem(needs._replace(**{folder: str(read_only if folder == "temp_dir" else read_only / "new")}))
-    assert (found["id"], found["found"]) == (token, f"{read_only} cannot be written")
+    assert (found["id"], found["found"]) == (token, f"{read_only} is not writable")
     assert f"set {variable} to another folder" in found["fix"]
 
 
