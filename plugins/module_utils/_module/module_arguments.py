@@ -74,7 +74,7 @@ def _require_same_file(params: dict[str, Any], library: str) -> None:
     settle = (f" To keep {printable(library)}, first complete the run on record for the other file: ansible-playbook mobius.dhash.verify"
               f" -e dhash_library={printable(shlex.quote(before))}." if run_record.is_swapped(record) else "")
     raise RefusedError(
-        f"the library is now another file: {printable(library)} instead of {printable(before)}", named,
+        f"the library is another file now: {printable(library)}, was {printable(before)}", named,
         f"Compare the two files. To go back to the earlier one, move {printable(named)} away and link it again:"
         f" ln -s {printable(shlex.quote(before))} {printable(shlex.quote(named))}.{settle} Then run the playbook again.")
 
