@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library, tmp_p
     backups.mkdir()
     mount("-t", "tmpfs", "-o", "size=16k", "tmpfs", on=backups)
     library.write_bytes(UNHASHED + b" " * 100_000)
-    with pytest.raises(DhashError, match=r"No space left on device\. Free some space"):
+    with pytest.raises(DhashError, match=r"No space left on device\. Free space"):
         make(library, backups)
     assert list(backups.iterdir()) == []
 
