@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the module in the background of the host, and show how far it is while it hashes."""
+"""Run the module in the background of the host, and show its progress while it hashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module im
 
 
 class ActionModule(BackgroundModule):
-    """Of the hashing of a shard of a library."""
+    """The action plugin of ``library_hash``."""
 
     MODULE = "mobius.dhash.library_hash"
     WORK = "hashing of a shard"

@@ -4,8 +4,8 @@
 
 """Run the module in the background of the host, and show a line for each of its polls.
 
-A task with ``async`` and ``poll: 0`` only starts it: so that the watches of many hosts run at the same time, however few
-of them Ansible follows at once.
+A task with ``async`` and ``poll: 0`` only starts the module, so that many hosts are monitored at the same time, whatever the number
+of forks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module im
 
 
 class ActionModule(BackgroundModule):
-    """Of a watch."""
+    """The action plugin of ``library_monitor``."""
 
     MODULE = "mobius.dhash.library_monitor"
-    WORK = "watch"
-    KEPT = "What it has found is kept: the next run goes on with it."
+    WORK = "monitoring"
+    KEPT = "The findings are kept, and the next run continues the monitoring."
 
     _supports_async = True
 
@@ -37,14 +37,14 @@ class ActionModule(BackgroundModule):
 
 
 class PollLines:
-    """What an operator sees of a watch: each poll once."""
+    """Shows the line of each poll once."""
 
     def __init__(self, host: str) -> None:
         self._host = host
         self._shown = 0
 
     def show(self, progress: dict[str, Any] | None) -> bool:
-        """Show the polls that are new in ``progress``; whether the watch goes on."""
+        """Show the new polls in ``progress``; returns whether the monitoring continues."""
         if progress is None or "lines" not in progress:
             return False
         for number, line in progress["lines"]:
@@ -54,5 +54,5 @@ class PollLines:
         return True
 
     def end(self, result: dict[str, Any]) -> None:
-        """Show the polls that were not seen while it went on. The role shows the summary."""
+        """Show the remaining polls. The role shows the summary."""
         self.show(result)

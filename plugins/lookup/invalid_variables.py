@@ -78,33 +78,33 @@ def options_of_all_roles() -> dict[str, dict[str, Any]]:
 
 
 def contradictions(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
-    """What variables that are valid by themselves lack of each other, and patterns that are none."""
+    """The problems of variables that are valid by themselves but not together, and of invalid patterns."""
     found = []
     manager = given.get("dhash_service_manager") or "none"
     needed = {"none": None, "command": "dhash_start_command"}.get(manager, "dhash_service_name")
     if needed and not given.get(needed):
-        found.append(f"{needed} is not set, and dhash_service_manager is {manager}. Set it to what"
-                     f" {'starts' if manager == 'command' else 'names'} the service.")
+        found.append(f"{needed} is not set, and dhash_service_manager is {manager}. Set it to the"
+                     f" {'command that starts' if manager == 'command' else 'name of'} the service.")
     for name in ("dhash_health_body", "dhash_monitor_error_log_pattern"):
         try:
             re.compile(given.get(name) or "")
         except re.error as error:
-            found.append(f"{name} is no regular expression: {error}.")
+            found.append(f"{name} is not a regular expression: {error}.")
     images = given.get("dhash_verify_compare") or []
     if len(images) not in (0, 2):
-        found.append(f"dhash_verify_compare names {len(images)} images. It takes two.")
+        found.append(f"dhash_verify_compare names {len(images)} images. Name two images.")
     for name in ("dhash_verify_compare_{}_distance", "dhash_review_{}_distance"):
         least, most = (given.get(name.format(end), options[name.format(end)]["default"]) for end in ("min", "max"))
         if least > most:
             found.append(f"{name.format('min')} ({least}) is greater than {name.format('max')} ({most}).")
     target = given.get("dhash_rollback_to")
     if target and target != options["dhash_rollback_to"]["default"] and given.get("dhash_rollback_remove_dhash"):
-        found.append("dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none. Set one of them.")
+        found.append("dhash_rollback_to and dhash_rollback_remove_dhash contradict each other, because the latter restores no backup. Set one of them.")
     return found
 
 
 def mistyped(known: Collection[str], names: Iterable[str]) -> list[str]:
-    """The ``names`` that are almost one of the ``known`` variables, and therefore probably meant to be it."""
+    """The ``names`` that are similar to one of the ``known`` variables, and probably misspelled."""
     candidates = [name.removeprefix(PREFIX) for name in known]
     found = {name: difflib.get_close_matches(name.removeprefix(PREFIX), candidates, 1, LIKENESS)
              for name in sorted(set(names) - set(known)) if name.startswith(PREFIX)}
@@ -112,14 +112,14 @@ def mistyped(known: Collection[str], names: Iterable[str]) -> list[str]:
 
 
 def expanded(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
-    """The paths that Ansible would change on the host, where a variable of the environment has the name after a dollar sign."""
-    return [f"{name}: {path} has a variable in it, which each host would replace by a value of its own. Write the path out; ~ is the"
-            " home of the user." for name, option in options.items() if "path" in (option["type"], option.get("elements"))
+    """The paths with an environment variable, which Ansible would expand on the host."""
+    return [f"{name}: {path} contains an environment variable, which each host would replace by its own value. Write the whole path;"
+            " ~ is the home of the user." for name, option in options.items() if "path" in (option["type"], option.get("elements"))
             for path in as_list(given.get(name)) if isinstance(path, str) and ENVIRONMENT_VARIABLE.search(path)]
 
 
 def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the variables ``given``, which are as Ansible has them, extra variables as text."""
+    """The problems of the variables ``given``; extra variables are text."""
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
             if name in given or option.get("required")}
     checked = ArgumentSpecValidator(spec).validate(given)

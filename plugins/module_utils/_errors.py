@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one family of exceptions that the engine raises; a module turns it into ``fail_json``."""
+"""The exceptions of the engine. A module passes their text to ``fail_json``.
+
+The text of an exception is ``path: cause. next step``. The cause is a clause without a capital letter and a period, and the next step
+one or more whole sentences. Each is read alone, so neither refers to the path as "it".
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,16 @@ import os
 
 NEXT_STEPS = {
     errno.ENOENT: "Check the path.",
-    errno.EACCES: "Give the user that runs this access to it, or run with become.",
-    errno.EPERM: "Give the user that runs this the right to do that, or run with become.",
-    errno.ENOSPC: "Free some space on that file system, then run again.",
-    errno.EDQUOT: "Raise the quota or free some space, then run again.",
-    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), then run again.",
-    errno.EROFS: "Mount that file system writable, then run again.",
+    errno.EACCES: "Give the user that runs the module access to this path, or run with become.",
+    errno.EPERM: "Give the user that runs the module this permission, or run with become.",
+    errno.ENOSPC: "Free space on this file system, then run again.",
+    errno.EDQUOT: "Raise the quota or free space, then run again.",
+    errno.EFBIG: "Raise the file size limit (ulimit -f), then run again.",
+    errno.EROFS: "Mount this file system read-write, then run again.",
     errno.EIO: "Check the disk (dmesg, smartctl), then run again.",
-    errno.ELOOP: "Remove the circle of symbolic links.",
-    errno.ENOTDIR: "Check the path: a part of it that should be a folder is a file.",
-    errno.EISDIR: "Give the path of a file, not of a folder.",
+    errno.ELOOP: "Remove the loop of symbolic links.",
+    errno.ENOTDIR: "Check the path: one of its parent folders is a file.",
+    errno.EISDIR: "Give the path of a file instead of a folder.",
     errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
 }
 
@@ -29,7 +33,7 @@ NAMED_FAULTS = 50  # in a message
 
 
 class DhashError(Exception):
-    """Something that an operator can act on: which path, what happened, what to do next."""
+    """An error that an operator can act on: the path, the cause, and the next step."""
 
     def __init__(self, cause: str, path: str | None = None, next_step: str | None = None) -> None:
         super().__init__(cause)
@@ -45,25 +49,26 @@ class DhashError(Exception):
 
 
 class RefusedError(DhashError):
-    """The operation was declined before it began; nothing was changed."""
+    """The operation was refused before it began. Nothing was changed."""
 
 
 class LibraryError(RefusedError):
-    """The library cannot be read, or is not what a library has to be."""
+    """The library cannot be read, or is not valid."""
 
 
 class QueueError(RefusedError):
-    """Decisions that cannot be imported; ``faults`` tells of each one the file, the match and what is wrong."""
+    """Decisions that cannot be imported. Each of ``faults`` is a text with the file, the match and the problem."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
         named = "".join(f"\n- {fault}" for fault in faults[:NAMED_FAULTS])
         more = f"\n- and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
-        super().__init__(f"the review was not imported, nothing was changed; {len(faults)} faults:{named}{more}")
+        problems = "1 problem" if len(faults) == 1 else f"{len(faults)} problems"
+        super().__init__(f"the review was not imported and nothing was changed; {problems}:{named}{more}")
 
 
 class HandoverError(DhashError):
-    """A file that another host has handed over is not taken; ``reason`` is the token for why."""
+    """A file that another host has handed over is refused. ``reason`` is the token of the reason."""
 
     def __init__(self, reason: str, cause: str, path: str | None = None, next_step: str | None = None) -> None:
         super().__init__(cause, path, next_step)
@@ -75,7 +80,7 @@ class LockedError(RefusedError):
 
 
 class ForeignFileError(RefusedError):
-    """A file of somebody else's is where this operation writes."""
+    """A file that the collection did not write is at a path where this operation writes."""
 
 
 class MissingRequirementError(RefusedError):
@@ -83,7 +88,7 @@ class MissingRequirementError(RefusedError):
 
 
 class ImageError(DhashError):
-    """No hash can be made of one image; ``kind`` is one of those in docs/operations.md, ``cause`` the same at every run."""
+    """An image cannot be hashed. ``kind`` is one of the kinds in docs/operations.md. ``cause`` is the same on every run."""
 
     def __init__(self, kind: str, cause: str, next_step: str | None = None) -> None:
         super().__init__(cause, next_step=next_step)

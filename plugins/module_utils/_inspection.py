@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Look at a library without changing anything: counts, agreement with its own record, missing and stale images."""
+"""Inspect a library without changing anything: counts, agreement with its own record, missing and stale images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malforme
 
 
 def inspect(library: str, state: str) -> dict[str, Any]:
-    """What the library at the real path ``library`` is, and what this host has on record of it. Raises ``DhashError``."""
+    """The counts of the library at the real path ``library``, and what this host has on record of it. Raises ``DhashError``."""
     read, digest = library_file.read(library)
     counts = library_fields.counts(read.value)
     record = read.value.get("dhash_migration")
@@ -36,12 +36,12 @@ def inspect(library: str, state: str) -> dict[str, Any]:
 
 
 def inspect_record(library: str, state: str) -> dict[str, Any]:
-    """What this host has on record of the last run. It needs neither the library nor the watch. Raises ``DhashError``."""
+    """What this host has on record of the last run. It does not read the library. Raises ``DhashError``."""
     return {"real_path": library, "run": run_record.shown(run_record.read(state)), "lock": locking.holder(library)}
 
 
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
-    """How many image files are missing or have changed since they were hashed. Raises ``DhashError``."""
+    """The image files that are missing or have changed since they were hashed. Raises ``DhashError``."""
     value = library_file.read(library)[0].value
     missing, stale = [], []
     with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
@@ -60,19 +60,19 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
 def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:
     images, hashed, duplicates = library_removals.taken_out_since_migration(value)
     taken_out = {"duplicates": duplicates, "errors": 0}
-    found = [_inconsistency(f"{name}_count", f"dhash_migration says {record[key]} {name}, there are {counts[name]}"
-                            + (f", and reviews took {taken_out[name]} out" if taken_out[name] else ""))
+    found = [_inconsistency(f"{name}_count", f"dhash_migration records {record[key]} {name}, but the library has {counts[name]}"
+                            + (f", and review imports have removed {taken_out[name]}" if taken_out[name] else ""))
              for key, name in AGREEMENTS if key in record and record[key] != counts[name] + taken_out[name]]
-    # Images that were added or removed since are no contradiction: the next migration takes them in.
+    # Images that were added or removed since are not an inconsistency: the next migration includes them.
     if record.get("total_images") == counts["images"] + images and \
             record.get("processed_successfully") != counts["hashed"] + hashed:
-        found.append(_inconsistency("hashed_count", f"dhash_migration says {record.get('processed_successfully')} images with a hash,"
-                                    f" there are {counts['hashed']}"))
+        found.append(_inconsistency("hashed_count", f"dhash_migration records {record.get('processed_successfully')} images with a hash,"
+                                    f" but the library has {counts['hashed']}"))
     malformed = [image["path"] for image in value["images"]
                  if "dhash" in image and not difference_hash.is_hex(image["dhash"])]
     if malformed:
         found.append(_inconsistency("malformed_hash", f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
-                                    f" that of {printable(malformed[0])} first"))
+                                    f" the first is that of {printable(malformed[0])}"))
     return found
 
 

@@ -4,8 +4,8 @@
 
 """Send one message to several targets at once, within a time limit for all of them; it runs on the controller.
 
-Sources: Slack's incoming webhooks (https://api.slack.com/messaging/webhooks) and how it escapes text
-(https://api.slack.com/reference/surfaces/formatting#escaping); RFC 9110 for what a status means.
+Sources: Slack's incoming webhooks (https://api.slack.com/messaging/webhooks) and its escaping of text
+(https://api.slack.com/reference/surfaces/formatting#escaping); RFC 9110 for the meaning of an HTTP status.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ LONGEST_REASON = 200
 
 
 class Answer(NamedTuple):
-    """What came of a message to one target; ``reason`` says why it was not taken, None where it was."""
+    """The result of a message to one target. ``reason`` is why it was not delivered; None if it was."""
 
     target: str
     reason: str | None
 
 
 class Refusal(Exception):
-    """An attempt that failed; ``again`` where another one may go better."""
+    """A failed attempt. ``again``: another attempt may succeed."""
 
     def __init__(self, reason: str, again: bool) -> None:
         super().__init__(reason)
@@ -51,17 +51,17 @@ class Refusal(Exception):
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """What is secret in a URL or a header goes nowhere else."""
+    """Refuses redirects, so secrets in a URL or a header are not sent to another server."""
 
     def redirect_request(self, *_args: object, **_kwargs: object) -> None:
         return None
 
 
 def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds: float, retries: int) -> list[Answer]:
-    """Send ``message`` to each of ``targets`` that wants its event, all at once; returns what came of it.
+    """Send ``message`` to each of ``targets`` that has its event, in parallel; returns one answer per target.
 
-    It returns after ``seconds`` at the latest, whatever a server does: what has not answered then is given up. An
-    attempt that failed is repeated ``retries`` times at most. A server that answers too late may get a message twice.
+    Returns after at most ``seconds``. Targets that have not answered by then count as failed. A failed attempt is repeated at most
+    ``retries`` times. A server that answers too late may get a message twice.
     """
     deadline = time.monotonic() + seconds
     wanted = [(number, target) for number, target in enumerate(targets, 1) if message["event"] in target["events"]]
@@ -70,10 +70,10 @@ def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds:
     def work(number: int, target: dict[str, Any]) -> None:
         try:
             reasons[number] = _attempts(_sender(target, message), deadline, retries)
-        except Exception as error:  # a traceback of a thread tells nobody anything, and its text may hold a secret
-            reasons[number] = f"it could not be told ({type(error).__name__})"
+        except Exception as error:  # the traceback of a thread is not shown, and its text may contain a secret
+            reasons[number] = f"the message could not be sent ({type(error).__name__})"
 
-    # A thread that hangs ends with the process: nothing else bounds a look-up of a name, or an answer that drips.
+    # Daemon threads end with the process. A name lookup, or an answer that never ends, has no other limit.
     threads = [threading.Thread(target=work, args=pair, daemon=True) for pair in wanted]
     for thread in threads:
         thread.start()
@@ -84,7 +84,7 @@ def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds:
 
 
 def name(number: int, target: dict[str, Any]) -> str:
-    """How a target is called in what an operator sees: its number, its type and its host, nothing of the rest of a URL."""
+    """The name of a target in messages: its number, its type and its host. The rest of the URL may be secret."""
     if target["type"] == "mail":
         return f"{number} (mail by {printable(target['host'])})"
     try:
@@ -95,13 +95,13 @@ def name(number: int, target: dict[str, Any]) -> str:
 
 
 def slack_text(text: str) -> str:
-    """``text`` as Slack shows it: nothing in it is taken for a link or a mention."""
+    """``text`` escaped for Slack, so that it contains no links or mentions."""
     cut = text if len(text) <= LONGEST_SLACK_TEXT else text[:LONGEST_SLACK_TEXT] + " … (cut off)"
     return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _attempts(send: Callable[[float], None], deadline: float, retries: int) -> str | None:
-    """Why no attempt succeeded; None where one did."""
+    """The reason why no attempt succeeded; None if one did."""
     pause = FIRST_PAUSE
     for left in range(retries, -1, -1):
         try:
@@ -135,7 +135,7 @@ def _post(target: dict[str, Any], body: Any, seconds: float) -> None:
         try:
             json.loads(content)
         except ValueError as error:
-            raise Refusal(f"its template makes no JSON: {printable(str(error))}", again=False) from None
+            raise Refusal(f"the template does not render to valid JSON: {printable(str(error))}", again=False) from None
     try:
         url, credentials = _without_credentials(target["url"])
         request = urllib.request.Request(url, content.encode(), {**headers, **credentials}, method="POST")
@@ -144,17 +144,17 @@ def _post(target: dict[str, Any], body: Any, seconds: float) -> None:
             pass
     except urllib.error.HTTPError as error:
         error.close()
-        raise Refusal(f"it answered {error.code}", error.code >= 500 or error.code in WORTH_REPEATING) from None
+        raise Refusal(f"the server returned HTTP {error.code}", error.code >= 500 or error.code in WORTH_REPEATING) from None
     except urllib.error.URLError as error:
         raise Refusal(_why(error.reason), again=not isinstance(error.reason, ssl.SSLCertVerificationError)) from None
     except OSError as error:
         raise Refusal(_why(error), again=True) from None
     except (ValueError, http.client.HTTPException) as error:  # their texts may hold the URL
-        raise Refusal(f"its URL or its answer is none of HTTP ({type(error).__name__})", again=False) from None
+        raise Refusal(f"invalid URL or not an HTTP response ({type(error).__name__})", again=False) from None
 
 
 def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without the user and password in it, and the header that tells them instead. Raises ``ValueError``."""
+    """The URL without its user and password, and a header with them. Raises ``ValueError`` for an invalid URL."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("neither http nor https")
@@ -187,11 +187,11 @@ def _send_mail(target: dict[str, Any], message: dict[str, Any], seconds: float) 
         refused = error.recipients
     except smtplib.SMTPResponseException as error:
         said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
-        raise Refusal(f"it answered {error.smtp_code} {printable(said)[:LONGEST_REASON]}", error.smtp_code < 500) from None
+        raise Refusal(f"the server returned {error.smtp_code} {printable(said)[:LONGEST_REASON]}", error.smtp_code < 500) from None
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise Refusal(_why(error), again=not isinstance(error, (ValueError, ssl.SSLCertVerificationError))) from None
     if refused:
-        raise Refusal(f"it refused {len(refused)} of {len(target['to'])} recipients", again=False)
+        raise Refusal(f"the server refused {len(refused)} of {len(target['to'])} recipients", again=False)
 
 
 def _trust(target: dict[str, Any]) -> ssl.SSLContext:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host has of what a migration needs, and the command that provides what it lacks."""
+"""The requirements of a migration: what a host lacks, and the command that provides it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ._files import age_encryption, durable
 from ._hashing import decoder_limits
 from ._library import library_fields, library_file
 
-HASH, MIGRATE = "hash", "migrate"  # scopes: what every host that hashes needs; what only one that migrates a library needs
+HASH, MIGRATE = "hash", "migrate"  # scopes: needed on every host that hashes; needed only on a host that migrates a library
 
 
 class Kind(NamedTuple):
-    """What code may go by. The text of a problem is for people, and may be worded anew."""
+    """The properties of a problem that code may use. The texts of a problem are for people and may change."""
 
     scope: str
     installable: bool = False  # whether dhash_install can provide what is missing
 
 
 KINDS = {  # by the id of a problem
-    "python_missing": Kind(HASH, installable=True),  # that of the virtual environment
+    "python_missing": Kind(HASH, installable=True),  # the one of the virtual environment
     "python_version": Kind(HASH),
     "pillow_missing": Kind(HASH, installable=True),
     "pillow_version": Kind(HASH, installable=True),
@@ -74,7 +74,7 @@ KINDS = {  # by the id of a problem
     "maintenance_window_closed": Kind(HASH),
 }
 PURPOSES = {"library_dir": "the migrated library", "backup_dir": "backups", "copy_dir": "copies of backups", "state_dir": "the state",
-            "log_dir": "logs", "output_dir": "the library that waits for its deploy", "report_dir": "the report",
+            "log_dir": "logs", "output_dir": "the staged library", "report_dir": "the report",
             "review_dir": "the review", "venv": "the virtual environment", "async_dir": "Ansible's background jobs", "temp_dir": "temporary files"}
 OTHER_FOLDERS = {"output": "output_dir", "report": "report_dir", "dry_run_report": "report_dir", "review_dir": "review_dir", "venv": "venv"}
 
@@ -105,7 +105,7 @@ INSTALL = {  # os-release ID or ID_LIKE, or platform.system() in lower case: how
 
 
 class Needs(NamedTuple):
-    """What is asked of the host. Paths are absolute; ``python`` is the interpreter that will hash."""
+    """The requirements to check. Paths are absolute; ``python`` is the interpreter that will hash."""
 
     library: str
     python: str
@@ -123,12 +123,12 @@ class Needs(NamedTuple):
     state: str | None = None
     log_dir: str | None = None
     async_dir: str | None = None  # of Ansible, which runs the longer operations in the background
-    places: Mapping[str, Any] = {}  # the options that name where a run writes
-    controller: Mapping[str, str] = {}  # the same by variable, of a controller that is this host
+    places: Mapping[str, Any] = {}  # the options that name the paths that a run writes to
+    controller: Mapping[str, str] = {}  # paths of a controller that is this host, by variable
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
-    """The versions of what is there, and ``problems``: each with a token, what is wrong, and the command or step that mends it."""
+    """The installed ``versions``, and ``problems``: each with a token, what is needed, what was found, and the command or step that fixes it."""
     versions = {
         **_python_versions(needs.python),
         "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
@@ -146,7 +146,7 @@ def _problem(token: str, what: str, found: str, fix: str | None) -> dict[str, An
 
 def _python_versions(python: str) -> dict[str, str | None]:
     script = ("import sys, importlib\n"
-              "sys.path[:] = filter(None, sys.path)\n"  # else a file of this folder could pass for a package
+              "sys.path[:] = filter(None, sys.path)\n"  # otherwise a file in the current folder could be imported instead of a package
               "def version(name):\n"
               "    try: return importlib.import_module(name).__version__\n"
               "    except Exception: return None\n"
@@ -185,19 +185,19 @@ def _version_problems(needs: Needs, versions: dict[str, str | None]) -> list[dic
         if version is None or _numbers(version) < least:
             wanted = f"{names[key]} {'.'.join(map(str, least))} or newer"
             token = f"{key}_missing" if version is None else f"{key}_version"
-            problems.append(_problem(token, wanted, f"{version or 'none'} in {needs.python}", _install_command(key)))
+            problems.append(_problem(token, wanted, f"{version or 'not found'} in {needs.python}", _install_command(key)))
     if needs.ffmpeg_required:
         for program in ("ffmpeg", "ffprobe"):
             if versions[program] is None:
-                problems.append(_problem(f"{program}_missing", f"the program {program}", "none on the PATH", _install_command("ffmpeg")))
+                problems.append(_problem(f"{program}_missing", f"the program {program}", "not found on the PATH", _install_command("ffmpeg")))
         if versions["ffmpeg_python"] is None:
-            problems.append(_problem("ffmpeg_python_missing", "ffmpeg-python, through which FFmpeg is used", f"none in {needs.python}",
-                                     "Set dhash_install: venv, which brings it, or install it with pip into the virtual"
-                                     " environment that Ansible's Python is of."))
+            problems.append(_problem("ffmpeg_python_missing", "the Python package ffmpeg-python", f"not found in {needs.python}",
+                                     "Set dhash_install: venv, or install ffmpeg-python with pip into the virtual environment of"
+                                     " the Python that Ansible uses."))
     node = needs.node_min_version
     if node and (versions["node"] is None or _numbers(versions["node"]) < _numbers(node)):
         token = "node_missing" if versions["node"] is None else "node_version"
-        problems.append(_problem(token, f"Node.js {node} or newer", versions["node"] or "none on the PATH", _install_command("node")))
+        problems.append(_problem(token, f"Node.js {node} or newer", versions["node"] or "not found on the PATH", _install_command("node")))
     return problems
 
 
@@ -206,7 +206,7 @@ def _encryption_problems(needs: Needs) -> list[dict[str, Any]]:
         try:
             age_encryption.require_recipients(needs.encrypt_to)
         except MissingRequirementError:
-            return [_problem("age_missing", "the program age, which encrypts the backups", "none on the PATH", _install_command("age"))]
+            return [_problem("age_missing", "the program age for encrypted backups", "not found on the PATH", _install_command("age"))]
         except DhashError as error:
             return [_problem("backup_recipients_invalid", "recipients that age accepts (dhash_backup_encrypt_to)", error.cause,
                              error.next_step)]
@@ -214,7 +214,7 @@ def _encryption_problems(needs: Needs) -> list[dict[str, Any]]:
 
 
 def identity() -> str | None:
-    """What tells this host from others: its node name and the ID of its boot; None where there is none."""
+    """The identity of this host: its node name and the ID of its boot; None if the boot has no ID."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return f"{platform.node()} {file.read().strip()}"
@@ -223,7 +223,7 @@ def identity() -> str | None:
 
 
 def _place_problems(needs: Needs) -> list[dict[str, Any]]:
-    """Paths that a run must not write to, and files of somebody else that it would meet."""
+    """Paths that a run must not write to, and files at these paths that the collection has not written."""
     if needs.state is None:
         return []
     unusable = path_rules.problem_with_library(needs.library)
@@ -239,24 +239,24 @@ def _place_problems(needs: Needs) -> list[dict[str, Any]]:
 
 
 def _file_problems(state: str, path: str, variable: str | None) -> list[dict[str, Any]]:
-    """Of a file that a run replaces or removes. ``variable`` is the one that names it, if any."""
+    """The problems of a file that a run replaces or removes. ``variable`` names its path, if any."""
     what = f"a free name for {variable or 'a file of this collection'}"
     try:
         written_files.require_ours(state, path, variable)
     except ForeignFileError as error:
         return [_problem("foreign_file", what, f"{printable(path)}: {error.cause}", error.next_step or "")]
-    except DhashError as error:  # whose file it is is not known
+    except DhashError as error:  # it is unknown who has written the file
         return [_problem("state_unreadable", what, f"{printable(path)}: {error.cause}", error.next_step or "")]
     return []
 
 
 def _open_file_problems(needs: Needs) -> list[dict[str, Any]]:
-    """The workers raise the soft limit themselves; the hard one is the host's."""
+    """The problem of a hard limit on open files that is too low. The workers raise the soft limit themselves."""
     needed, hard = decoder_limits.files_needed(needs.parallel), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or hard >= needed:
         return []
     return [_problem("open_files_limit", f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",
-                     "Raise it for this user (nofile in /etc/security/limits.conf), or set dhash_parallel to less.")]
+                     "Raise the hard limit for this user (nofile in /etc/security/limits.conf), or lower dhash_parallel.")]
 
 
 def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
@@ -264,7 +264,7 @@ def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
     if days is None or (needs.rehearsed and needs.rehearsed > now - timedelta(days=days)):
         return []
     return [_problem("rehearsal_missing", f"a rehearsal in the last {days} days",
-                     f"the last one passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "none passed on this host",
+                     f"the last rehearsal passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "no rehearsal has passed on this host",
                      "ansible-playbook mobius.dhash.rehearse")]
 
 
@@ -288,25 +288,25 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
     problems += _owner_problems(needs.library)
     for root in needs.media_roots or [folder]:
         if not os.path.isdir(root) or not os.access(root, os.R_OK | os.X_OK):
-            found = "not readable" if os.path.isdir(root) else "not there, or no folder"
+            found = "not readable" if os.path.isdir(root) else "missing, or not a folder"
             problems.append(_problem("media_root_not_readable", f"the media root {printable(root)}", found,
-                                     "Mount it, correct dhash_media_roots, or give this user access to it."))
+                                     "Mount this folder, correct dhash_media_roots, or give this user access to the folder."))
     if images and not any(os.path.exists(path) for path in _paths(folder, images)):
-        problems.append(_problem("images_missing", "the image files", f"none of the {len(images)} is there",
-                                 "Check that the media are mounted, and the paths in the library."))
+        problems.append(_problem("images_missing", "the image files", f"all {len(images)} files are missing",
+                                 "Check that the media are mounted, and check the paths in the library."))
     return problems
 
 
 def _missing_library(library: str, remains: lost_library.Remains) -> dict[str, Any]:
-    """Of a library that has been there."""
+    """The problem of a library that existed before."""
     record = " and the record of its last operation" if remains.recorded else ""
-    return _problem("library_missing", "the library", f"{printable(library)} does not exist any more; this host has"
+    return _problem("library_missing", "the library", f"{printable(library)} no longer exists; this host has"
                     f" {lost_library.counted(remains)} of it in {printable(remains.backup_dir)}{record}",
                     lost_library.next_step(library, remains))
 
 
 def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:
-    """Of the folders that a run writes whatever the library is. A user without a home has none of them by default."""
+    """The problems of folders that every run writes to. A user without a home cannot create the default ones."""
     problems = []
     for name, place, variable in (("state_dir", needs.state, "dhash_state_dir"), ("log_dir", needs.log_dir, "dhash_log_dir"),
                                   ("async_dir", needs.async_dir, "ansible_async_dir"), ("temp_dir", needs.temp_dir, "dhash_temp_dir")):
@@ -318,22 +318,22 @@ def _own_folder_problems(needs: Needs) -> list[dict[str, Any]]:
             problems += _folder_problems(OTHER_FOLDERS[option], folder, 0, variable, option not in path_rules.NOT_MADE)
     if needs.temp_dir is None and all(durable.obstacle(folder, may_be_made=False) for folder in _system_temp_dirs()):
         problems.append(_problem("temp_dir_not_writable", f"a writable folder for {PURPOSES['temp_dir']}",
-                                 f"none of {', '.join(_system_temp_dirs())}", "Set dhash_temp_dir to a folder that this user may write."))
+                                 f"{', '.join(_system_temp_dirs())} are not writable", "Set dhash_temp_dir to a folder that this user can write to."))
     return problems
 
 
 def _system_temp_dirs() -> list[str]:
-    """Where Python puts temporary files: the first of these that can be written (``tempfile.gettempdir``)."""
+    """The folders for temporary files: Python uses the first writable one (``tempfile.gettempdir``)."""
     return [*filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp", "/var/tmp", "/usr/tmp"]
 
 
 def _owner_problems(library: str) -> list[dict[str, Any]]:
-    """Whoever replaces a file has to be able to give the new one the old one's owner and group."""
+    """The problem of a user who cannot give the new library the owner and group of the old one."""
     status = os.stat(library)
     if os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in (os.getegid(), *os.getgroups())):
         return []
     return [_problem("library_owner_not_permitted",
-                     f"the right to give a new library the owner of {printable(library)} ({status.st_uid}:{status.st_gid})",
+                     f"permission to set the owner of a new library to that of {printable(library)} ({status.st_uid}:{status.st_gid})",
                      f"this user is {os.geteuid()}:{os.getegid()}", "Run with become as root or as that owner.")]
 
 
@@ -363,8 +363,8 @@ def _window_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
     except DhashError as error:
         return [_problem("maintenance_window_invalid", "a maintenance window", error.cause, error.next_step)]
     return [_problem("maintenance_window_closed", "an open maintenance window",
-                     f"it is {now:%a %H:%M} on this host, the window is {needs.maintenance_window}",
-                     "Wait for it, or set dhash_maintenance_window anew.")]
+                     f"the time on this host is {now:%a %H:%M}, the window is {needs.maintenance_window}",
+                     "Wait for the window, or change dhash_maintenance_window.")]
 
 
 def window_is_open(window: str, now: datetime) -> bool:
@@ -375,8 +375,8 @@ def window_is_open(window: str, now: datetime) -> bool:
     parts = WINDOW.fullmatch(window.strip())
     first, last = (parts["first"], parts["last"] or parts["first"]) if parts else (None, None)
     if not parts or any(day and day.lower() not in DAYS for day in (first, last)):
-        raise DhashError(f"{window!r} is no maintenance window",
-                         next_step="Write it as 22:00-04:00, Sat 22:00-04:00 or Mon-Fri 01:00-05:00.")
+        raise DhashError(f"invalid maintenance window {window!r}",
+                         next_step="Write the window as 22:00-04:00, Sat 22:00-04:00 or Mon-Fri 01:00-05:00.")
     start, end = (60 * int(time[:2]) + int(time[3:]) for time in (parts["start"], parts["end"]))
     minute, day = 60 * now.hour + now.minute, now.weekday()
     if start >= end and minute < end:
@@ -395,7 +395,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _size(count: int) -> str:
-    """In MiB, or in the smaller unit in which it is not rounded to nothing."""
+    """A number of bytes in MiB, or in a smaller unit if it would be rounded to zero."""
     for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
         if count >= size / 10:
             return f"{count / size:.1f} {unit}"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a failed run leaves behind, for whoever is woken by it: the live library, its service, the kept files, the next command."""
+"""The state after a failed run, for an operator: the live library, its service, the kept files, and the next command."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ._monitor import service_probes
 
 OLD, NEW, EDITED, UNREADABLE, MISSING, UNRECORDED = ("old", "new", "edited", "unreadable", "missing", "unrecorded")
 RUNNING, STOPPED, UNKNOWN, UNMANAGED = "running", "stopped", "unknown", "unmanaged"
-DIGITS = 12  # of a digest, in a sentence
+DIGITS = 12  # of a SHA-256 in a sentence
 
 
 class Host(NamedTuple):
-    """Where to look. ``library`` is the real file; ``playbook`` is the one that failed."""
+    """The library and its service. ``library`` is the real file; ``playbook`` is the one that failed."""
 
     library: str
     state: str
@@ -33,7 +33,7 @@ class Host(NamedTuple):
 
 
 def report(host: Host) -> dict[str, Any]:
-    """Tokens and paths for programs, and ``summary``, the same in sentences. Never raises ``DhashError``."""
+    """The state as tokens and paths for programs, and as sentences in ``summary``. Never raises ``DhashError``."""
     try:
         record, problem = run_record.read(host.state), None
     except DhashError as error:
@@ -56,8 +56,8 @@ _LIBRARY = {  # (the token, whether the run is a rollback)
     (OLD, False): "{library} is the old library, from before run {run} (sha256 {digest}).",
     (NEW, False): "{library} is the new library of run {run} (sha256 {digest}).",
     (OLD, True): "{library} is the old library, which run {run} restored (sha256 {digest}).",
-    (NEW, True): "{library} is the new library, which run {run} was to replace (sha256 {digest}).",
-    EDITED: "{library} is neither the old nor the new library of run {run}: it was edited since (sha256 {digest}).",
+    (NEW, True): "{library} is the new library, which run {run} was meant to replace (sha256 {digest}).",
+    EDITED: "{library} is neither the old nor the new library of run {run}, because somebody has edited the library since (sha256 {digest}).",
     UNREADABLE: "{library} cannot be read as a library (sha256 {digest}).",
     MISSING: "{library} does not exist.",
     UNRECORDED: "{library} is a valid library (sha256 {digest}). This host has no record of a run that replaced it.",
@@ -65,7 +65,7 @@ _LIBRARY = {  # (the token, whether the run is a rollback)
 _SERVICE = {
     RUNNING: "The service is running ({says}).",
     STOPPED: "The service is stopped ({says}).",
-    UNKNOWN: "Whether the service runs is not known ({says}).",
+    UNKNOWN: "The state of the service is unknown ({says}).",
     UNMANAGED: "",
 }
 
@@ -94,7 +94,7 @@ def _service(host: Host, record: run_record.Record | None) -> tuple[str, str]:
     if asked is not None and asked.running is not None:
         return RUNNING if asked.running else STOPPED, asked.says
     if record is not None and record.stopped_at:
-        return STOPPED, f"since {record.stopped_at}, as the record of the run says"
+        return STOPPED, f"since {record.stopped_at}, according to the record of the run"
     if host.manager == "none":
         return UNMANAGED, ""
     return UNKNOWN, asked.says if asked else "dhash_status_command is not set"

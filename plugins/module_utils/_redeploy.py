@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deploy, and where the live library has changed in the meantime bring the new one up to date and try again."""
+"""Deploy. If the live library has changed in the meantime, repeat the operation and try again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict[str, Any]], None]]
 
 
 def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] | None = None) -> bool:
-    """Deploy what was prepared; whether anything had to be done. ``service`` is as in :func:`cutover.deploy`. Raises ``DhashError``, nothing replaced."""
+    """Deploy the staged library; returns whether anything had to be done. ``service`` as in :func:`cutover.deploy`.
+
+    Raises ``DhashError`` with the live library unchanged.
+    """
     with locking.lock(library, "deploy", run_record.new_run(), lock_timeout):
         failed: dict[str, Any] = {}
         for _attempt in range(ATTEMPTS):
@@ -38,4 +41,4 @@ def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] |
                     raise
                 BRING_UP_TO_DATE[record.operation](record, failed)
         raise DhashError(f"the library kept changing during the deploy (gave up after {ATTEMPTS} attempts)", library,
-                         "Stop what writes it, or name its service (dhash_service_manager), then run again.")
+                         "Stop the program that writes to the library, or set dhash_service_manager for its service, then run again.")

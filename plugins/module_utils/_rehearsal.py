@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Migrate a part of a library in a folder of its own, roll it back in every way, and prove that the bytes come back.
+"""Rehearse: migrate a part of a library in a scratch folder, roll it back in every way, and compare the bytes.
 
-It takes the very steps of a migration and of a rollback, on the host and the disk that they will run on.
+A rehearsal runs the same code as a migration and a rollback, on the same host and disk.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from ._migrate import migration_run, migration_settings
 
 
 def rehearse(settings: migration_settings.Settings, images: int, recipients: Sequence[str]) -> dict[str, Any]:
-    """Rehearse ``settings`` on the first ``images`` images; returns counts and seconds, and notes when it was.
+    """Rehearse ``settings`` on the first ``images`` images; returns counts and seconds, and notes the time.
 
-    The live library is only read. Nothing is left but the note. Raises ``DhashError`` where anything did not go as it
-    should.
+    The live library is only read. Nothing but the note is left. Raises ``DhashError`` if a step fails or gives other bytes.
     """
     started = time.monotonic()
     scratch = os.path.join(settings.state, "rehearsal")
     with locking.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout):
-        _remove(scratch)  # of one that was killed
+        _remove(scratch)  # of a killed rehearsal
         durable.make_folder(scratch)
         try:
             result = _Stage(settings, scratch, recipients).play(images)
@@ -58,7 +57,7 @@ class _Stage:
             state=os.path.join(scratch, "state"), limit=None, dry_run=False, report=None, log_dir=None)
         self.identity: str | None = None
         self.recipients = list(recipients)
-        if recipients:  # theirs are elsewhere: one that goes with the scratch folder opens the backups as well
+        if recipients:  # their identities are elsewhere: a temporary identity decrypts the backups as well
             self.identity, own = age_encryption.new_identity()
             self.recipients.append(own)
 
@@ -69,13 +68,13 @@ class _Stage:
         cutover.verified(self.library, self.settings.state, check=False, recipients=self.recipients)
         self._go_back(old, "the emergency rollback", rollback_plan.Wish(rollback_plan.LATEST, False, False, self.identity))
         self._migrate(old)
-        self._go_back(old, "taking the hashes out", rollback_plan.Wish(rollback_plan.LATEST, True, False))
+        self._go_back(old, "removing the hashes", rollback_plan.Wish(rollback_plan.LATEST, True, False))
         self._migrate(old)
         self._go_back(old, "the rescue of a failed migration", None)
         return {key: result[key] for key in ("images", "hashed", "errors")}
 
     def _prepare(self, images: int) -> str:
-        """Write the first images of the live library, less what a migration adds; the digest of that."""
+        """Write the first images of the live library without managed fields; the SHA-256 of the result."""
         value = library_fields.without_our_fields(library_file.read(self.live)[0].value)
         folder = os.path.dirname(self.live)
         value["images"] = [{**image, "path": os.path.join(folder, image["path"])} for image in value["images"][:images]]
@@ -87,7 +86,7 @@ class _Stage:
         self._expect("the migration", result["output_sha256"])
         kept = cutover.pre_dhash(self.library)
         if durable.sha256_of_file(kept) != old:
-            raise DhashError("what the rehearsed migration replaced was not kept as it was", kept, "Report this fault.")
+            raise DhashError("the rehearsed migration changed the replaced library", kept, "Report this bug.")
         return result
 
     def _go_back(self, old: str, way_back: str, wish: rollback_plan.Wish | None) -> None:
@@ -111,8 +110,8 @@ class _Stage:
 
     def _expect(self, step: str, digest: str) -> None:
         if durable.sha256_of_file(self.library) != digest:
-            raise DhashError(f"the rehearsal failed: after {step} the library is not what it should be", self.live,
-                             "Do not migrate on this host. Report this fault.")
+            raise DhashError(f"the rehearsal failed: the library is wrong after {step}", self.live,
+                             "Do not migrate on this host. Report this bug.")
 
 
 def _remove(scratch: str) -> None:
@@ -120,4 +119,4 @@ def _remove(scratch: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(scratch)
     except OSError as error:
-        raise from_os_error(error, "remove what the rehearsal made", scratch) from error
+        raise from_os_error(error, "remove the files of the rehearsal", scratch) from error

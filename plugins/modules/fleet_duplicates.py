@@ -143,9 +143,9 @@ def main() -> None:
         result["diff"] = {"before_header": folder, "after_header": folder, "before": "",
                           "after": "".join(f"{os.path.basename(path)}: {result['groups']} groups\n" for path in result["written"])}
     for host, why in result["left_out"].items():
-        module.warn(f"{host} is left out: {why['message']}")
+        module.warn(f"The host {host} is left out: {why['message']}")
     for kept in result["set_aside"]:
-        module.warn(f"A file that is no report of this module was in the way. It is kept as {printable(kept)}.")
+        module.warn(f"A file that this module has not written was renamed to {printable(kept)}.")
     module.exit_json(changed=bool(result["written"]), **result)
 
 

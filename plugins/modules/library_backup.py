@@ -128,7 +128,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_
 
 def expired(library: str, folder: str, params: dict[str, Any], digests: Collection[str], live: str | None,
             coming: int = 0) -> list[backup_files.Backup]:
-    """The backups of the library in a folder that are to be removed."""
+    """The backups of the library in a folder that have to be pruned."""
     return backup_files.superfluous(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
                                     datetime.now(timezone.utc), {live, *digests}, coming)
 

@@ -177,7 +177,7 @@ def verified(library: str, state: str, params: dict[str, Any], check: bool) -> b
 
 
 def foresee(operation: str, library: str, state: str, params: dict[str, Any]) -> tuple[bool, bool]:
-    """Whether the operation would change anything, and whether the exchange is due."""
+    """Whether the operation would change anything, and whether the swap is due."""
     if operation == "started":
         return cutover.started(library, state, check=True), False
     if operation == "verified":
@@ -190,7 +190,7 @@ def foresee(operation: str, library: str, state: str, params: dict[str, Any]) ->
 
 
 def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) -> tuple[bool, bool]:
-    """Whether the operation has changed anything, and whether the exchange is due after it."""
+    """Whether the operation has changed anything, and whether the swap is due after it."""
     if operation == "deployed":
         return _redeploy.run(library, state, params["lock_timeout"], module_arguments.service(params)), False
     with locking.lock(library, OPERATIONS[operation], run_record.new_run(), params["lock_timeout"]):
@@ -219,10 +219,10 @@ def main() -> None:
     try:
         with audit_log.recorded(module, OPERATIONS[operation]) as done:
             respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
-            # A service that was stopped is started whatever has become of the paths.
+            # A stopped service is started even if a path is no longer valid.
             library, state = module_arguments.library_and_state(module.params, check_places=operation != "started")
             changed, due = foresee(operation, library, state, module.params)
-            if not module.check_mode and (changed or operation == "announced"):  # only under the lock can that be told for sure
+            if not module.check_mode and (changed or operation == "announced"):  # only reliable with the lock held
                 changed, due = carry_out(operation, library, state, module.params)
             record = run_record.read(state)
             done.changed = changed
@@ -232,7 +232,7 @@ def main() -> None:
         if not module.check_mode:
             metrics = metrics_file.of(module.params, library, state, module.warn)
             metrics.settled(record, changed, is_verified=operation == "verified")
-        age_encryption.require_recipients(module.params["encrypt_to"])  # last, as they are needed for nothing else
+        age_encryption.require_recipients(module.params["encrypt_to"])  # last, because only the encryption of safety copies needs them
     except DhashError as error:
         module.fail_json(msg=str(error))
     result: dict[str, Any] = {"library": library, "phase": None, "restart_owed": False, "due": due}

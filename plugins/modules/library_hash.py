@@ -141,7 +141,7 @@ def main() -> None:
     )
     params = module.params
     if params["shard"] is not None and not 0 <= params["shard"] < params["shards"]:
-        module.fail_json(msg=f"shard {params['shard']} of {params['shards']}: it has to be from 0 to {params['shards'] - 1}")
+        module.fail_json(msg=f"shard must be from 0 to {params['shards'] - 1}, got {params['shard']}")
     try:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(params["interpreter"], module.check_mode)

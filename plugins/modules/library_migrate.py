@@ -312,7 +312,7 @@ def main() -> None:
                 if result.get("report_set_aside"):
                     module.warn(f"{settings.report} was not written by this collection. It was renamed to {result['report_set_aside']}.")
                 if result["distrusted"]:
-                    module.warn(f"{settings.library}: a sample of its images did not have the hashes on record, so"
+                    module.warn(f"{settings.library}: a sample of its images did not have the recorded hashes, so"
                                 f" {result['distrusted']} images were hashed again.")
             result["run"] = run_record.run_of(settings.state)
             done.changed = not settings.dry_run and (

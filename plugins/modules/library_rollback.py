@@ -206,7 +206,7 @@ WRITES = ("state_dir", "log_dir")
 
 
 def log_dir_of(params: dict[str, Any], library: str, state: str) -> str | None:
-    """The folder for the log. A failed run is taken back whatever has become of it."""
+    """The folder for the log; None for a rescue if the folder cannot be used, because a failed run is rolled back all the same."""
     if params["undo_sha256"] is not None:
         try:
             path_rules.require(library, state, {"log_dir": params["log_dir"]})
@@ -259,7 +259,7 @@ def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tup
         with contextlib.suppress(cutover.ChangedError):
             if cutover.is_cut_short(library, state):
                 cutover.deploy(library, state)  # a swap that was interrupted is finished first
-        way = find_way(params, library, state)  # what was found without the lock may have changed
+        way = find_way(params, library, state)  # the plan without the lock may be outdated
         if way is None or not way.due:
             return describe(way), False
         with run_log.Log(log_dir_of(params, library, state), library, "rollback") as log:

@@ -198,7 +198,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     message = module.params["notification"]
     if message.get("event") not in _notification.EVENTS or not isinstance(message.get("text"), str):
-        module.fail_json(msg=f"notification needs a text, and as its event one of {', '.join(_notification.EVENTS)}")
+        module.fail_json(msg=f"notification must have a text, and as event one of {', '.join(_notification.EVENTS)}")
     targets = module.params["targets"]
     if module.check_mode:
         wanted = [_notification.name(number, target) for number, target in enumerate(targets, 1)

@@ -186,9 +186,9 @@ def main() -> None:
     )
     params = module.params
     if not 0 <= params["min_distance"] <= params["max_distance"] <= 64:
-        module.fail_json(msg="min_distance and max_distance have to be 0 to 64, and the first not above the second")
+        module.fail_json(msg="min_distance and max_distance must be from 0 to 64, and min_distance must not be above max_distance")
     if not 1 <= params["limit"] <= review_queue.MOST_PAIRS:
-        module.fail_json(msg=f"limit has to be 1 to {review_queue.MOST_PAIRS}")
+        module.fail_json(msg=f"limit must be from 1 to {review_queue.MOST_PAIRS}")
     try:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(params["interpreter"], module.check_mode)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The base of the action plugins that run their module in the background of the host and show how far it is."""
+"""The base class of action plugins that run their module in the background of the host and show its progress."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-LONGEST_RUN = 30 * 24 * 3600  # async_wrapper kills after that many seconds
+LONGEST_RUN = 30 * 24 * 3600  # seconds after which async_wrapper kills the module
 FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 POLLS_WITHOUT_STATUS = 5
 SECONDS_BETWEEN_LINES = 5
 SECONDS_WITHOUT_CONNECTION = 60
-SECONDS_WITHOUT_SIGN = 60  # a module that has neither a result nor its progress file for so long starts no more, or has died
-POLLS_AFTER_DEATH = 2  # a module that has ended is gone a moment before its result is there
+SECONDS_WITHOUT_SIGN = 60  # a module without a result and a progress file for so long has died, or has not started
+POLLS_AFTER_DEATH = 2  # the process of a module ends a moment before its result is written
 
 display = Display()
 
@@ -42,8 +42,8 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
     """Run ``MODULE``. Poll the module's progress file, which costs a ``cat``, and its job, which costs a module, less often."""
 
     MODULE: str  # its full name
-    WORK: str  # what messages call its work
-    KEPT = "What it has hashed is kept: run again."
+    WORK: str  # the name of its work in messages
+    KEPT = "Hashed images are kept. Run the playbook again."
 
     _supports_check_mode = True
     _supports_async = False
@@ -63,7 +63,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
             self._task.async_val = 0
         if job.get("failed") or "ansible_job_id" not in job:
             return job
-        # A ~ is whatever the job on the host took it for.
+        # The job on the host has expanded a ~.
         async_dir = posixpath.dirname(job["results_file"])
         return self._follow(job["ansible_job_id"], async_dir, posixpath.join(async_dir, progress_name))
 
@@ -99,10 +99,10 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
             if result.get("msg") == "could not find job" and time.monotonic() - started < SECONDS_WITHOUT_SIGN:
                 continue
             if result.get("failed") and "ansible_job_id" not in result:
-                raise AnsibleActionFail(f"The {self.WORK} runs on, but its state cannot be read: {result.get('msg')}")
-            if gone > POLLS_AFTER_DEATH or "data" in result:  # what async_wrapper tells of a module that has told nothing
+                raise AnsibleActionFail(f"The {self.WORK} continues in the background, but its state cannot be read: {result.get('msg')}")
+            if gone > POLLS_AFTER_DEATH or "data" in result:  # the result of async_wrapper for a module without a result
                 self._job(job_id, async_dir, "cleanup")
-                raise AnsibleActionFail(f"{self._task.args.get('library')}: the {self.WORK} was ended before its time (killed, out of"
+                raise AnsibleActionFail(f"{self._task.args.get('library')}: the {self.WORK} was interrupted (killed, out of"
                                         f" memory, or the host went down). {self.KEPT}")
             if result.get("finished"):
                 self._job(job_id, async_dir, "cleanup")
@@ -135,7 +135,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
 
 
 class ProgressLine:
-    """What an operator sees while a host hashes, not more often than every few seconds."""
+    """Shows a line of progress while a host hashes, at most every few seconds."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -143,7 +143,7 @@ class ProgressLine:
         self._shown_done = -1
 
     def show(self, progress: dict[str, Any] | None) -> bool:
-        """Show ``progress`` where it is due; whether the hashing goes on."""
+        """Show ``progress`` if a line is due; returns whether the hashing continues."""
         if progress is None or "total" not in progress:
             return False
         done, total = progress["done"], progress["total"]
@@ -151,18 +151,18 @@ class ProgressLine:
         if due and done > self._shown_done:
             self._shown_at, self._shown_done = time.monotonic(), done
             left = progress["seconds_left"]
-            show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} a second,"
+            show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} per second,"
                       f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
         return bool(done < total)
 
     def end(self, result: dict[str, Any]) -> None:
-        """Show what came out, where anything was hashed."""
+        """Show the counts, if anything was hashed."""
         if result.get("hashed_now"):
             show_line(f"[{self._host}] hashed: {result['hashed_now']} images, {result['errors']} of {result['images']} have no hash")
 
 
 def show_line(text: str) -> None:
-    """Show ``text`` on stderr: stdout belongs to the callback, whose output may have to be valid JSON."""
+    """Show ``text`` on stderr, because the output of the callback on stdout may have to be valid JSON."""
     display.display(text, stderr=True)
 
 

@@ -63,9 +63,9 @@ def test_rollback_never_restores_another_library(site: Site, other: Path) -> Non
     theirs = back_up(site, other, backup_dir=backups)["backup"]
     before = sha256(site.library)
     refused = site.playbook("rollback", dhash_backup_dir=backups)
-    assert refused.code != 0 and "there is no good backup of it without hashes" in " ".join(refused.failures())
+    assert refused.code != 0 and "there is no intact backup of this library without hashes" in " ".join(refused.failures())
     named = site.playbook("rollback", dhash_backup_dir=backups, dhash_rollback_to=os.path.basename(theirs))
-    assert named.code != 0 and f"it is a backup of another library, {other} on {socket.gethostname()}" in " ".join(named.failures())
+    assert named.code != 0 and f"this is a backup of another library, {other} on {socket.gethostname()}" in " ".join(named.failures())
     assert sha256(site.library) == before
     listed = site.playbook("list_backups", dhash_backup_dir=backups)
     assert f"OF ANOTHER LIBRARY, {other} on {socket.gethostname()}" in " ".join(listed.of("Show them, the newest first")["msg"])

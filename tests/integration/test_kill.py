@@ -113,7 +113,7 @@ def test_a_second_operation_is_told_who_holds_the_lock(way: Way) -> None:
 
 
 def test_the_operator_sees_progress_while_it_hashes(way: Way) -> None:
-    assert re.search(rf"\[localhost\] hashing: \d+ of {SLOW + IMAGES - 1} images, [\d.]+ a second, \d failed", way.killed.output)
+    assert re.search(rf"\[localhost\] hashing: \d+ of {SLOW + IMAGES - 1} images, [\d.]+ per second, \d failed", way.killed.output)
 
 
 def test_the_playbook_whose_module_is_killed_ends_and_says_what_to_do(way: Way) -> None:

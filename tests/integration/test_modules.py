@@ -150,7 +150,7 @@ def test_check_and_run_refuse_a_place_that_cannot_be_written_and_name_its_variab
     for check in (True, False):
         result = migrated.module(module, check, **{"library": str(migrated.library), "state_dir": str(migrated.state), **arguments})
         assert result.get("failed"), (check, result)
-        assert f"{variable}: " in result["msg"] and f"name another path in {variable}, then run again" in result["msg"].replace("Name", "name")
+        assert f"{variable}: " in result["msg"] and f"set {variable} to another path, then run again" in result["msg"].replace("Set", "set")
     assert migrated.snapshot() == before
 
 
@@ -215,7 +215,7 @@ def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(sit
     assert migration["run"] == deploy["run"] == verify["run"] != rollback["run"]
     assert migration["details"]["hashed_now"] == IMAGES - 1 and rollback["details"]["operation"] == "remove_dhash"
     assert all(line["controller"] == {"user": "ada"} and line["library"] == str(site.library) for line in lines)
-    assert lines[-1]["error"].startswith("/none: this media root is not there") and lines[-1]["before"] == sha256(site.library)
+    assert lines[-1]["error"].startswith("/none: the media root does not exist") and lines[-1]["before"] == sha256(site.library)
 
 
 def test_an_edit_of_the_live_library_between_migration_and_deploy_is_not_lost(site: Site) -> None:
@@ -236,7 +236,7 @@ def test_what_the_migration_did_not_write_is_not_deployed(site: Site) -> None:
     live = sha256(site.library)
     result = site.module("library_deploy", library=str(site.library), state_dir=str(site.state))
     assert result["failed"]
-    assert result["msg"].startswith(f"{output}: this is not the library that the last run wrote. Run it again")
+    assert result["msg"].startswith(f"{output}: the staged library is not the one that the last run wrote. Run the playbook again")
     assert sha256(site.library) == live
     assert not (site.library.parent / "library.json.pre-dhash").exists()
 
@@ -263,7 +263,7 @@ def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site: Site, 
         (state / "monitor.json").write_text("{")
     info = call(site, "library_info", {"check_library": False})
     assert info["run"]["stopped_at"] and info["run"]["unfinished"] and "sha256" not in info
-    assert ("the record of the last watch is damaged" in str(info.get("warnings"))) is ("watch" in damage)
+    assert ("the monitoring record is damaged" in str(info.get("warnings"))) is ("watch" in damage)
     call(site, "library_deploy", {"state": "started"})
     info = call(site, "library_info", {"check_library": False})
     assert info["run"]["stopped_at"] is None and not info["run"]["restart_owed"]

@@ -73,7 +73,7 @@ def test_a_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, s
     run = site.playbook("migrate", **service.settings)
     assert run.code == 0, run.output
     assert len(polls(run)) >= 4 and "health ok" in polls(run)[0]
-    assert run.of("Show the summary")["msg"][0].startswith(f"Watched for 0:0{SECONDS}: ")
+    assert run.of("Show the summary")["msg"][0].startswith(f"Monitored for 0:0{SECONDS}: ")
     assert watch(site)["verdict"] == "passed" and watch(site)["pending"] is False
     assert not list(site.home.glob(".ansible_async/*"))
 

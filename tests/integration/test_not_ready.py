@@ -29,14 +29,14 @@ NESTING = 200 << 20
 ONE_IMAGE = {"images": [{"filename": "a.png", "path": "a.png"}]}
 LIBRARIES = {  # name: (content, cause, next step)
     "missing": (None, "could not read the library: No such file or directory", "Check the path."),
-    "empty": ("", "is empty", "Check that this is the right file, or restore a backup."),
-    "not_json": ("images: none\n", "is not JSON: Expecting value at line 1, column 1", "Mend that place, or restore a backup."),
+    "empty": ("", "the file is empty", "Check that this is the right file, or restore a backup."),
+    "not_json": ("images: none\n", "is not JSON: Expecting value at line 1, column 1", "Correct the file, or restore a backup."),
     "cut_off": ('{"images": [{"path": "a.pn', "is not JSON: Unterminated string", "cut off: restore a backup."),
-    "array": ('[{"path": "a.png", "filename": "a.png"}]', 'holds an array, not an object with "images"',
+    "array": ('[{"path": "a.png", "filename": "a.png"}]', 'the file holds an array, not an object with "images"',
               "Check that this is the right file, or restore a backup."),
-    "no_images": ('{"pictures": []}', 'has no "images"', "Check that this is the right file, or restore a backup."),
-    "no_path": ('{"images": [{"filename": "a.png"}]}', 'has images without "path", or with one that is not a string: images[0]',
-                "Mend or remove them, or restore a backup."),
+    "no_images": ('{"pictures": []}', 'the library has no "images"', "Check that this is the right file, or restore a backup."),
+    "no_path": ('{"images": [{"filename": "a.png"}]}', 'the library has images whose "path" is missing or not a string: images[0]',
+                "Correct or remove them, or restore a backup."),
     "nesting": ("[" * NESTING, "is nested more than 128 levels deep", "Check that this is the right file, or restore a backup."),
 }
 
@@ -189,18 +189,18 @@ def test_a_library_that_is_none(name: str, hosts: Hosts, run: Run) -> None:
 
 
 @pytest.mark.parametrize(("name", "cause", "step"), [
-    ("unreadable", "could not read the library: Permission denied", "Give the user that runs this access to it, or run with become."),
-    ("read_only", "- a writable folder for backups: {place} cannot be written", "Give this user write access to it"),
-    ("homeless", "- a writable folder for the state: / cannot be written", "or set dhash_state_dir to another folder."),
-    ("homeless", "- a writable folder for Ansible's background jobs: / cannot be written", "or set ansible_async_dir to another folder."),
+    ("unreadable", "could not read the library: Permission denied", "Give the user that runs the module access to this path, or run with become."),
+    ("read_only", "- a writable folder for backups: {place} is not writable", "Give this user write access to this folder"),
+    ("homeless", "- a writable folder for the state: / is not writable", "or set dhash_state_dir to another folder."),
+    ("homeless", "- a writable folder for Ansible's background jobs: / is not writable", "or set ansible_async_dir to another folder."),
     ("disk_full", "free for the migrated library: ", "Free some space, or move the library to another disk."),
-    ("media_root_missing", "- the media root /no/such/folder: not there", "Mount it, correct dhash_media_roots"),
-    ("media_gone", "- the image files: none of the 1 is there", "Check that the media are mounted, and the paths in the library."),
-    ("ffmpeg_missing", "- the program ffmpeg: none on the PATH", "ffmpeg"),
-    ("packages_missing", "- Pillow 9.0 or newer: none in {hosts.bare_python}", "numpy"),
-    ("window_closed", "the window is {hosts.closed_window}", "Wait for it, or set dhash_maintenance_window anew."),
-    ("window_misspelt", "- a maintenance window: 'at night' is no maintenance window", "Write it as 22:00-04:00"),
-    ("health_silent", "- the health URL {hosts.silent_url}", "Start the service that should answer there."),
+    ("media_root_missing", "- the media root /no/such/folder: missing, or not a folder", "Mount it, correct dhash_media_roots"),
+    ("media_gone", "- the image files: all 1 files are missing", "Check that the media are mounted, and check the paths in the library."),
+    ("ffmpeg_missing", "- the program ffmpeg: not found on the PATH", "ffmpeg"),
+    ("packages_missing", "- Pillow 9.0 or newer: not found in {hosts.bare_python}", "numpy"),
+    ("window_closed", "the window is {hosts.closed_window}", "Wait for the window, or change dhash_maintenance_window."),
+    ("window_misspelt", "- a maintenance window: invalid maintenance window 'at night'", "Write the window as 22:00-04:00"),
+    ("health_silent", "- the health URL {hosts.silent_url}", "Start the service that should answer at this address."),
     ("health_other_body", '- the health URL {hosts.web.url}: the answer does not match "ok": {{"status": "degraded"}}', "correct dhash_health_body."),
     ("health_other_status", "- the health URL {hosts.web.url}: status 200", "add the status to dhash_health_status."),
 ])
@@ -218,5 +218,5 @@ def test_all_that_is_missing_is_said_in_one_message_each_with_what_mends_it(host
     for problem in problems:
         assert f"- {problem['what']}: {problem['found']}\n  -> {problem['fix']}" in told
     for variable in ("dhash_health_url", "dhash_required_endpoint_url"):
-        assert f"-> Start the service that should answer there. If the address is wrong, correct {variable}." in told
+        assert f"-> Start the service that should answer at this address. If the address is wrong, correct {variable}." in told
     assert told.count("\n- ") == told.count("\n  -> ") == len(problems) + 2

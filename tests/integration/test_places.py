@@ -65,7 +65,7 @@ def test_a_disk_that_fills_up_costs_nothing_but_the_run(module: str, site: Site,
     failed = site.module(module, **arguments)
     assert failed["failed"]
     assert failed["msg"].startswith(str(small_disk))
-    assert "No space left on device. Free some space on that file system, then run again." in failed["msg"]
+    assert "No space left on device. Free space on this file system, then run again." in failed["msg"]
     assert {name: (mode, content) for name, (mode, _time, content) in snapshot(small_disk).items()} == before
 
     (small_disk / "filler").unlink()

@@ -90,7 +90,7 @@ def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_is
     bad.with_name(f"{bad.name}.sha256").write_text(f"{before}  {bad.name}\n", encoding="utf-8")
     refused = site.playbook("rollback", dhash_rollback_to=bad.name)
     message = " ".join(refused.failures())
-    assert refused.code != 0 and str(bad) in message and f"The next good one is {good.name}" in message
+    assert refused.code != 0 and str(bad) in message and f"The next intact backup is {good.name}" in message
     listed = site.playbook("list_backups").output
     assert listed.index(f"{bad.name}  ") < listed.index("BAD: ") < listed.index(f"{good.name}  ") < listed.index("digest good")
     assert site.playbook("rollback", dhash_rollback_to=good.name).code == 0
@@ -157,7 +157,7 @@ def test_a_deleted_library_is_told_by_a_migration_and_comes_back_over_an_import_
     os.unlink(site.library)
     refused = site.playbook("migrate")
     message = " ".join(refused.failures())
-    assert "does not exist any more; this host has 2 backups of it in" in message and "mobius.dhash.rollback" in message, refused.output
+    assert "no longer exists; this host has 2 backups of it in" in message and "mobius.dhash.rollback" in message, refused.output
     assert "which is as it was" not in message and "Check the path" not in message
     run = site.playbook("rollback")
     assert run.code == 0 and "the review_import of run" in run.output, run.output

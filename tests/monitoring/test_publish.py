@@ -55,8 +55,8 @@ def test_a_folder_that_is_not_there_is_a_warning_that_says_what_to_do(library: L
     result = json.loads(shown)
     assert (result["changed"], result["hashed"]) == (True, 35)
     (warning,) = result["warnings"]  # a text, or from ansible-core 2.19 on a structure that holds it
-    assert (f"The metrics were not published: {library.textfiles}: there is no such folder for metrics."
-            " Make it, or correct dhash_metrics_dir.") in json.dumps(warning)
+    assert (f"The metrics were not published: {library.textfiles}: the folder for metrics does not exist."
+            " Create this folder, or correct dhash_metrics_dir.") in json.dumps(warning)
 
 
 def test_a_rollback_shows_in_the_figures(library: Library) -> None:

@@ -17,8 +17,8 @@ from reviews import Host
 CASES = json.loads((Path(__file__).parents[1] / "shared/review_decisions.json").read_text(encoding="utf-8"))["cases"]
 VERDICTS = {"left": decision_files.ONE, "right": decision_files.OTHER, "different": decision_files.DIFFERENT}
 ACCOUNT = library_removals.Account("2026-01-31T12:00:00.000Z", "earlier.json", 1, 1)
-WHY = {"nothing would remain": "nothing remains", "would leave the library for": "judged different",
-       "has left the library": "what stays has left", "an earlier import took one of the two out": "taken out before"}
+WHY = {"this would remove every copy": "nothing remains", "would be removed as a duplicate of": "judged different",
+       "is no longer in the library": "what stays has left", "an earlier import removed one of the two": "taken out before"}
 
 
 def sides(case: dict) -> dict[str, decision_files.Side]:

@@ -88,9 +88,9 @@ def test_numbers_given_as_text_are_checked(name: str) -> None:
     ("dhash_threshold", 65, "dhash_threshold must be between 0 and 64, got 65."),
     ("dhash_first_images", "-1", "dhash_first_images must be at least 1, got -1."),
     ("dhash_monitor_gates", '{"failure_rate": {"limit": 5}}',
-     "the limit of the gate failure_rate must be between 0 and 1, got 5. Correct it (dhash_monitor_gates)."),
+     "the limit of the gate failure_rate must be between 0 and 1, got 5. Correct dhash_monitor_gates."),
     ("dhash_monitor_gates", {"health": {"limit": 0}},
-     "the limit of the gate health must be at least 1, got 0. Correct it (dhash_monitor_gates)."),
+     "the limit of the gate health must be at least 1, got 0. Correct dhash_monitor_gates."),
 ])
 def test_numbers_out_of_range_are_named(name: str, value: object, problem: str) -> None:
     assert given(**{name: value}) == [problem]
@@ -133,13 +133,13 @@ def test_text_that_is_no_json_array_is_refused() -> None:
 @pytest.mark.parametrize(("variables", "said"), [
     ({"dhash_service_manager": "command", "dhash_stop_command": "true"}, "dhash_start_command is not set, and dhash_service_manager is command"),
     ({"dhash_service_manager": "systemd"}, "dhash_service_name is not set, and dhash_service_manager is systemd"),
-    ({"dhash_health_body": "(["}, "dhash_health_body is no regular expression"),
-    ({"dhash_monitor_error_log_pattern": "*"}, "dhash_monitor_error_log_pattern is no regular expression"),
-    ({"dhash_verify_compare": "/srv/one.png"}, "dhash_verify_compare names 1 images. It takes two."),
+    ({"dhash_health_body": "(["}, "dhash_health_body is not a regular expression"),
+    ({"dhash_monitor_error_log_pattern": "*"}, "dhash_monitor_error_log_pattern is not a regular expression"),
+    ({"dhash_verify_compare": "/srv/one.png"}, "dhash_verify_compare names 1 images. Name two images."),
     ({"dhash_verify_compare_min_distance": "12"}, "dhash_verify_compare_min_distance (12) is greater than dhash_verify_compare_max_distance (10)."),
     ({"dhash_review_max_distance": 7}, "dhash_review_min_distance (8) is greater than dhash_review_max_distance (7)."),
     ({"dhash_rollback_to": "library.json.bak.20260131T120000Z", "dhash_rollback_remove_dhash": "yes"},
-     "dhash_rollback_to names a backup to restore, and dhash_rollback_remove_dhash restores none."),
+     "dhash_rollback_to and dhash_rollback_remove_dhash contradict each other, because the latter restores no backup."),
 ])
 def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables: dict[str, Any], said: str) -> None:
     (found,) = given(**variables)
@@ -150,7 +150,7 @@ def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(v
 @pytest.mark.parametrize("name", sorted(name for name, option in OPTIONS.items() if "path" in (option["type"], option.get("elements"))))
 def test_a_path_that_a_host_would_change_is_refused_as_it_was_given(name: str, path: str) -> None:
     (found,) = given(**{name: path})
-    assert found.startswith(f"{name}: {path} has a variable in it")
+    assert found.startswith(f"{name}: {path} contains an environment variable")
 
 
 def test_a_dollar_sign_that_stands_for_itself_is_taken() -> None:
@@ -188,6 +188,6 @@ def test_every_variable_of_the_playbooks_and_the_roles_is_known_by_its_name() ->
 def test_a_folder_on_the_controller_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert unwritable({"dhash_backup_fetch_dir": str(tmp_path / "new"), "dhash_review_fetch_dir": ""}) == []
     assert unwritable({"dhash_backup_fetch_dir": "/proc/x"}) == [
-        "dhash_backup_fetch_dir: /proc/x on the controller: /proc cannot be written. Name another path in dhash_backup_fetch_dir, then run again."]
+        "dhash_backup_fetch_dir: /proc/x on the controller: /proc is not writable. Set dhash_backup_fetch_dir to another path, then run again."]
     (found,) = unwritable({"dhash_review_fetch_dir": __file__})
-    assert f"{__file__} is not a folder. Move it away, or name another path in dhash_review_fetch_dir" in found
+    assert f"{__file__} is not a folder. Move this file away, or set dhash_review_fetch_dir to another path" in found

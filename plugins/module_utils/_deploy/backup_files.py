@@ -4,7 +4,7 @@
 
 """Make, list, verify, copy and prune the backups of a library.
 
-Beside each backup lie its checksum file and its manifest (:mod:`_manifest`). Several libraries of one name may keep
+Beside each backup lie its checksum file and its manifest (:mod:`backup_manifest`). Several libraries of one name may keep
 their backups in one folder: each operation looks only at the backups that belong to its own library.
 """
 
@@ -25,7 +25,7 @@ from .._files import age_encryption, durable, file_metadata, locking
 from .._library import library_fields, library_file
 from . import backup_manifest, run_record
 
-# The second form is what the service's own tools wrote before: 2024-01-15T10-30-00-000Z.
+# The second form is that of older tools of the service: 2024-01-15T10-30-00-000Z.
 STAMP_PATTERN = re.compile(r"(\d{8}T\d{6}Z|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z)(\.age)?")
 PRE_ROLLBACK = ".pre-rollback."
 UNSTABLE_READS = 5
@@ -33,8 +33,8 @@ OWN, UNKNOWN, FOREIGN = "own", "unknown", "foreign"  # whose a backup is
 PROBLEMS = CHECKSUM_MISSING, CHECKSUM_MISMATCH, UNREADABLE, ENCRYPTED_UNVERIFIED = (
     "checksum_missing", "checksum_mismatch", "unreadable", "encrypted_unverified")
 _MESSAGES = {
-    CHECKSUM_MISSING: "it has no .sha256 file, so that its content cannot be vouched for",
-    CHECKSUM_MISMATCH: "its digest is not the one in its .sha256 file",
+    CHECKSUM_MISSING: "the .sha256 file is missing, so the content cannot be verified",
+    CHECKSUM_MISMATCH: "checksum mismatch: the SHA-256 differs from the one in the .sha256 file",
     ENCRYPTED_UNVERIFIED: "the backup, its manifest or its .sha256 file is missing or damaged",
 }
 
@@ -58,24 +58,24 @@ class Backup(NamedTuple):
 
     @property
     def content_sha256(self) -> str | None:
-        """The digest of the library in it."""
+        """The SHA-256 of the library in the backup, after decryption."""
         return self.manifest and self.manifest.sha256 if self.encrypted else self.expected_sha256
 
     @property
     def library(self) -> str | None:
-        """The real path of the library that it was made of, None if it does not say."""
+        """The real path of the library that the backup was made from; None if it is unknown."""
         return self.manifest and self.manifest.library
 
     @property
     def host(self) -> str | None:
-        """The host of that library, None if it does not say."""
+        """The host of that library; None if it is unknown."""
         return self.manifest and self.manifest.host
 
 
 class Content(NamedTuple):
-    """What was found in a backup: ``good`` is whether its bytes have the digest that was noted for them.
+    """The result of examining a backup. ``good``: its bytes have the SHA-256 that was recorded for them.
 
-    ``problem`` is one of ``PROBLEMS``, and ``message`` says what is wrong; both are None for a good one.
+    ``problem`` is one of ``PROBLEMS``, and ``message`` describes it; both are None for a good backup.
     """
 
     good: bool
@@ -121,14 +121,14 @@ def find_own(library: str, backup_dir: str, digests: Collection[str] = ()) -> li
 
 
 def digests_on_record(state: str) -> frozenset[str]:
-    """The contents that the last run replaced, and made. Raises ``DhashError``."""
+    """The SHA-256 of the library that the last run replaced, and of the one that it made. Raises ``DhashError``."""
     record = run_record.read(state)
     return frozenset() if record is None else frozenset({record.old_sha256, record.new_sha256})
 
 
 @contextlib.contextmanager
 def lock(library: str, folders: Sequence[str], run: str, timeout: float) -> Iterator[None]:
-    """Make ``folders`` and lock them for backups that have the name of ``library``. Call it with the library's lock held.
+    """Create ``folders`` and lock them for backups that have the name of ``library``. Call it with the library's lock held.
 
     Raises ``DhashError``.
     """
@@ -136,14 +136,14 @@ def lock(library: str, folders: Sequence[str], run: str, timeout: float) -> Iter
     with contextlib.ExitStack() as stack:
         for place, folder in {os.path.realpath(folder): folder for folder in folders}.items():
             durable.make_folder(folder)
-            if place != beside:  # that one the library's own lock covers
+            if place != beside:  # the lock of the library covers its own folder
                 stack.enter_context(locking.lock(os.path.join(folder, os.path.basename(library)), "backup", run, timeout,
                                                  "the backup folder", like=folder))
         yield
 
 
 def examine(backup: Backup) -> Content:
-    """Read a backup from the disk: its digest and what it holds. Never raises for what is wrong with the backup."""
+    """Read a backup from the disk, and check its SHA-256 and its content. Never raises for a bad backup."""
     if backup.encrypted:
         images, hashed = backup.manifest[2:4] if backup.manifest else (None, None)
         return _content(None if is_good(backup) else ENCRYPTED_UNVERIFIED, images, hashed)
@@ -165,7 +165,7 @@ def _content(problem: str | None, images: int | None, hashed: int | None) -> Con
 
 
 def is_good(backup: Backup) -> bool:
-    """Whether the bytes of ``backup`` have the digest that was noted for them."""
+    """Whether the bytes of ``backup`` have the SHA-256 that was recorded for them."""
     if backup.expected_sha256 is None or backup.content_sha256 is None:
         return False
     try:
@@ -175,14 +175,14 @@ def is_good(backup: Backup) -> bool:
 
 
 def is_intact(backup: Backup) -> bool:
-    """Whether ``backup`` is good and holds a library, as far as that can be told without its key."""
+    """Whether ``backup`` is good and contains a library, as far as that can be determined without its key."""
     content = examine(backup)
     return content.good and content.images is not None
 
 
 def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str] = (),
             digests: Collection[str] = ()) -> Backup | None:
-    """The newest good backup of ``library`` whose clear text has this SHA-256, encrypted to just these ``recipients``."""
+    """The newest good backup of ``library`` whose clear text has the SHA-256 ``digest``, encrypted to exactly these ``recipients``."""
     for backup in find_own(library, backup_dir, digests):
         readers = backup.manifest.recipients if backup.manifest else ()
         if backup.content_sha256 == digest and set(readers) == set(recipients) and is_good(backup):
@@ -192,10 +192,10 @@ def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str
 
 def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
          digests: Collection[str] = ()) -> tuple[Backup, bool]:
-    """A good backup of what ``library`` holds now, and whether it had to be made. Call it with the locks held.
+    """A good backup of the present content of ``library``, and whether it had to be made. Call it with the locks held.
 
-    It has mode 0600 and the library's owner, is named as the newest, and is read back from the disk. Its checksum file and
-    its manifest get their names first, so that no kill leaves a backup without them. Encrypted to ``recipients``, if any.
+    A new backup has mode 0600 and the owner of the library, is named as the newest, and is read back from the disk. Its checksum file
+    and its manifest get their names first, so a kill never leaves a backup without them. It is encrypted to ``recipients``, if any.
     Raises ``DhashError``.
     """
     _remove_leftovers(library, backup_dir)
@@ -208,23 +208,24 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
             content = durable.read(library)
             if hashlib.sha256(content).hexdigest() == digest:
                 durable.make_folder(backup_dir)
-                # It sorts as the newest, also within one second and after a clock was set back.
+                # The new backup sorts as the newest, also within one second and after the clock was set back.
                 earlier = [backup.time.timestamp() + 1 for backup in find_own(library, backup_dir, digests)]
                 path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "",
                                          max([time.time(), *earlier]))
                 return _write(content, path, recipients, library, source=library), True
     finally:
         _remove_leftovers(library, backup_dir)
-    raise DhashError("it changes faster than it can be copied", library, "Stop what writes it, then run again.")
+    raise DhashError("the library changes faster than it can be copied", library,
+                     "Stop the program that writes to the library, then run again.")
 
 
 def safety_copies(library: str) -> list[str]:
-    """What rollbacks have replaced, as far as it is not encrypted."""
+    """The paths of the safety copies: libraries that rollbacks have replaced, if they are not encrypted."""
     folder, prefix = os.path.dirname(library), f"{os.path.basename(library)}{PRE_ROLLBACK}"
     try:
         names = [name for name in os.listdir(folder) if name.startswith(prefix)]
     except OSError as error:
-        raise from_os_error(error, "look for safety copies", folder) from error
+        raise from_os_error(error, "list the safety copies", folder) from error
     stamps = {name: STAMP_PATTERN.fullmatch(name[len(prefix):]) for name in names}
     return [os.path.join(folder, name) for name, stamp in stamps.items() if stamp and not stamp.group(2)]
 
@@ -237,13 +238,12 @@ def encrypt_in_place(path: str, recipients: Sequence[str]) -> None:
 
 
 def clear_text(backup: Backup, identity: str | None) -> bytes:
-    """The library in ``backup``. Raises ``DhashError`` where it is encrypted and ``identity`` does not open it."""
+    """The library in ``backup``, decrypted. Raises ``DhashError`` if ``identity`` does not decrypt it."""
     if not backup.encrypted:
         return durable.read(backup.path)
     if identity is None:
-        raise DhashError("it is encrypted, and no identity was given", backup.path,
-                         "Name the file that holds the identity (dhash_rollback_identity_file), or take only the hashes out"
-                         " (dhash_rollback_remove_dhash).")
+        raise DhashError("the backup is encrypted, and no identity was given", backup.path,
+                         "Set dhash_rollback_identity_file to the identity file, or remove only the hashes (dhash_rollback_remove_dhash).")
     return age_encryption.decrypt(backup.path, identity)
 
 
@@ -273,15 +273,15 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
     for suffix in ([backup_manifest.MANIFEST] if manifest_digest else []) + [""]:
         digest = durable.copy(f"{backup.path}{suffix}", f"{target}{suffix}", owner_of=backup.path)
     if digest != backup.expected_sha256:
-        raise DhashError("it is damaged, and so is its copy", backup.path, "Check the disk, then run again.")
+        raise DhashError("the backup is damaged, and the copy of it as well", backup.path, "Check the disk, then run again.")
 
 
 def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str | None] = (),
                 coming: int = 0) -> list[Backup]:
-    """Which of ``backups`` (newest first) go: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
+    """Those of ``backups`` (newest first) to prune: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
 
-    Only good backups count and only good backups go, so that the last good one always stays. A backup whose content is
-    one of ``relied_on`` (digests) stays too. ``coming``: how many newer ones are about to be made.
+    Only good backups count and only good backups are pruned, so the last good one always stays. A backup whose content is one of
+    ``relied_on`` (SHA-256) stays as well. ``coming``: the number of newer backups that are about to be made.
     """
     oldest_kept = now - timedelta(days=keep_days)
     keep = max(keep, 1) - coming
@@ -303,7 +303,7 @@ def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime,
 def prune(backups: list[Backup]) -> None:
     """Remove ``backups`` with their manifests and checksum files. Raises ``DhashError``.
 
-    Each becomes a temporary file first: it is a backup no more, and where this is interrupted, the next backup removes the rest.
+    Each backup is renamed to a temporary file first. If this is interrupted, the next backup removes the rest.
     """
     for backup in backups:
         beside, temporary = files_of(backup)[:-1], durable.temporary_name(backup.path)
@@ -319,14 +319,14 @@ def files_of(backup: Backup) -> list[str]:
 
 
 def name_of(library: str, backup_dir: str, stamp: str) -> str:
-    """The path of the backup that was made at the time ``stamp``."""
+    """The path of a backup of ``library`` with the time ``stamp`` in its name."""
     return os.path.join(backup_dir, f"{os.path.basename(library)}.bak.{stamp}")
 
 
 def _remove_leftovers(library: str, backup_dir: str) -> None:
-    """Remove what an interrupted backup or pruning left: its temporary file, and before it what lies beside the backup.
+    """Remove the files of an interrupted backup or pruning: the files beside the backup, then the temporary file.
 
-    Without a temporary file, somebody has moved or compressed the backup: its checksum file and its manifest stay.
+    Without a temporary file somebody has moved or compressed the backup, so its checksum file and its manifest stay.
     """
     prefix = name_of(library, backup_dir, "")
     with contextlib.suppress(OSError, DhashError):
@@ -339,7 +339,7 @@ def _remove_leftovers(library: str, backup_dir: str) -> None:
 
 
 def _remove_beside(path: str) -> None:
-    """Remove the manifest and the checksum file of the backup ``path``, if it is not there. Raises ``DhashError``."""
+    """Remove the manifest and the checksum file of the backup ``path`` if the backup does not exist. Raises ``DhashError``."""
     if not durable.exists(path):
         if backup_manifest.digest_of_manifest(path):
             durable.remove(f"{path}{backup_manifest.MANIFEST}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The two files beside a backup: its checksum file, and its manifest, which says whose backup it is and what it holds.
+"""The two files beside a backup: its checksum file, and its manifest, which describes its library and its content.
 
 ``sha256sum --check`` accepts the checksum file: its first line is the digest of the backup, its second that of the
 manifest. A backup made by other tools, or before manifests were written, has only the first line.
@@ -23,7 +23,7 @@ CHECKSUM, MANIFEST = ".sha256", ".json"
 
 
 class Manifest(NamedTuple):
-    """What the clear text of a backup is. ``library`` is the real path, on ``host``, of the library that it was made of.
+    """The manifest: it describes the clear text of a backup. ``library`` is the real path of the backed up library on ``host``.
 
     ``images`` and ``hashed`` are None if the content could not be parsed as a library. ``metadata`` is that of the
     library (:func:`file_metadata.read`). ``recipients`` are those of an encrypted backup. Manifests that earlier

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host has of a library that is missing, or cannot be read as a library, and what to do next."""
+"""The backups and kept files of a library that is missing or unreadable, and what to do next."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from . import backup_files, cutover, run_record, unfinished_work
 
 
 class Remains(NamedTuple):
-    """``backups`` is the number of backups of the library in ``backup_dir``; ``kept`` are the files that hold a library which
-    was replaced; ``recorded``: whether there is a record of a run."""
+    """``backups`` is the number of backups of the library in ``backup_dir``. ``kept`` are the paths of replaced libraries.
+    ``recorded``: whether there is a record of a run."""
 
     backup_dir: str
     backups: int
@@ -25,7 +25,7 @@ class Remains(NamedTuple):
 
 
 def find(library: str, state: str | None, backup_dir: str) -> Remains:
-    """What there is. Never raises ``DhashError``: a damaged record counts as one, and names no files."""
+    """What remains of the library. Never raises ``DhashError``: a damaged record counts as a record that names no files."""
     try:
         record = run_record.read(state) if state else None
         recorded = record is not None
@@ -49,15 +49,15 @@ def counted(remains: Remains) -> str:
 
 
 def next_step(library: str, remains: Remains) -> str:
-    """The next command to type, or a sentence where there is nothing to roll back to."""
+    """The next command to run, or a sentence if there is nothing to roll back to."""
     return unfinished_work.ROLL_BACK if remains.backups or remains.kept else elsewhere(library, remains)
 
 
 def elsewhere(library: str, remains: Remains) -> str:
-    """What to do where no backup can be restored."""
-    looked = f"There is no backup to roll back to: {printable(remains.backup_dir)} has no intact one"
+    """What to do if no backup can be restored."""
+    looked = f"There is no backup to roll back to: {printable(remains.backup_dir)} has no intact backup"
     if remains.kept:
-        return (f"{looked}. A library that was replaced is kept as {', '.join(map(printable, remains.kept))}: copy the right one to"
+        return (f"{looked}. A replaced library is kept as {', '.join(map(printable, remains.kept))}: copy the right one to"
                 f" {printable(library)}, or restore the library from elsewhere.")
-    return (f"{looked}, and no library that was replaced is kept beside {printable(library)}. Restore the library from elsewhere, or correct"
+    return (f"{looked}, and no replaced library is kept beside {printable(library)}. Restore the library from elsewhere, or correct"
             " dhash_backup_dir if the backups lie in another folder.")

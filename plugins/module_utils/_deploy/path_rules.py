@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a run may write: every path is resolved and compared with all others before anything is written.
+"""The paths that a run may write to. Every path is resolved and compared with all others before anything is written.
 
-A path that was set by mistake must cost nothing: not the library, nor what belongs to it, nor another library.
+A wrong path in a variable must never damage the library, the files that belong to it, or another library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "
 FOLDERS = {"state_dir": "dhash_state_dir", "log_dir": "dhash_log_dir", "backup_dir": "dhash_backup_dir",
            "copy_dir": "dhash_backup_copy_dir", "review_dir": "dhash_review_dir", "metrics_dir": "dhash_metrics_dir",
            "temp_dir": "dhash_temp_dir", "venv": "dhash_venv"}
-NOT_MADE = ("output", "temp_dir")  # a run makes every other folder that it lacks
+NOT_MADE = ("output", "temp_dir")  # a run creates every other missing folder
 FROM_THE_ROOT = ("state_dir", "temp_dir", "venv")  # a relative path does not count from the library's folder
 REVIEW_FILES = ("queue.json", "queue.csv", "review.html")
 STATE_FILES = ("run.json", "journal.sqlite", "monitor.json", "written.json")
@@ -32,7 +32,7 @@ OWN_NAMES = tuple(re.compile(pattern, re.DOTALL) for pattern in (
     r"(?P<library>.+)\.(?:lock|pre-dhash|rollback|import|review|review\.json)",
     r"(?P<library>.+?)\.(?:bak|pre-rollback)\..+",
     r"\.(?P<library>.+?)\.mobius-dhash\..+"))
-MOST_NAME_BYTES = 196  # the longest name that is made of it has 59 more: .NAME.pre-rollback.TIME.age.sha256.mobius-dhash.tmp
+MOST_NAME_BYTES = 196  # the longest name that is derived from it has 59 more: .NAME.pre-rollback.TIME.age.sha256.mobius-dhash.tmp
 STATE_FOLDER = re.compile(r".+-[0-9a-f]{12}")
 
 
@@ -42,11 +42,11 @@ class Problem(NamedTuple):
     variable: str
     path: str
     cause: str
-    step: str | None = None  # that mends it as well
+    step: str | None = None  # another way to fix it
 
     @property
     def next_step(self) -> str:
-        return f"{f'{self.step}, or name' if self.step else 'Name'} another path in {self.variable}, then run again."
+        return f"{f'{self.step}, or set' if self.step else 'Set'} {self.variable} to another path, then run again."
 
 
 def output_of(library: str, params: Mapping[str, Any]) -> str:
@@ -58,7 +58,7 @@ def output_of(library: str, params: Mapping[str, Any]) -> str:
 
 
 def report_of(library: str, params: Mapping[str, Any]) -> str | None:
-    """Where a migration or a dry run writes its report; None: nowhere."""
+    """Where a migration or a dry run writes its report; None if it writes none."""
     folder, name = os.path.split(library)
     if params.get("report"):
         return os.path.join(folder, params["report"])
@@ -81,12 +81,12 @@ def require(library: str, state: str, params: Mapping[str, Any]) -> None:
 
 
 def require_own_name(library: str) -> None:
-    """Raise ``RefusedError`` if ``library`` is a file of another library: a run would take it for its own and replace it."""
+    """Raise ``RefusedError`` if the name of ``library`` is that of a file of another library, which a run would replace."""
     _refuse(problem_with_library(library))
 
 
 def require_writable(library: str, state: str, params: Mapping[str, Any], options: Collection[str]) -> None:
-    """Raise ``RefusedError`` for the first of the places that ``options`` name that this user cannot write to."""
+    """Raise ``RefusedError`` for the first place of the ``options`` that this user cannot write to."""
     _refuse(next((Problem(variable, path, f"{printable(obstacle.path)} {obstacle.cause}", obstacle.step)
                   for option, variable, path, folder in places(library, state, params) if option in options
                   for obstacle in [durable.obstacle(folder, option not in NOT_MADE)] if obstacle), None))
@@ -101,8 +101,8 @@ def problem_with_library(library: str) -> Problem | None:
     """What is wrong with the path of the library itself; None if nothing is."""
     length = len(os.fsencode(os.path.basename(library)))
     if length > MOST_NAME_BYTES:
-        return Problem("dhash_library", library, f"its name has {length} bytes, and beyond {MOST_NAME_BYTES} its backups would have"
-                       " longer names than a file system takes")
+        return Problem("dhash_library", library, f"the file name has {length} bytes; with more than {MOST_NAME_BYTES} bytes the names of"
+                       " its backups are too long for the file system")
     owner = _owner(library, library)
     if owner is None or _is_same(owner, library):  # the owner may be a link to it
         return None
@@ -110,7 +110,7 @@ def problem_with_library(library: str) -> Problem | None:
 
 
 def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Problem]:
-    """All that is wrong with the paths in ``params``, as far as it has the options above. Reads, and writes nothing."""
+    """The problems of the paths in ``params``, for those of the options above that it has. Writes nothing."""
     files, folders = _files(library, params), _folders(library, params)
     for variable, path in folders.items():
         cause = _wrong_with_folder(library, state, variable, path)
@@ -126,9 +126,9 @@ def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Pr
 
 
 def places(library: str, state: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Where ``params`` have a run write: the option, its variable, the path, and the folder that is written to.
+    """The places that a run with ``params`` writes to: the option, its variable, the path, and the folder.
 
-    A file that no option names lies beside the library or in another of these folders.
+    Only places that an option names. All other files are beside the library or in one of these folders.
     """
     folders = {**_folders(library, params), FOLDERS["state_dir"]: state}
     if "review_dir" in params:
@@ -144,7 +144,7 @@ def places(library: str, state: str, params: Mapping[str, Any]) -> Iterator[tupl
 
 
 def controller_problems(library: str, state: str, paths: Mapping[str, str]) -> Iterator[Problem]:
-    """The same for paths of a controller that is this host; ``paths`` are by variable, ``*_file`` are files."""
+    """As :func:`problems`, for ``paths`` by variable on a controller that is this host. ``*_file`` are files, others are folders."""
     for variable, path in paths.items():
         if variable.endswith("_file"):
             cause = _wrong_with_file(library, state, path) or _wrong_with_content(state, path)
@@ -178,7 +178,7 @@ def _folders(library: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _shared(files: list[tuple[str, str]], folders: Mapping[str, str]) -> Iterator[Problem]:
-    """Paths that two variables name."""
+    """The problems of paths that two variables name."""
     seen: dict[object, str] = {}
     for variable, path in files:
         earlier = next((seen[key] for key in _identities(path) if key in seen), None)
@@ -191,7 +191,7 @@ def _shared(files: list[tuple[str, str]], folders: Mapping[str, str]) -> Iterato
             yield Problem(variable, path, f"{named} names a file of this name")
     backups, copies = (folders.get(FOLDERS[option]) for option in ("backup_dir", "copy_dir"))
     if backups and copies and os.path.realpath(backups) == os.path.realpath(copies):
-        yield Problem(FOLDERS["copy_dir"], copies, f"{FOLDERS['backup_dir']} names the same folder, so it would hold no copy")
+        yield Problem(FOLDERS["copy_dir"], copies, f"{FOLDERS['backup_dir']} names the same folder, so there would be no second copy")
 
 
 def _wrong_with_file(library: str, state: str, path: str) -> str | None:
@@ -205,14 +205,14 @@ def _wrong_with_file(library: str, state: str, path: str) -> str | None:
     if owner:
         return f"this name belongs to the library {printable(owner)}"
     if status is not None and os.path.exists(f"{real}.lock"):
-        return "this is another library, which has a lock beside it"
+        return "this is another library: its lock file is beside it"
     if status is not None and _is_on_record(state, real):
-        return "this is another library, which this host has a record of"
+        return "this is another library: this host has a record of a run on it"
     return _wrong_with_place(state, real)
 
 
 def _wrong_with_content(state: str, path: str) -> str | None:
-    """A library that no run has ever met is recognised by its content. The output may be one: it has a check of its own."""
+    """A library of which no run knows is recognised by its content. Not for the output, which has its own check."""
     if os.path.isfile(path) and written_files.counts(path) is not None and not written_files.is_ours(state, path):
         return "this file holds a library"
     return None
@@ -235,7 +235,7 @@ def _wrong_with_place(state: str, real: str) -> str | None:
     folder = real
     while folder != os.path.dirname(folder):
         if folder == os.path.realpath(state) or _is_state_folder(folder):
-            return f"this lies in the state folder {printable(folder)}, which only the collection itself writes to"
+            return f"this path is in the state folder {printable(folder)}, which only the collection writes to"
         folder = os.path.dirname(folder)
         status = _status(folder)
         if status is not None and not stat.S_ISDIR(status.st_mode):
@@ -249,7 +249,7 @@ def _is_state_folder(folder: str) -> bool:
 
 
 def _owner(library: str, real: str) -> str | None:
-    """The library that a file or a folder of this name belongs to; None: none."""
+    """The library that a file or a folder of this name belongs to; None if it belongs to none."""
     folder, name = os.path.split(real)
     for pattern in OWN_NAMES:
         match = pattern.fullmatch(name)
@@ -289,7 +289,7 @@ def _is_same(path: str, library: str) -> bool:
 
 
 def _identities(path: str) -> list[object]:
-    """What two paths of one file have in common."""
+    """Keys that two paths of one file share."""
     status = _status(path)
     real = os.path.realpath(path)
     return [real] if status is None or status.st_nlink < 2 else [real, (status.st_dev, status.st_ino)]

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The marker of pending work beside a library, so that a user with another state directory learns of it.
+"""The marker of pending work beside a library. It warns a user who has another state directory.
 
-It tells where on which host the record of that work is kept. It is there before the record says that anything is
-pending, and goes after the record says that nothing is.
+The marker names the host and the folder of the run record. It is written before the record says that anything is pending, and
+removed after the record says that nothing is pending.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Marker(NamedTuple):
-    """The run that has work pending: of which ``user``, with its record in the folder ``state`` of ``host``."""
+    """The run whose work is pending: its ``user``, and its record in the folder ``state`` of ``host``."""
 
     host: str
     state: str
@@ -34,13 +34,13 @@ class Marker(NamedTuple):
 
 
 def path(library: str) -> str:
-    """Where the marker of the library at the real path ``library`` lies."""
+    """The path of the marker of the library at the real path ``library``."""
     folder, name = os.path.split(library)
     return os.path.join(folder, f".{name}.mobius-dhash.pending")
 
 
 def read(library: str) -> Marker | None:
-    """The marker of this host; None where there is none. Raises ``DhashError`` if it is unreadable, damaged or of a newer format."""
+    """The marker of this host; None if there is none. Raises ``DhashError`` if it is unreadable, damaged or of a newer format."""
     marker = json_records.read(path(library), "the marker of pending work", _parse, _what_may_be_pending)
     return marker if marker is not None and marker.host == socket.gethostname() else None
 
@@ -58,14 +58,14 @@ def _parse(value: dict[str, Any]) -> Marker:
 
 def _what_may_be_pending(content: bytes) -> str:
     user, operation, state = (json_records.salvage(content, name) for name in ("user", "operation", "state"))
-    return (f"It still says: user {user or 'unknown'}, operation {operation or 'unknown'}, record in {state or 'an unknown folder'}."
-            " Restart the service yourself, since its restart may be pending. Then remove this file and run again.")
+    return (f"Readable in the file: user {user or 'unknown'}, operation {operation or 'unknown'}, record in {state or 'an unknown folder'}."
+            " A restart of the service may be pending: restart the service yourself. Then remove this file and run again.")
 
 
 def mark(library: str, state: str, run: str, operation: str) -> None:
-    """Put the marker in place, durably, where it is not there yet. Raises ``DhashError``."""
+    """Write the marker, durably, unless it exists already. Raises ``DhashError``."""
     if not os.path.isdir(os.path.dirname(library)):
-        return  # with its file system the library is gone, and the record of it has to be written all the same
+        return  # the file system of the library is not mounted, and the record has to be written all the same
     marker = Marker(socket.gethostname(), state, _user(), run, operation, time.strftime(TIME, time.gmtime()))
     present = _read_if_intact(library)
     if present is None or present._replace(since=marker.since) != marker:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The ways back: which library takes the live one's place. It is prepared here, and deployed as a migration is.
+"""Plan and prepare a rollback. The prepared library is deployed in the same way as that of a migration.
 
 docs/operations.md states the rules.
 """
@@ -25,9 +25,9 @@ UNFINISHED = (run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING)
 
 
 class Wish(NamedTuple):
-    """What is asked for: a backup (its name, its path, or LATEST) or only the hashes out; ``force`` accepts losses.
+    """The rollback that is requested: to a backup (its name, its path, or LATEST), or remove-dhash. ``force`` accepts losses.
 
-    ``identity`` is the text of an age identity file, for backups that are encrypted.
+    ``identity`` is the text of an age identity file, for encrypted backups.
     """
 
     backup: str
@@ -37,15 +37,15 @@ class Wish(NamedTuple):
 
 
 class Way(NamedTuple):
-    """A way back that was found. ``source`` is the file to restore, None where the hashes are taken out.
+    """The plan of a rollback. ``source`` is the file to restore; None if the live library is edited instead.
 
-    ``content`` is the library that the live one becomes, ``text`` its bytes, ``losses`` what the live one has that it
-    lacks (``library_losses.UNKNOWN`` where the live one cannot be read); ``due`` whether the live library is anything else
-    yet; ``locked`` whether what should have been restored is there in encrypted backups alone, which nothing was given to
-    open. ``undo`` is the operation that a rescue takes back, None for a rollback that an operator asked for. ``metadata`` is
-    that of the library which ``source`` was made of (:func:`file_metadata.read`), if it is known. ``newest`` is the newest
-    intact backup where it has other content; ``passed_over`` are the later backups that are not intact, or of which it is
-    unknown whose they are. ``of_lost``: whether it was chosen as the newest for a live library that cannot be read.
+    ``content`` is the library after the rollback, ``text`` its bytes, and ``losses`` what the live library has and it lacks
+    (``library_losses.UNKNOWN`` if the live library cannot be read). ``due``: the live library differs from it. ``locked``: the
+    library that should be restored is only in encrypted backups, and no identity was given. ``undo`` is the operation that a
+    rescue rolls back; None for a rollback that an operator requested. ``metadata`` is that of the library from which ``source``
+    was made (:func:`file_metadata.read`), if it is known. ``newest`` is the newest intact backup, if its content differs.
+    ``passed_over`` are the later backups that are not intact, or whose library is unknown. ``of_lost``: ``source`` was chosen as
+    the newest content because the live library cannot be read.
     """
 
     operation: str
@@ -64,7 +64,7 @@ class Way(NamedTuple):
 
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
-    """Find the way back that is asked for. Raises ``DhashError`` where there is none, or it would lose anything."""
+    """The plan of the requested rollback. Raises ``DhashError`` if there is none, or if it would lose changes without ``force``."""
     unfinished_work.require_finished(library, state, run_record.WAYS_BACK, restores=not wish.remove_dhash)
     written_files.require_ours(state, cutover.rollback_output(library))
     if wish.remove_dhash:
@@ -81,17 +81,17 @@ def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
 
 
 def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identity: str | None = None) -> Way | None:
-    """How to put back what the run that deployed ``new_sha256`` did; None where there is nothing to put back.
+    """The plan to roll back the run that deployed ``new_sha256``; None if there is nothing to roll back.
 
-    The old bytes, where the live library is still what that run deployed; otherwise the later edits are kept and only
-    the hashes go, or what a review took out comes back; the same where the old bytes are encrypted, and ``identity``
-    (as in ``Wish``) does not open them. Raises ``DhashError`` where another run has deployed since: then nothing is to be
-    touched.
+    The old bytes are restored if the live library is still the one that the run deployed. Otherwise later edits are kept: only
+    the hashes are removed, or the images that a review removed are restored. The same is done if the old bytes are encrypted and
+    ``identity`` (as in ``Wish``) does not decrypt them. Raises ``DhashError`` if another run has deployed since; then nothing may
+    be changed.
     """
     record = run_record.read(state)
     if record is None or record.operation not in run_record.PUT_IN_PLACE or record.new_sha256 != new_sha256:
-        raise RefusedError("another run has replaced it since, so it was left as it is", library,
-                           "Look at it, and roll back by hand if need be.")
+        raise RefusedError("another run has replaced the library since, so the library was not changed", library,
+                           "Check the library, and roll back manually if necessary.")
     if record.phase in (run_record.PREPARED, run_record.ANNOUNCED):
         return None
     live = durable.sha256_of_file(library) if durable.exists(library) else None
@@ -99,7 +99,7 @@ def plan_undo(library: str, state: str, backup_dir: str, new_sha256: str, identi
         return None
     written_files.require_ours(state, cutover.rollback_output(library))
     if live not in (None, new_sha256):
-        with contextlib.suppress(LibraryError):  # a broken library has no edits that could be kept
+        with contextlib.suppress(LibraryError):  # an unreadable library has no edits to keep
             return _keeping_later_edits(library, record.operation)
     return _restore_replaced(library, state, backup_dir, record, identity)._replace(undo=record.operation)
 
@@ -108,7 +108,7 @@ def _restore_replaced(library: str, state: str, backup_dir: str, record: run_rec
     if durable.exists(record.kept) and durable.sha256_of_file(record.kept) == record.old_sha256:
         return _restore_kept(library, record.kept, record.old_sha256)
     found: list[backup_files.Backup] = []
-    with contextlib.suppress(DhashError):  # a folder that cannot be read has none
+    with contextlib.suppress(DhashError):  # an unreadable folder has no usable backups
         found = backup_files.find_own(library, backup_dir, backup_files.digests_on_record(state))
     holding = [backup for backup in found if backup.content_sha256 == record.old_sha256 and backup_files.is_good(backup)]
     for backup in holding:
@@ -118,7 +118,7 @@ def _restore_replaced(library: str, state: str, backup_dir: str, record: run_rec
 
 
 def is_prepared(library: str, state: str, way: Way) -> bool:
-    """Whether that way back lies prepared for the live library as it is."""
+    """Whether this rollback is already prepared for the present live library."""
     last = run_record.read(state)
     if last is None or last.phase not in (run_record.PREPARED, run_record.ANNOUNCED) or last.operation != way.operation:
         return False
@@ -136,9 +136,10 @@ def withdrawn(library: str, state: str, way: Way | None) -> dict[str, str] | Non
 
 def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: dict[str, Any] | None = None,
             undoes: str | None = None, service: dict[str, Any] | None = None) -> bool:
-    """Write what the live library becomes, and the record that binds it to the live one; whether that was to be done.
+    """Write the staged library and the record that binds it to the live one; returns whether that was necessary.
 
-    Where there is no live library at all, it is put in place at once, and ``service`` has to be restarted. Call it with the lock held. Raises ``DhashError``.
+    If there is no live library, the library is restored at once, and the restart of ``service`` is pending. Call it with the lock
+    held. Raises ``DhashError``.
     """
     durable.remove_leftovers(f"{library}{backup_files.PRE_ROLLBACK}")
     if is_prepared(library, state, way):
@@ -161,7 +162,7 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
     record = record._replace(old_sha256=durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed),
                              metadata=file_metadata.read(library))
     if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
-        record = record._replace(kept=last.kept)  # the same rollback, cut short, may have kept it already
+        record = record._replace(kept=last.kept)  # the same rollback may have kept it before it was interrupted
     written_files.write(state, record.output, [way.text], like=library)
     run_record.write(state, record)
     unfinished_work.withdraw(last, record)
@@ -171,13 +172,13 @@ def prepare(library: str, state: str, way: Way, force: bool, run: str, origin: d
 def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None:
     """Prepare the same rollback again for a live library that has changed since. Call it with the lock held."""
     settings = record.settings
-    written_files.remove(settings["state"], record.kept)  # not of what will be replaced
+    written_files.remove(settings["state"], record.kept)  # an older copy, not of the library that will be replaced
     if record.operation == run_record.REMOVE_DHASH:
         way = _without_dhash(record.library)
-    elif settings.get("undo"):  # what came since is kept, as where the rescue finds it at once
+    elif settings.get("undo"):  # later edits are kept, as in plan_undo
         way = _keeping_later_edits(record.library, settings["undo"])
     else:
-        prepared = durable.read(record.output)  # the backup itself may be encrypted, and no identity at hand
+        prepared = durable.read(record.output)  # the backup itself may be encrypted, and no identity is available here
         way = _restore(record.library, settings["source"], prepared, settings["sha256"])._replace(of_lost=settings.get("of_lost", False))
         _refuse_loss(record.library, way, settings["force"])
     prepare(record.library, settings["state"], way, settings["force"], record.run, record.origin, record.undoes)
@@ -186,26 +187,26 @@ def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None
 def _refuse_loss(library: str, way: Way, force: bool) -> None:
     if way.source is not None and way.losses is not library_losses.UNKNOWN and any(way.losses) and not force:
         raise RefusedError(
-            f"restoring {os.path.basename(way.source)} would lose what was added or changed since: {way.losses}", library,
-            "Take only the hashes out and keep everything else (dhash_rollback_remove_dhash), or set dhash_rollback_force: the"
+            f"restoring {os.path.basename(way.source)} would lose later changes: {way.losses}", library,
+            "Remove only the hashes and keep everything else (dhash_rollback_remove_dhash), or set dhash_rollback_force: the"
             f" live library is then kept as {os.path.basename(library)}{backup_files.PRE_ROLLBACK}<time>.")
 
 
 def _restore_named(library: str, wish: Wish, found: list[backup_files.Backup]) -> Way:
     named = [backup for backup in found if wish.backup in (backup.path, os.path.basename(backup.path))]
     if not named:
-        raise DhashError(f"there is no backup {printable(wish.backup)} of it", library, _offer(library, found))
+        raise DhashError(f"there is no backup {printable(wish.backup)} of this library", library, _offer(library, found))
     backup = named[0]
     if backup.belongs != backup_files.OWN and not wish.force:
-        whose = ("it has no manifest, so the library that it was made of is unknown" if backup.library is None
-                 else f"it is a backup of another library, {printable(backup.library)} on {printable(backup.host or 'an unknown host')}")
-        raise RefusedError(f"{whose}: it is not restored into {printable(library)}", backup.path,
-                           f"{_offer(library, found)} To restore it all the same, set dhash_rollback_force.")
+        whose = ("the backup has no manifest, so its library is unknown" if backup.library is None
+                 else f"this is a backup of another library, {printable(backup.library)} on {printable(backup.host or 'an unknown host')}")
+        raise RefusedError(f"{whose}. The backup was not restored into {printable(library)}", backup.path,
+                           f"{_offer(library, found)} To restore this backup anyway, set dhash_rollback_force.")
     return _restore_backup(library, backup, found, wish.identity)
 
 
 def _restore_latest(library: str, state: str, found: list[backup_files.Backup], identity: str | None) -> Way:
-    """The newest good backup of what the last deploy replaced; without a record of one, of what had no hashes."""
+    """The newest good backup of the library that the last deploy replaced; without a record, of a library without hashes."""
     record = run_record.read(state)
     own = [backup for backup in found if backup.belongs == backup_files.OWN]
     target = run_record.rollback_target(record)
@@ -214,7 +215,7 @@ def _restore_latest(library: str, state: str, found: list[backup_files.Backup], 
             content = backup_files.examine(backup)
             if content.good and content.hashed == 0:
                 return _restore_backup(library, backup, found, identity)
-        raise DhashError("there is no good backup of it without hashes, and no record of a deploy", library, _offer(library, found))
+        raise DhashError("there is no intact backup of this library without hashes, and no record of a deploy", library, _offer(library, found))
     claiming = [backup for backup in own if backup.content_sha256 == target]
     for backup in claiming:
         if backup_files.is_good(backup) and (identity or not backup.encrypted):
@@ -222,14 +223,14 @@ def _restore_latest(library: str, state: str, found: list[backup_files.Backup], 
     if durable.exists(record.kept) and durable.sha256_of_file(record.kept) == target:
         return _restore_kept(library, record.kept, target)
     if claiming:
-        return _restore_backup(library, claiming[0], found, identity)  # which says why it cannot be
-    raise DhashError("there is no backup of what the last deploy replaced", library, _offer(library, found))
+        return _restore_backup(library, claiming[0], found, identity)  # it raises the reason
+    raise DhashError("there is no backup of the library that the last deploy replaced", library, _offer(library, found))
 
 
 def _restore_newest(library: str, state: str, backup_dir: str, found: list[backup_files.Backup], identity: str | None) -> Way:
-    """The newest content of this library that is intact, where the live one is missing or cannot be read."""
+    """The newest intact content of this library, for a live library that is missing or cannot be read."""
     if durable.exists(library):
-        durable.sha256_of_file(library)  # a file that this user may not read is not lost: this says so
+        durable.sha256_of_file(library)  # raises for a library that this user may not read: it is not lost
     record = run_record.read(state)
     own = [backup for backup in found if backup.belongs == backup_files.OWN]
     kept = _intact_kept(record)
@@ -244,16 +245,16 @@ def _restore_newest(library: str, state: str, backup_dir: str, found: list[backu
                 return _restore_backup(library, backup, found, identity)._replace(of_lost=True)
         if digest in kept:
             return _restore_kept(library, kept[digest], digest)._replace(of_lost=True)
-        if copies:  # an older one would lose what is in it
+        if copies:  # an older backup would lose its changes
             raise _no_identity(copies[0], own)
-    raise DhashError("there is no good backup of it", library, _remains(library, state, backup_dir, found))
+    raise DhashError("there is no intact backup of this library", library, _remains(library, state, backup_dir, found))
 
 
 def _on_record(record: run_record.Record | None, kept: dict[str, str]) -> list[tuple[float, str]]:
-    """The contents of which the record tells, each with a time at which it was live.
+    """The contents (SHA-256) that the record knows, each with a time at which it was live.
 
-    What an unfinished run was to replace was live when it began, though its backup may be older: content is not backed up
-    twice. A rollback of a lost library that was cut short goes on. What a deploy has kept was live when it was written.
+    The library that an unfinished run was meant to replace was live when the run began; its backup may be older, because content
+    is not backed up twice. An interrupted rollback of a lost library continues. A kept library was live when it was written.
     """
     contents = [(os.path.getmtime(path), digest) for digest, path in kept.items()]
     if record is not None and not run_record.is_in_place(record):
@@ -264,7 +265,7 @@ def _on_record(record: run_record.Record | None, kept: dict[str, str]) -> list[t
 
 
 def _intact_kept(record: run_record.Record | None) -> dict[str, str]:
-    """The files by their digest that hold a library which a run has replaced; none of what a rollback has replaced."""
+    """The intact files of replaced libraries, by their SHA-256. Not those that a rollback has replaced."""
     if record is None or (record.operation in run_record.WAYS_BACK and run_record.is_in_place(record)):
         return {}
     files = {record.old_sha256: record.kept}
@@ -276,18 +277,18 @@ def _intact_kept(record: run_record.Record | None) -> dict[str, str]:
 
 def _no_identity(backup: backup_files.Backup, own: list[backup_files.Backup]) -> DhashError:
     clear = next((other for other in own if not other.encrypted and backup_files.is_intact(other)), None)
-    instead = f" The newest backup that needs none is {os.path.basename(clear.path)} (dhash_rollback_to)." if clear else ""
+    instead = f" The newest backup that is not encrypted is {os.path.basename(clear.path)} (dhash_rollback_to)." if clear else ""
     return DhashError("the newest backup is encrypted, and no identity was given", backup.path,
-                      f"Name the file that holds the identity (dhash_rollback_identity_file).{instead}")
+                      f"Set dhash_rollback_identity_file to the identity file.{instead}")
 
 
 def _remains(library: str, state: str, backup_dir: str, found: list[backup_files.Backup]) -> str:
-    """What to do where there is no good backup of a lost library."""
+    """What to do if there is no good backup of a lost library."""
     return f"{lost_library.elsewhere(library, lost_library.find(library, state, backup_dir))}{_others(found)}"
 
 
 def _beside_others(way: Way, found: list[backup_files.Backup]) -> Way:
-    """``way`` with the newest intact backup, if that is another one, and with the later ones that could not be taken."""
+    """``way`` with the newest intact backup, if that is another one, and with the later backups that were passed over."""
     passed_over: list[str] = []
     for backup in found:
         if backup.path == way.source:
@@ -313,7 +314,7 @@ def _restore_kept(library: str, kept: str, expected: str) -> Way:
 def _require_good(library: str, backup: backup_files.Backup, found: list[backup_files.Backup]) -> None:
     content = backup_files.examine(backup)
     if not content.good:
-        raise DhashError(f"it is not restored, since {content.message}", backup.path,
+        raise DhashError(f"cannot restore this backup: {content.message}", backup.path,
                          _offer(library, [other for other in found if other != backup]))
 
 
@@ -321,27 +322,27 @@ def _offer(library: str, found: list[backup_files.Backup]) -> str:
     own = [backup for backup in found if backup.belongs == backup_files.OWN]
     good = next((backup for backup in own if backup_files.is_good(backup)), None)
     if good is not None:
-        return f"The next good one is {os.path.basename(good.path)} (dhash_rollback_to)."
-    # There is nothing that the hashes could be taken out of where the library cannot be read.
-    instead = "; only the hashes can be taken out (dhash_rollback_remove_dhash)" if library_file.is_readable(library) else ""
-    return f"There is no good backup{instead}.{_others(found)}"
+        return f"The next intact backup is {os.path.basename(good.path)} (dhash_rollback_to)."
+    # Hashes cannot be removed from a library that cannot be read.
+    instead = "; only the hashes can be removed (dhash_rollback_remove_dhash)" if library_file.is_readable(library) else ""
+    return f"There is no intact backup{instead}.{_others(found)}"
 
 
 def _others(found: list[backup_files.Backup]) -> str:
     others = sum(backup.belongs != backup_files.OWN for backup in found)
-    return (f" The folder has {others} more that are not known to be of this library: name one (dhash_rollback_to) and set"
-            " dhash_rollback_force to restore it." if others else "")
+    return (f" The folder has {others} more that are not known to be backups of this library. To restore one of them, set dhash_rollback_to"
+            " to its name, and dhash_rollback_force." if others else "")
 
 
 def _restore(library: str, source: str, text: bytes, expected: str | None) -> Way:
     digest = hashlib.sha256(text).hexdigest()
     if digest != expected:
-        raise DhashError("its digest is not what it should be", source, "Choose another backup, then run again.")
+        raise DhashError("checksum mismatch", source, "Choose another backup, then run again.")
     content = library_file.parse(text, source)
     try:
         live, live_digest = library_file.read(library)
         losses = library_losses.NONE if live_digest == digest else library_losses.find(live.value, content.value)
-    except LibraryError:  # a broken library is what is rolled back from
+    except LibraryError:  # an unreadable library is the reason for the rollback
         return Way(run_record.RESTORE, source, content, text, digest, library_losses.UNKNOWN, True)
     return Way(run_record.RESTORE, source, content, text, digest, losses, live_digest != digest)
 
@@ -352,8 +353,8 @@ def _keeping_later_edits(library: str, operation: str) -> Way:
     elif operation == run_record.REVIEW_IMPORT:
         way = _edited(library, run_record.REVIEW_REVERSAL, lambda value: library_removals.put_back(value) or value)
     else:
-        raise DhashError("it was edited since a review was taken back, so it was left as it is", library,
-                         "Look at it, and import the review again if need be.")
+        raise DhashError("the library was edited after a review import was reverted, so the library was not changed", library,
+                         "Check the library, and import the review again if necessary.")
     return way._replace(undo=operation)
 
 

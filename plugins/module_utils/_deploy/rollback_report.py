@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a rollback restores and what is lost by it, for the log and for Ansible's diff."""
+"""The report of a rollback, for the log and for Ansible's diff."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .._library import library_fields, library_file, library_losses
 from . import rollback_plan, run_record
 
 EDITED = {run_record.REMOVE_DHASH: "the live library without the fields of the migration",
-          run_record.REVIEW_REVERSAL: "the live library with what the last review took out of it"}
+          run_record.REVIEW_REVERSAL: "the live library with the images that the last review removed"}
 
 
 def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
-    """What a rollback restores from where, what is lost by it, and where what it replaces is kept, in a few lines."""
+    """The lines of the report: what is restored from where, what is lost, and where the replaced library is kept."""
     counts = library_fields.counts(way.content.value)
     source = EDITED[way.operation] if way.source is None else printable(way.source)
     return [

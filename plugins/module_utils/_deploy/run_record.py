@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host keeps about one library: where its state lies, and the record of its last run.
+"""The state folder of a library and the record of its last run.
 
-The record says what still has to happen (a restart owed, a verification) whichever run was killed in between. Beside
-it lies a note of the last rehearsal.
+The record tells what is still pending (a restart, a verification), even after a run was killed. The state folder also has a note
+of the last rehearsal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
 PHASES = (PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED)
 OPERATIONS = (MIGRATION, RESTORE, REMOVE_DHASH, REVIEW_IMPORT, REVIEW_REVERSAL)
 WAYS_BACK = (RESTORE, REMOVE_DHASH)
-PUT_IN_PLACE = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # what the ways back put back
+PUT_IN_PLACE = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # the operations that WAYS_BACK roll back
 FILE = "run.json"
 RECORD = "the record of the last run"
 REHEARSAL = "rehearsal.json"
@@ -42,14 +42,14 @@ SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256"
 class Record(NamedTuple):
     """One run that replaces, or has replaced, the library.
 
-    ``old_sha256`` is the live library that was read, ``new_sha256`` what was made of it at ``output``, ``kept`` where
-    the replaced one is kept. ``settings`` is what the operation needs to be brought up to date.
-    ``stopped_at`` is when the service was about to be stopped (UTC), None once it was started again; ``dependents`` are
-    the systemd units that stop with it. ``undoes`` is the run that a rescue takes back. ``metadata`` is that of the live
-    library (see :func:`file_metadata.read`), for a library that is restored after it was deleted. ``origin`` tells who
-    began the run. ``rollback_target`` is the :func:`rollback_target` of the record before, which counts as long as this
-    run has deployed nothing; ``withdrawn``: it never will. ``service`` is whose restart is pending: its ``manager``, its
-    ``name`` if it has one, and ``since`` when (UTC); None where no run has managed a service since, or that is not known.
+    ``old_sha256`` is the live library that was read, ``new_sha256`` the library made from it at ``output``, and ``kept`` the path
+    where the replaced library is kept. ``settings`` is what is needed to repeat the operation for a changed library.
+    ``restart_owed``: a restart is pending. ``stopped_at`` is the time at which the service was about to be stopped (UTC); None after
+    it was started again. ``dependents`` are the systemd units that stop with the service. ``undoes`` is the run that a rescue rolls
+    back. ``metadata`` is that of the live library (:func:`file_metadata.read`), for a restore after it was deleted. ``origin`` tells
+    who began the run. ``rollback_target`` is the :func:`rollback_target` of the previous record, which counts until this run has
+    deployed something; ``withdrawn``: it never will. ``service`` is the service whose restart is pending: its ``manager``, its
+    ``name`` if it has one, and ``since`` (UTC); None if no run managed a service, or if that is unknown.
     """
 
     run: str
@@ -74,7 +74,7 @@ class Record(NamedTuple):
 
 def rollback_target(record: Record | None) -> str | None:
     """The SHA-256 of the library that a rollback restores: the one that the last deploy replaced, or that the last rollback
-    has restored. None if no record tells."""
+    has restored. None if it is unknown."""
     if record is None:
         return None
     if not record.withdrawn:
@@ -88,22 +88,22 @@ def rollback_target(record: Record | None) -> str | None:
 
 
 def withdraw(state: str, record: Record) -> None:
-    """Note that what ``record`` has prepared need no longer be deployed. Raises ``DhashError``."""
+    """Record that the staged library of ``record`` will not be deployed. Raises ``DhashError``."""
     write(state, record._replace(phase=VERIFIED, withdrawn=True))
 
 
 def carried_over(last: Record | None) -> dict[str, Any]:
-    """The fields of the next record that the record ``last`` decides: the restart that is pending, the stopped service, and
-    the way back."""
+    """The fields that the next record takes over from the record ``last``: the pending restart, the stopped service, and the
+    target of a rollback."""
     return {"rollback_target": rollback_target(last), "restart_owed": bool(last and last.restart_owed),
             "stopped_at": last and last.stopped_at, "dependents": last.dependents if last else [],
             "service": last.service if last and last.restart_owed else None}
 
 
 def pending_service(record: Record, service: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Whose restart is pending from now on, where a run that manages ``service`` (None: none) replaces the library.
+    """The service whose restart is pending after a run that manages ``service`` (None: none) replaces the library.
 
-    A run that manages none does not make the restart that an earlier one owes its service any less pending.
+    A run without a service does not clear the pending restart of an earlier run.
     """
     known = record.service if record.restart_owed else None
     if service is None:
@@ -113,28 +113,28 @@ def pending_service(record: Record, service: dict[str, Any] | None) -> dict[str,
 
 
 def service_name(service: dict[str, Any]) -> str:
-    """A service for people: its name and its manager."""
+    """The name and the manager of a service, for messages."""
     return f"{printable(str(service.get('name') or 'the service'))} ({printable(str(service.get('manager') or 'unknown'))})"
 
 
 def is_in_place(record: Record | None) -> bool:
-    """Whether what that run made is the live library, as far as the record knows."""
+    """Whether the library that the run made is the live one, as far as the record knows."""
     return record is not None and record.phase in (DEPLOYED, VERIFIED)
 
 
 def is_swapped(record: Record | None) -> bool:
-    """Whether that run has put its library in place, and is not verified."""
+    """Whether the run has swapped its library in, or has begun to, and is not verified."""
     return record is not None and record.phase in (DEPLOYING, DEPLOYED)
 
 
 def same_work(one: Record, other: Record) -> bool:
-    """Whether both records are of the same new library, made of the same live one."""
+    """Whether both records are of the same new library, made from the same live one."""
     names = ("operation", "library", "output", "kept", "old_sha256", "new_sha256")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def is_unfinished(record: Record | None) -> bool:
-    """Whether that run has prepared a library that was not deployed, or has not ended its deploy."""
+    """Whether the run has staged a library that was not deployed, or has not finished its deploy."""
     return record is not None and not is_in_place(record) and (
         record.phase == DEPLOYING or durable.exists(record.output))
 
@@ -150,7 +150,7 @@ def new_run() -> str:
 
 
 def began(record: Record) -> datetime | None:
-    """When that run began; None where its identifier does not tell."""
+    """The time at which the run began; None if its identifier does not contain it."""
     try:
         return datetime.strptime(record.run.split("-")[0], durable.STAMP).replace(tzinfo=timezone.utc)
     except ValueError:
@@ -163,7 +163,7 @@ def resolve(library: str) -> str:
 
 
 def folder(state_dir: str | None, library: str) -> str:
-    """Where the state of the library at the real path ``library`` is kept: a folder of its own in ``state_dir``.
+    """The state folder of the library at the real path ``library``: its own folder in ``state_dir``.
 
     ``state_dir`` None: ``/var/lib/mobius-dhash`` for root, ``~/.local/state/mobius-dhash`` for others.
     """
@@ -176,24 +176,24 @@ def folder(state_dir: str | None, library: str) -> str:
 
 
 def read(state: str) -> Record | None:
-    """The record in the state folder ``state``, None where there is none. Raises ``DhashError`` on a damaged one."""
+    """The record in the state folder ``state``, None if there is none. Raises ``DhashError`` if it is damaged."""
     return json_records.read(os.path.join(state, FILE), RECORD, _parse, _what_is_pending)
 
 
 def _parse(value: dict[str, Any]) -> Record:
     phase = value.get("phase")
     if phase not in PHASES or value.get("operation") not in OPERATIONS:
-        raise ValueError("its phase or its operation is unknown")
+        raise ValueError("the phase or the operation is unknown")
     # A restart that may be pending is pending.
     missing = {"run": "unknown", "settings": {}, "restart_owed": phase not in (PREPARED, VERIFIED)}
     return json_records.build(Record, {**missing, **value})
 
 
 def _what_is_pending(content: bytes) -> str:
-    """What to do about a damaged record, with what it still tells of the service and of the operation."""
+    """The next step for a damaged record, with the fields of the service and of the operation that are still readable."""
     operation, phase, owed, stopped_at = (
         json_records.salvage(content, name) for name in ("operation", "phase", "restart_owed", "stopped_at"))
-    readable = f"It still says: operation {operation or 'unknown'}, phase {phase or 'unknown'}"
+    readable = f"Readable in the file: operation {operation or 'unknown'}, phase {phase or 'unknown'}"
     if stopped_at:
         readable += f", service stopped since {stopped_at}"
     if owed == "true" or stopped_at:
@@ -204,13 +204,13 @@ def _what_is_pending(content: bytes) -> str:
 
 
 def run_of(state: str) -> str | None:
-    """The run of the record in the state folder ``state``, None where there is none. Raises ``DhashError``."""
+    """The run of the record in the state folder ``state``; None if there is none. Raises ``DhashError``."""
     record = read(state)
     return record and record.run
 
 
 def write(state: str, record: Record) -> None:
-    """Replace the record in the state folder ``state``, durably, and mark beside the library what is pending.
+    """Replace the record in the state folder ``state``, durably, and write or remove the marker of pending work.
 
     Raises ``DhashError``.
     """
@@ -223,14 +223,14 @@ def write(state: str, record: Record) -> None:
 
 
 def is_pending(record: Record | None) -> bool:
-    """Whether that run has a restart, a deploy or a verification pending."""
+    """Whether a restart, a deploy or a verification of the run is pending."""
     return record is not None and (record.restart_owed or record.phase in (ANNOUNCED, DEPLOYING, DEPLOYED))
 
 
 def require_own(library: str, state: str) -> None:
-    """Raise ``RefusedError`` if this host has work pending for the library that is on record in another state folder.
+    """Raise ``RefusedError`` if work for the library is pending on this host, with its record in another state folder.
 
-    Raises ``DhashError`` if the marker does not tell whether it has.
+    Raises ``DhashError`` if the marker is damaged, so that this is unknown.
     """
     try:
         marker = pending_marker.read(library)
@@ -241,24 +241,24 @@ def require_own(library: str, state: str) -> None:
     if marker is None:
         return
     own = os.path.realpath(marker.state) == os.path.realpath(state)
-    where = f"its record is in {marker.state}"
+    where = f"the run record is in {marker.state}"
     by_hand = f"the service yourself and remove {printable(pending_marker.path(library))}"
     next_step = (f"Run as {marker.user}, or set dhash_state_dir to {os.path.dirname(marker.state)}, so that the service is restarted and"
                  f" verified. If that record is lost, restart {by_hand}.")
     try:
         record = read(marker.state)
         if record is None:
-            where = f"its record was in {marker.state} and is gone"
+            where = f"the run record was in {marker.state} and no longer exists"
             next_step = f"Restart {by_hand}. Then run again."
         elif own or not is_pending(record):
             return
         elif record.library != library:
             where += f", made when this library was {printable(record.library)}"
-            next_step = f"Move it back to {printable(record.library)} and run again, or restart {by_hand}."
+            next_step = f"Move the library back to {printable(record.library)} and run again, or restart {by_hand}."
     except DhashError:
         if own:
-            return  # what reads the record says so
-        where += ", which this user cannot read"
+            return  # the error is raised where the record is read
+        where += ", and this user cannot read it"
     raise RefusedError(
         f"{marker.user} has work pending for this library: {marker.operation} of run {marker.run}, since {marker.since}; {where}",
         library, next_step)
@@ -270,7 +270,7 @@ def note_rehearsal(state: str, result: dict[str, Any]) -> None:
 
 
 def last_rehearsal(state: str) -> datetime | None:
-    """When a rehearsal passed last; None where none did, or its note cannot be read."""
+    """The time of the last rehearsal that passed; None if there is none, or its note cannot be read."""
     try:
         return json_records.read(os.path.join(state, REHEARSAL), "the note of the last rehearsal", _rehearsed_at, lambda _content: "")
     except DhashError:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Operations that were prepared and not deployed, and what another operation does about them.
+"""Unfinished operations (prepared and not deployed), and what another operation does about them.
 
-An unfinished operation is finished or refused by name, never discarded. Only a migration may be withdrawn: its hashes
-are in the journal, so that nothing is lost with it. Where the library that it was prepared for is missing, or cannot be
-read, any operation may be withdrawn for a restore, as long as nothing was deployed: it cannot be finished any more.
+An unfinished operation is finished or refused by name, never discarded. Only a migration may be withdrawn: its hashes are in the
+journal, so nothing is lost. If the library is missing or cannot be read, a restore may withdraw any operation that has deployed
+nothing, because that operation can no longer be finished.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROLL_BACK = "ansible-playbook mobius.dhash.rollback"
 def waiting(library: str, state: str) -> run_record.Record | None:
     """The record of the operation that waits to be deployed; None if there is none. Raises ``DhashError``.
 
-    One that was swapped already does not wait, and one whose staged library was removed was abandoned.
+    An operation does not wait if its library was swapped in already, or if its staged library was removed (it was abandoned).
     """
     record = run_record.read(state)
     if record is None or run_record.is_in_place(record) or not durable.exists(record.output):
@@ -39,10 +39,10 @@ def waiting(library: str, state: str) -> run_record.Record | None:
 
 
 def require_finished(library: str, state: str, own: Sequence[str], restores: bool = False) -> run_record.Record | None:
-    """The unfinished operation that another one may go on with or withdraw: a migration, or one of the kinds ``own``.
+    """The unfinished operation that another operation may continue or withdraw: a migration, or one of the kinds ``own``.
 
-    ``restores``: whether the other one restores the library, so that it needs no live one. Raises ``RefusedError`` for any
-    other unfinished operation.
+    ``restores``: the other operation restores the library, so it needs no live library. Raises ``RefusedError`` for any other
+    unfinished operation.
     """
     record = waiting(library, state)
     if record is None or record.operation == run_record.MIGRATION or record.operation in own:
@@ -53,7 +53,7 @@ def require_finished(library: str, state: str, own: Sequence[str], restores: boo
 
 
 def gives_way_to_restore(record: run_record.Record) -> bool:
-    """Whether nothing of ``record`` can have been deployed, so that it may be withdrawn where its library is lost."""
+    """Whether ``record`` has deployed nothing, so a restore of a lost library may withdraw it."""
     return record.phase in (run_record.PREPARED, run_record.ANNOUNCED)
 
 
@@ -65,7 +65,7 @@ def withdrawn(record: run_record.Record | None, operation: str, new_sha256: str 
 
 
 def withdraw(record: run_record.Record | None, successor: run_record.Record) -> None:
-    """Remove what ``record`` has staged, once ``successor`` is the record. Raises ``DhashError``."""
+    """Remove the staged library of ``record`` after ``successor`` was recorded. Raises ``DhashError``."""
     if record is None or run_record.is_in_place(record) or record.output == successor.output:
         return
     if durable.exists(record.output) and durable.sha256_of_file(record.output) == record.new_sha256:
@@ -73,19 +73,19 @@ def withdraw(record: run_record.Record | None, successor: run_record.Record) -> 
 
 
 def refusal(record: run_record.Record) -> RefusedError:
-    """The error of an operation that finds that of ``record`` unfinished."""
+    """The error of an operation that is refused because the operation of ``record`` is unfinished."""
     stopped = f", the service stopped since {record.stopped_at}" if record.stopped_at else ""
-    undoes = f" It takes back run {record.undoes}, which failed." if record.undoes else ""
+    undoes = f" This operation rolls back run {record.undoes}, which failed." if record.undoes else ""
     playbook = "migrate" if record.undoes else PLAYBOOKS[record.operation]
     rest = "; then only the restart of the service is pending" if record.restart_owed else ""
-    options = "" if record.undoes else ", with the options that it was given"
+    options = "" if record.undoes else ", with the same options as before"
     abandon = f"remove {printable(record.output)}{rest}"
     if record.undoes or record.operation in run_record.WAYS_BACK or library_file.is_readable(record.library):
-        next_step = f"To finish it, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon it, {abandon}."
+        next_step = f"To finish this operation, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon this operation, {abandon}."
     elif gives_way_to_restore(record):
-        next_step = f"The library is missing or cannot be read. To restore it instead, run: {ROLL_BACK}. To abandon it, {abandon}."
+        next_step = f"The library is missing or cannot be read. To restore the library instead, run: {ROLL_BACK}. To abandon this operation, {abandon}."
     else:
-        next_step = f"The library is missing or cannot be read. To abandon it, {abandon}. Then restore the library: {ROLL_BACK}."
+        next_step = f"The library is missing or cannot be read. To abandon this operation, {abandon}. Then restore the library: {ROLL_BACK}."
     return RefusedError(
         f"{NAMES[record.operation]} is unfinished: run {record.run}{_begun(record)}, {record.phase}{stopped}.{undoes} Nothing was"
         " changed", record.library, next_step)

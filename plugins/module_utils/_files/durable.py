@@ -6,7 +6,7 @@
 
 The order of steps is that of restic's local backend and borg's SyncFile: a temporary file in the same folder,
 its metadata, fsync, read back, rename, fsync of the folder. Clean-up is tried, never relied on: a temporary file has
-one fixed name, so that the next write to the same place takes it over.
+one fixed name, so the next write to the same path replaces it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ STAMP = "%Y%m%dT%H%M%SZ"  # UTC, in a file name
 RENAME_EXCHANGE = 2  # linux/fs.h
 CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY)  # SMB and some FUSE file systems; so do restic and borg
 AT_FDCWD = -100  # linux/fcntl.h
-KERNEL_FOLDERS = ("/proc/", "/sys/")  # their modes let root write, and no file can be made
+KERNEL_FOLDERS = ("/proc/", "/sys/")  # root may write there by their modes, but no file can be created
 
 
 class Obstacle(NamedTuple):
-    """What keeps this user from writing into a folder: the path that does, why, and the step that mends it, if any does."""
+    """The reason why this user cannot write into a folder: the path, the cause, and the step that fixes the cause, if there is one."""
 
     path: str
     cause: str
@@ -49,7 +49,7 @@ def sha256_of_file(path: str) -> str:
         with open(path, "rb") as file:
             return _sha256_of_descriptor(file.fileno())
     except OSError as error:
-        raise from_os_error(error, "read it", path) from error
+        raise from_os_error(error, "read the file", path) from error
 
 
 def read(path: str) -> bytes:
@@ -86,14 +86,14 @@ def _mount_point(path: str) -> str:
     return path
 
 
-@functools.cache  # one warning a run
+@functools.cache  # one warning per run
 def _warn_of_unsynced_folders(mount_point: str, number: int) -> None:
     warn(f"{printable(mount_point)}: this file system cannot sync folders ({os.strerror(number)}). A loss of power soon after a"
-         " run can undo the last files that it wrote there. Keep the library and its state on a local disk if you can.")
+         " run can undo the last files that the run wrote there. Keep the library and its state on a local disk if you can.")
 
 
 def make_folder(folder: str, mode: int = 0o700, owner_of: str | None = None) -> None:
-    """Make ``folder`` and the parents it lacks, durably; their owner is as in :func:`write`. Raises ``DhashError``."""
+    """Create ``folder`` and its missing parents, durably, with the owner as in :func:`write`. Raises ``DhashError``."""
     try:
         if os.path.isdir(folder):
             return
@@ -107,11 +107,11 @@ def make_folder(folder: str, mode: int = 0o700, owner_of: str | None = None) -> 
                     os.chown(folder, wanted.st_uid, wanted.st_gid)
         sync_folder(parent)
     except OSError as error:
-        raise from_os_error(error, "make the folder", folder) from error
+        raise from_os_error(error, "create the folder", folder) from error
 
 
 def present_part(folder: str) -> str:
-    """``folder``, or the nearest of its parents that is there."""
+    """``folder``, or the nearest of its parents that exists."""
     present = os.path.abspath(folder)
     while not os.path.lexists(present):
         present = os.path.dirname(present)
@@ -119,30 +119,30 @@ def present_part(folder: str) -> str:
 
 
 def obstacle(folder: str, may_be_made: bool = True) -> Obstacle | None:
-    """What keeps this user from writing files into ``folder``; None if nothing does. Writes nothing itself.
+    """The reason why this user cannot write files into ``folder``; None if this user can. Writes nothing.
 
-    A folder that is not there is made by :func:`make_folder` if ``may_be_made``.
+    A missing folder is not an obstacle if ``may_be_made``, because :func:`make_folder` creates it.
     """
     present = present_part(folder)
     if not os.path.isdir(present):
-        return Obstacle(present, "is not a folder", "Move it away")
+        return Obstacle(present, "is not a folder", "Move this file away")
     if f"{os.path.realpath(present)}/".startswith(KERNEL_FOLDERS):
-        return Obstacle(present, "cannot be written", None)
+        return Obstacle(present, "is not writable", None)
     if not may_be_made and present != os.path.abspath(folder):
-        return Obstacle(folder, "is not there", "Make this folder")
+        return Obstacle(folder, "does not exist", "Create this folder")
     if not os.access(present, os.W_OK | os.X_OK):
-        return Obstacle(present, "cannot be written", "Give this user write access to it, run with become")
+        return Obstacle(present, "is not writable", "Give this user write access to this folder, run with become")
     return None
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything at ``path``, a link included. Raises ``DhashError`` where that cannot be told."""
+    """Whether ``path`` exists, as a file, a folder or a link. Raises ``DhashError`` if that cannot be determined."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise from_os_error(error, "look for it", path) from error
+        raise from_os_error(error, "check whether the file exists", path) from error
     return True
 
 
@@ -151,17 +151,17 @@ def size_of_file(path: str) -> int:
     try:
         return os.path.getsize(path)
     except OSError as error:
-        raise from_os_error(error, "look at it", path) from error
+        raise from_os_error(error, "get the size of the file", path) from error
 
 
 def temporary_name(path: str) -> str:
-    """Where the new content of ``path`` is prepared: one name a path, in the same folder."""
+    """Where the new content of ``path`` is prepared: one name per path, in the same folder."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}{TEMPORARY}")
 
 
 def free_name(prefix: str, suffix: str = "", moment: float | None = None) -> str:
-    """``prefix``, the time, or the next second at which there is no such file, and ``suffix``. Raises ``DhashError``."""
+    """``prefix``, the time and ``suffix``. If that file exists, the next second with a free name. Raises ``DhashError``."""
     moment = int(time.time() if moment is None else moment)
     while True:
         path = f"{prefix}{time.strftime(STAMP, time.gmtime(moment))}{suffix}"
@@ -173,7 +173,7 @@ def free_name(prefix: str, suffix: str = "", moment: float | None = None) -> str
 def remove_leftovers(prefix: str) -> None:
     """Remove, where possible, the temporary files of paths that begin with ``prefix``. Call it with the lock held.
 
-    For paths that tell the time: what a killed run left of one is never taken over, since the same does not come again.
+    For paths with a time in their names: no later run writes to the same path and takes the temporary file over.
     """
     folder, name = os.path.split(prefix)
     with contextlib.suppress(OSError):
@@ -185,12 +185,12 @@ def remove_leftovers(prefix: str) -> None:
 def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int = 0o600,
           owner_of: str | None = None, noted: dict[str, Any] | None = None,
           before: Callable[[str], None] | None = None) -> str:
-    """Put the bytes of ``chunks`` at ``path`` in one step that outlasts a loss of power; returns their SHA-256.
+    """Write ``chunks`` to ``path`` atomically and durably (a loss of power does not undo it); returns their SHA-256.
 
     The file gets the metadata of ``like`` (a path: mode, owner, ACL, extended attributes, security label) or,
-    without it, ``mode`` and, where the user may give it, the owner of ``owner_of``. ``noted`` is what ``file_metadata.read``
-    returned from a file that is gone: the new one gets as much of it as the user may give. ``before`` is called with the digest
-    when all is on disk but the name. Raises ``DhashError``, leaving ``path`` as it was.
+    without ``like``, ``mode`` and, if the user may set it, the owner of ``owner_of``. ``noted`` is what ``file_metadata.read``
+    returned for a file that no longer exists: the new file gets as much of it as the user may set. ``before`` is called with the
+    digest when everything but the name is on disk. Raises ``DhashError``, leaving ``path`` as it was.
     """
     temporary = temporary_name(path)
     try:
@@ -201,7 +201,7 @@ def write(path: str, chunks: Iterable[bytes], like: str | None = None, mode: int
         sync_folder(os.path.dirname(path))
     except OSError as error:
         _remove_where_possible(temporary)
-        raise _explain(error, "write it", path) from error
+        raise _explain(error, "write the file", path) from error
     except BaseException:
         _remove_where_possible(temporary)
         raise
@@ -220,13 +220,13 @@ def _content_of(path: str) -> Iterator[bytes]:
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:
-        raise from_os_error(error, "read it", path) from error
+        raise from_os_error(error, "read the file", path) from error
 
 
 def exchange(one: str, other: str) -> bool:
-    """Let two files of one folder change places in one step (renameat2, RENAME_EXCHANGE), durably.
+    """Swap the names of two files in one folder atomically (renameat2, RENAME_EXCHANGE) and durably.
 
-    False where this kernel, C library or file system cannot: then nothing was done. Raises ``DhashError``.
+    False if this kernel, C library or file system does not support this; then nothing was changed. Raises ``DhashError``.
     """
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
@@ -237,7 +237,7 @@ def exchange(one: str, other: str) -> bool:
         number = ctypes.get_errno()
         if number in (errno.ENOSYS, errno.EINVAL):
             return False
-        raise _explain(OSError(number, os.strerror(number)), "put the new file in place", other)
+        raise _explain(OSError(number, os.strerror(number)), "replace the file", other)
     _sync_names_of(other)
     return True
 
@@ -247,7 +247,7 @@ def move(source: str, path: str) -> None:
     try:
         os.rename(source, path)
     except OSError as error:
-        raise _explain(error, "put the new file in place", path) from error
+        raise _explain(error, "replace the file", path) from error
     _sync_names_of(path)
 
 
@@ -255,7 +255,7 @@ def _sync_names_of(path: str) -> None:
     try:
         sync_folder(os.path.dirname(path))
     except OSError as error:
-        raise from_os_error(error, "make its new name last", path) from error
+        raise from_os_error(error, "sync the folder after renaming the file", path) from error
 
 
 def _write_temporary(temporary: str, path: str, chunks: Iterable[bytes], like: str | None, mode: int, owner_of: str | None,
@@ -279,19 +279,19 @@ def _write_temporary(temporary: str, path: str, chunks: Iterable[bytes], like: s
         os.fsync(file.fileno())
         _drop_from_page_cache(file.fileno())
         if _sha256_of_descriptor(file.fileno()) != digest.hexdigest():
-            raise DhashError("what was written does not read back the same", path, "Check the disk, then run again.")
+            raise DhashError("the file on disk differs from what was written", path, "Check the disk, then run again.")
     return digest.hexdigest()
 
 
 def remove(path: str) -> bool:
-    """Unlink ``path`` durably; False where it was not there. Raises ``DhashError``."""
+    """Unlink ``path`` durably; False if the file did not exist. Raises ``DhashError``."""
     try:
         os.unlink(path)
         sync_folder(os.path.dirname(path))
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise from_os_error(error, "remove it", path) from error
+        raise from_os_error(error, "remove the file", path) from error
     return True
 
 
@@ -308,6 +308,6 @@ def _drop_from_page_cache(descriptor: int) -> None:
 def _explain(error: OSError, doing: str, path: str) -> DhashError:
     if error.errno in (errno.EBUSY, errno.EXDEV):
         return DhashError(
-            "it cannot be replaced in one step, because the file itself is a mount point (a bind mount)", path,
+            "the file cannot be replaced atomically because the file itself is a mount point (a bind mount)", path,
             "Mount the folder that holds it instead of the file, then run again.")
     return from_os_error(error, doing, path)

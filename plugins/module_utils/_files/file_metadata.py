@@ -24,19 +24,22 @@ def read(path: str) -> dict[str, Any]:
         status = os.stat(path)
         attributes = {name: base64.b64encode(value).decode() for name, value in _attributes(path).items()}
     except OSError as error:
-        raise from_os_error(error, "read its metadata", path) from error
+        raise from_os_error(error, "read the metadata of the file", path) from error
     return {"mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid, "xattrs": attributes}
 
 
 def copy_to(source: str, descriptor: int) -> None:
-    """Owner, mode, ACL, extended attributes and security label of ``source``, all or an error."""
+    """Give the open file the owner, mode, ACL, extended attributes and security label of ``source``.
+
+    Raises ``DhashError`` or ``OSError`` if one of them cannot be set.
+    """
     wanted, present = os.stat(source), os.fstat(descriptor)
     if (wanted.st_uid, wanted.st_gid) != (present.st_uid, present.st_gid):
         try:
             os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
         except PermissionError as error:
-            raise DhashError(f"this user may not give a new file the owner that it has ({wanted.st_uid}:{wanted.st_gid})",
-                             source, "Run with become as root or as that owner.") from error
+            raise DhashError(f"not permitted to set the owner of the new file to that of this file ({wanted.st_uid}:{wanted.st_gid})", source,
+                             "Run with become as root or as that owner.") from error
     attributes, inherited = _attributes(source), _attributes(descriptor)
     for name in inherited.keys() - attributes.keys():
         os.removexattr(descriptor, name)
@@ -65,7 +68,7 @@ def give_owner_where_allowed(source: str, descriptor: int) -> None:
 
 
 def give_where_allowed(noted: dict[str, Any], descriptor: int) -> None:
-    """Give the open file as much as this user may of what :func:`read` returned for another."""
+    """Give the open file as much of ``noted``, which :func:`read` returned for another file, as this user may set."""
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, noted["uid"], noted["gid"])
     for name, value in noted["xattrs"].items():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files by their names, and by what tells whether a file is still the one that was read."""
+"""The names of files, and the stamps and identities by which a file is recognised as unchanged."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Stamp(NamedTuple):
     inode: int | None = None
 
     def without_ctime(self) -> Stamp:
-        """What another host, or a file system with unstable metadata, tells of the same file."""
+        """The stamp of the same file on another host, or on a file system with unstable metadata."""
         return self._replace(ctime_ns=None, inode=None)
 
     def fits(self, other: Stamp) -> bool:
-        """Whether both can be of one unchanged file; what one of them does not know is not compared."""
+        """Whether both can be stamps of one unchanged file. Fields that are None in either stamp are not compared."""
         return self.without_ctime() == other.without_ctime() and all(
             one is None or two is None or one == two for one, two in zip(self[2:], other[2:]))
 
@@ -41,14 +41,14 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 
 def identity_of(status: os.stat_result) -> Identity | None:
-    """What all names of the file with that status have in common, and no other file has; None if it cannot be told."""
+    """What all names (hard links) of the file with that status share and no other file has; None if it is unknown."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status.st_ino else None
 
 
 def in_another_form(path: str) -> str | None:
-    """The path of the file whose name is that of ``path``, which is not there, in another Unicode normalization form.
+    """The path of an existing file whose name differs from ``path`` only in its Unicode normalization form; None if there is none.
 
-    macOS and some archives decompose names (NFD), most else composes them (NFC): they look the same.
+    ``path`` itself does not exist. macOS and some archives decompose names (NFD), most other programs compose them (NFC).
     """
     if path.isascii():
         return None

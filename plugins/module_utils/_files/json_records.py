@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 
 def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice: Callable[[bytes], str]) -> Value | None:
-    """What ``parse`` makes of the object in the state file at ``path``; None if there is no such file.
+    """The result of ``parse`` for the object in the state file at ``path``; None if there is no such file. ``what`` names it in messages.
 
     ``parse`` raises ValueError or TypeError for an object that it cannot use; ``advice`` makes the next step for the
     operator from the bytes of a damaged file. Raises ``DhashError``, for a newer format ``RefusedError``.
@@ -41,7 +41,7 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
             content = file.read(MAX_BYTES)
         value = json.loads(content)
         if not isinstance(value, dict):
-            raise ValueError("it is not a JSON object")
+            raise ValueError("not a JSON object")
         require_known_format(value, path, what)
         return parse(value)
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def require_known_format(value: dict[str, Any], path: str, what: str) -> None:
     """Raise ``RefusedError`` if a newer version of the collection has written ``value``, ValueError for a wrong format."""
     number = value.get("format", FORMAT)
     if not isinstance(number, int) or number < 1:
-        raise ValueError("its format is not a number")
+        raise ValueError("the format is not a number")
     if number > FORMAT:
         raise RefusedError(f"{what} was written by a newer mobius.dhash (format {number})", path,
                            "Use that version of the collection, or a later one, for this host.")
@@ -87,7 +87,7 @@ def build(kind: type[Kind], value: dict[str, Any] | list[Any]) -> Kind:
         if content is None and annotation.endswith("| None"):
             continue
         if base in TYPES and (not isinstance(content, TYPES[base]) or isinstance(content, bool) is not (base == "bool")):
-            raise ValueError(f"its field {name} has a wrong type")
+            raise ValueError(f"the field {name} has a wrong type")
     return make(**known)
 
 

@@ -21,8 +21,8 @@ from typing import Any
 from .._errors import LockedError, from_os_error
 from . import durable, file_metadata
 
-WAIT = "Wait for it to end, then run again."
-WAIT_LONGER = "Wait for it to end, or raise dhash_lock_timeout, then run again."
+WAIT = "Wait for that operation to end, then run again."
+WAIT_LONGER = "Wait for that operation to end, or raise dhash_lock_timeout, then run again."
 
 
 @contextlib.contextmanager
@@ -30,15 +30,15 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
          next_step: str = WAIT_LONGER, like: str | None = None) -> Iterator[None]:
     """Hold the one lock on ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
 
-    Waits ``timeout`` seconds at most for another holder, then raises ``LockedError`` that says who holds ``what``, as
-    messages call it. A dead holder's lock is free by itself. The lock file is for those who may change ``path`` or, if
-    there is nothing at ``path``, ``like``.
+    Waits at most ``timeout`` seconds for another holder, then raises ``LockedError``, whose text names the holder and ``what``.
+    The kernel releases the lock of a process that dies. The lock file has the owner and the mode of ``path``; of ``like`` if
+    ``path`` does not exist.
     """
     lock_path = f"{path}.lock"
     try:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise from_os_error(error, "open the lock", lock_path) from error
+        raise from_os_error(error, "open the lock file", lock_path) from error
     try:
         # Whoever may change the library may lock it, whichever user made the lock file.
         with contextlib.suppress(OSError):
@@ -54,12 +54,12 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
         finally:
             _write_holder(descriptor, b"")
     finally:
-        with contextlib.suppress(OSError):  # it is closed all the same, and the work is done
+        with contextlib.suppress(OSError):  # the file is closed all the same, and the work is done
             os.close(descriptor)
 
 
 def holder(path: str) -> dict[str, Any] | None:
-    """Who holds the lock on the library at ``path``; None where nobody does. Takes no lock and writes nothing."""
+    """The holder of the lock on the library at ``path``; None if nobody holds it. Takes no lock and writes nothing."""
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -74,7 +74,7 @@ def holder(path: str) -> dict[str, Any] | None:
 
 
 def flock_within(descriptor: int, seconds: float) -> bool:
-    """Whether the exclusive lock (``flock``) was to be had within so many seconds. Raises ``OSError`` where there is none at all."""
+    """Take the exclusive lock (``flock``); False if another process holds it for ``seconds``. Raises ``OSError`` if locks are not supported."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -93,7 +93,7 @@ def _acquire(descriptor: int, lock_path: str, timeout: float, what: str, next_st
         if flock_within(descriptor, timeout):
             return
     except OSError as error:
-        raise from_os_error(error, "lock it", lock_path) from error
+        raise from_os_error(error, "lock the file", lock_path) from error
     holder = _read_holder(descriptor)
     who = ("{operation} (process {process} on {host}, run {run}, since {since})".format(**holder)
            if holder else "another process")

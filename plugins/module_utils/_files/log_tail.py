@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lines that somebody else's log gains, wherever it is rotated to meanwhile, and however much that is."""
+"""Follow the log of another program: its new lines, across rotations, with a bounded amount of reading."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ PATTERN = r"\b(ERROR|FATAL|CRITICAL|PANIC|panic|Traceback)\b"
 class Tail:
     """Counts the new lines of the log ``path`` in which ``pattern`` is found; keeps the last of them.
 
-    ``place`` is that of an earlier one, which this one goes on from; without it only what comes from now on is new.
+    ``place`` is the :attr:`place` of an earlier ``Tail``, from which this one continues. Without it, only lines that are added from now
+    on are new.
     """
 
     def __init__(self, path: str, pattern: str, place: dict[str, Any] | None = None) -> None:
         try:
             self._pattern = re.compile(pattern)
         except re.error as error:
-            raise DhashError(f"the pattern {printable(pattern)} is no regular expression: {error}",
-                             next_step="Correct it (dhash_monitor_error_log_pattern).") from error
+            raise DhashError(f"the pattern {printable(pattern)} is not a regular expression: {error}",
+                             next_step="Correct dhash_monitor_error_log_pattern.") from error
         self._path = path
         self.found = 0
         self.skipped = 0
@@ -48,17 +49,17 @@ class Tail:
 
     @property
     def place(self) -> dict[str, Any]:
-        """Where it stands."""
+        """Where the next read begins, for a later ``Tail``."""
         return {"path": self._path, "inode": self._inode, "offset": self._offset, "found": self.found}
 
     def look(self) -> None:
-        """Take in what has come since. What cannot be read is in ``problem``."""
+        """Read the lines that were added since the last call. If that fails, ``problem`` is the error message."""
         self.problem = ""
         status = self._status()
         if status is None or status.st_ino != self._inode:
-            self._read(f"{self._path}.1", self._inode)  # where logrotate puts what was not read of it yet
+            self._read(f"{self._path}.1", self._inode)  # where logrotate moves the lines that were not read yet
             self._inode, self._offset = status and status.st_ino, 0
-        elif status.st_size < self._offset:  # copied and cut (copytruncate)
+        elif status.st_size < self._offset:  # logrotate has copied and truncated it (copytruncate)
             self._offset = 0
         if status is not None:
             self._read(self._path, self._inode)
@@ -83,9 +84,9 @@ class Tail:
         except FileNotFoundError:
             return
         except OSError as error:
-            self.problem = str(from_os_error(error, "read it", path))
+            self.problem = str(from_os_error(error, "read the log", path))
             return
-        whole = data.rfind(b"\n") + 1  # the last line may not be whole yet
+        whole = data.rfind(b"\n") + 1  # the last line may be incomplete
         if not whole and len(data) >= MAX_LINE:
             whole = len(data)
         self._offset += whole

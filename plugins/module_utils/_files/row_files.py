@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files that hosts hand to one another by way of the controller: JSON lines, packed with gzip.
+"""The files that hosts hand over to each other through the controller: JSON lines, compressed with gzip.
 
-The first line says what the file is, the last how many lines lie between. They come from other hosts: what is not as it
-has to be is refused, and a reader holds no more than a line. JSON rather than SQLite, since a database from outside can
-bring more than data (triggers, views, a schema that makes the reader work).
+The first line says what the file is, the last line how many rows are between them. The files come from other hosts: an invalid
+file is refused, and a reader holds one line in memory. They are not SQLite files because a database from another host can
+contain more than data (triggers, views, a schema that keeps the reader busy).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ REASONS = MISSING, UNREADABLE, DAMAGED, OTHER_KIND, OTHER_VERSION, OTHER_ALGORIT
 VERSION = 1
 MAX_LINE = 1 << 16  # bytes: a path has 4096 at most on Linux, and six for each of them in JSON
 MAX_ROWS = 1 << 28
-NEXT_STEP = "Run again: it is made anew."
-GZIP = 31  # zlib's wbits for a gzip header, in which no time and no name is
+NEXT_STEP = "Run again to create the file again."
+GZIP = 31  # zlib's wbits for a gzip header without a time and a name
 
 Row = TypeVar("Row")
 
@@ -52,22 +52,22 @@ def write(path: str, kind: str, header: dict[str, Any], rows: Iterable[list[Any]
 
 
 def header_of(path: str, kind: str) -> dict[str, Any]:
-    """What the first line of the file says. Raises ``HandoverError`` where it is no file of that kind."""
+    """The header, which is the first line of the file. Raises ``HandoverError`` if the file is not of that kind."""
     with contextlib.closing(_lines(path)) as lines:
         header = next(lines, None)
     # Earlier files have a space in the kind.
     if not isinstance(header, dict) or str(header.get("kind")).replace(" ", "_") != kind:
-        raise HandoverError(OTHER_KIND, f"this is no file of {kind}", path, NEXT_STEP)
+        raise HandoverError(OTHER_KIND, f"not a file of {kind.replace('_', ' ')}", path, NEXT_STEP)
     if header.get("version") != VERSION:
-        raise HandoverError(OTHER_VERSION, f"this file of {kind} is of another version of the collection", path,
+        raise HandoverError(OTHER_VERSION, f"this file of {kind.replace('_', ' ')} was written by another version of the collection", path,
                             "Use the same version of the collection for all hosts.")
     return header
 
 
 def read(path: str, kind: str, parse: Callable[[list[Any]], Row]) -> Iterator[Row]:
-    """Yield what ``parse`` makes of each row; it raises ValueError for one that is not as it has to be.
+    """Yield the result of ``parse`` for each row; ``parse`` raises ValueError for an invalid row.
 
-    Raises ``HandoverError`` where the file is damaged, which may show only at its end: see :func:`require_sound`.
+    Raises ``HandoverError`` for a damaged file, possibly only at its end: see :func:`require_sound`.
     """
     header_of(path, kind)
     with contextlib.closing(_lines(path)) as lines:
@@ -75,40 +75,40 @@ def read(path: str, kind: str, parse: Callable[[list[Any]], Row]) -> Iterator[Ro
         count, end = 0, None
         for value in lines:
             if end is not None or not isinstance(value, (dict, list)):
-                raise _damaged(path, f"line {count + 2} is of no use")
+                raise _damaged(path, f"line {count + 2} is not valid")
             if isinstance(value, dict):
                 end = value
                 continue
             count += 1
             if count > MAX_ROWS:
-                raise _damaged(path, f"it has more than {MAX_ROWS} rows")
+                raise _damaged(path, f"more than {MAX_ROWS} rows")
             try:
                 row = parse(value)
             except (ValueError, TypeError, OverflowError) as error:
-                raise _damaged(path, f"line {count + 1} is no row of {kind} ({error})") from error
+                raise _damaged(path, f"line {count + 1} is not valid ({error})") from error
             yield row
         if end != {"rows": count}:
-            raise _damaged(path, "its end is missing")
+            raise _damaged(path, "the end is missing")
 
 
 def require_sound(path: str, kind: str, parse: Callable[[list[Any]], Any]) -> dict[str, Any]:
-    """Read the file to its end, so that nothing is taken from a damaged one; its header. Raises ``HandoverError``."""
+    """Read the file to its end before any row is used, and return its header. Raises ``HandoverError`` for a damaged file."""
     for _row in read(path, kind, parse):
         pass
     return header_of(path, kind)
 
 
 def whole(value: Any, least: int = 0) -> int:
-    """``value``, if it is an integer that SQLite can hold. Raises ValueError."""
+    """``value`` if it is an integer from ``least`` on that SQLite can hold (64 bits). Raises ValueError otherwise."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 63:
-        raise ValueError("a number is out of bounds")
+        raise ValueError("a number is out of range")
     return value
 
 
 def text(value: Any, longest: int = MAX_LINE) -> str:
-    """``value``, if it is text. Raises ValueError."""
+    """``value`` if it is a text of 1 to ``longest`` characters. Raises ValueError otherwise."""
     if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise ValueError("a text is missing, or too long")
+        raise ValueError("a text is missing or too long")
     return value
 
 
@@ -120,20 +120,20 @@ def _lines(path: str) -> Generator[Any, None, None]:
     """The JSON value of each line."""
     try:
         if not os.path.isfile(path):
-            raise HandoverError(MISSING, "this file is not there, or is none", path, "Check the path.")
+            raise HandoverError(MISSING, "no such file, or not a regular file", path, "Check the path.")
         with gzip.open(path, "rb") as file:
             while line := file.readline(MAX_LINE + 1):
                 if not line.endswith(b"\n"):
-                    raise _damaged(path, "a line is too long, or cut off")
+                    raise _damaged(path, "a line is too long or cut off")
                 yield json.loads(line)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
-        found = from_os_error(error, "read it", path)
+        found = from_os_error(error, "read the file", path)
         raise HandoverError(UNREADABLE, found.cause, found.path, found.next_step) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "a line is not JSON") from error
 
 
 def _damaged(path: str, cause: str) -> HandoverError:
-    return HandoverError(DAMAGED, f"this file is damaged: {cause}. Nothing was taken from it", path, NEXT_STEP)
+    return HandoverError(DAMAGED, f"the file is damaged and was ignored: {cause}", path, NEXT_STEP)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tables for spreadsheets, in which nothing that came from outside is taken for a formula."""
+"""CSV for spreadsheets. A text from a library or a file is never taken for a formula."""
 
 from __future__ import annotations
 

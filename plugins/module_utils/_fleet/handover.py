@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The folder of the files that hosts hand to one another by way of the controller, their kinds and its lock."""
+"""The folder of the files that hosts hand over to each other through the controller, their kinds, and the lock of the folder."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ PENDING, ENTRIES, HASHES = "pending_images", "journal_entries", "hashes"  # the 
 
 
 def folder(state: str) -> str:
-    """Where in the state folder ``state`` lies what this host hands over."""
+    """The folder in the state folder ``state`` with the files that this host hands over."""
     return os.path.join(state, "exchange")
 
 
 def path_in(state: str, kind: str) -> str:
-    """Where this host leaves what it hands over of a kind."""
+    """The path of the file of ``kind`` that this host hands over."""
     return os.path.join(folder(state), f"{kind.replace('_', '-')}.jsonl.gz")
 
 
 @contextlib.contextmanager
 def lock(state: str, operation: str, run: str, timeout: float) -> Iterator[None]:
-    """Hold the lock on the exchange of the state folder ``state``, which is made. Raises ``DhashError``.
+    """Create the handover folder in the state folder ``state`` and hold its lock. Raises ``DhashError``.
 
-    It is not the library's: several hosts work on a library that they share.
+    The library itself is not locked, because several hosts work on a shared library.
     """
     durable.make_folder(folder(state))
-    with locking.lock(folder(state), operation, run, timeout, "the exchange directory"):
+    with locking.lock(folder(state), operation, run, timeout, "the handover folder"):
         yield

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One library that several hosts see: each hashes a shard into its own journal, one of them, the leader, merges.
+"""Sharding: several hosts share one library. Each hashes a shard into its own journal, and the leader merges the entries.
 
-The leader lists what its journal does not know (:func:`merge`); each host takes every n-th of that list and hands over
-what it has hashed (:func:`hash_shard`); the leader merges, and an ordinary migration on it hashes what is left. An
-entry counts only for a file that has the same size and time of change where the leader sees it.
+The leader lists the images that are not in its journal (:func:`merge`). Each host hashes every n-th image of that list and hands
+over the entries (:func:`hash_shard`). The leader merges the entries, and an ordinary migration on the leader hashes the rest. An
+entry is used only if the file has the same size and mtime on the leader.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .._telemetry import run_log
 from . import handover
 
 DECODERS = ("pillow", "pillow_heif", "ffmpeg")
-# What has the same hash on every host, whatever the version of its Pillow: docs/algorithm.md.
+# The formats with the same hash in every version of Pillow: docs/algorithm.md.
 SAME_EVERYWHERE = ("JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF", "PBM", "PGM", "PPM")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LONGEST_ERROR = 4096
@@ -36,9 +36,9 @@ BATCH = 1000  # entries in one commit of a merge
 
 
 class Listed(NamedTuple):
-    """An image that is to be hashed: its path as the library has it, and its file as the leader sees it.
+    """An image to hash: its path in the library, and the size and mtime of its file on the leader.
 
-    Hosts agree on nothing but size and mtime: ctime and inode of one file can differ from host to host.
+    Other metadata are not compared: ctime and inode of one file can differ between hosts.
     """
 
     path: str
@@ -46,12 +46,12 @@ class Listed(NamedTuple):
     mtime_ns: int
 
     def fits(self, stamp: file_stamps.Stamp | None) -> bool:
-        """Whether the file with ``stamp``, on whichever host, can be the one that the leader saw."""
+        """Whether the file with ``stamp`` on any host can be the one on the leader."""
         return stamp is not None and stamp.fits(file_stamps.Stamp(self.size, self.mtime_ns))
 
 
 class Merge(NamedTuple):
-    """What a merge works with. ``library`` is the real file; ``files`` were handed over by other hosts."""
+    """The settings of a merge. ``library`` is the real file; ``files`` were handed over by other hosts."""
 
     library: str
     state: str
@@ -64,19 +64,19 @@ class Merge(NamedTuple):
 
 
 def check_merge(settings: Merge) -> dict[str, Any]:
-    """What :func:`merge` would do, as its result; writes nothing and takes no lock. Raises ``DhashError``."""
+    """The expected result of :func:`merge`. Writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.algorithm, decoder_limits.text(settings.limits),
                                        settings.ignore_ctime) as journal:
         return _merge(settings, journal, lambda _taken: None)[0]
 
 
 def merge(settings: Merge) -> dict[str, Any]:
-    """Take what other hosts have hashed into this host's journal, and list what is still to be hashed.
+    """Merge the hashes of other hosts into the journal of this host, and list the images that are still to be hashed.
 
-    A file that is damaged, or of another algorithm, is refused as a whole and named in ``refused``. Of an image whose
-    file has changed since nothing is taken. Raises ``DhashError``.
+    A file that is damaged, or of another algorithm, is refused as a whole and named in ``refused``. An entry is ignored if the file
+    of its image has changed since. Raises ``DhashError``.
     """
-    library_survey.read_settled(settings.library)  # a library that is refused gets no state folder
+    library_survey.read_settled(settings.library)  # raises before a refused library gets a state folder
     with handover.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.algorithm,
                                                            decoder_limits.text(settings.limits), settings.ignore_ctime)
@@ -101,8 +101,8 @@ def _merge(settings: Merge, journal: hash_journal.Journal,
         try:
             header = row_files.require_sound(file, handover.ENTRIES, _to_entry)
             if header.get("algorithm") != settings.algorithm:
-                raise HandoverError(row_files.OTHER_ALGORITHM, f"its hashes are not of algorithm {settings.algorithm}", file,
-                                    "Set dhash_algorithm the same for all hosts.")
+                raise HandoverError(row_files.OTHER_ALGORITHM, f"the hashes are not of algorithm {settings.algorithm}", file,
+                                    "Set dhash_algorithm to the same value for all hosts.")
         except HandoverError as error:
             refused.append({"path": file, "reason": error.reason, "message": str(error)})
             continue
@@ -110,7 +110,7 @@ def _merge(settings: Merge, journal: hash_journal.Journal,
                            errors=header.get("decoders") == decoder_versions.versions())
         while batch := list(itertools.islice(fitting, BATCH)):
             record(batch)
-    # What the leader cannot look at has neither size nor time: others have nothing to hold it against.
+    # An image that the leader cannot access has neither size nor mtime, so other hosts cannot compare it.
     left = sorted(Listed(path, image.stamp.size, image.stamp.mtime_ns) for path, image in pending.items() if image.stamp)
     result = {"images": len(source.images), "to_hash": len(pending), "pending": len(left), **counts, "refused": refused}
     return result, left
@@ -118,7 +118,7 @@ def _merge(settings: Merge, journal: hash_journal.Journal,
 
 def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counter[str],
              too_large: bool, errors: bool) -> Iterator[tuple[str, file_stamps.Stamp, Entry]]:
-    """What the journal can take from ``file``, which is no longer pending then."""
+    """Yield the entries of ``file`` that the journal can use, and remove their images from ``pending``."""
     for listed, entry in row_files.read(file, handover.ENTRIES, _to_entry):
         image = pending.get(listed.path)
         if image is None or (entry.kind and not errors) or (entry.kind == "too_large" and not too_large):
@@ -132,7 +132,7 @@ def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counte
 
 
 def check_shard(settings: migration_settings.Settings, file: str, shard: int | None, shards: int) -> dict[str, Any]:
-    """How many images :func:`hash_shard` would hash; writes nothing and takes no lock. Raises ``DhashError``."""
+    """The expected counts of :func:`hash_shard`. Writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, decoder_limits.text(settings.limits),
                                        settings.ignore_ctime) as journal:
         return _Share(settings, file, shard, shards, journal).result
@@ -142,8 +142,8 @@ def hash_shard(settings: migration_settings.Settings, file: str, shard: int | No
                progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Hash every ``shards``-th image of the list ``file``, from number ``shard`` on, into this host's journal.
 
-    Without a ``shard`` nothing is hashed. What the journal then knows of these images, or without a shard of the whole
-    list, is written to a file for the leader. ``progress`` is called as by a migration. Raises ``DhashError``.
+    Without a ``shard`` nothing is hashed. The journal entries of these images, or of the whole list without a ``shard``, are then
+    written to a file for the leader. ``progress`` is called as in a migration. Raises ``DhashError``.
     """
     if shard is not None:
         difference_hash.require_numpy()
@@ -170,7 +170,7 @@ def hash_shard(settings: migration_settings.Settings, file: str, shard: int | No
 
 
 class _Share:
-    """The images of a shard as this host sees them, and which of them it has to hash."""
+    """The images of a shard on this host, and those of them that it has to hash."""
 
     def __init__(self, settings: migration_settings.Settings, file: str, shard: int | None, shards: int,
                  journal: hash_journal.Journal) -> None:
@@ -179,8 +179,8 @@ class _Share:
         self._journal = journal
         header = row_files.require_sound(file, handover.PENDING, _to_listed)
         if header.get("algorithm") != settings.terms.algorithm:
-            raise DhashError(f"this list is not of algorithm {settings.terms.algorithm}", file,
-                             "Set dhash_algorithm the same for all hosts.")
+            raise DhashError(f"the list is not of algorithm {settings.terms.algorithm}", file,
+                             "Set dhash_algorithm to the same value for all hosts.")
         self._same_decoders = header.get("decoders") == decoder_versions.versions()
         self._mine: list[Listed] = []
         self.pending: dict[str, library_survey.Image] = {}
@@ -202,14 +202,14 @@ class _Share:
         self.result = {"images": images, "to_hash": len(self.pending), **counts}
 
     def known_now(self) -> Iterator[list[Any]]:
-        """The rows that are handed over: what the journal knows of the files as the leader sees them."""
+        """The rows to hand over: the journal entries of files that are the same on the leader."""
         for image in self._mine:
             stamp, entry, _is_missing, _identity = self._journal.look_up(os.path.join(self._folder, image.path))
             if entry and image.fits(stamp) and (self._same_decoders or entry.kind is None):
                 yield [*image, *entry]
 
     def _look_at(self, path: str, image: Listed, found: hash_journal.Found) -> str | None:
-        """What there is to say of the image; None where it is to be hashed."""
+        """The name of the count for the image; None if it has to be hashed."""
         if found.stamp is None:
             return "missing"
         if not image.fits(found.stamp):
@@ -221,7 +221,7 @@ class _Share:
 
 
 def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> bool:
-    """Whether the hash of the file at ``path`` depends on no decoder's version."""
+    """Whether the hash of the file at ``path`` is the same with every version of the decoders."""
     try:
         with image_decoder.opened(path, media_roots, limits) as (file, _status):
             return image_decoder.identify(file.read(image_formats.HEAD_BYTES)).name in SAME_EVERYWHERE
@@ -235,14 +235,14 @@ def _to_listed(row: list[Any]) -> Listed:
 
 
 def _to_entry(row: list[Any]) -> tuple[Listed, Entry]:
-    """A row of journal entries. Raises ValueError unless it is as this collection writes them."""
+    """The image and the journal entry in a row. Raises ValueError if the row is invalid."""
     entry = Entry(*row[3:])
     if not isinstance(entry.low_detail, bool):
-        raise ValueError("low_detail is wrong")
+        raise ValueError("low_detail is invalid")
     if not isinstance(entry.hashed_at, str) or not TIME.fullmatch(entry.hashed_at):
-        raise ValueError("hashed_at is wrong")
+        raise ValueError("hashed_at is invalid")
     if not isinstance(entry.seconds, (int, float)) or isinstance(entry.seconds, bool) or not 0 <= entry.seconds < math.inf:
-        raise ValueError("seconds is wrong")
+        raise ValueError("seconds is invalid")
     if entry.kind is None:
         sound = (difference_hash.is_hex(entry.dhash) and difference_hash.is_hex(entry.vertical) and entry.decoder in DECODERS
                  and entry.error is None)
@@ -250,5 +250,5 @@ def _to_entry(row: list[Any]) -> tuple[Listed, Entry]:
         sound = entry.kind in hash_journal.REMEMBERED_KINDS and entry.dhash is entry.vertical is entry.decoder is None
         row_files.text(entry.error, LONGEST_ERROR)
     if not sound:
-        raise ValueError("a hash or an error is wrong")
+        raise ValueError("a hash or an error is invalid")
     return _to_listed(row[:3]), entry

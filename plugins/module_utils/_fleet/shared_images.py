@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images that several hosts hold, found by their hashes alone: no picture leaves its host.
+"""Images that several hosts have, found by their hashes alone: no picture leaves its host.
 
-The search is that of the duplicates in one library, exact, with the vertical hash to refute what only looks alike. In
-memory are a few numbers for each image, and the paths of those that several hosts hold.
+The search is the same as for duplicates in one library: exact, and the vertical hash refutes pairs that are only similar. The memory
+holds a few numbers per image, and the paths of images that several hosts have.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 try:
     import numpy as np
 except ImportError:
-    np = None  # type: ignore[assignment] # checked before anything is matched
+    np = None  # type: ignore[assignment] # _require_numpy_here checks this before the search
 
 from .._errors import DhashError, HandoverError, MissingRequirementError
 from .._files import durable, row_files, spreadsheet
@@ -34,7 +34,7 @@ COLUMNS = ("group", "host", "path", "dhash", "bytes", "distance")
 
 
 class Hashed(NamedTuple):
-    """An image of a host; ``vertical`` and ``size`` (bytes) are None where they are not known."""
+    """An image of a host; ``vertical`` and ``size`` (bytes) are None if they are not known."""
 
     path: str
     dhash: str
@@ -43,10 +43,11 @@ class Hashed(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What was found. For each image (hosts in order, images as in their files) ``group`` is the number of the first
-    image of its group, or -1, and ``distance`` that to the nearest image of another host, in bits.
+    """The result of a search. For each image (hosts in order, images in the order of their files), ``group`` (int64) is the position
+    of the first image of its group, or -1, and ``distance`` (uint8) the distance to the nearest image of another host, in bits.
 
-    ``pairs``: (hosts, hosts) int64, how many pairs of images two hosts have; the lower of the two comes first.
+    ``pairs``: (hosts, hosts) int64, the number of pairs of images of two hosts; the lower host is the first index. ``refuted``: the
+    number of pairs that the vertical hash refutes.
     """
 
     group: np.ndarray
@@ -77,17 +78,17 @@ def check_export(library: str) -> dict[str, Any]:
 def _read_migrated(library: str) -> tuple[dict[str, Any], dict[str, Any]]:
     value = library_file.read(library)[0].value
     if not isinstance(value.get("dhash_migration"), dict):
-        raise DhashError("it has no hashes yet, so that there is nothing to compare", library,
+        raise DhashError("the library has no hashes yet, so there is nothing to compare", library,
                          "Run the migrate playbook on this host first.")
     counts = library_fields.counts(value)
     return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": library_fields.algorithm(value)}, value
 
 
 def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, check: bool) -> dict[str, Any]:
-    """Compare the hosts' hashes (``files``: host -> file) and write the report into ``folder``, where it is not yet.
+    """Compare the hosts' hashes (``files``: host -> file) and write the report into ``folder``, unless it is already there.
 
     A host whose file is damaged, or whose hashes are of another algorithm than the first one's, is left out and named
-    in ``left_out``. ``check``: nothing is written. Raises ``DhashError``.
+    in ``left_out``. With ``check`` nothing is written. Raises ``DhashError``.
     """
     _require_numpy_here()
     algorithms: dict[str, Any] = {}
@@ -98,11 +99,11 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
             first = next(iter(algorithms.values()), algorithm)
             if algorithm != first:
                 raise HandoverError(row_files.OTHER_ALGORITHM,
-                                    f"its hashes are of algorithm {algorithm}, those of {next(iter(algorithms))} of {first}",
+                                    f"the hashes are of algorithm {algorithm}, those of {next(iter(algorithms))} of {first}",
                                     next_step="Only hashes of one algorithm can be compared.")
             algorithms[host] = algorithm
         except HandoverError as error:
-            left_out[host] = {"reason": error.reason, "message": error.cause}  # not the path, which is that of a temporary copy
+            left_out[host] = {"reason": error.reason, "message": error.cause}  # without the path, which is that of a temporary copy
     hosts = list(algorithms)
     hashes, verticals, known, owner = _read_all([files[host] for host in hosts])
     most_vertical = difference_hash.MOST_VERTICAL if confirm else 64
@@ -127,15 +128,15 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
 
 def match(hashes: np.ndarray, verticals: np.ndarray, known: np.ndarray, owner: np.ndarray, hosts: int, threshold: int,
           most_vertical: int) -> Held:
-    """Group the images of different hosts that lie within ``threshold`` bits, directly or by way of others.
+    """Group the images of different hosts that lie within ``threshold`` bits, directly or through other images.
 
     ``hashes``, ``verticals``: (n,) uint64; ``known``: (n,) bool, whether that vertical hash is known; ``owner``: (n,)
     int64, the host's number, below ``hosts``. A pair whose vertical hashes are known and differ by more than
-    ``most_vertical`` bits is refuted. Two images of one host are no pair, but may come into one group by a third.
+    ``most_vertical`` bits is refuted. Two images of one host are not a pair, but a third image can connect them to one group.
     """
     from .._hashing import hamming_search
 
-    # Images of one host with the same two hashes are searched for once.
+    # Images of one host with the same two hashes are searched once.
     keys = np.rec.fromarrays([owner, hashes, known, np.where(known, verticals, np.uint64(0))])
     _kinds, first, inverse, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(-1)  # numpy 2.0 gives it the shape of the keys
@@ -165,7 +166,7 @@ def match(hashes: np.ndarray, verticals: np.ndarray, known: np.ndarray, owner: n
 
 
 class _Groups:
-    """Sets that are joined: a forest in which no element points to a later one."""
+    """Disjoint sets: a forest in which no element points to a later one."""
 
     def __init__(self, count: int) -> None:
         self._parent = np.arange(count)
@@ -182,7 +183,7 @@ class _Groups:
             one, other = self.roots(one), self.roots(other)
             apart = one != other
             one, other = one[apart], other[apart]
-            # Of several that a root is to point to the earliest wins; the others are joined in the next round.
+            # If a root could point to several elements, the earliest wins; the others are joined in the next round.
             np.minimum.at(self._parent, np.maximum(one, other), np.minimum(one, other))
 
 
@@ -191,13 +192,13 @@ def _require_numpy_here() -> None:
         difference_hash.require_numpy()
     except MissingRequirementError as error:
         raise MissingRequirementError(
-            "numpy is needed to compare hashes, and the Python that Ansible uses on the controller has none",
-            next_step="Install it there (python -m pip install numpy), or set ansible_python_interpreter of localhost"
-            " to a Python that has it.") from error
+            "numpy is needed to compare hashes and is not installed in the Python that Ansible uses on the controller",
+            next_step="Install numpy there (python -m pip install numpy), or set ansible_python_interpreter of localhost"
+            " to a Python with numpy.") from error
 
 
 def _read_all(files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The hashes, the vertical hashes, whether these are known, and the number of the file, of all images."""
+    """The hashes, the vertical hashes, whether these are known, and the number of the file, for all images."""
     rows = ((difference_hash.from_hex(image.dhash), difference_hash.from_hex(image.vertical or "0"), image.vertical is not None, number)
             for number, file in enumerate(files) for image in row_files.read(file, handover.HASHES, _to_hashed))
     table = np.fromiter(rows, [("hash", np.uint64), ("vertical", np.uint64), ("known", bool), ("owner", np.int64)])
@@ -212,7 +213,7 @@ def _host_pairs(hosts: Sequence[str], held: Held) -> list[dict[str, Any]]:
 
 def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[str],
                 held: Held) -> dict[str, Callable[[], Iterator[bytes]]]:
-    """What makes the content of each file of the report. It bears no time: the same hashes make the same report."""
+    """Functions that generate the content of each file of the report. The same hashes always give the same report, without a time."""
     groups = _groups(hosts, files, held)
 
     def as_json() -> Iterator[bytes]:
@@ -230,7 +231,7 @@ def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[st
 
 
 def _groups(hosts: Sequence[str], files: Sequence[str], held: Held) -> list[list[tuple[Any, ...]]]:
-    """The rows of each group, without its number. The files are read again for the paths of these images alone."""
+    """The rows of each group, without its number. The files are read again for the paths of these images."""
     groups: dict[int, list[tuple[Any, ...]]] = {}
     position = 0
     for host, file in zip(hosts, files):
@@ -251,7 +252,7 @@ def _is_there(path: str, render: Callable[[], Iterator[bytes]]) -> bool:
 
 
 def _set_aside(path: str) -> list[str]:
-    """Keep, under another name, a file that is no report of this module: it is somebody else's."""
+    """Rename a file that is not a report of this module; its new path."""
     if not durable.exists(path) or _is_report(path):
         return []
     kept = durable.free_name(f"{path}.set-aside-")
@@ -273,5 +274,5 @@ def _is_report(path: str) -> bool:
 def _to_hashed(row: list[Any]) -> Hashed:
     path, dhash, vertical, size = row
     if not difference_hash.is_hex(dhash) or not (vertical is None or difference_hash.is_hex(vertical)):
-        raise ValueError("a hash is wrong")
+        raise ValueError("a hash is invalid")
     return Hashed(row_files.text(path), dhash, vertical, None if size is None else row_files.whole(size))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which decoders this host has: hashes and errors depend on them."""
+"""The decoders of this host and their versions. Hashes and errors depend on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib import metadata
 from . import ffmpeg_decoder
 
 
-@functools.cache  # it runs FFmpeg, which takes longer than a writer may leave a library alone
+@functools.cache  # FFmpeg starts slowly, and the library may change in that time
 def versions() -> dict[str, str | None]:
     """The versions of all decoders that a hash or an error may depend on, None for one that this host lacks."""
     return {"pillow": _package_version("pillow"), "pillow_heif": _package_version("pillow-heif"),

@@ -2,14 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The difference hash: which way the brightness goes from each pixel to the next.
+"""The difference hash: one bit for each pair of neighbouring pixels, set if the brightness rises.
 
 After N. Krawetz, "Kind of Like That" (hackerfactor.com, 2013). A picture is reduced to its luma and scaled to 9 columns
-and 8 rows: 64 pairs of neighbours. Bit i, row by row from the top left, is set where the left pixel is darker than its
-right neighbour; bit 0 is the least significant. What re-encoding, scaling and retouching change little is which of two
-neighbours is the brighter one, so that the Hamming distance of two hashes says how alike the pictures are.
+and 8 rows: 64 pairs of neighbours. Bit i, row by row from the top left, is set if the left pixel is darker than its
+right neighbour; bit 0 is the least significant. Re-encoding, scaling and retouching seldom change which of two neighbours is
+brighter, so the Hamming distance of two hashes measures how similar the pictures are.
 
-The second, vertical hash is the same of 8 columns and 9 rows, upper pixel against lower. It confirms a match.
+The second hash, the vertical one, is computed in the same way from 8 columns and 9 rows: each pixel is compared with the one
+below. It confirms or refutes a match.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ LEAST_STEPS = 12
 
 
 class Pixels(NamedTuple):
-    """What is left of an image: luma, 0 black to 255 white.
+    """The pixels of an image that are hashed: luma, 0 black to 255 white.
 
     ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif or
-    ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: from opening it on.
+    ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: the time since the file was opened.
     """
 
     horizontal: bytes
@@ -45,13 +46,13 @@ class Pixels(NamedTuple):
 
 
 def require_numpy() -> None:
-    """Raise ``MissingRequirementError`` where this Python has no numpy."""
+    """Raise ``MissingRequirementError`` if this Python has no numpy."""
     try:
         import numpy  # noqa: F401
     except ImportError as error:
         raise MissingRequirementError(
-            "numpy is needed to hash, and this Python has none",
-            next_step="Install it (Debian: apt-get install python3-numpy), or run with dhash_install: packages or venv."
+            "numpy is needed for hashing and is not installed in this Python",
+            next_step="Install numpy (Debian: apt-get install python3-numpy), or run with dhash_install: packages or venv."
         ) from error
 
 
@@ -68,7 +69,7 @@ def vertical(pixels: np.ndarray) -> np.ndarray:
 
 
 def _pack(darker: np.ndarray) -> np.ndarray:
-    import numpy as np  # not above: most modules that come here only read and write hashes, and are faster without
+    import numpy as np  # not above: most modules only read and write hashes, and start faster without numpy
 
     bits = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64))
     return np.sum(np.where(darker.reshape(len(darker), 64), bits, np.uint64(0)), axis=1, dtype=np.uint64)
@@ -77,10 +78,10 @@ def _pack(darker: np.ndarray) -> np.ndarray:
 def low_detail(pixels: np.ndarray) -> np.ndarray:
     """Whether (n, 72) uint8 luma pixels, 8 rows of 9, are too flat to match by hash: (n,) bool.
 
-    They are where fewer than LEAST_STEPS of the 64 pairs differ by VISIBLE_STEP levels or more. Pairs that differ by
-    less are noise. A rise is followed by a fall, so 11 steps set about 5 bits, and any two such pictures, alike or not,
-    lie within the threshold of 10. Measured: 160 photographs and 18 edits of each have 14 steps or more; one colour 0,
-    with JPEG noise on it up to 7, a page with one small mark up to 11.
+    An image is too flat if fewer than LEAST_STEPS of the 64 pairs differ by VISIBLE_STEP levels or more. Smaller differences are
+    noise. A rise is followed by a fall, so 11 steps set about 5 bits, and any two such pictures, similar or not, lie within the
+    threshold of 10. Measured: 160 photographs and 18 edits of each have 14 steps or more; a single colour has 0, with JPEG noise
+    up to 7; a page with one small mark has up to 11.
     """
     import numpy as np
 
@@ -99,25 +100,28 @@ def is_hex(value: object) -> bool:
 
 
 def from_hex(digits: str) -> int:
-    """The hash that :func:`to_hex` wrote. Raises ValueError where ``digits`` is no number."""
+    """The hash that :func:`to_hex` wrote. Raises ValueError if ``digits`` is not a hexadecimal number."""
     return int(digits, 16)
 
 
 def distance(one: str, other: str) -> int:
-    """The Hamming distance of two hashes in hexadecimal, in bits. Raises ValueError where one is no number."""
+    """The Hamming distance of two hashes in hexadecimal, in bits. Raises ValueError if one is not a number."""
     return bin(from_hex(one) ^ from_hex(other)).count("1")
 
 
 def confidence(across: int, down: int | None) -> float:
-    """How sure a match is, 0 to 1, by the distances of its horizontal and its vertical hashes in bits.
+    """The confidence of a match, 0 to 1, from the distances of its horizontal and its vertical hashes in bits.
 
-    Where a vertical hash is not known, its distance is taken for as great as the other.
+    ``down`` is None if a vertical hash is not known; the formula then uses ``across`` for both.
     """
     return round(max(0.0, 1 - (across + (across if down is None else down)) / 64), 2)
 
 
 def hash_pixels(images: Sequence[Pixels]) -> list[tuple[str, str, bool]]:
-    """For each image its horizontal and vertical hash in hexadecimal, and whether it is too flat to match."""
+    """The horizontal and the vertical hash of each image in hexadecimal, and whether the image is too flat to match.
+
+    One tuple per image, in the same order. Needs numpy.
+    """
     across = as_array([image.horizontal for image in images])
     down = as_array([image.vertical for image in images])
     return [
@@ -127,7 +131,7 @@ def hash_pixels(images: Sequence[Pixels]) -> list[tuple[str, str, bool]]:
 
 
 def as_array(pixels: Sequence[bytes]) -> np.ndarray:
-    """n times the 72 bytes of an image as (n, 72) uint8."""
+    """The pixels of n images, 72 bytes each, as an (n, 72) uint8 array."""
     import numpy as np
 
     return np.frombuffer(b"".join(pixels), np.uint8).reshape(len(pixels), 72)

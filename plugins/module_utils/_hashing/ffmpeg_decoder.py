@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Everything about the FFmpeg program: pixels of what Pillow cannot open, and of ``algorithm: ffmpeg``.
+"""Run FFmpeg: the decoder of files that Pillow cannot open, and of all files with ``algorithm: ffmpeg``.
 
-FFmpeg reads the descriptor that is already open and nothing else: the demuxer is the one of the file's signature, other
-demuxers and protocols are refused, so that no playlist is followed, no pattern expanded and no address opened.
+FFmpeg reads only the descriptor that is already open, with the demuxer of the file's signature. Other demuxers and protocols are
+refused, so FFmpeg follows no playlist, expands no pattern and opens no address.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from .._errors import ImageError
 from .image_formats import Format
 
 SEARCHED_FRAMES = 200  # 8 s of a video; 2 x 14 KB of pixels, which a pipe's buffer holds
-BLACK = 32  # a frame is black where none of its 72 pixels is brighter: film titles and fades out of black
+BLACK = 32  # a frame whose brightest pixel is at most this is black: film titles and fades from black
 SCALE_HORIZONTAL = "scale=9:8:flags=bicubic,format=gray"
 SCALE_VERTICAL = "scale=8:9:flags=bicubic,format=gray"
 INSTALL_PROGRAM = ("Install FFmpeg (Debian, Ubuntu: apt-get install ffmpeg; Fedora: dnf install ffmpeg-free; "
                    "macOS: brew install ffmpeg), then run again.")
-INSTALL_PACKAGE = "Install it (pip install ffmpeg-python) into the Python that the modules run with, then run again."
+INSTALL_PACKAGE = "Install ffmpeg-python (pip install ffmpeg-python) into the Python that runs the modules, then run again."
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_parent() -> None:
-    """Have the kernel end this process when the one that started it ends (Linux; elsewhere nothing happens)."""
+    """Have the kernel kill this process when its parent ends (Linux; elsewhere nothing happens)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -49,7 +49,7 @@ def signal_name(number: int) -> str:
 
 
 def version() -> str | None:
-    """The FFmpeg program's version as it prints it (``5.1.6-0+deb12u1``); None where there is none."""
+    """The FFmpeg program's version as it prints it (``5.1.6-0+deb12u1``); None if FFmpeg is not installed."""
     try:
         answer = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
             ["ffmpeg", "-version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -62,15 +62,16 @@ def version() -> str | None:
 
 
 def is_black(pixels: bytes) -> bool:
-    """Whether a frame, scaled down to its 72 pixels, is black or nearly so."""
+    """Whether a frame, scaled to 72 pixels of luma, is black or nearly black."""
     return max(pixels) <= BLACK
 
 
 def gray_pixels(descriptor: int, format_: Format, max_pixels: int, deadline: float) -> tuple[bytes, bytes]:
     """The horizontal and vertical 72 pixels that ``ffmpeg -vf scale=…,format=gray -f rawvideo`` prints.
 
-    Of a picture the first frame; of a video the first that is not black among SEARCHED_FRAMES, else the first.
-    ``deadline`` is on the clock of ``time.monotonic``. Raises ImageError, subprocess.TimeoutExpired.
+    A picture: the first frame. A video: the first frame that is not black among SEARCHED_FRAMES, otherwise the first frame.
+    Luma bytes, 0 black to 255 white. ``deadline`` is on the clock of ``time.monotonic``. Raises ImageError,
+    subprocess.TimeoutExpired.
     """
     horizontal, vertical = _gray_frames(descriptor, format_, 1, max_pixels, deadline)
     if format_.moving and is_black(horizontal[0]):
@@ -82,9 +83,12 @@ def gray_pixels(descriptor: int, format_: Format, max_pixels: int, deadline: flo
 
 
 def first_visible_frame(descriptor: int, format_: Format, max_pixels: int, deadline: float) -> int:
-    """The number of the first frame that is not black among the first SEARCHED_FRAMES; 0 where all are."""
+    """The number of the first frame that is not black among the first SEARCHED_FRAMES; 0 if all are black.
+
+    Raises ImageError, subprocess.TimeoutExpired.
+    """
     ffmpeg = _library(format_)
-    # One frame out for one frame in: without timestamps of our own, FFmpeg drops and doubles frames to keep the rate.
+    # One frame out per frame in: without these timestamps FFmpeg drops and repeats frames to keep the rate.
     numbered = SCALE_HORIZONTAL + ",settb=1/25,setpts=N"
     output = _input(ffmpeg, descriptor, format_, max_pixels).output(
         "pipe:1", f="rawvideo", vf=numbered, r=25, **{"frames:v": SEARCHED_FRAMES}
@@ -93,7 +97,10 @@ def first_visible_frame(descriptor: int, format_: Format, max_pixels: int, deadl
 
 
 def frame_as_png(descriptor: int, format_: Format, index: int, max_pixels: int, deadline: float) -> bytes:
-    """Frame ``index`` (0 is the first) as a PNG file with transparency, in full size."""
+    """Frame ``index`` (0 is the first) as a PNG file with transparency, in full size.
+
+    Raises ImageError, subprocess.TimeoutExpired.
+    """
     ffmpeg = _library(format_)
     output = _input(ffmpeg, descriptor, format_, max_pixels).output(
         "pipe:1", f="image2pipe", pix_fmt="rgba", vf=f"select=gte(n\\,{index})", compression_level=1, threads=1,
@@ -103,7 +110,7 @@ def frame_as_png(descriptor: int, format_: Format, index: int, max_pixels: int, 
 
 
 def _library(format_: Format) -> Any:
-    """The ffmpeg-python package, which other packages share their import name with."""
+    """The ffmpeg-python package. Other packages have the same import name."""
     try:
         import ffmpeg
     except ImportError:
@@ -125,7 +132,7 @@ def _input(ffmpeg: Any, descriptor: int, format_: Format, max_pixels: int) -> An
 def _gray_frames(
     descriptor: int, format_: Format, count: int, max_pixels: int, deadline: float
 ) -> tuple[list[bytes], list[bytes]]:
-    """The first ``count`` frames, fewer where there are fewer, scaled for the horizontal and the vertical hash."""
+    """At most the first ``count`` frames, scaled for the horizontal and for the vertical hash."""
     ffmpeg = _library(format_)
     reader, writer = os.pipe()
     try:
@@ -154,9 +161,9 @@ def _first_visible(frames: list[bytes]) -> int:
 
 
 def _run(output: Any, descriptors: list[int], format_: Format, deadline: float) -> bytes:
-    """What FFmpeg prints, at least one byte."""
+    """The output of FFmpeg, at least one byte."""
     command = output.global_args("-nostdin", "-hide_banner", "-v", "error", "-filter_threads", "1").compile()
-    os.lseek(descriptors[0], 0, os.SEEK_SET)  # where /dev/fd does not open anew (macOS), the position is shared
+    os.lseek(descriptors[0], 0, os.SEEK_SET)  # on macOS /dev/fd shares the position instead of opening the file again
     try:
         answer = subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False,
@@ -168,18 +175,18 @@ def _run(output: Any, descriptors: list[int], format_: Format, deadline: float) 
     if answer.returncode == -signal.SIGXCPU:
         raise subprocess.TimeoutExpired(command, 0)
     if answer.returncode < 0:
-        raise ImageError("crashed", f"FFmpeg was ended by {signal_name(-answer.returncode)}")
+        raise ImageError("crashed", f"FFmpeg was killed by {signal_name(-answer.returncode)}")
     if not answer.stdout:
         raise _failure(answer.stderr, format_)
     return answer.stdout
 
 
 def _failure(messages: bytes, format_: Format) -> ImageError:
-    """Why FFmpeg printed nothing. Its words differ between versions: ours do not."""
+    """The error if FFmpeg printed nothing. FFmpeg words its messages differently in each version; these texts stay the same."""
     if b"exceeds specified max pixel count" in messages:
-        return ImageError("too_large", "it has more pixels than the limit allows")
+        return ImageError("too_large", "the image has more pixels than the limit allows")
     if b"Cannot allocate memory" in messages:
-        return ImageError("too_large", "decoding it takes more memory than the limit allows")
+        return ImageError("too_large", "decoding takes more memory than the limit allows")
     if b"Unknown input format" in messages or re.search(rb"[Dd]ecoder .*not found", messages):
-        return ImageError("unsupported", f"this host's FFmpeg was built without {format_.name}", INSTALL_PROGRAM)
-    return ImageError("truncated", f"it begins as {format_.name}, but FFmpeg can decode no picture in it")
+        return ImageError("unsupported", f"the FFmpeg of this host was built without {format_.name}", INSTALL_PROGRAM)
+    return ImageError("truncated", f"the file begins as {format_.name}, but FFmpeg cannot decode a picture from it")

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, mobius.dhash contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which 64-bit hashes lie within a Hamming distance of which: exact, on one core, with numpy alone.
+"""Find all 64-bit hashes within a Hamming distance of each other: exact, on one core, with numpy alone.
 
 The search is multi-index hashing (Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index hashing",
 CVPR 2012) with the general pigeonhole principle: the 64 bits are split into chunks, chunk c with a reach t_c, such that
-the sum of (t_c + 1) is the radius + 1. Two hashes within the radius then differ in at most t_c bits of some chunk c, so
-that only hashes in near buckets of some chunk have to be compared. A single chunk without bits is brute force.
+the sum of (t_c + 1) is the radius + 1. Two hashes within the radius then differ in at most t_c bits of some chunk c, so only
+hashes in near buckets of some chunk are compared. A single chunk without bits is brute force.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 try:
     import numpy as np
 except ImportError:
-    np = None  # type: ignore[assignment] # checked before anything is matched; check mode does without
+    np = None  # type: ignore[assignment] # difference_hash.require_numpy checks this before the search; check mode needs no numpy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -34,25 +34,25 @@ _TILE_COLUMNS = 4096
 _MAX_CHUNKS = 16
 _MAX_WIDTH = 20  # the buckets of a chunk are a dense array
 
-# A match as one integer: the smallest is the nearest, and of several as near the earliest.
+# A match as one integer: the smallest is the nearest, and among equally near matches the earliest.
 _INDEX_BITS = 32
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 _NO_MATCH = (1 << 63) - 1
 
 # Measured seconds. They only decide which split is taken, never what is found.
-_SORT_COST = 150e-9  # a hash, for each chunk
-_BUCKET_COST = 20e-6  # an occupied bucket
-_FLIP_COST = 10e-9  # a neighbour of a bucket
-_GATHER_COST = 10e-9  # a hash in the neighbourhood of a bucket
-_PAIR_COST = 1.5e-9 if hasattr(np, "bitwise_count") else 5e-9  # a comparison
+_SORT_COST = 150e-9  # per hash and chunk
+_BUCKET_COST = 20e-6  # per occupied bucket
+_FLIP_COST = 10e-9  # per neighbour of a bucket
+_GATHER_COST = 10e-9  # per hash in the neighbourhood of a bucket
+_PAIR_COST = 1.5e-9 if hasattr(np, "bitwise_count") else 5e-9  # per comparison
 
 
 def nearest_earlier(hashes: ArrayLike, threshold: int) -> Found:
-    """Find for each image the nearest earlier image within a distance; of several as near, the earliest.
+    """Find for each image the nearest earlier image within a distance; among equally near images, the earliest.
 
     :arg hashes: (n,) uint64, in library order; n below 2**32.
     :arg threshold: the greatest Hamming distance in bits that is still a match, an int from 0 to 64.
-    :returns: three arrays of one length, at most one element an image: the positions of the later images (int64,
+    :returns: three arrays of one length, at most one element per image: the positions of the later images (int64,
         ascending), of their originals (int64), and the distances in bits (uint8).
     """
     hashes = np.asarray(hashes, np.uint64)
@@ -61,8 +61,8 @@ def nearest_earlier(hashes: ArrayLike, threshold: int) -> Found:
     distance = np.zeros(len(hashes), np.uint8)
     matched = original != np.arange(len(hashes))
 
-    # Where a hash comes again, its first image is the match. What is left to match are these first images, and the
-    # earliest of several images with one hash is always the first: so each hash is searched for, and found, once.
+    # If a hash occurs again, the first image with it is the match. Only these first images are searched: among several images with
+    # one hash the earliest is the first, so each hash is searched for once.
     first.sort()
     best = _nearest_earlier_distinct(hashes[first], threshold)
     found = np.flatnonzero(best != _NO_MATCH)
@@ -99,10 +99,10 @@ def pairs_within(hashes: Words, radii: Bytes, split: Sequence[tuple[int, int]], 
     """Yield the pairs of hashes that are within the radius of either, some at a time.
 
     :arg hashes: (n,) uint64.
-    :arg radii: (n,) uint8. The caller may lower them between two yields, and so spare itself pairs it no longer needs.
+    :arg radii: (n,) uint8. The caller may lower them between two yields, to get fewer pairs.
     :arg split: the (width, reach) of each chunk; it must be a split for the greatest radius.
-    :arg minimum: nearer pairs are left out.
-    :arg once: whether each pair comes once; else it comes at least once, and at most once for each chunk.
+    :arg minimum: pairs with a smaller distance are left out.
+    :arg once: whether each pair comes once; otherwise a pair comes at least once, and at most once for each chunk.
     :returns: an iterator of three arrays of one length: positions, other positions (int64), distances (uint8).
     """
     radius = np.max(radii, initial=0)
@@ -121,7 +121,7 @@ def pairs_within(hashes: Words, radii: Bytes, split: Sequence[tuple[int, int]], 
         starts = np.cumsum(sizes) - sizes
         flips = _ball(width, reach)
         for bucket in np.flatnonzero(sizes).tolist():
-            # Of two near buckets only the lower one meets the other; the first is the bucket itself.
+            # Of two near buckets only the lower one is compared with the other. The first of ``buckets`` is the bucket itself.
             buckets = bucket ^ flips
             buckets = buckets[buckets >= bucket]
             places = _ranges(starts[buckets], sizes[buckets])
@@ -170,7 +170,7 @@ def _spread_bits(hashes: Words) -> Words:
 
 
 def _ball(width: int, reach: int) -> Numbers:
-    """Return every number of that many bits of which at most `reach` are set, 0 first."""
+    """Return every number of `width` bits of which at most `reach` are set, 0 first."""
     bits = [1 << bit for bit in range(width)]
     subsets = (subset for size in range(reach + 1) for subset in itertools.combinations(bits, size))
     return np.array([sum(subset) for subset in subsets], np.int64)
@@ -183,7 +183,7 @@ def _ranges(starts: Numbers, sizes: Numbers) -> Numbers:
 
 
 def cheapest_split(count: int, radius: int) -> tuple[tuple[int, int], ...]:
-    """Return the split, the (width, reach) of each chunk, that costs least for so many evenly spread hashes."""
+    """Return the split, the (width, reach) of each chunk, that is cheapest for ``count`` evenly spread hashes."""
     splits: list[tuple[tuple[int, int], ...]] = [((0, radius),)]
     for chunks in range(1, min(radius + 1, _MAX_CHUNKS) + 1):
         slots, wider = divmod(radius + 1, chunks)
@@ -212,7 +212,7 @@ def _count_bits_native(words: Words, counts: Bytes, _scratch: Words) -> None:
 
 
 def _count_bits_swar(words: Words, counts: Bytes, scratch: Words) -> None:
-    """Count the bits of each word in place, by adding fields of 1, 2 and 4 bits and then all bytes; the words are lost.
+    """Count the bits of each word in place, by adding fields of 1, 2 and 4 bits and then all bytes. Overwrites ``words``.
 
     Source: Warren, Hacker's Delight, section 5-1. On numpy 1.24 a table of 16-bit counts took a third longer.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From files to hashes: the workers' pixels turned into bits in the parent, which is the one that has numpy."""
+"""Hash files: workers decode them to pixels, and the parent process, which has numpy, computes the bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .hash_journal import Entry
 
 
 def entries(results: Sequence[difference_hash.Pixels | ImageError]) -> list[Entry]:
-    """What the journal keeps of each result, in the same order."""
+    """The journal entry of each result, in the same order."""
     moment = _clock.now()
     hashes = iter(difference_hash.hash_pixels([result for result in results if not isinstance(result, ImageError)]))
     return [failure(result.kind, str(result), moment) if isinstance(result, ImageError)
@@ -33,9 +33,9 @@ def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[
                     parallel: int, temp_dir: str | None, batch_size: int,
                     seen: Callable[[str, difference_hash.Pixels | ImageError], None] | None = None,
                     ) -> Generator[list[tuple[str, difference_hash.Pixels | ImageError, Entry]], None, None]:
-    """Hash files on ``parallel`` workers; yields ``(path, result, entry)``, ``batch_size`` at a time, as they are done.
+    """Hash files on ``parallel`` workers; yields lists of ``batch_size`` tuples ``(path, result, entry)`` as files are done.
 
-    ``seen`` is called for each as soon as it is done. Raises ``MissingRequirementError``.
+    ``seen`` is called for each file as soon as it is done. Raises ``MissingRequirementError``.
     """
     difference_hash.require_numpy()
     batch: list[tuple[str, difference_hash.Pixels | ImageError]] = []
@@ -55,7 +55,7 @@ def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[
 
 def hash_now(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits, parallel: int,
              temp_dir: str | None) -> list[Entry]:
-    """Hash files without a journal; what became of each, in the order of ``paths``. Raises ``MissingRequirementError``."""
+    """Hash files without a journal; one entry per path, in the order of ``paths``. Raises ``MissingRequirementError``."""
     made: dict[str, Entry] = {}
     for batch in hash_in_batches(list(dict.fromkeys(paths)), algorithm, media_roots, limits, parallel, temp_dir, 100):
         made.update((path, entry) for path, _result, entry in batch)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What has been hashed so far: checkpoint and cache in one SQLite file."""
+"""The journal of hashed images: checkpoint and cache in one SQLite file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .._files import durable, file_stamps
 from . import decoder_versions
 
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
-READABLE = "Check the disk, then run again; without the file all is hashed anew."
+READABLE = "Check the disk, then run again. Without this file all images are hashed again."
 REMEMBERED_KINDS = ("not_an_image", "truncated", "too_large")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -31,11 +31,14 @@ CREATE TABLE IF NOT EXISTS images (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
-LATER_COLUMNS = {"ctime_ns": "INTEGER", "inode": "INTEGER", "decoders": "TEXT"}  # a journal from before lacks them
+LATER_COLUMNS = {"ctime_ns": "INTEGER", "inode": "INTEGER", "decoders": "TEXT"}  # older journals lack these columns
 
 
 class Entry(NamedTuple):
-    """What became of one image: 16 hexadecimal digits each in ``dhash`` and ``vertical``, or ``kind`` and ``error``."""
+    """The result for one image: ``dhash`` and ``vertical`` (16 hexadecimal digits each), or ``kind`` and ``error``.
+
+    ``seconds`` is the time for decoding, ``hashed_at`` the time of hashing in UTC.
+    """
 
     dhash: str | None
     vertical: str | None
@@ -50,7 +53,7 @@ class Entry(NamedTuple):
 class Found(NamedTuple):
     """The file at a path as it is now, and the entry that the journal has for exactly that file.
 
-    ``stamp`` is None if there is no file (``is_missing``), or if this user cannot look at it. ``identity`` is the same for
+    ``stamp`` is None if there is no file (``is_missing``), or if this user cannot access the file. ``identity`` is the same for
     all names of one file.
     """
 
@@ -63,8 +66,9 @@ class Found(NamedTuple):
 class Journal:
     """The journal of one library for one algorithm; a context manager.
 
-    ``limits``: a text that tells the limits in force; an image once found too large is known only under the same.
-    An error is known only under the same decoders. With ``ignore_ctime`` a file is the same if its size and mtime are.
+    ``limits``: the text of the limits in force (:func:`decoder_limits.text`). The entry of an image that was too large counts only
+    under the same limits, and the entry of an error only with the same decoders. With ``ignore_ctime`` a file counts as unchanged
+    if its size and mtime are the same.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: str, algorithm: str, limits: str,
@@ -83,7 +87,7 @@ class Journal:
         self._connection.close()
 
     def look_up(self, path: str) -> Found:
-        """The file at ``path`` and what is known of it. Raises ``DhashError``."""
+        """The file at ``path`` and its entry. Raises ``DhashError``."""
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -114,12 +118,12 @@ class Journal:
         return stamp.without_ctime() if self._ignore_ctime else stamp
 
     def knows(self, path: str) -> bool:
-        """Whether the file at ``path`` was ever hashed, whatever it was then. Raises ``DhashError``."""
+        """Whether a file at ``path`` was ever hashed, even with other content. Raises ``DhashError``."""
         return self._find("SELECT 1 FROM images WHERE path = ? AND algorithm = ?",
                           os.fsencode(path), self._algorithm) is not None
 
     def record(self, results: Iterable[tuple[str, file_stamps.Stamp, Entry]]) -> None:
-        """Keep ``(path, stamp, entry)`` of each result in one commit that outlasts a loss of power.
+        """Store ``(path, stamp, entry)`` of each result in one durable commit.
 
         Raises ``DhashError``.
         """
@@ -132,7 +136,7 @@ class Journal:
                   _decoders_here() if entry.kind else None, *entry) for path, stamp, entry in results])
 
     def complete(self) -> None:
-        """Give the entries that were found, and were recorded with less than is known of their files now, the rest.
+        """Add ctime and inode to the entries that were looked up and lack them.
 
         Raises ``DhashError``.
         """
@@ -145,18 +149,18 @@ class Journal:
             self._incomplete = {}
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Drop the entries of the files at ``paths``, in one commit. Raises ``DhashError``."""
+        """Delete the entries of the files at ``paths``, in one commit. Raises ``DhashError``."""
         with self._commit():
             self._connection.executemany("DELETE FROM images WHERE path = ? AND algorithm = ?",
                                          [(os.fsencode(path), self._algorithm) for path in paths])
 
     def note(self, name: str) -> str | None:
-        """The content last kept under ``name``. Raises ``DhashError``."""
+        """The content last stored under ``name``; None if there is none. Raises ``DhashError``."""
         row = self._find("SELECT content FROM notes WHERE name = ?", name)
         return None if row is None else str(row[0])
 
     def keep_note(self, name: str, content: str) -> None:
-        """Keep ``content`` under ``name``. Raises ``DhashError``."""
+        """Store ``content`` under ``name``. Raises ``DhashError``."""
         with self._commit():
             self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, content))
 
@@ -177,15 +181,15 @@ class Journal:
 
 
 def path_in(state: str) -> str:
-    """Where the journal lies in the state folder ``state``."""
+    """The path of the journal in the state folder ``state``."""
     return os.path.join(state, "journal.sqlite")
 
 
 def open_for_writing(state: str, algorithm: str, limits: str,
                      ignore_ctime: bool = False) -> tuple[Journal, str | None]:
-    """The journal in the state folder ``state``, made where there is none, and where a damaged one was set aside.
+    """The journal in the state folder ``state``, and the new path of a damaged journal that was set aside, otherwise None.
 
-    Raises ``DhashError`` where it can be neither opened nor made.
+    A missing journal is created. Raises ``DhashError`` if the journal can be neither opened nor created.
     """
     durable.make_folder(state)
     path = path_in(state)
@@ -221,7 +225,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool = False) -> Journal:
-    """The journal in ``state`` without writing a byte; an empty one where there is none or it cannot be read so."""
+    """The journal in ``state``, opened without writing a byte; an empty one if there is none, or it cannot be opened read-only."""
     quoted = path_in(state).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
         connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True)
@@ -238,13 +242,13 @@ def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool
 
 
 def _lacking(connection: sqlite3.Connection) -> list[str]:
-    """The columns that the journal lacks since it is from before they were introduced."""
+    """The columns that a journal of an older version lacks."""
     present = {row[1] for row in connection.execute("PRAGMA table_info(images)")}
     return [column for column in LATER_COLUMNS if column not in present]
 
 
 def _decoders_here() -> str:
-    """A text that tells the decoders of this host and their versions."""
+    """The decoders of this host and their versions, as text."""
     return json.dumps(decoder_versions.versions(), sort_keys=True)
 
 
@@ -258,7 +262,7 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[int, bool]]:
-    """Of each column, its place in the primary key (0: none), and whether a row has to give it a value."""
+    """For each column, its place in the primary key (0: none), and whether a row must have a value for it."""
     return {name: (key, bool(not_null) and default is None) for _number, name, _type, not_null, default, key
             in connection.execute(f"PRAGMA table_info({table})")}
 

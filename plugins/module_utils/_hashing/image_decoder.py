@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file -> 144 upright luma pixels, within limits.
+"""Decode an image file to 144 upright luma pixels, within limits.
 
-The file is opened once, and everything is decided on that descriptor: where it really lies, what it is, how big it is.
-Pillow and FFmpeg read that descriptor and nothing else.
+The file is opened once. Its real path, its type and its size are checked on this descriptor, and Pillow and FFmpeg read only
+this descriptor.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe 
 MAX_PATH = 1024  # macOS, sys/syslimits.h
 FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
               stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-INSTALL_HEIF = "Install it (pip install pillow-heif) into the Python that the modules run with, then run again."
+INSTALL_HEIF = "Install pillow-heif (pip install pillow-heif) into the Python that runs the modules, then run again."
 
 
 def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> difference_hash.Pixels:
     """Decode the image at ``path`` by ``algorithm`` (pillow or ffmpeg).
 
     ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
-    Raises ImageError; MissingRequirementError where this Python has no Pillow.
+    Raises ImageError; MissingRequirementError if this Python has no Pillow.
     """
     started = time.monotonic()
     with opened(path, media_roots, limits) as (file, status):
@@ -47,9 +47,9 @@ def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: d
 
 @contextlib.contextmanager
 def opened(path: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-    """The file at ``path``, which lies within ``media_roots`` and is as small as it has to be, and its status.
+    """The open file at ``path`` and its status; the file lies within ``media_roots`` and is not above ``limits.file_bytes``.
 
-    Whatever goes wrong with the file, while it is opened or within the context, is raised as ImageError.
+    An error of the file, on opening or within the context, is raised as ImageError.
     """
     descriptor = _open(path)
     try:
@@ -60,7 +60,7 @@ def opened(path: str, media_roots: Sequence[str], limits: decoder_limits.Limits)
     except subprocess.TimeoutExpired:
         raise timed_out(limits) from None
     except MemoryError:
-        raise ImageError("too_large", "decoding it takes more memory than the limit allows") from None
+        raise ImageError("too_large", "decoding takes more memory than the limit allows") from None
     except OSError as error:
         raise _unreadable(error) from None
     finally:
@@ -69,30 +69,30 @@ def opened(path: str, media_roots: Sequence[str], limits: decoder_limits.Limits)
 
 def missing(path: str) -> ImageError:
     """The error of an image that has no file at ``path``."""
-    with contextlib.suppress(ValueError):  # a name that no file can have
+    with contextlib.suppress(ValueError):  # the path is not a valid file name
         found = file_stamps.in_another_form(path)
         if found is not None:
             return ImageError(
-                "missing", f"the file does not exist under this name, which is in the Unicode normalization form {file_stamps.form_of(path)}:"
-                f" the same name is there in {file_stamps.form_of(found)}", "Rename the file, or correct the path in the library.")
+                "missing", f"the file does not exist under this name in Unicode normalization form {file_stamps.form_of(path)}, but under the same name"
+                f" in {file_stamps.form_of(found)}", "Rename the file, or correct the path in the library.")
     return ImageError("missing", "the file does not exist", "Check the path in the library.")
 
 
 def timed_out(limits: decoder_limits.Limits) -> ImageError:
-    """The error of an image that took longer than it may."""
-    return ImageError("timeout", f"decoding it took longer than the limit of {limits.seconds} s")
+    """The error of an image that took longer than the limit."""
+    return ImageError("timeout", f"decoding took longer than the limit of {limits.seconds} s")
 
 
 def _open(path: str) -> int:
     try:
         return os.open(path, OPEN_FLAGS)
     except ValueError:  # a NUL character, or one that the file system's encoding lacks
-        raise ImageError("missing", "no file can have this name", NEXT_STEPS[errno.ENOENT]) from None
+        raise ImageError("missing", "the path is not a valid file name", NEXT_STEPS[errno.ENOENT]) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise missing(path) from None
         if error.errno in (errno.ENXIO, errno.ENODEV):
-            raise ImageError("unreadable", "it is a socket or a device, not a file") from None
+            raise ImageError("unreadable", "this is a socket or a device, not a file") from None
         raise _unreadable(error) from None
 
 
@@ -102,25 +102,25 @@ def _unreadable(error: OSError) -> ImageError:
 
 
 def _require_inside(descriptor: int, media_roots: Sequence[str]) -> None:
-    """Raise ImageError unless what was opened really lies below one of ``media_roots``."""
+    """Raise ImageError unless the real path of the open file is below one of ``media_roots``."""
     try:
         if sys.platform == "darwin":
             place = os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(MAX_PATH)).rstrip(b"\0"))
         else:
             place = os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
-        cause = "where it really lies cannot be found out"
+        cause = "the real path of the file cannot be determined"
         raise ImageError("unreadable", cause, "Mount /proc, then run again.") from None
     if not any(place == root or place.startswith(root.rstrip("/") + "/") for root in media_roots):
-        raise ImageError("outside_media_root", f"its real place, {printable(place)}, is outside the media roots",
-                         "Add that folder to dhash_media_roots if it belongs to the library.")
+        raise ImageError("outside_media_root", f"the path resolves to {printable(place)}, outside the media roots",
+                         "Add that folder to dhash_media_roots if the folder belongs to the library.")
 
 
 def _require_file(descriptor: int, max_bytes: int) -> os.stat_result:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        kind = FILE_TYPES.get(stat.S_IFMT(status.st_mode), "of an unknown type")
-        raise ImageError("unreadable", f"it is {kind}, not a file")
+        kind = FILE_TYPES.get(stat.S_IFMT(status.st_mode), "something of an unknown type")
+        raise ImageError("unreadable", f"this is {kind}, not a file")
     if status.st_size == 0:
         raise ImageError("truncated", "the file is empty")
     if status.st_size > max_bytes:
@@ -129,15 +129,15 @@ def _require_file(descriptor: int, max_bytes: int) -> os.stat_result:
 
 
 def _decode(file: BinaryIO, algorithm: str, limits: decoder_limits.Limits, deadline: float) -> tuple[tuple[bytes, bytes], str]:
-    """Horizontal and vertical pixels, and the decoder that made them."""
+    """The horizontal and the vertical pixels, and the name of the decoder."""
     from . import ffmpeg_decoder, pillow_decoder
 
     head = file.read(image_formats.HEAD_BYTES)
     format_ = identify(head)
     if algorithm == "ffmpeg":
         if format_ is image_formats.HEIC:
-            raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC: FFmpeg may take a part for the whole",
-                             "Convert it to another format, or use dhash_algorithm: pillow.")
+            raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC, because FFmpeg may decode only a part of the picture",
+                             "Convert the image to another format, or use dhash_algorithm: pillow.")
         return ffmpeg_decoder.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
 
     def pixels_of_frame(index: int) -> tuple[bytes, bytes]:
@@ -155,17 +155,17 @@ def _decode(file: BinaryIO, algorithm: str, limits: decoder_limits.Limits, deadl
 
 
 def identify(head: bytes) -> image_formats.Format:
-    """The format of the file that begins with ``head``. Raises ImageError where it is none that is supported."""
+    """The format of the file that begins with ``head``. Raises ImageError if the format is not supported."""
     format_ = image_formats.identify(head)
     if format_ is None:
-        raise ImageError("not_an_image", "it begins like no image or video that is supported")
+        raise ImageError("not_an_image", "not a supported image or video format")
     return format_
 
 
 def decoder_for(format_: image_formats.Format, head: bytes) -> str | None:
-    """Which decoder Pillow has for the file that begins with ``head``; None: FFmpeg has to decode it.
+    """The decoder that Pillow has for the file that begins with ``head``; None if FFmpeg has to decode the file.
 
-    Raises ImageError where nothing on this host can, MissingRequirementError where this Python has no Pillow.
+    Raises ImageError if no decoder of this host can, MissingRequirementError if this Python has no Pillow.
     """
     from . import pillow_decoder
 

@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which format the first bytes of a file announce, and which decoder it is given to.
+"""The supported formats: the signature by which a file is recognised, and its decoder.
 
-No decoder is ever left to guess: Pillow versions and FFmpeg builds guess differently, and FFmpeg takes a text file that
-lists other files (ffconcat, m3u8, SDP) for a playlist and opens them. What is not in this table is not an image.
-Formats that start other programs (EPS, WMF), that load other files (SVG) or that hardly have a signature (TGA, PCX) are
-left out.
+Decoders never guess the format: Pillow versions and FFmpeg builds guess differently, and FFmpeg opens the files that a text file
+lists (ffconcat, m3u8, SDP). A file whose signature is not in this table is not an image. The table leaves out formats that start
+other programs (EPS, WMF), that load other files (SVG), or that have a weak signature (TGA, PCX).
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-HEAD_BYTES = 4096  # what `identify` wants to see: an ftyp box with all its brands, three packets of a transport stream
+HEAD_BYTES = 4096  # enough for an ftyp box with all its brands, and for three packets of a transport stream
 
 
 class Format(NamedTuple):
-    """``pillow``: Pillow's name of it. ``demuxer``: FFmpeg's. ``moving``: its first picture may be a black one."""
+    """A format. ``pillow``: its name in Pillow. ``demuxer``: its demuxer in FFmpeg. ``moving``: a video, whose first frame may be black."""
 
     name: str
     pillow: str | None
@@ -27,7 +26,7 @@ class Format(NamedTuple):
     moving: bool = False
 
 
-HEIC = Format("HEIC", "HEIF", None)  # FFmpeg takes one tile of a HEIC for the whole picture, where it reads it at all
+HEIC = Format("HEIC", "HEIF", None)  # FFmpeg decodes one tile of a HEIC instead of the whole picture, if it reads HEIC at all
 PNG = Format("PNG", "PNG", "png_pipe")
 AVIF = Format("AVIF", "AVIF", "mov")
 STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1",
@@ -60,14 +59,14 @@ SIGNATURES = [(re.compile(pattern, re.DOTALL), format_) for pattern, format_ in 
 
 
 def identify(head: bytes) -> Format | None:
-    """The format that ``head``, the first HEAD_BYTES bytes of a file, announces; None where it is no image."""
+    """The format of a file by ``head``, its first HEAD_BYTES bytes; None if the format is not supported."""
     if head[4:8] == b"ftyp":
         return _identify_by_brand(head)
     return next((format_ for pattern, format_ in SIGNATURES if pattern.match(head)), None)
 
 
 def _identify_by_brand(head: bytes) -> Format:
-    """Of the ISO base media files (ISO/IEC 14496-12, 4.3): AVIF, HEIC, or a video."""
+    """The format of an ISO base media file (ISO/IEC 14496-12, 4.3): AVIF, HEIC, or a video."""
     size = int.from_bytes(head[:4], "big")
     brands = {head[8:12], *(head[start:start + 4] for start in range(16, min(size, len(head)), 4))}
     if head[8:12] not in STILL_BRANDS:

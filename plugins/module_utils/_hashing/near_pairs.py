@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, mobius.dhash contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which pairs of images lie between two distances: all are counted, the nearest are kept, in bounded memory."""
+"""Find the pairs of images between two distances, in bounded memory: all pairs are counted, the nearest are returned."""
 from __future__ import annotations
 
 import heapq
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 try:
     import numpy as np
 except ImportError:
-    np = None  # type: ignore[assignment] # checked before anything is matched; check mode does without
+    np = None  # type: ignore[assignment] # difference_hash.require_numpy checks this before the search; check mode needs no numpy
 
 from . import hamming_search
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from .hamming_search import Found, Numbers, Words
 
-_POSITION_BITS = 32  # a pair of images is one integer: of two the smaller one is the earlier
+_POSITION_BITS = 32  # a pair of images is one integer: the smaller of two integers is the earlier pair
 _POSITION_MASK = (1 << _POSITION_BITS) - 1
-_KIND_BITS = 28  # two of them, and 8 bits for how far the two are from one another
-_SLACK = 65536  # numbers that are gathered before the smallest are picked
+_KIND_BITS = 28  # two of these, and 8 bits for the distance of the two
+_SLACK = 65536  # numbers that are collected before the smallest are selected
 
 
 class Pairs(NamedTuple):
     """The nearest pairs of images, in order. ``one`` and ``other``: their positions (int64), one < other.
 
-    ``counts``: (65,) int64, how many there are at each distance, those that were left out for the limit too;
-    ``refuted``: how many more the vertical hash refutes.
+    ``counts``: (65,) int64, the number of pairs at each distance, including those above the limit;
+    ``refuted``: the number of further pairs that the vertical hash refutes.
     """
 
     one: Numbers
@@ -42,23 +42,23 @@ class Pairs(NamedTuple):
 
 def pairs_between(hashes: ArrayLike, verticals: ArrayLike, known: ArrayLike, minimum: int, maximum: int, limit: int,
                   most_vertical: int = 64) -> Pairs:
-    """Find the pairs of images whose distance lies within two bounds: all are counted, the nearest are kept.
+    """Find the pairs of images whose distance lies within two bounds: all pairs are counted, the nearest are returned.
 
-    The nearest is the one with the smallest sum of both distances (twice the horizontal one where a vertical hash is
-    not known); of several as near it is the one with the smallest positions. Memory is bounded by the limit, whatever
-    the hashes: images with the same two hashes are searched for once, and their pairs are made only as they are kept.
+    The nearest pair has the smallest sum of both distances (twice the horizontal distance if a vertical hash is not known); among
+    equally near pairs it has the smallest positions. The limit bounds the memory for all hashes: images with the same two
+    hashes are searched for once, and only the pairs that are returned are generated.
 
     :arg hashes: (n,) uint64, in library order; n up to 2**28.
     :arg verticals: (n,) uint64, and ``known``: (n,) bool, whether that vertical hash is known.
     :arg minimum, maximum: in bits, both included, from 0 to 64.
-    :arg limit: how many pairs are kept at most, 1 or more.
+    :arg limit: the largest number of pairs that are returned, 1 or more.
     :arg most_vertical: a pair whose vertical distance is known and greater is refuted.
     :returns: :class:`Pairs`.
     """
     known = np.asarray(known, bool)
     verticals = np.where(known, np.asarray(verticals, np.uint64), np.uint64(0))
     kinds = _Kinds(np.asarray(hashes, np.uint64), verticals, known)
-    nearest = _Smallest(limit + 1)  # one more, since a kind's pair with itself may begin after its pair with the next
+    nearest = _Smallest(limit + 1)  # one more, because a kind's pair with itself may begin after its pair with the next kind
     counts, refuted = np.zeros(65, np.int64), 0
     for one, other, distance in kinds.pairs(minimum, maximum):
         both = kinds.known[one] & kinds.known[other]
@@ -77,7 +77,7 @@ def pairs_between(hashes: ArrayLike, verticals: ArrayLike, known: ArrayLike, min
 
 
 class _Kinds:
-    """Images with the same two hashes, taken together, in the order of their first appearance."""
+    """Kinds of images: those with the same two hashes are one kind. In the order of their first appearance."""
 
     def __init__(self, hashes: Words, verticals: Words, known: NDArray[np.bool_]) -> None:
         order = np.lexsort((verticals, known, hashes))
@@ -88,7 +88,7 @@ class _Kinds:
         starts = np.flatnonzero(new)
         firsts = order[starts]
         appearance = np.argsort(firsts)
-        self._order, self._starts = order, starts[appearance]  # members of a kind stand together, in ascending order
+        self._order, self._starts = order, starts[appearance]  # members of a kind are adjacent, in ascending order
         self.sizes = np.diff(starts, append=len(order))[appearance]
         self.firsts = firsts[appearance]
         self.hashes, self.verticals, self.known = hashes[self.firsts], verticals[self.firsts], known[self.firsts]
@@ -139,7 +139,7 @@ class _Kinds:
 
 
 class _Smallest:
-    """The smallest of many different integers, within a budget; ``bound``: what is not below it is not among them."""
+    """The smallest ``budget`` of many different integers. Integers from ``bound`` on are not among them."""
 
     def __init__(self, budget: int) -> None:
         self._budget = budget

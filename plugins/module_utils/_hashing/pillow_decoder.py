@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The steps of ``algorithm: pillow``, in the order that the hash depends on, from an open file to 144 luma pixels.
+"""The steps of ``algorithm: pillow``, from an open file to 144 luma pixels. The hash depends on their order.
 
-Pillow versions differ in what they make of a picture's surroundings (where its orientation is looked for, what lies
-around the first frame of a GIF, which mode a 16-bit PNG has): wherever they do, the choice is made here.
+Pillow versions differ in details: where they look for the orientation, what surrounds the first frame of a GIF, which mode a
+16-bit PNG has. This file makes all these choices itself, so every version gives the same hash.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ try:
 
     for _name in ("Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Tiff", "WebP"):  # else Pillow loads them all at need
         importlib.import_module(f"PIL.{_name}ImagePlugin")
-except Exception as error:  # without Pillow, or with one that does not fit this host's libraries
+except Exception as error:  # Pillow is not installed, or does not fit the libraries of this host
     IMPORT_ERROR: Exception | None = error
 else:
     IMPORT_ERROR = None
@@ -35,7 +35,7 @@ else:
         6: _Transpose.ROTATE_270, 7: _Transpose.TRANSVERSE, 8: _Transpose.ROTATE_90,
     }
     BICUBIC = getattr(Image, "Resampling", Image).BICUBIC
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns, or fails, by another measure than ours
+    Image.MAX_IMAGE_PIXELS = None  # Pillow has a limit of its own, with another measure
     with contextlib.suppress(ImportError):  # Pillow before 11.3
         from PIL import AvifImagePlugin
 
@@ -56,15 +56,15 @@ PNM_OF_PILLOW_9_0 = re.compile(rb"P4|P5" + _NUMBERS + rb"(?:255|65535)\s|P6" + _
 
 
 def require() -> None:
-    """Raise MissingRequirementError where this Python has no Pillow that works, or too old a one."""
-    advice = "Install it (Debian: apt-get install python3-pil; or dhash_install: packages or venv)."
+    """Raise MissingRequirementError if this Python has no working Pillow, or one that is too old."""
+    advice = "Install Pillow (Debian: apt-get install python3-pil; or dhash_install: packages or venv)."
     if IMPORT_ERROR is not None:
-        cause = f"Pillow is needed to hash, and cannot be imported: {IMPORT_ERROR}"
+        cause = f"Pillow is needed for hashing and cannot be imported: {IMPORT_ERROR}"
         raise MissingRequirementError(cause, next_step=advice)
     from PIL import __version__
 
     if int(__version__.split(".")[0]) < OLDEST:
-        cause = f"Pillow {OLDEST}.0 or newer is needed to hash; this is {__version__}"
+        cause = f"Pillow {OLDEST}.0 or newer is needed for hashing, found {__version__}"
         raise MissingRequirementError(cause, next_step=advice)
 
 
@@ -73,15 +73,15 @@ def can_open(format_: Format, head: bytes) -> bool:
     if format_.pillow == "JPEG2000" and not features.check("jpg_2000"):
         return False
     if format_.pillow == "PPM" and not hasattr(PpmImagePlugin, "PpmDecoder") and not PNM_OF_PILLOW_9_0.match(head):
-        return False  # it would take the grey levels of such a file for those of one with 255
+        return False  # Pillow would read the grey levels of such a file as if there were 255
     if format_.pillow == "BMP" and head[14] >= 40 and head[30:31] in (b"\1", b"\2"):
-        return False  # run lengths: read since Pillow 9.2, and otherwise in 13 than in 9.4
+        return False  # run lengths: supported since Pillow 9.2, and decoded differently by 9.4 and 13
     _factory, accepts = Image.OPEN.get(format_.pillow or "", (None, None))
     return accepts is not None and accepts(head[:16]) is True
 
 
 def register_heif() -> bool:
-    """Make Pillow open HEIC where the pillow-heif package is there; returns whether it is."""
+    """Make Pillow open HEIC if the package pillow-heif is installed; returns whether it is."""
     try:
         import pillow_heif
     except ImportError:
@@ -94,7 +94,7 @@ def register_heif() -> bool:
 def luma_pixels(file: BinaryIO, format_: Format, max_pixels: int) -> tuple[bytes, bytes]:
     """The first frame's luma as 8 rows of 9 and as 9 rows of 8 pixels.
 
-    ``file`` is only tried as ``format_``. Raises ImageError, and OSError where the file cannot be read.
+    ``file`` is only tried as ``format_``. Raises ImageError, and OSError if the file cannot be read.
     """
     with _opened(file, format_) as im:
         luma = _upright_luma(im, max_pixels)
@@ -102,9 +102,9 @@ def luma_pixels(file: BinaryIO, format_: Format, max_pixels: int) -> tuple[bytes
 
 
 def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tuple[bytes, int, int]:
-    """The first frame as a small upright JPEG, ``edge`` pixels wide and high at most; its full width and height.
+    """The first frame as a small upright JPEG, at most ``edge`` pixels wide and high, and its full width and height.
 
-    ``file`` is only tried as ``format_``. Raises ImageError, and OSError where the file cannot be read.
+    ``file`` is only tried as ``format_``. Raises ImageError, and OSError if the file cannot be read.
     """
     with _opened(file, format_) as im:
         width, height = im.size
@@ -115,7 +115,7 @@ def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tupl
         elif turned:
             width, height = height, width
         picture.thumbnail((edge, edge), BICUBIC)
-        picture.info = {}  # else comments of the file would go along
+        picture.info = {}  # otherwise comments of the file would be copied
         content = io.BytesIO()
         picture.save(content, "JPEG", quality=PREVIEW_QUALITY)
         return content.getvalue(), width, height
@@ -123,7 +123,7 @@ def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tupl
 
 @contextlib.contextmanager
 def _opened(file: BinaryIO, format_: Format) -> Iterator[ImageFile.ImageFile]:
-    """The picture in ``file``; what Pillow makes of a damaged one, here or within the context, is an ImageError."""
+    """The picture in ``file``. Errors of a damaged file, here or within the context, are raised as ImageError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -133,7 +133,7 @@ def _opened(file: BinaryIO, format_: Format) -> Iterator[ImageFile.ImageFile]:
         except Exception as error:  # damaged files make Pillow raise nearly anything: SyntaxError, KeyError, …
             if isinstance(error, OSError) and error.errno is not None:  # Pillow's own OSErrors carry no number
                 raise
-            raise ImageError("truncated", f"it begins as {format_.name}, but is cut off or damaged") from None
+            raise ImageError("truncated", f"the file begins as {format_.name}, but is cut off or damaged") from None
 
 
 def _scaled(luma: Image.Image, width: int, height: int) -> bytes:
@@ -143,29 +143,29 @@ def _scaled(luma: Image.Image, width: int, height: int) -> bytes:
 
 def _upright_luma(im: ImageFile.ImageFile, max_pixels: int) -> Image.Image:
     """Decode the first frame to luma (mode L), turned upright."""
-    # The file's own luma: its colours would be decoded, scaled up and mixed only to get at it again.
+    # A JPEG stores the luma: decoding to colours would only convert it back and forth.
     return _upright(im, max_pixels, "L", (72, 64), _luma)
 
 
 def _upright(im: ImageFile.ImageFile, max_pixels: int, mode: str, least: tuple[int, int],
              flatten: Callable[[Image.Image, object], Image.Image]) -> Image.Image:
-    """Decode the first frame, turned upright, to what ``flatten`` makes of it; a JPEG to ``least`` pixels or more."""
+    """Decode the first frame, turned upright, and apply ``flatten``. A JPEG is decoded to ``least`` pixels or more."""
     pixels = im.width * im.height
     if im.format in ("JPEG", "MPO"):
         orientation = _orientation(im.info)
         im.draft(mode, least[::-1] if orientation >= 5 else least)
-        if "progressive" not in im.info:  # a progressive JPEG is held in memory in full size, whatever its scale
+        if "progressive" not in im.info:  # a progressive JPEG takes the memory of its full size at any scale
             pixels = im.width * im.height
     if pixels > max_pixels:
-        raise ImageError("too_large", "it has more pixels than the limit allows")
+        raise ImageError("too_large", "the image has more pixels than the limit allows")
     if im.format == "TIFF":
-        # Pillow itself turns a TIFF, by its tag; from 10.4 on also by its XMP, unless the tag is there.
+        # Pillow turns a TIFF by its tag, and from 10.4 on also by its XMP if it has no tag.
         im.getexif()[ORIENTATION] = im.tag_v2.get(ORIENTATION, 1)  # type: ignore[attr-defined] # a TIFF has it
     _decoder, box, _offset, layout = im.tile[0] if im.format in ("GIF", "PNG") else (None, None, None, None)
     im.load()
     picture = flatten(im, layout)
     if im.format == "GIF":
-        # Around the first frame Pillow leaves index 0, or the transparent one, as its version has it.
+        # Depending on its version, Pillow fills the area around the first frame with index 0 or with the transparent index.
         picture = _over_white(picture.crop(box), im.size, box)
     if im.format == "TIFF":
         return picture
@@ -174,7 +174,7 @@ def _upright(im: ImageFile.ImageFile, max_pixels: int, mode: str, least: tuple[i
 
 
 def _colours(im: Image.Image, layout: object) -> Image.Image:
-    """``im`` as RGB, what is transparent over white; what has more than 8 bits, or no plain colours, as its luma."""
+    """``im`` as RGB, with transparent pixels over white. Modes with more than 8 bits or without plain colours as luma."""
     if im.mode == "LAB" or im.mode[0] in "IF":
         return _luma(im, layout).convert("RGB")
     if im.mode in ALPHA_MODES or im.info.get("transparency") is not None:
@@ -183,7 +183,7 @@ def _colours(im: Image.Image, layout: object) -> Image.Image:
 
 
 def _luma(im: Image.Image, layout: object) -> Image.Image:
-    """``im`` as 8-bit luma, what is transparent over white. ``layout`` is that of a PNG's samples in the file."""
+    """``im`` as 8-bit luma, with transparent pixels over white. ``layout``: how the PNG file stores its samples."""
     key = im.info.get("transparency")
     if im.mode in ALPHA_MODES or (im.mode == "P" and key is not None):
         return _over_white(im.convert("RGBA"), im.size).convert("L")
@@ -208,9 +208,9 @@ def _luma(im: Image.Image, layout: object) -> Image.Image:
 
 
 def _as_decoded(level: int, layout: object) -> int:
-    """A sample of a PNG's tRNS chunk, which counts in the file's bits, as the 8-bit value that Pillow makes of it."""
+    """The 8-bit value that Pillow decodes for a sample ``level`` of a PNG's tRNS chunk, which has the bit depth of the file."""
     if layout == "1":
-        return 255 if level else 0  # before Pillow 10 as in the file, since then as decoded
+        return 255 if level else 0  # Pillow before 10 gives the value of the file, since 10 the decoded value
     if layout == "RGB;16B":
         return level >> 8
     return level * (85 if layout == "L;2" else 17 if layout == "L;4" else 1)
@@ -224,9 +224,9 @@ def _over_white(im: Image.Image, size: tuple[int, int], box: tuple[int, int, int
 
 
 def _orientation(info: dict[str | tuple[int, int], Any]) -> int:
-    """The Exif orientation, 1-8; 1 where there is none or the Exif data are damaged.
+    """The Exif orientation, 1-8; 1 if there is none or the Exif data are damaged.
 
-    Read here (Exif 2.32, 4.6.2) because Pillow's own reading looks in other places from version to version.
+    Parsed here (Exif 2.32, 4.6.2) because Pillow versions look for it in different places.
     """
     exif = info.get("exif")
     try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file -> a small upright picture of it for people to look at, within the limits that hashing has."""
+"""Make a preview, a small upright picture, of an image file, within the same limits as hashing."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Preview(NamedTuple):
 
 
 def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: decoder_limits.Limits) -> Preview:
-    """Make a preview, ``edge`` pixels wide and high at most, of the image at ``path``; of a video's first visible frame.
+    """Make a preview, at most ``edge`` pixels wide and high, of the image at ``path``. Of a video it shows the first visible frame.
 
     ``media_roots`` are real paths of folders. ``limits.memory_bytes`` is for the caller to set on its process.
-    Raises ImageError; MissingRequirementError where this Python has no Pillow.
+    Raises ImageError; MissingRequirementError if this Python has no Pillow.
     """
     from . import pillow_decoder
 

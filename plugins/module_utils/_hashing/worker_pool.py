@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many files on many cores, with a time limit, surviving a decoder that dies.
+"""A pool of processes that decode files, with a time limit for each file. It survives a decoder that dies.
 
-``concurrent.futures`` and ``multiprocessing.Pool`` lose every task in flight, or hang, when one worker dies, and cannot
-end one task. Here each worker has a pipe and a process group of its own: which image it was at is known from memory that
-it shares, and it can be ended together with the FFmpeg that it started. Images go to it, and its answers come back, in
-parcels of as many as take it PARCEL_SECONDS, since a message for each costs as much as a tenth of a small picture. It
-has one parcel ahead, so that it does not wait while the caller writes a checkpoint.
+``concurrent.futures`` and ``multiprocessing.Pool`` lose all running tasks, or hang, when one worker dies, and cannot end one task.
+Here each worker has its own pipe and its own process group. Shared memory tells which image a worker is decoding, and a worker
+can be killed together with the FFmpeg that it started. Images are sent, and results returned, in parcels that take a worker
+PARCEL_SECONDS, because one message per image would cost a tenth of the time of a small picture. A worker has one parcel in
+advance, so it does not wait while the caller writes a checkpoint.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from .._errors import ImageError, MissingRequirementError, from_os_error
 from . import decoder_limits, difference_hash, image_decoder, preview_maker
 from .ffmpeg_decoder import end_with_parent, signal_name
 
-PARCEL_SECONDS = 0.02  # slow images go one by one, so that no worker sits on what another could do
+PARCEL_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
 MAX_PARCEL = 16  # images
-START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on a machine at rest
-END_SECONDS = 5  # for a killed process to be gone; one that waits for a dead file server stays
-START_ADVICE = "Run `import PIL.Image` in the Python that the modules run with, and mend what it says."
-CPU_MARGIN_SECONDS = 2  # the limit on CPU time is the second line: the parent's clock comes first
+START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on an idle machine
+END_SECONDS = 5  # for a killed process to disappear; a process that waits for a dead file server stays
+START_ADVICE = "Run `import PIL.Image` in the Python that runs the modules and fix the error that it reports."
+CPU_MARGIN_SECONDS = 2  # the limit on CPU time is a fallback: the clock of the parent is checked first
 
 
 RESULTS = (difference_hash.Pixels, preview_maker.Preview)
 _Result = Union[difference_hash.Pixels, preview_maker.Preview]
-_Answer = Union[_Result, tuple[str, str, Optional[str]]]  # what was made of the image, or the arguments of an ImageError
+_Answer = Union[_Result, tuple[str, str, Optional[str]]]  # the result, or the arguments of an ImageError
 Key = TypeVar("Key", bound=Hashable)
 
 
 class Job(NamedTuple):
-    """What is the same for every image: to hash it by ``algorithm``, or, where it is not None, to make a preview of ``edge`` pixels."""
+    """The settings for all images of a pool: hash with ``algorithm``, or make previews of ``edge`` pixels if it is not None."""
 
     algorithm: str
     edge: int | None
@@ -64,11 +64,11 @@ def hash_files(
     parallel: int,
     temp_dir: str | None = None,
 ) -> Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]:
-    """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) as they come.
+    """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) in the order of completion.
 
-    An image that cannot be decoded, takes too long or ends its worker has its ImageError as result. ``paths`` is read
-    as workers become free. Closing the generator ends the workers. Raises MissingRequirementError where a worker
-    cannot start.
+    The result of an image that cannot be decoded, takes too long or kills its worker is its ImageError. ``paths`` is read
+    as workers become free. Closing the generator ends the workers. Raises MissingRequirementError if a worker cannot
+    start.
     """
     return cast("Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]",
                 _work_through(paths, Job(algorithm, None, tuple(media_roots), limits, temp_dir), parallel))
@@ -82,7 +82,7 @@ def make_previews(
     parallel: int,
     temp_dir: str | None = None,
 ) -> Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]:
-    """Make previews of ``paths``, ``edge`` pixels wide and high at most, as :func:`hash_files` hashes them."""
+    """Make previews of ``paths``, at most ``edge`` pixels wide and high, in the same way as :func:`hash_files`."""
     return cast("Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]",
                 _work_through(paths, Job("", edge, tuple(media_roots), limits, temp_dir), parallel))
 
@@ -104,7 +104,7 @@ class _Pool:
         self.job = job
         self.parallel = parallel
         self.workers: list[_Worker] = []
-        self.put_back: deque[tuple[Hashable, str]] = deque()  # given to a worker that ended before it came to them
+        self.put_back: deque[tuple[Hashable, str]] = deque()  # sent to a worker that ended before it decoded them
 
     def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, _Result | ImageError]]:
         while True:
@@ -112,7 +112,7 @@ class _Pool:
             if not any(worker.images for worker in self.workers):
                 return
             patience = min(worker.deadline() for worker in self.workers) - time.monotonic()
-            # A worker may begin an image at any moment: its deadline cannot come before a whole limit from now.
+            # A worker may begin an image at any moment, so no deadline is later than a whole limit from now.
             ready = wait([worker.connection for worker in self.workers], max(0.0, min(patience, self.job.limits.seconds)))
             for worker in [worker for worker in self.workers if worker.connection in ready]:
                 yield from self._receive(worker)
@@ -124,7 +124,7 @@ class _Pool:
                     yield from self._drop(worker, image_decoder.timed_out(self.job.limits))
 
     def _give(self, paths: Iterator[tuple[Hashable, str]]) -> None:
-        """Give images to the workers until each has a parcel ahead; a worker too few starts before one gets a second."""
+        """Send images until each worker has a parcel in advance. A missing worker is started before another gets a second parcel."""
         while True:
             least = min(self.workers, key=lambda worker: len(worker.images) / worker.parcel, default=None)
             if least is None or (least.images and len(self.workers) < self.parallel):
@@ -158,15 +158,15 @@ class _Pool:
 
     def _death(self, worker: _Worker) -> ImageError:
         code = worker.end()
-        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         if not worker.ready:
-            raise MissingRequirementError(f"a worker process {how} as it started", next_step=START_ADVICE)
+            raise MissingRequirementError(f"a worker process {how} while it started", next_step=START_ADVICE)
         if code == -signal.SIGXCPU:
             return image_decoder.timed_out(self.job.limits)
         return ImageError("crashed", f"the decoder {how}")
 
     def _drop(self, worker: _Worker, error: ImageError) -> Iterator[tuple[Hashable, ImageError]]:
-        """End a worker; ``error`` is that of the image it was at, the others that it was given are put back."""
+        """End a worker. ``error`` is the result of the image that it was decoding; its other images are queued again."""
         worker.end()
         self.workers.remove(worker)
         if worker.images:
@@ -182,15 +182,15 @@ class _Worker:
     def __init__(self, job: Job) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
-        self.images: deque[tuple[Hashable, str]] = deque()  # given and not answered
+        self.images: deque[tuple[Hashable, str]] = deque()  # sent and not answered
         self.answered = 0
         self.parcel = 1
         self.seconds = job.limits.seconds
         self.ready = False
         self.start_deadline = time.monotonic() + START_SECONDS
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited until it can ignore it
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the worker inherits this, and ignores the signal later
         try:
-            self.progress = spawn.RawArray("d", (0, math.inf))  # images begun; when the one that it is at was begun
+            self.progress = spawn.RawArray("d", (0, math.inf))  # the number of images begun; the time at which the current one was begun
             self.process = spawn.Process(target=_work, args=(theirs, self.progress, os.getpid(), job), daemon=True)
             self.process.start()
         except OSError as error:
@@ -201,11 +201,11 @@ class _Worker:
 
     def give(self, images: list[tuple[Hashable, str]]) -> None:
         self.images += images
-        with contextlib.suppress(OSError):  # it has died: what it was given is put back when that is noticed
+        with contextlib.suppress(OSError):  # the worker has died: its images are queued again when that is noticed
             self.connection.send([path for _key, path in images])
 
     def take(self, answers: list[_Answer]) -> Iterator[tuple[Hashable, _Answer]]:
-        """Its answers to the first images that it was given, each with the image's key."""
+        """The answers to the first images that were sent, each with the key of its image."""
         self.answered += len(answers)
         keys = [self.images.popleft()[0] for _answer in answers]
         seconds = sum(answer.seconds if isinstance(answer, RESULTS) else 0.0 for answer in answers)
@@ -213,7 +213,7 @@ class _Worker:
         yield from zip(keys, answers)
 
     def at(self) -> int:
-        """Which of ``images`` it was at when it ended."""
+        """The index in ``images`` of the image that the worker was decoding when it ended."""
         return max(0, min(int(self.progress[0]) - 1 - self.answered, len(self.images) - 1))
 
     def deadline(self) -> float:
@@ -223,11 +223,11 @@ class _Worker:
         return time.monotonic() > self.deadline() and not self.connection.poll()
 
     def end(self) -> int:
-        """Kill the process and all that it started; returns its exit code, negative for a signal."""
+        """Kill the process and its children; returns its exit code, negative for a signal."""
         if self.process.pid is not None and not self.connection.closed:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of a group that has ended
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS raises it for a group that has ended
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.kill()  # it may not have had a group of its own yet
+            self.process.kill()  # the process may not have its own group yet
             self.process.join(END_SECONDS)
             self.connection.close()
         code = self.process.exitcode
@@ -235,17 +235,17 @@ class _Worker:
 
 
 def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], parent: int, job: Job) -> None:
-    """The life of a worker: answer each path with a result or with an ImageError's arguments until the pipe is closed."""
+    """The main function of a worker: answer each path with a result, or with the arguments of an ImageError, until the pipe is closed."""
     from . import pillow_decoder
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.setsid()
     end_with_parent()
-    if os.getppid() != parent:  # it ended before that was in force
+    if os.getppid() != parent:  # the parent ended before end_with_parent took effect
         return
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):  # C libraries print there, and Ansible's result is on the parent's
+    for standard in (0, 1, 2):  # C libraries print there, and the parent prints the result for Ansible there
         os.dup2(null, standard)
     if job.temp_dir:
         os.environ["TMPDIR"] = job.temp_dir
@@ -283,7 +283,7 @@ def _answer(path: str, job: Job) -> _Answer:
         return image_decoder.read_pixels(path, job.algorithm, job.media_roots, job.limits)
     except ImageError as error:
         return error.kind, error.cause, error.next_step
-    except Exception as error:  # a fault of ours must not cost more than this image
+    except Exception as error:  # a bug in the decoder must not cost more than this image
         return "crashed", f"the decoder failed with {type(error).__name__}", None
 
 

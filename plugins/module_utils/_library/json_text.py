@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JSON that comes out as it went in: key order, every number by its literal, every string.
+"""Read and write JSON so that everything that is not changed is written as it was read: key order, number literals, strings.
 
 The layout is that of JavaScript's ``JSON.stringify(value, null, 2)`` (ECMA-262, 25.5.2), the grammar that of RFC 8259.
 """
@@ -48,28 +48,29 @@ class Number:
 
 
 def parse_json(data: bytes) -> Any:
-    """The value that ``data`` holds, numbers as in a library. Raises ``LibraryError``, which names no path."""
+    """The value of the JSON text ``data``; numbers as in :func:`library_file.parse`. Raises ``LibraryError`` without a path."""
     if not data or data.isspace():
-        raise _errors.LibraryError("is empty")
+        raise _errors.LibraryError("the file is empty")
     if data.startswith(_BYTE_ORDER_MARKS):
-        raise _errors.LibraryError("begins with a byte order mark", next_step="Save it as UTF-8 without one.")
+        raise _errors.LibraryError("the file begins with a byte order mark",
+                                   next_step="Save the file as UTF-8 without a byte order mark.")
     if _is_too_deep(data):
-        raise _errors.LibraryError(f"is nested more than {MAX_DEPTH} levels deep")
-    # What is parsed has no cycles, and the collector would walk all of it again and again: a third of the time.
+        raise _errors.LibraryError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
+    # Parsed JSON has no cycles, and the garbage collector would take a third of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
         return _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise _errors.LibraryError(
-            f"is not UTF-8: {error.reason} at byte offset {error.start}",
-            next_step="Save it as UTF-8, or restore a backup.",
+            f"the file is not UTF-8: {error.reason} at byte offset {error.start}",
+            next_step="Save the file as UTF-8, or restore a backup.",
         ) from error
     except json.JSONDecodeError as error:
         is_cut_off = error.msg.startswith("Unterminated string") or not error.doc[error.pos:].strip()
         raise _errors.LibraryError(
-            f"is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}",
-            next_step="It looks cut off: restore a backup." if is_cut_off else "Mend that place, or restore a backup.",
+            f"the file is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}",
+            next_step="The file looks cut off: restore a backup." if is_cut_off else "Correct the file, or restore a backup.",
         ) from error
     finally:
         if collecting:
@@ -86,9 +87,9 @@ _OUTSIDE_THEN_STRING = re.compile(rb'([^"]*)"?[^"]*"?')
 def _is_too_deep(data: bytes) -> bool:
     """Whether brackets outside strings nest deeper than ``MAX_DEPTH``; exact up to the first fault in the JSON.
 
-    Asked before parsing, because Python's own limit depends on its version and on the caller's stack.
+    Checked before parsing, because Python's own limit depends on its version and on the caller's stack.
     """
-    # The letters of escapes stay until escaped quotes are gone: without its n, \n would escape what follows it.
+    # The letters of escapes stay until escaped quotes are removed: without its n, \n would escape the next character.
     marks = data.translate(None, _ALL_BUT_THOSE_AND_ESCAPES).replace(rb"\\", b"").replace(rb"\"", b"")
     # Two quotes side by side change neither what is inside a string nor what is outside.
     marks = marks.translate(_STEPS, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
@@ -101,10 +102,10 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(members):
         repeated = Counter(key for key, _value in members).most_common(1)[0][0]
         filename = value.get("filename")
-        owner = f' (its filename: "{_errors.printable(filename)}")' if isinstance(filename, str) else ""
+        owner = f' (filename: "{_errors.printable(filename)}")' if isinstance(filename, str) else ""
         raise _errors.LibraryError(
             f'an object has the key "{_errors.printable(repeated)}" more than once{owner}',
-            next_step="Remove all but one.",
+            next_step="Keep only one of them.",
         )
     return value
 
@@ -119,7 +120,7 @@ def _fraction(literal: str) -> float | Number:
 
 
 def _refuse_constant(literal: str) -> None:
-    raise _errors.LibraryError(f"is not JSON: it holds {literal}", next_step="Put null or a number in its place.")
+    raise _errors.LibraryError(f"the file is not JSON: {literal} is not a JSON value", next_step=f"Replace {literal} by null or a number.")
 
 
 _DECODER = json.JSONDecoder(
@@ -128,15 +129,15 @@ _DECODER = json.JSONDecoder(
 
 
 def encode(text: str) -> bytes:
-    """``text``, which is of a JSON text, in UTF-8."""
+    """``text``, a part of a JSON text, in UTF-8."""
     # UTF-8 cannot encode lone surrogates alone, and only strings have them: \udxxx is JSON's escape as well.
     return text.encode("utf-8", "backslashreplace")
 
 
 def pieces(value: dict[str, Any]) -> Iterator[str]:
-    """The text of ``value``, an image at a time, so that nothing but the result is ever held whole.
+    """Yield the JSON text of ``value`` in pieces, at most one image at a time, to keep memory low.
 
-    A member that is an iterator is written as the array of what it yields.
+    A member that is an iterator is written as an array of its elements.
     """
     before_key = "{\n  "
     for key, member in value.items():

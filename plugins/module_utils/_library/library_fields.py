@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The fields of a library that are ours: which they are, and what they say."""
+"""The managed fields of a library: their names and their meaning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_hashed(image: dict[str, Any]) -> bool:
 
 
 def algorithm(value: dict[str, Any]) -> str:
-    """The algorithm of the hashes in the library ``value``, as its record tells; ``pillow`` where it tells none."""
+    """The algorithm of the hashes in the library ``value``, by its migration record; ``pillow`` without one."""
     record = value.get("dhash_migration")
     name = record.get("algorithm") if isinstance(record, dict) else None
     return name if isinstance(name, str) else "pillow"
@@ -37,7 +37,7 @@ def counts(value: dict[str, Any]) -> dict[str, int]:
 
 
 def without_our_fields(value: dict[str, Any]) -> dict[str, Any]:
-    """The library ``value`` less ``OUR_FIELDS`` and ``OUR_IMAGE_FIELDS``, in order; ``value`` itself is not changed."""
+    """The library ``value`` without ``OUR_FIELDS`` and ``OUR_IMAGE_FIELDS``, in order; ``value`` itself is not changed."""
     rest = {key: member for key, member in value.items() if key not in OUR_FIELDS}
     rest["images"] = [
         {key: field for key, field in image.items() if key not in OUR_IMAGE_FIELDS} for image in value["images"]

@@ -33,14 +33,14 @@ class Library(NamedTuple):
 def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
     """The library in the file ``path``, and the SHA-256 (hexadecimal) of the very bytes that it was parsed from.
 
-    Raises ``LibraryError`` where it cannot be read, is no regular file, has more than ``max_bytes``, or does not parse.
+    Raises ``LibraryError`` if the file cannot be read, is not a regular file, has more than ``max_bytes``, or is not a valid library.
     """
     data = read_bytes(path, max_bytes, "the library")
     return parse(data, path), hashlib.sha256(data).hexdigest()
 
 
 def is_readable(path: str) -> bool:
-    """Whether the file ``path`` can be read as a library. False where there is none."""
+    """Whether the file ``path`` is a readable, valid library."""
     try:
         read(path)
     except _errors.LibraryError:
@@ -49,15 +49,15 @@ def is_readable(path: str) -> bool:
 
 
 def read_bytes(path: str, max_bytes: int, what: str) -> bytes:
-    """The content of the file ``path``, which is to be ``what``. Raises ``LibraryError`` as :func:`read` does."""
+    """The content of the file ``path``; ``what`` names the file in messages. Raises ``LibraryError`` as :func:`read` does."""
     try:
         with open(path, "rb", opener=_open_without_blocking) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise _errors.LibraryError("is not a regular file", path, f"Give the path of {what}'s file.")
+                raise _errors.LibraryError("not a regular file", path, "Give the path of a file.")
             if status.st_size > max_bytes:
                 raise _errors.LibraryError(
-                    f"has {status.st_size} bytes, more than the {max_bytes} that are read", path, _CHECK_OR_RESTORE
+                    f"the file has {status.st_size} bytes, and at most {max_bytes} are read", path, _CHECK_OR_RESTORE
                 )
             return file.read()
     except OSError as error:
@@ -70,10 +70,10 @@ def _open_without_blocking(path: str, flags: int) -> int:
 
 
 def parse(data: bytes, path: str) -> Library:
-    """The library whose file content is ``data``; ``path`` is for the errors alone.
+    """The library whose file content is ``data``; ``path`` is used only in errors.
 
-    A number stays int or float where Python prints it as it stands there, and is a ``json_text.Number`` elsewhere.
-    Raises ``LibraryError`` where ``data`` is not UTF-8 JSON, repeats a key within an object, is nested more than
+    A number is an int or float if Python prints it as the file has it, and a ``json_text.Number`` otherwise.
+    Raises ``LibraryError`` if ``data`` is not UTF-8 JSON, repeats a key within an object, is nested more than
     ``MAX_DEPTH`` levels deep, or is not an object with ``images``, an array of objects each with a string ``path`` and
     a string ``filename``.
     """
@@ -88,17 +88,17 @@ def parse(data: bytes, path: str) -> Library:
 def _check_shape(value: Any) -> None:
     if not isinstance(value, dict):
         kind = "an array" if isinstance(value, list) else "a single value"
-        raise _errors.LibraryError(f'holds {kind}, not an object with "images"')
+        raise _errors.LibraryError(f'the file holds {kind}, not an object with "images"')
     if "images" not in value:
-        raise _errors.LibraryError('has no "images"')
+        raise _errors.LibraryError('the library has no "images"')
     images = value["images"]
     if not isinstance(images, list):
-        raise _errors.LibraryError('has "images" that are not an array')
+        raise _errors.LibraryError('"images" is not an array')
     _refuse((i for i, image in enumerate(images) if not isinstance(image, dict)), "images that are not objects")
     for key in ("path", "filename"):
         _refuse(
             (i for i, image in enumerate(images) if not isinstance(image.get(key), str)),
-            f'images without "{key}", or with one that is not a string',
+            f'images whose "{key}" is missing or not a string',
         )
 
 
@@ -108,14 +108,14 @@ def _refuse(faulty: Iterable[int], fault: str) -> None:
     if named:
         others = sum(1 for _index in indexes)
         more = f" and {others} more" if others else ""
-        raise _errors.LibraryError(f"has {fault}: {named}{more}", next_step="Mend or remove them, or restore a backup.")
+        raise _errors.LibraryError(f"the library has {fault}: {named}{more}", next_step="Correct or remove them, or restore a backup.")
 
 
 def serialize(library: Library) -> bytes:
-    """The content of the library's file, UTF-8, with a trailing newline or none as it came in.
+    """The content of the library's file, UTF-8, with a trailing newline if the file had one.
 
-    Numbers of ours are written as JavaScript prints them. Raises ``ValueError`` for NaN and infinities, ``TypeError``
-    for what JSON has no form for.
+    Numbers that the collection adds are written as JavaScript prints them. Raises ``ValueError`` for NaN and infinities,
+    ``TypeError`` for a type that JSON does not have.
     """
     out = io.BytesIO()
     for piece in json_text.pieces(library.value):

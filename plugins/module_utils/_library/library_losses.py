@@ -4,7 +4,7 @@
 
 """What would be lost if one library replaced another: images, edits of images, and top-level fields.
 
-The fields that a migration or a review import writes are left out: those are what a rollback takes back.
+The managed fields are left out, because a rollback is supposed to remove them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Losses(NamedTuple):
 
 
 NONE = Losses([], [], [])
-UNKNOWN = None  # in the place of the losses, where there is no library to compare
+UNKNOWN = None  # instead of the losses, if there is no library to compare
 
 
 def text(losses: Losses | None) -> str:
@@ -45,7 +45,7 @@ def text(losses: Losses | None) -> str:
 
 
 def find(live: dict[str, Any], target: dict[str, Any]) -> Losses:
-    """What ``live`` has that ``target`` lacks. Images that a review took out of ``target`` can be put back: not lost."""
+    """What ``live`` has that ``target`` lacks. Images that a review import removed from ``target`` can be restored, so they are not lost."""
     kept = [*target["images"], *(element["entry"] for element in library_removals.logged(target))]
     available = _by_path(kept)
     images, changed = [], []
@@ -75,7 +75,7 @@ def _without_hash(image: dict[str, Any]) -> dict[str, Any]:
 
 
 def _form(value: Any) -> Hashable:
-    """A form that is equal for the same JSON value, whatever the order of its members, and for no other."""
+    """A hashable form of a JSON value. Two forms are equal if the values are, regardless of the order of members."""
     if isinstance(value, dict):
         return dict, frozenset((key, _form(member)) for key, member in value.items())
     if isinstance(value, list):

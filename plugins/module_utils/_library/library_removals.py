@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Take approved duplicates out of a library and put them back: its ``lcm_import`` record holds all that this needs.
+"""Remove approved duplicates from a library and restore them: its ``lcm_import`` record holds all that a reversal needs.
 
-``lcm_import`` is the record of the last import. Those of earlier ones are in its ``earlierImports``, the oldest first,
-whatever they are, so that imports are taken back one by one.
+``lcm_import`` is the record of the last import. The records of earlier imports are in its ``earlierImports``, the oldest first
+and unchanged, so imports are reverted one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._errors import DhashError
 from . import library_fields
 
 FIELD = "lcm_import"
-BOUND_TO = ("migration_timestamp", "algorithm")  # of dhash_migration: what removed hashes and duplicates belong to
+BOUND_TO = ("migration_timestamp", "algorithm")  # of dhash_migration: the migration that removed hashes and duplicates belong to
 
 
 class Removal(NamedTuple):
@@ -32,7 +32,7 @@ class Removal(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What the record of an import says of the review."""
+    """What the record of an import says about the review."""
 
     imported_at: str
     queue_file: str
@@ -41,7 +41,7 @@ class Account(NamedTuple):
 
 
 def take_out(value: dict[str, Any], removals: Sequence[Removal], account: Account) -> dict[str, Any]:
-    """The library ``value`` without the images of ``removals``, with the record of it; ``value`` is not changed."""
+    """The library ``value`` without the images of ``removals`` and with the record of the import; ``value`` is not changed."""
     gone = {(removal.path, removal.dhash): removal for removal in removals}
     images, log = [], []
     of_path: dict[str, dict[str, Any]] = {}
@@ -85,7 +85,7 @@ def _mentioned(record: Any, of_path: dict[str, dict[str, Any]]) -> dict[str, Any
 
 
 def _history(record: Any) -> list[Any]:
-    """The records of all imports up to ``record``, each as it was; flat, so that it never grows deeper."""
+    """The records of all imports up to ``record``, unchanged and as a flat list, so the nesting never grows."""
     if not isinstance(record, dict) or list(record)[-1:] != ["earlierImports"] or \
             not isinstance(record["earlierImports"], list) or not record["earlierImports"]:
         return [record]
@@ -99,12 +99,12 @@ def _migration_of(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def put_back(value: dict[str, Any]) -> dict[str, Any] | None:
-    """The library ``value`` as it was before its last import; None where there was none. ``value`` is not changed.
+    """The library ``value`` as it was before its last import; None if it has no import. ``value`` is not changed.
 
-    What has been added since stays. An image whose neighbours have moved comes behind the one that it stood behind; one
-    that is in the library again is not put back twice. Where the library was migrated anew since, the duplicates that
-    were recorded then are no longer put back; and hashes are not where they are of another algorithm. Raises
-    ``DhashError`` where the record is not one of ours.
+    Images that were added since the import stay. A restored image whose neighbours have moved is placed behind the image that it
+    stood behind before. An image that is in the library again is not restored twice. If the library was migrated again since the
+    import, its earlier duplicate records are not restored, and hashes of another algorithm are not restored either. Raises
+    ``DhashError`` if a review import did not write the record.
     """
     if FIELD not in value:
         return None
@@ -136,7 +136,7 @@ def _without_hash(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(images: list[dict[str, Any]], removed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``images`` with the ``entry`` of each of ``removed`` where it was; else behind the image that it stood behind."""
+    """``images`` with the ``entry`` of each of ``removed`` at its old index; else behind the image that it stood behind."""
     merged: list[dict[str, Any]] = []
     waiting = []
     left = iter(images)
@@ -155,7 +155,7 @@ def _merged(images: list[dict[str, Any]], removed: list[dict[str, Any]]) -> list
 
 
 def _placed(images: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``images`` with each of ``waiting`` behind the image that it stood behind; where that has gone, near its place."""
+    """``images`` with each of ``waiting`` behind the image that it stood behind; near its old index if that image is gone."""
     followers: dict[str | None, list[dict[str, Any]]] = {}
     for element in waiting:
         followers.setdefault(element["after"], []).append(element)
@@ -186,11 +186,11 @@ def _inserted(records: list[Any], removed: list[dict[str, Any]]) -> list[Any]:
 
 
 def _checked_log(record: Any) -> list[dict[str, Any]]:
-    """The removal log of ``record``, in the order of the library. Raises ``DhashError`` where it is none of ours."""
+    """The removal log of ``record``, in the order of the library. Raises ``DhashError`` if a review import did not write it."""
     if not (isinstance(record, dict) and isinstance(record.get("migration"), dict)
             and isinstance(record.get("removalLog"), list) and all(map(_is_element, record["removalLog"]))
             and isinstance(record.get("earlierImports", []), list)):
-        raise DhashError(f"its {FIELD} is no record that an import of ours has written, so it cannot be taken back",
+        raise DhashError(f"{FIELD} was not written by a review import, so it cannot be reverted",
                          next_step="Restore a backup.")
     return sorted(record["removalLog"], key=lambda element: element["index"])
 
@@ -210,14 +210,14 @@ def _is_index(value: Any) -> bool:
 
 
 def logged(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The elements of the removal logs of all imports of ours into the library ``value``, the last import's first."""
+    """The elements of the removal logs of all imports into the library ``value``, the last import first."""
     for record in reversed(_history(value[FIELD]) if FIELD in value else []):
         if isinstance(record, dict) and isinstance(record.get("removalLog"), list):
             yield from filter(_is_element, record["removalLog"])
 
 
 def taken_out_since_migration(value: dict[str, Any]) -> tuple[int, int, int]:
-    """How many images, hashed images and duplicate records imports took out since the library's last migration."""
+    """How many images, hashed images and duplicate records imports have removed since the library's last migration."""
     now = _migration_of(value)
     images = hashed = duplicates = 0
     for record in _history(value[FIELD]) if FIELD in value else []:

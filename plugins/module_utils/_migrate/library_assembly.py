@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the migrated library out of a library and what is known of its images: the fields that are ours."""
+"""Build the migrated library: add the managed fields to a library, from the journal entries of its images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .._hashing import decoder_versions, difference_hash, hash_journal
 from .._library import library_fields, library_file
 from .._telemetry import run_measurements
 
-# A new record of the migration is written only where one of these, a hash, a duplicate or an error has changed.
+# A new migration record is written only if one of these fields, a hash, a duplicate or an error has changed.
 LASTING = ("total_images", "processed_successfully", "processing_errors", "duplicates_found", "dhash_threshold",
            "algorithm")
-MATCHES = "matches"  # the journal's note of the last matching: what went into it, and the digest of what came out
+MATCHES = "matches"  # the note in the journal about the last search for duplicates: the digest of its input and of its result
 
 
 class Terms(NamedTuple):
-    """What a migration was asked for, as far as its record says so."""
+    """The options of a migration that its record contains."""
 
     algorithm: str
     threshold: int
@@ -33,7 +33,7 @@ class Terms(NamedTuple):
 
 
 class Migrated(NamedTuple):
-    """A migrated library without its record, the record it gets if one is due, and the times (s) behind it."""
+    """A migrated library, its migration record, and the times (s) of its images."""
 
     library: library_file.Library
     record: dict[str, Any]
@@ -42,11 +42,11 @@ class Migrated(NamedTuple):
 
 def assemble(library: library_file.Library, entries: list[hash_journal.Entry], identities: list[file_stamps.Identity | None],
              terms: Terms, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> Migrated:
-    """Put the hashes, errors and duplicates of ``entries`` (one an image, in the library's order) into ``library``.
+    """Put the hashes, errors and duplicates of ``entries`` (one per image, in the library's order) into ``library``.
 
-    ``identities`` tell which images are names of one file. What is not ours is shared with the original, which stays as it
-    is. ``timestamp`` is the new record's. Raises ``MissingRequirementError`` where the duplicates have to be looked for and
-    numpy is not there.
+    ``identities`` tell which images are names of one file. ``library`` itself is not changed, and the result shares its other
+    fields. ``timestamp`` is that of the new record. Raises ``MissingRequirementError`` if duplicates have to be searched and numpy
+    is not installed.
     """
     images = library.value["images"]
     value = dict(library.value)
@@ -72,7 +72,7 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
         "decoders": _count_decoders(entries),
         "versions": {"collection": run_record.VERSION, **decoders, "numpy": _numpy_version()},
     }
-    # Assigned in this order: on a library that lacks them they are appended so.
+    # The order of new fields in the library.
     value["dhash_migration"] = record
     value["dhash_duplicates"] = duplicates
     value["dhash_errors"] = errors
@@ -80,7 +80,7 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
 
 
 def equals(migrated: Migrated, present: library_file.Library) -> bool:
-    """Whether ``present`` is that migrated library already, whenever and however fast it was made."""
+    """Whether ``present`` has the same content as ``migrated``, apart from times in the migration record."""
     record = present.value.get("dhash_migration")
     if not isinstance(record, dict) or any(record.get(key) != migrated.record[key] for key in LASTING):
         return False
@@ -103,7 +103,7 @@ def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, An
 
 
 def _shared(identities: list[file_stamps.Identity | None]) -> list[int | None]:
-    """For each image whose file is that of another image too, the position of the file's first image."""
+    """For each image that shares its file with another image, the position of the first of these images; otherwise None."""
     first: dict[file_stamps.Identity, int] = {}
     for position, identity in enumerate(identities):
         if identity is not None:
@@ -114,7 +114,7 @@ def _shared(identities: list[file_stamps.Identity | None]) -> list[int | None]:
 
 def _duplicates(value: dict[str, Any], entries: list[hash_journal.Entry], files: list[int | None], threshold: int,
                 journal: hash_journal.Journal, write_note: bool) -> list[dict[str, Any]]:
-    """The duplicate records; those that the library has, where they were made of the same hashes, names and files."""
+    """The duplicate records. Those of the library are reused if they were made from the same hashes, names and files."""
     matchable = [(image, entry, file) for image, entry, file in zip(value["images"], entries, files)
                  if entry.dhash is not None and not entry.low_detail]
     question = hashlib.sha256(f"{threshold}".encode())
@@ -139,7 +139,7 @@ def _find_duplicates(matchable: list[tuple[dict[str, Any], hash_journal.Entry, i
         import numpy as np
     except ImportError as error:
         raise MissingRequirementError(
-            "numpy is needed to look for duplicates, and this Python has none", next_step="Install python3-numpy.",
+            "numpy is needed to find duplicates and is not installed in this Python", next_step="Install python3-numpy.",
         ) from error
     from .._hashing import hamming_search
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Look at a library before anything is hashed: its file, the files of its images, what the journal knows of them."""
+"""Survey a library before anything is hashed: its file, the files of its images, and their journal entries."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CHANGING_READS = 20
 
 
 class Image(NamedTuple):
-    """The file of an image when it was looked up, and what is known of it (``entry`` None: to be hashed).
+    """The file of an image at the survey, and its journal entry (``entry`` None: it has to be hashed).
 
-    ``stamp`` is None if there was no file, or none that this user can look at. ``identity`` is that of its file.
+    ``stamp`` is None if there is no file, or if this user cannot access it. ``identity`` is that of the file.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Image(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The library that was read (only its first images where the migration is limited) and the digest of its bytes."""
+    """The library that was read (only its first images in a trial) and the SHA-256 of its file."""
 
     path: str
     library: library_file.Library
@@ -56,15 +56,15 @@ def survey(path: str, library: library_file.Library, digest: str, journal: hash_
 
 
 def sample(value: dict[str, Any], digest: str, count: int) -> list[int]:
-    """The positions of ``count`` hashed images of the library ``value``, drawn by the digest of its file."""
+    """The positions of ``count`` hashed images of the library ``value``, drawn with the digest of its file as the seed."""
     hashed = [position for position, image in enumerate(value["images"]) if library_fields.is_hashed(image)]
     return random.Random(digest).sample(hashed, min(count, len(hashed)))
 
 
 def read_settled(path: str) -> tuple[library_file.Library, str]:
-    """Read a library that a writer may be in the middle of writing in place; with its digest. Raises ``LibraryError``.
+    """Read a library, and its SHA-256, while a writer may be writing it in place. Raises ``LibraryError``.
 
-    What stays broken is broken.
+    An invalid library is read again as long as the file changes.
     """
     for _attempt in range(CHANGING_READS):
         before = _time_of_change(path)
@@ -88,11 +88,11 @@ def _look_up(path: str, journal: hash_journal.Journal) -> Image:
     found = journal.look_up(path)
     if found.is_missing:
         return Image(path, None, hash_batches.failure("missing", str(image_decoder.missing(path))))
-    return Image(path, found.stamp, found.entry, found.identity)  # of a file that cannot be looked at the worker says why
+    return Image(path, found.stamp, found.entry, found.identity)  # if this user cannot access the file, the worker reports why
 
 
 def expect_known_failures_again(source: Source) -> Source:
-    """Failures that are tried again at every run (unreadable, timeout, ...) as the library has them from the last one."""
+    """``source`` with the failures of the last run that the library records and every run tries again (unreadable, timeout, ...)."""
     errors = source.library.value.get("dhash_errors")
     folder = os.path.dirname(source.path)
     return expect_again(source, {
@@ -103,6 +103,6 @@ def expect_known_failures_again(source: Source) -> Source:
 
 
 def expect_again(source: Source, failed: dict[str, Entry]) -> Source:
-    """``source`` with the failures ``failed``, by path, of the files that nothing is known of."""
+    """``source`` with the failures ``failed``, by path, for the files without a journal entry."""
     return source._replace(images=[image if image.entry else image._replace(entry=failed.get(image.path))
                                    for image in source.images])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The images of a library that can be matched, with what the journal knows of their files."""
+"""The images of a library that can be matched, with the journal entries of their files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._library import library_fields
 
 class Image(NamedTuple):
     """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
-    None where there is no file (``is_missing``) or this user cannot look at it, ``vertical`` where that hash is not
+    None if there is no file (``is_missing``) or this user cannot access it; ``vertical`` is None if that hash is not
     known. ``is_current``: the journal knows the file as it is now. ``identity`` is that of its file."""
 
     path: str
@@ -32,7 +32,7 @@ class Image(NamedTuple):
 
 
 def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
-    """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each once."""
+    """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each path once."""
     found: dict[str, Image] = {}
     with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
         for image in value["images"]:
@@ -43,7 +43,7 @@ def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
 
 
 def look_up(file: str, image: dict[str, Any], journal: hash_journal.Journal) -> Image:
-    """The hashed ``image`` of a library, which lies at ``file``, with what the journal knows of it as it is now."""
+    """The hashed ``image`` of a library, with the journal entry of its file ``file``."""
     stamp, entry, is_missing, identity = journal.look_up(file)
     vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
     size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
@@ -52,7 +52,7 @@ def look_up(file: str, image: dict[str, Any], journal: hash_journal.Journal) -> 
 
 
 def distances(one: Image, other: Image) -> tuple[int, int | None]:
-    """The horizontal and the vertical distance in bits; None for what is not known."""
+    """The horizontal and the vertical distance in bits; None if a vertical hash is not known."""
     vertical = None
     if one.vertical is not None and other.vertical is not None:
         vertical = difference_hash.distance(one.vertical, other.vertical)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of a migration: in a few lines, as a diff, and as JSON beside the library."""
+"""The report of a migration: as text, as a diff, and as JSON beside the library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._telemetry import run_log
 
 
 def log_summary(log: run_log.Log, result: dict[str, Any], value: dict[str, Any]) -> None:
-    """Add what was found, in the words that the runbook greps for."""
+    """Add errors, duplicates and the summary to the log, in the words that the runbook greps for."""
     for error in value["dhash_errors"]:
         log.line(f"error {error['kind']} {printable(error['path'])}: {printable(error['error'])}")
     for record in value["dhash_duplicates"]:
@@ -38,19 +38,19 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
         f"Errors: {result['errors']}" + (f" ({kinds})" if kinds else ""),
         f"Duplicates found: {result['duplicates']}",
         f"Hashed in this run: {result['hashed_now']}",
-        *([f"Hashed again, since a sample did not have the hashes on record: {result['distrusted']}"]
+        *([f"Hashed again because a sample did not have the recorded hashes: {result['distrusted']}"]
           if result.get("distrusted") else []),
         f"Time per image: {result['average_ms']:g} ms on average, {result['p95_ms']:g} ms at the 95th percentile",
     ]
     if result.get("output_sha256"):
         lines.append(f"Migrated library: {printable(result['output'])}")
     elif not result["would_change"]:
-        lines.append("The live library holds all of this already: nothing to deploy")
+        lines.append("The live library is up to date: nothing to deploy")
     return lines
 
 
 def diff(library: str, result: dict[str, Any]) -> dict[str, Any]:
-    """Before and after in counts and fields, for Ansible's diff; what is not hashed yet is said as a bound."""
+    """Before and after in counts and fields, for Ansible's diff. Numbers that depend on hashing are given as bounds."""
     before = "".join(f"{key}: {count}\n" for key, count in result["before"].items())
     if not result["would_change"]:
         return {"before": before, "after": before}
@@ -60,7 +60,7 @@ def diff(library: str, result: dict[str, Any]) -> dict[str, Any]:
         "hashed": f"{result['hashed']} at most, {result['to_hash']} to hash now" if result["to_hash"]
                   else result["hashed"],
         "errors": f"{result['errors']}{' at least' if result['to_hash'] else ''}{f' ({kinds})' if kinds else ''}",
-        "duplicates": "known when all is hashed" if result["duplicates"] is None else result["duplicates"],
+        "duplicates": "known after hashing" if result["duplicates"] is None else result["duplicates"],
     }
     fields = "fields that change: " + ", ".join([f"images[].{field}" for field in library_fields.OUR_IMAGE_FIELDS]
                                                 + list(library_fields.OUR_FIELDS))
@@ -71,7 +71,7 @@ def diff(library: str, result: dict[str, Any]) -> dict[str, Any]:
 def runbook_metrics(result: dict[str, Any], queue: int | None) -> dict[str, float | None]:
     """The runbook's key metrics by its names: times in milliseconds, rates as a share of the images, and counts.
 
-    ``queue`` is how many pairs wait for a person's judgement, None where nobody has asked yet.
+    ``queue`` is the number of pairs that wait for a review; None if it is unknown.
     """
     images = result["images"]
     return {
@@ -86,7 +86,7 @@ def runbook_metrics(result: dict[str, Any], queue: int | None) -> dict[str, floa
 
 def write(path: str, result: dict[str, Any], value: dict[str, Any], library: str, state: str,
           queue: int | None) -> None:
-    """Write the whole report as JSON to ``path``, durably; ``queue`` is as above. Raises ``DhashError``."""
+    """Write the whole report as JSON to ``path``, durably; ``queue`` as in :func:`runbook_metrics`. Raises ``DhashError``."""
     missing = [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"]
     report = {
         "library": library, **result,

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tie the small parts together: survey a library, hash what is not in the journal, write the migrated library.
+"""Migrate: survey a library, hash the files that are not in the journal, and write the migrated library.
 
-Check mode (:func:`check`) and the real run (:func:`run`) share the survey and all that follows the hashing.
+Check mode (:func:`check`) and the real run (:func:`run`) share the survey and everything that follows the hashing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from . import library_assembly, library_survey, migration_report, migration_sett
 
 
 def check(settings: migration_settings.Settings) -> dict[str, Any]:
-    """What :func:`run` would do, as its result; writes nothing, takes no lock, and hashes a sample at most.
+    """The expected result of :func:`run`. Writes nothing, takes no lock, and hashes at most a sample.
 
     Raises ``DhashError``.
     """
@@ -47,11 +47,11 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
                 migrated = _assemble(expected, settings, journal, write_note=False)
                 outcome = _outcome(expected, migrated, settings)
             except MissingRequirementError:
-                pass  # whether the duplicates change cannot be told without numpy: say that they may
+                pass  # without numpy it is unknown whether duplicates change: report that they may
             else:
                 doubtful: set[str] = set()
                 if not outcome["would_change"]:
-                    with contextlib.suppress(MissingRequirementError):  # a host that a run would give Pillow and numpy
+                    with contextlib.suppress(MissingRequirementError):  # a run may install Pillow and numpy
                         doubtful = _doubtful(source, migrated.library.value, source.sha256, settings, fresh=())
                 if not doubtful:
                     return result | outcome
@@ -65,7 +65,7 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
 
 
 def operation(dry_run: bool, limit: int | None) -> str:
-    """What a migration is called in logs and in its lock."""
+    """The name of a migration in logs and in its lock."""
     return "dry-run" if dry_run else "migration" if limit is None else "test-migration"
 
 
@@ -73,14 +73,13 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
         log_retention: int = 0) -> dict[str, Any]:
     """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
 
-    ``progress`` is called now and then with what :class:`run_log.Meter` tells. A trial (a limit, a dry run) has no
-    metrics.
+    ``progress`` is called from time to time with the state of :class:`run_log.Meter`. A trial and a dry run have no metrics.
     Logs older than ``log_retention`` days are removed; 0 keeps all.
     """
     difference_hash.require_numpy()
     _require_free_names(settings)
     if not os.path.exists(f"{settings.library}.lock"):
-        library_survey.read_settled(settings.library)  # a library that is refused gets no lock file and no journal beside it
+        library_survey.read_settled(settings.library)  # raises before a refused library gets a lock file and a journal
     metrics = metrics if settings.limit is None and not settings.dry_run else metrics_file.OFF
 
     def tell(state: dict[str, Any]) -> None:
@@ -111,11 +110,10 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
 
 
 def bring_up_to_date(record: run_record.Record, failed: dict[str, Entry]) -> None:
-    """Migrate again, from the journal, a library that has changed since it was migrated. Call it with the lock held.
+    """Migrate a library that has changed since its migration again, from the journal. Call it with the lock held.
 
-    Hashes until nothing is left to hash before it reads the library for the last time, so that a writer that goes on
-    has but a moment to change it again. ``failed`` is for the next attempt: what failed is not tried again in it.
-    Raises ``DhashError``.
+    The library is read for the last time when nothing is left to hash, so a writer has little time to change it again. ``failed``
+    collects the files that failed, which the next attempt does not try again. Raises ``DhashError``.
     """
     settings = _settings_of(record)._replace(sample=0)
     with run_log.Log(None, settings.library, "migration") as log:
@@ -125,7 +123,7 @@ def bring_up_to_date(record: run_record.Record, failed: dict[str, Entry]) -> Non
 
 
 def _noted(settings: migration_settings.Settings) -> dict[str, Any]:
-    """The settings as the record keeps them: by name."""
+    """The settings in the form of the run record: by name."""
     noted = settings._asdict()
     del noted["origin"]  # the record has it
     return {**noted, "terms": settings.terms._asdict(), "limits": settings.limits._asdict()}
@@ -139,23 +137,23 @@ def _settings_of(record: run_record.Record) -> migration_settings.Settings:
             **noted, "origin": record.origin, "terms": json_records.build(library_assembly.Terms, noted["terms"]),
             "limits": json_records.build(decoder_limits.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise DhashError("the record of the last run does not say how to migrate the library again", record.library,
+        raise DhashError("the record of the last run does not contain the settings of the migration", record.library,
                          cutover.RUN_AGAIN) from error
 
 
 def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log,
          failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.Migrated, list[library_survey.Image]]:
-    """``failed`` gathers, and spares, the files that failed in a way that the journal does not remember."""
+    """Survey, hash, assemble and write. ``failed`` collects the failures that the journal does not store; they are not tried again."""
     usage = run_measurements.now()
     if not settings.dry_run and settings.limit is None and cutover.is_cut_short(settings.library, settings.state):
-        cutover.deploy(settings.library, settings.state)  # an exchange that was cut short comes to its end first
+        cutover.deploy(settings.library, settings.state)  # an interrupted swap is finished first
     _require_finished(settings)
     read = library_survey.read_settled(settings.library)
     journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                        decoder_limits.text(settings.limits), settings.ignore_ctime)
     with journal:
         if set_aside:
-            log.line(f"WARNING The journal was damaged or of another version: it is set aside as {set_aside}, all is hashed anew")
+            log.line(f"WARNING The journal was damaged or of another version. It was renamed to {set_aside}, and all images are hashed again")
         source = library_survey.expect_again(_look(settings, *read, journal), failed)
         journal.complete()
         result = _before(source)
@@ -169,7 +167,7 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
             doubtful = _doubtful(source, migrated.library.value, digest, settings, pending)
             if not doubtful:
                 break
-            log.line(f"WARNING A sample does not have the hashes on record: {len(doubtful)} images are hashed again")
+            log.line(f"WARNING A sample does not have the recorded hashes, so {len(doubtful)} images are hashed again")
             distrusted |= doubtful
             journal.forget(doubtful)
             source = source._replace(images=[image._replace(entry=None) if image.path in doubtful else image
@@ -189,13 +187,13 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
 
 
 def _require_finished(settings: migration_settings.Settings) -> None:
-    """Raise ``RefusedError`` if another operation waits to be deployed, unless this is a trial, which deploys nothing."""
+    """Raise ``RefusedError`` if another operation is unfinished. A trial and a dry run deploy nothing and are not refused."""
     if not settings.dry_run and settings.limit is None:
         unfinished_work.require_finished(settings.library, settings.state, (run_record.MIGRATION,))
 
 
 def _look(settings: migration_settings.Settings, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
-    """Survey what is to be migrated: all of the library, or its first images."""
+    """Survey the images to migrate: all images of the library, or its first images in a trial."""
     if settings.limit is not None:
         library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
     return library_survey.survey(settings.library, library, digest, journal)
@@ -203,7 +201,7 @@ def _look(settings: migration_settings.Settings, library: library_file.Library, 
 
 def _hash_pending(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
                   meter: run_log.Meter) -> tuple[library_survey.Source, dict[str, library_survey.Image]]:
-    """Hash the files that the journal does not know, each once; these as well, by path."""
+    """Hash each file without a journal entry once; returns the updated source, and these images by path."""
     pending = {image.path: image for image in source.images if image.entry is None}
     fresh = hash_images(pending, settings, journal, meter)
     images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
@@ -212,7 +210,7 @@ def _hash_pending(source: library_survey.Source, settings: migration_settings.Se
 
 def hash_images(pending: dict[str, library_survey.Image], settings: migration_settings.Settings, journal: hash_journal.Journal,
                 meter: run_log.Meter) -> dict[str, Entry]:
-    """Hash the files ``pending``, by path, into the journal, with a checkpoint after every batch; what became of each.
+    """Hash the files ``pending``, by path, into the journal, with a commit after every batch; returns the entry of each.
 
     Raises ``DhashError``.
     """
@@ -232,11 +230,11 @@ def hash_images(pending: dict[str, library_survey.Image], settings: migration_se
 
 def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str, settings: migration_settings.Settings,
               fresh: Collection[str]) -> set[str]:
-    """The files whose entries may be wrong, since a sample of them does not have the hash that the journal has.
+    """The files whose journal entries may be wrong, because files of a sample do not have the hash in the journal.
 
-    The sample is the one that a verification of the library ``value`` with that ``digest`` takes, so that this finds
-    whatever the verification would. ``fresh``: files that were hashed just now. A file that has another content proves
-    that the journal trusted too much: then every other entry may be wrong as well. Raises ``MissingRequirementError``.
+    The sample is the one that a verification of the library ``value`` with that ``digest`` draws, so a verification finds no
+    further differences. ``fresh``: files that were hashed in this run. If a file has other content with an unchanged stamp, every
+    other entry may be wrong as well. Raises ``MissingRequirementError``.
     """
     drawn = [image for image in map(source.images.__getitem__, library_survey.sample(value, digest, settings.sample))
              if image.path not in fresh]
@@ -262,7 +260,7 @@ def _before(source: library_survey.Source) -> dict[str, Any]:
 
 
 def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> dict[str, Any]:
-    """The counts of the migrated library, and whether the live one or the output is that already."""
+    """The counts of the migrated library, and whether the live library or the staged one already has this content."""
     value, record = migrated.library.value, migrated.record
     counts = library_fields.counts(value)
     kinds = Counter(error["kind"] for error in value["dhash_errors"])
@@ -282,7 +280,7 @@ def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated,
 
 def _made(source: library_survey.Source, migrated: library_assembly.Migrated, result: dict[str, Any],
           settings: migration_settings.Settings) -> tuple[bytes | None, str]:
-    """The content that is to be written, None if nothing is, and the digest of the library that will be live."""
+    """The content to write, None if nothing has to be written, and the SHA-256 of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
         return None, source.sha256
     if result["staged_file_is_current"]:
@@ -292,7 +290,7 @@ def _made(source: library_survey.Source, migrated: library_assembly.Migrated, re
 
 
 def _is_left_over(source: library_survey.Source, settings: migration_settings.Settings) -> bool:
-    """Whether the last run prepared a library that need no longer be deployed, since the live one is as it should be."""
+    """Whether the last run staged a library that need not be deployed any more, because the live library is up to date."""
     last = run_record.read(settings.state)
     return (settings.limit is None and last is not None and last.operation == run_record.MIGRATION
             and not run_record.is_in_place(last) and last.new_sha256 != source.sha256)
@@ -306,7 +304,7 @@ def _output_is_current(migrated: library_assembly.Migrated, settings: migration_
 
 
 def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict[str, Any]:
-    """What the rest of the way needs: bytes for the backup, the copy kept beside the library and the new library."""
+    """The forecast: seconds of hashing, and bytes for the backup, the replaced library and the new library."""
     known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
     pending = sum(image.entry is None for image in source.images)
     size = durable.size_of_file(settings.library)
@@ -321,7 +319,7 @@ def _forecast(source: library_survey.Source, settings: migration_settings.Settin
 
 
 def _require_free_names(settings: migration_settings.Settings) -> None:
-    """Raise ``RefusedError`` where the run, or the deploy after it, would overwrite a file of somebody else's."""
+    """Raise ``RefusedError`` if the run, or the deploy after it, would overwrite a file that the collection has not written."""
     if not settings.dry_run:
         written_files.require_ours(settings.state, settings.output, path_rules.FILES["output"])
         if settings.limit is None:
@@ -329,7 +327,7 @@ def _require_free_names(settings: migration_settings.Settings) -> None:
 
 
 def _write_output(source: library_survey.Source, content: bytes | None, digest: str, result: dict[str, Any], settings: migration_settings.Settings) -> None:
-    """Write the migrated library where one is due, and the record that binds it to the live library it was made of."""
+    """Write the migrated library if necessary, and the record that binds it to the live library it was made from."""
     last = run_record.read(settings.state)
     if not result["would_change"]:
         result["output_sha256"] = None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The settings of a migration, and how they are made of the parameters of a module."""
+"""The settings of a migration, and how they are built from the options of a module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._hashing import decoder_limits
 from .._module import module_arguments
 from . import library_assembly
 
-# What only a migration is asked for; a rehearsal and a share of one go without.
+# Options that only a migration has; a rehearsal and a shard use these values.
 NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None,
              "origin": None, "sample": 0, "ignore_ctime": False}
 WRITES = frozenset({"state_dir", "log_dir", "temp_dir", *path_rules.FILES})
@@ -38,7 +38,7 @@ class Settings(NamedTuple):
     report: str | None
     log_dir: str | None
     origin: dict[str, Any] | None = None
-    sample: int = 0  # how many images that the journal knows are hashed again, to see whether it can be trusted
+    sample: int = 0  # the number of images in the journal that are hashed again as a check
     ignore_ctime: bool = False
 
 

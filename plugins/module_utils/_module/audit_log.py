@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The log of operations: who did what to which library, from where, and what came of it.
+"""The audit log: who did what to which library, from where, and with which result.
 
 One JSON line (https://jsonlines.org) in ``<library>.operations-YYYYMM.jsonl`` and one line to journald or syslog, for each operation
-that changed something or failed; what found nothing to do leaves no line. A line is appended in a single write to a file
-opened with O_APPEND, which Linux does not let other writers into on a file system of the host's own. It is not synced: a
-loss of power may cost the last lines, never the library.
+that changed something or failed. An operation that had nothing to do adds no line. A line is appended in a single write to a file
+opened with O_APPEND, which is atomic on a local file system of Linux. The file is not synced: a loss of power may cost the last
+lines, never the library.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 OK, FAILED, REFUSED = "ok", "failed", "refused"
-MOST_CHARACTERS = 2000  # of one text, so that a line stays a line
+MOST_CHARACTERS = 2000  # of one text, to bound the length of a line
 MOST_DETAILS = 50
-NO_LOGIN = 2**32 - 1  # what the kernel says of a process that no login began: linux/audit.h, AUDIT_UID_UNSET
+NO_LOGIN = 2**32 - 1  # the login UID of a process without a login: linux/audit.h, AUDIT_UID_UNSET
 MOST_ANCESTORS = 32
 SECONDS_FOR_OTHER_WRITERS = 1
 OURS = re.compile(r"(?:migration|test-migration|dry-run|rollback|monitor|review-import|review-reversal)-\d{8}-\d{6}\.log"
@@ -46,9 +46,9 @@ OURS = re.compile(r"(?:migration|test-migration|dry-run|rollback|monitor|review-
 
 @dataclass
 class Done:
-    """What an operation came to, filled in by the module that carries it out.
+    """The result of an operation, filled in by the module that carries it out.
 
-    ``before`` is the digest of the library that was read, ``after`` that of what was made of it.
+    ``before`` is the SHA-256 of the library that was read, ``after`` that of the library that was made from it.
     """
 
     changed: bool = False
@@ -60,10 +60,10 @@ class Done:
 
 @contextlib.contextmanager
 def recorded(module: AnsibleModule, operation: str, log: bool = True) -> Iterator[Done]:
-    """Log the operation that is carried out under it; nothing in check mode, nor without ``log``.
+    """A context that logs the operation in it. Logs nothing in check mode, and nothing if not ``log``.
 
-    The module needs the arguments ``module_arguments.LIBRARY`` and ``module_arguments.LOG``; numbers out of their range are refused. A log
-    that cannot be written is a warning, and changes nothing of what the operation comes to. What is raised under it is raised on.
+    The module needs the arguments ``module_arguments.LIBRARY`` and ``module_arguments.LOG``. Options out of range are refused. If the
+    log cannot be written, the module warns, and the operation is not affected. Exceptions of the context are raised again.
     """
     done = Done()
     started = time.monotonic()
@@ -82,14 +82,14 @@ def recorded(module: AnsibleModule, operation: str, log: bool = True) -> Iterato
 
 
 def path_of(log_dir: str, library: str) -> str:
-    """Where the operations of this month on the library at the real path ``library`` are logged."""
+    """The path of the audit log of this month for the library at the real path ``library``."""
     return os.path.join(log_dir, f"{os.path.basename(library)}.operations-{time.strftime('%Y%m', time.gmtime())}.jsonl")
 
 
 def prune(log_dir: str | None, library: str, days: int) -> list[str]:
-    """Remove, where possible, the logs and reports of ``library`` in ``log_dir`` that are older; their names. 0 keeps all.
+    """Remove the logs and reports of ``library`` in ``log_dir`` that are older than ``days``, if possible; returns their names.
 
-    Only regular files that are named exactly as ours are, and nothing in a folder below. Call it with the lock held.
+    0 keeps all. Only regular files with exactly the names of the collection, and nothing in a subfolder. Call it with the lock held.
     """
     if not log_dir or days <= 0:
         return []
@@ -114,12 +114,12 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
     path = path_of(log_dir, library)
     line = (json.dumps(entry) + "\n").encode()
     try:
-        # Without O_NONBLOCK a pipe of that name would hold the operation up.
+        # Without O_NONBLOCK a pipe of that name would block the operation.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DhashError("it is no file", path, "Move it away.")
-            with contextlib.suppress(OSError):  # without it, where a writer stands still or the file system knows none
+                raise DhashError("not a regular file", path, "Move this path away.")
+            with contextlib.suppress(OSError):  # without a lock if another writer hangs, or the file system does not support locks
                 locking.flock_within(descriptor, SECONDS_FOR_OTHER_WRITERS)
             size = os.fstat(descriptor).st_size
             if size == 0:
@@ -127,13 +127,13 @@ def append(log_dir: str, library: str, entry: dict[str, Any]) -> None:
                     owner = os.stat(library)
                     os.fchown(descriptor, owner.st_uid, owner.st_gid)
             elif os.pread(descriptor, 1, size - 1) != b"\n":
-                line = b"\n" + line  # what a full disk has cut short stays a line of its own
+                line = b"\n" + line  # an entry that a full disk has cut off stays on a line of its own
             if os.write(descriptor, line) != len(line):
-                raise DhashError("the disk is full", path, "Free some space.")
+                raise DhashError("the disk is full", path, "Free space on this file system.")
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise from_os_error(error, "write the log of operations", path) from error
+        raise from_os_error(error, "write the audit log", path) from error
 
 
 def _record(module: AnsibleModule, operation: str, done: Done, started: float, result: str, error: str | None) -> None:
@@ -151,7 +151,7 @@ def _record(module: AnsibleModule, operation: str, done: Done, started: float, r
         path_rules.require(library, run_record.folder(module.params.get("state_dir"), library), {"log_dir": module.params["log_dir"]})
         append(os.path.join(os.path.dirname(library), module.params["log_dir"]), library, entry)
     except DhashError as problem:
-        module.warn(f"The log of operations lacks a line ({operation}, {result}): {problem}")
+        module.warn(f"The audit log lacks the entry of this operation ({operation}, {result}): {problem}")
 
 
 def _short(entry: dict[str, Any]) -> str:
@@ -174,7 +174,7 @@ def _plain(text: str) -> str:
 
 
 def _texts(values: dict[Any, Any]) -> dict[str, Any]:
-    """``values`` with only so many, and only texts, numbers and lists of texts in them."""
+    """At most MOST_DETAILS of ``values``, as texts, numbers and lists of texts."""
     return {_plain(str(key)): value if value is None or isinstance(value, (bool, int, float))
             else [_plain(str(item)) for item in value[:MOST_DETAILS]] if isinstance(value, list) else _plain(str(value))
             for key, value in list(values.items())[:MOST_DETAILS]}
@@ -192,7 +192,7 @@ def _name_of(user: int) -> str:
 
 
 def _login() -> str | None:
-    """Who logged in, whatever became of them by sudo since: as the kernel has it, or as sudo and the login say."""
+    """The user who logged in, also after sudo: by the kernel, otherwise by the environment of sudo or of the login."""
     with contextlib.suppress(OSError, ValueError), open("/proc/self/loginuid", encoding="ascii") as file:
         user = int(file.read())
         if user != NO_LOGIN:
@@ -202,7 +202,7 @@ def _login() -> str | None:
 
 
 def _client() -> str | None:
-    """The address that the ssh connection came from. sudo drops it: then it is that of the process that called sudo."""
+    """The address of the ssh client. sudo removes the variable, so the environment of the parent processes is searched as well."""
     connection = os.environ.get("SSH_CONNECTION", "")
     process = os.getppid()
     with contextlib.suppress(OSError, ValueError, IndexError):

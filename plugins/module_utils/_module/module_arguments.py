@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arguments that several modules share, and what is made of them."""
+"""The arguments that several modules share, and the values that are derived from them."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 def library_and_state(params: dict[str, Any], check_places: bool = True, reads_only: bool = False, writes: Collection[str] = ()) -> tuple[str, str]:
     """The real path of the library, and its state folder.
 
-    Raises ``RefusedError`` if another state folder has work pending, or a path in ``params`` must not be written to, or one of
-    the options ``writes`` names a place that cannot be, or the library is another file than its ``real_path`` in ``params``.
-    The library itself may be a file of another library, such as a backup, only where the module ``reads_only``.
+    Raises ``RefusedError`` if another state folder has pending work, if a path in ``params`` must not be written to, if one of the
+    options ``writes`` names a place that this user cannot write to, or if the library is not the file ``real_path`` in ``params``.
+    Only for a module that ``reads_only`` may the library be a file of another library, such as a backup.
     """
     library = run_record.resolve(params["library"])
     if params.get("real_path"):
@@ -63,7 +63,7 @@ def library_and_state(params: dict[str, Any], check_places: bool = True, reads_o
 
 
 def _require_same_file(params: dict[str, Any], library: str) -> None:
-    """Raise ``RefusedError`` if the path of the library leads to another file than the one that a run began with."""
+    """Raise ``RefusedError`` if the path of the library no longer leads to the file with which the run began."""
     named, before = os.path.abspath(os.path.expanduser(params["library"])), params["real_path"]
     if library == before:
         return
@@ -71,7 +71,7 @@ def _require_same_file(params: dict[str, Any], library: str) -> None:
         record = run_record.read(run_record.folder(params["state_dir"], before))
     except DhashError:
         record = None
-    settle = (f" To keep {printable(library)}, first have the record of the other file settled: ansible-playbook mobius.dhash.verify"
+    settle = (f" To keep {printable(library)}, first complete the run on record for the other file: ansible-playbook mobius.dhash.verify"
               f" -e dhash_library={printable(shlex.quote(before))}." if run_record.is_swapped(record) else "")
     raise RefusedError(
         f"the library is another file now: {printable(library)}, was {printable(before)}", named,
@@ -80,7 +80,7 @@ def _require_same_file(params: dict[str, Any], library: str) -> None:
 
 
 def service(params: dict[str, Any]) -> dict[str, Any] | None:
-    """The service that is managed, as the record of a run has it; None for none."""
+    """The managed service, in the form of the run record; None if no service is managed."""
     if params["service_manager"] == "none":
         return None
     return {"manager": params["service_manager"], "name": params["service_name"]}
@@ -93,17 +93,17 @@ def limits(params: dict[str, Any]) -> decoder_limits.Limits:
 
 
 def media_roots(params: dict[str, Any], library: str) -> tuple[str, ...]:
-    """The real folders that images may lie in. Raises ``DhashError`` for one that is not there."""
+    """The real paths of the media roots. Raises ``DhashError`` for one that does not exist."""
     roots = params["media_roots"] or [os.path.dirname(library)]
     for root in roots:
         if not os.path.isdir(root):
-            raise DhashError("this media root is not there, or is no folder", root,
-                             "Mount it, or correct dhash_media_roots, then run again.")
+            raise DhashError("the media root does not exist or is not a folder", root,
+                             "Mount this folder, or correct dhash_media_roots, then run again.")
     return tuple(os.path.realpath(root) for root in roots)
 
 
 def parallel(params: dict[str, Any]) -> int:
-    """How many workers: as asked for, or one a core that this process may use."""
+    """The number of workers: the option, or one per core that this process may use."""
     if params["parallel"]:
         return int(params["parallel"])
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

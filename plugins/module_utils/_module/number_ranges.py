@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which numbers make sense: for the variables of the roles, and for the options of the modules that get them."""
+"""The valid ranges of numbers: of the variables of the roles, and of the options of modules that get them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._errors import RefusedError
 
 
 class Range(NamedTuple):
-    """The least and the greatest number that is accepted, and the modules' name of the variable."""
+    """The least and the greatest valid number, and the name of the variable as an option of modules."""
 
     least: float
     most: float = math.inf
@@ -57,15 +57,15 @@ OPTIONS = {range_.option: range_ for range_ in RANGES.values() if range_.option}
 
 
 def problems(variables: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the numbers among ``variables``; those that are None count as not given."""
+    """The problems of the numbers among ``variables``. A variable that is None counts as not set."""
     return [problem for name, range_ in RANGES.items() for problem in _problems(name, variables.get(name), range_)]
 
 
 def require(params: Mapping[str, Any]) -> None:
-    """Raises ``RefusedError`` for an option of a module whose number is out of its range."""
+    """Raise ``RefusedError`` for the options of a module that are out of range."""
     found = [problem for name, range_ in OPTIONS.items() for problem in _problems(name, params.get(name), range_)]
     if found:
-        raise RefusedError(" ".join(found), next_step="Correct that, then run again.")
+        raise RefusedError(" ".join(found), next_step="Correct this, then run again.")
 
 
 def _problems(name: str, value: Any, range_: Range) -> list[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a module in another Python, or in UTF-8."""
+"""Run a module again in another Python interpreter, or with paths in UTF-8."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .._errors import MissingRequirementError
 
 
 def respawn_if_needed(python: str | None, check_mode: bool) -> None:
-    """Go on in that interpreter, if one is asked for, and with paths in UTF-8: this call does not return then.
+    """Run the module again in the interpreter ``python``, if it is given, and with paths in UTF-8. Then this call does not return.
 
-    Call it before anything is done with a path: Python encodes paths as its locale says, and those of a library are UTF-8
-    on every host. Raises ``MissingRequirementError``.
+    Call it before any path is used: Python encodes paths by its locale, and the paths of a library are UTF-8 on every host. Raises
+    ``MissingRequirementError``.
     """
     if has_respawned():
         return
@@ -27,7 +27,7 @@ def respawn_if_needed(python: str | None, check_mode: bool) -> None:
     if python is not None and os.access(python, os.X_OK):
         chosen = python
     elif python is not None and not check_mode:
-        raise MissingRequirementError("this Python is not there", python,
+        raise MissingRequirementError("this Python interpreter does not exist", python,
                                       "Run the prerequisites role with dhash_install: venv.")
     is_utf8 = sys.getfilesystemencoding() == "utf-8"
     if is_utf8 and os.path.abspath(chosen) == os.path.abspath(sys.executable):
@@ -35,6 +35,6 @@ def respawn_if_needed(python: str | None, check_mode: bool) -> None:
     if not is_utf8:
         os.environ["PYTHONUTF8"] = "1"
     main = sys.modules["__main__"]
-    if not hasattr(main, "_module_fqn") and main.__spec__:  # started by hand (python -m), not by Ansible
+    if not hasattr(main, "_module_fqn") and main.__spec__:  # started manually (python -m), not by Ansible
         vars(main).update(_module_fqn=main.__spec__.name, _modlib_path=str(Path(__file__).parents[6]))
     respawn_module(chosen)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a watch looks at: the health URL, the service, its memory, the library, the disk.
+"""The probes of the monitoring: the health URL, the service, its memory, the library, the disk.
 
-None of the probes raises for what it finds, nor takes longer than ``SECONDS``: what cannot be told is None.
+A probe raises no error for a bad result, and takes at most ``SECONDS``. An unknown value is None.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from .._library import library_fields, library_file
 
 SECONDS = 10
 MAX_ANSWER = 64 << 10
-SHOWN = 200  # characters of what somebody else says
+SHOWN = 200  # characters of a text from outside
 HEALTHY_STATUS = (200, 204)
-CANNOT_BE_RUN = (126, 127)  # exit codes of a shell that has not found a program, or may not run it
+CANNOT_BE_RUN = (126, 127)  # exit codes of a shell that did not find a program, or may not run it
 PROXY_AUTHENTICATION_REQUIRED = 407
 FIXES = {  # problem: what to do about it
-    "connection": "Start the service that should answer there.",
-    "timeout": "Look at the log of the service: it does not complete its answer.",
-    "status": "Look at the log of the service, or add the status to dhash_health_status.",
-    "body": "Look at the log of the service, or correct dhash_health_body.",
+    "connection": "Start the service that should answer at this address.",
+    "timeout": "Check the log of the service: the answer was not completed.",
+    "status": "Check the log of the service, or add the status to dhash_health_status.",
+    "body": "Check the log of the service, or correct dhash_health_body.",
     "pattern": "Correct dhash_health_body.",
     "url": "Correct the URL.",
     "certificate": "Install the certificate of its CA on this host, or set dhash_health_validate_certs: false.",
     "tls": "Check whether the URL has to begin with http:// or https://, and the TLS settings of the server.",
     "proxy": "Correct the proxy settings of this host (http_proxy, https_proxy), or add the server to no_proxy.",
 }
-# What of a unit names the units that a stop of it stops, systemd.unit(5).
+# The properties of a unit that name the units which stop with it, systemd.unit(5).
 STOPPED_WITH = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
 SYSTEMD_FACTS = "LoadState,ActiveState,SubState,MainPID,MemoryCurrent"
 
@@ -62,7 +62,7 @@ class Health(NamedTuple):
 
 
 class Service(NamedTuple):
-    """What its manager says of a service. ``memory`` in bytes; None is what cannot be told."""
+    """The state of a service by its manager. ``memory`` in bytes. None: unknown."""
 
     running: bool | None
     says: str
@@ -71,9 +71,9 @@ class Service(NamedTuple):
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise ``TimeoutError`` in the block after so many seconds: a server that drips outlasts the limit of a socket."""
+    """Raise ``TimeoutError`` in the block after ``seconds``. The timeout of a socket does not stop a slow answer that never ends."""
     def stop(_signal: int, _frame: object) -> None:
-        raise TimeoutError(f"no whole answer within {seconds:g} s")
+        raise TimeoutError(f"no complete answer within {seconds:g} s")
 
     previous = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -88,7 +88,7 @@ def health(url: str, body: str | None, status: Sequence[int] = HEALTHY_STATUS, v
            seconds: float = SECONDS) -> Health:
     """Ask ``url``: healthy is one of ``status``, and ``body``, a regular expression, found in the answer. Main thread only.
 
-    A proxy is never used for a loopback address: that of the proxy's host would answer.
+    A proxy is never used for a loopback address, because the host of the proxy would answer.
     """
     proxy = None
     try:
@@ -98,7 +98,7 @@ def health(url: str, body: str | None, status: Sequence[int] = HEALTHY_STATUS, v
     try:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it has to begin with http:// or https://, and name a server")
+            raise ValueError("a URL begins with http:// or https:// and names a server")
         with time_limit(seconds):
             proxy = _proxy(url)
             found, content = _get(url, proxy is not None, validate_certs, seconds)
@@ -145,7 +145,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _explain(error: Exception, proxy: str | None) -> tuple[str, str]:
-    """The problem, and what happened."""
+    """The kind of problem, and its text."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     says = printable(str(reason) or type(reason).__name__)[:SHOWN]
     if isinstance(reason, ssl.SSLCertVerificationError):
@@ -162,7 +162,7 @@ def _explain(error: Exception, proxy: str | None) -> tuple[str, str]:
 
 
 def service(manager: str, name: str | None, scope: str, command: str | None) -> Service | None:
-    """Ask the manager of the service, by its own program. None where there is nobody to ask."""
+    """Ask the manager of the service with its own program. None if there is no manager to ask."""
     if manager == "command":
         return _ask_command(command) if command else None
     ask = {"systemd": _ask_systemd, "docker": _ask_docker, "pm2": _ask_pm2}.get(manager)
@@ -174,7 +174,7 @@ def _ask_command(command: str) -> Service:
     if isinstance(checked, str):
         return Service(None, checked)
     if checked.returncode != 0:
-        return Service(None, f"the command is not complete: {_said(checked)}")
+        return Service(None, f"incomplete command: {_said(checked)}")
     done = _run(["/bin/sh", "-c", command])
     if isinstance(done, str):
         return Service(None, done)
@@ -211,7 +211,7 @@ def is_removed_when_stopped(name: str) -> bool:
 
 
 def _show_units(names: Sequence[str], properties: str, scope: str) -> list[dict[str, str]] | str:
-    """These properties of each unit, or why they are not known."""
+    """The ``properties`` of each unit, or the reason why they are unknown."""
     user = scope == "user"
     environment = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"} if user else None
     whose = ["--user"] if user else []
@@ -229,7 +229,7 @@ def _ask_systemd(name: str, scope: str) -> Service:
         return Service(None, shown)
     facts = shown[0]
     is_there = facts.get("LoadState") == "loaded"
-    says = f"{facts['ActiveState']} ({facts.get('SubState', '')})" if is_there else "not there"
+    says = f"{facts['ActiveState']} ({facts.get('SubState', '')})" if is_there else "not found"
     memory = facts.get("MemoryCurrent", "")
     return Service(facts["ActiveState"] in ("active", "reloading"), printable(says)[:SHOWN],
                    int(memory) if memory.isdecimal() and int(memory) < 1 << 63 else _resident(facts.get("MainPID")))
@@ -252,7 +252,7 @@ def _ask_pm2(name: str, _scope: str) -> Service:
     done = _run(["pm2", "jlist"])
     if isinstance(done, str):
         return Service(None, done)
-    # Before the list pm2 may tell of a daemon that it has started, or of an update.
+    # Before the list pm2 may print that it started its daemon, or that an update is available.
     processes = next((found for line in done.stdout.splitlines() if isinstance(found := _json(line), list)), None)
     if processes is None:
         return Service(None, "pm2 did not answer with JSON")
@@ -260,12 +260,12 @@ def _ask_pm2(name: str, _scope: str) -> Service:
              if isinstance(process, dict) and name in (process.get("name"), str(process.get("pm_id")))]
     states = [process.get("pm2_env", {}).get("status") for process in named if isinstance(process.get("pm2_env"), dict)]
     memory = [_resident(process.get("pid")) for process in named]
-    says = printable(", ".join(map(str, states)))[:SHOWN] or "not there"
+    says = printable(", ".join(map(str, states)))[:SHOWN] or "not found"
     return Service(bool(states) and set(states) == {"online"}, says, sum(filter(None, memory)) or None)
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str] | str:
-    """The program when it has ended, or why it has not told anything."""
+    """The finished program, or the reason why it gave no answer."""
     try:
         return subprocess.run(  # pylint: disable=ansible-bad-function # the engine has no module whose run_command it could call
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS, env=environment,
@@ -288,7 +288,7 @@ def _json(text: str) -> Any:
 
 
 def _resident(process: Any) -> int | None:
-    """The bytes of memory that a process holds (VmRSS, proc(5)); None where that cannot be told."""
+    """The bytes of memory that a process holds (VmRSS, proc(5)); None if that is unknown."""
     with contextlib.suppress(OSError, ValueError, TypeError), open(f"/proc/{int(process)}/status", encoding="utf-8", errors="replace") as status:
         for line in status:
             if line.startswith("VmRSS:"):
@@ -297,7 +297,7 @@ def _resident(process: Any) -> int | None:
 
 
 class Library:
-    """Looks at a library, and reads it only where it has changed since."""
+    """Probes a library, and reads it only if it has changed since the last probe."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -305,7 +305,7 @@ class Library:
         self._facts: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
-        """``readable``, what it ``says`` if not, ``sha256``, counts, and average and p95 of the last run (ms)."""
+        """``readable``, the reason ``says`` if it is not, ``sha256``, counts, and average and p95 of the last migration (ms)."""
         try:
             status = os.stat(self._path)
             seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The record of the last watch over a deploy: how far it came, what it found, and whether anybody knows of it.
+"""The monitoring record: the progress and the findings of the last monitoring, and whether a run has acted upon its result.
 
-It is bound to the deploy that it watches. A watch without a verdict is continued by the next run, a verdict that no
-run has acted upon is acted upon by the next one.
+The record is bound to the monitored deploy. The next run continues a monitoring without a result (``verdict``), and acts upon a
+result that no run has acted upon.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .._files import json_records, locking
 
 FILE = "monitor.json"
 SECONDS_TO_ACKNOWLEDGE = 10
-LOCKED = "the monitoring record"  # what a lock on it locks, in messages
+LOCKED = "the monitoring record"  # the name of the locked file in messages
 NO_EVIDENCE: dict[str, Any] = {"poll": {}, "lines": [], "polls": []}
 PASSED, FAILED, ROLLBACK, REPLACED = "passed", "failed", "rollback", "replaced"
 
 
 class Watch(NamedTuple):
-    """One watch. ``run``, ``operation`` and ``new_sha256`` are those of the deploy; times are seconds of the epoch.
+    """One monitoring. ``run``, ``operation`` and ``new_sha256`` are those of the deploy; times are seconds since the epoch.
 
-    ``in_a_row`` counts, for each gate that minds it, how often in a row something was not well. ``broken`` holds what
-    :func:`watch_gates.broken` found, each gate once. ``log_place`` is where the error log is read on. ``evidence``: the last
-    ``poll`` with all its facts, the last ``lines`` of the error log, and what was shown of the last ``polls``.
+    ``in_a_row`` has the number of consecutive failed checks, by gate. ``broken`` are the exceeded gates of
+    :func:`watch_gates.broken`, each gate once. ``log_place`` is the place in the error log where reading continues. ``evidence``: the
+    last ``poll`` with all its facts, the last ``lines`` of the error log, and the displayed lines of the last ``polls``.
     """
 
     run: str
@@ -50,24 +50,24 @@ class Watch(NamedTuple):
 
     @property
     def until(self) -> float:
-        """When it ends, if all stays well."""
+        """The time at which the monitoring ends if no check fails."""
         return self.started + 60 * self.minutes
 
 
 def path(state: str) -> str:
-    """Where the record is kept. The lock of a watch is that of this path, so that the library's stays free."""
+    """The path of the record. The monitoring locks this path instead of the library, which stays unlocked."""
     return os.path.join(state, FILE)
 
 
 def begin(record: run_record.Record, now: float, minutes: float) -> Watch:
-    """The watch over what the run of ``record`` has deployed, before its first poll."""
+    """The monitoring of the deploy of ``record``, before its first poll."""
     return Watch(record.run, record.operation, record.new_sha256, now, minutes, now, 0, {}, [], {}, None, "", False,
                  None, dict(NO_EVIDENCE))
 
 
 def read(state: str) -> Watch | None:
-    """The last watch, None where there was none. Raises ``DhashError`` where its record is damaged."""
-    return json_records.read(path(state), "the record of the last watch", _parse, _what_is_pending)
+    """The last monitoring; None if there is none. Raises ``DhashError`` if its record is damaged."""
+    return json_records.read(path(state), LOCKED, _parse, _what_is_pending)
 
 
 def _parse(value: dict[str, Any]) -> Watch:
@@ -79,13 +79,13 @@ def _parse(value: dict[str, Any]) -> Watch:
 
 
 def _what_is_pending(content: bytes) -> str:
-    """What to do about a damaged record, with what it still tells."""
+    """The next step for a damaged record, with the fields that are still readable."""
     verdict, acknowledged = json_records.salvage(content, "verdict"), json_records.salvage(content, "acknowledged")
     if verdict and acknowledged == "true":
-        return f"It still says: result {verdict}, acted upon. Rename this file, then run again."
-    readable = f"It still says: result {verdict}. " if verdict else ""
-    return (f"{readable}Whether a run has acted upon the result is unknown: check the service and the library yourself"
-            " first, then rename this file and run again.")
+        return f"Readable in the file: result {verdict}, acted upon. Rename this file, then run again."
+    readable = f"Readable in the file: result {verdict}. " if verdict else ""
+    return (f"{readable}Whether a run has acted upon the result is unknown. First check the service and the library"
+            " yourself, then rename this file and run again.")
 
 
 def write(state: str, watch: Watch) -> None:
@@ -94,13 +94,13 @@ def write(state: str, watch: Watch) -> None:
 
 
 def is_of(watch: Watch | None, record: run_record.Record | None) -> bool:
-    """Whether ``watch`` is over what the run of ``record`` has deployed."""
+    """Whether ``watch`` monitors the deploy of ``record``."""
     return (watch is not None and record is not None and run_record.is_in_place(record)
             and (watch.run, watch.new_sha256) == (record.run, record.new_sha256))
 
 
 def acknowledge(state: str, run: str) -> None:
-    """Note that the verdict over the deploy ``run`` was acted upon. Raises ``DhashError``."""
+    """Record that a run has acted upon the result of monitoring the deploy ``run``. Raises ``DhashError``."""
     if read(state) is None:
         return
     with locking.lock(path(state), "watch", run, SECONDS_TO_ACKNOWLEDGE, LOCKED, locking.WAIT):
@@ -110,7 +110,7 @@ def acknowledge(state: str, run: str) -> None:
 
 
 def summary(state: str) -> dict[str, Any] | None:
-    """The last watch for people and for roles; None where there was none. Raises ``DhashError``."""
+    """The last monitoring as a module returns it; None if there is none. Raises ``DhashError``."""
     watch = read(state)
     if watch is None:
         return None
@@ -120,7 +120,7 @@ def summary(state: str) -> dict[str, Any] | None:
         "minutes": watch.minutes, "started_at": at(watch.started), "until": at(watch.until),
         "polled_at": at(watch.polled),
         "broken": watch.broken, "verdict": watch.verdict, "reason": watch.reason, "acknowledged": watch.acknowledged,
-        # What the next run goes on with, and what it acts upon before it does anything else.
+        # pending: the next run continues it. waits: the next run acts upon its result first.
         "pending": current and not watch.acknowledged,
         "waits": current and not watch.acknowledged and watch.verdict in (FAILED, ROLLBACK),
         "evidence": evidence(state, watch),
@@ -128,10 +128,10 @@ def summary(state: str) -> dict[str, Any] | None:
 
 
 def evidence(state: str, watch: Watch) -> list[str]:
-    """The files that tell of it."""
+    """The paths of the record and of the log of the monitoring."""
     return [place for place in (path(state), watch.log) if place]
 
 
 def at(seconds: float) -> str:
-    """A time of the epoch as people read it (UTC)."""
+    """Seconds since the epoch as ``2026-01-31T12:00:00Z``."""
     return time.strftime(run_record.TIME, time.gmtime(seconds))

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Watch what was deployed for a while: often at first and seldom later, up to a verdict that outlives whoever asked.
+"""Monitor a deploy: poll often at first and less often later, up to a result that is recorded and survives the controller.
 
-Only one watcher is at work on a library; a second one follows it. The library itself is not locked.
+Only one process monitors a library; a second one shows the progress of the first. The library itself is not locked.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from . import service_probes, watch_gates, watch_record
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 GROWTH = 1.3
-SHOWN_POLLS = 40  # that are kept, for whoever follows and as evidence
+SHOWN_POLLS = 40  # that are kept for a second process, and as evidence
 VERDICTS = {watch_gates.FAIL: watch_record.FAILED, watch_gates.ROLLBACK: watch_record.ROLLBACK}
 
 
 class Settings(NamedTuple):
-    """One watch. ``library`` is the real file; of the rest, what is None is not looked at."""
+    """The settings of one monitoring. ``library`` is the real file. A probe whose setting is None is skipped."""
 
     library: str
     state: str
@@ -49,22 +49,22 @@ class Settings(NamedTuple):
 
 
 class Progress:
-    """Shows the lines of the polls, each once, also those of a watcher that is only followed."""
+    """Shows the line of each poll once, also for polls of another process."""
 
     def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
         self._tell = tell
 
     def show(self, watch: watch_record.Watch) -> None:
-        """Hand over the last lines."""
+        """Pass on the last lines."""
         with contextlib.suppress(OSError):
             self._tell({"lines": _numbered(watch)})
 
 
 def watch(settings: Settings, tell: Callable[[dict[str, Any]], None], sleep: Callable[[float], None] = time.sleep,
           now: Callable[[], float] = time.time) -> dict[str, Any]:
-    """Watch the last deploy up to a verdict; returns what :func:`outcome` makes of it. Raises ``DhashError``.
+    """Monitor the last deploy up to a result; returns :func:`outcome`. Raises ``DhashError``.
 
-    A watch that was cut short is continued, and a verdict that nobody has acted upon is returned as it is.
+    An interrupted monitoring is continued, and a result that no run has acted upon is returned at once.
     """
     progress = Progress(tell)
     while True:
@@ -87,18 +87,18 @@ def watch(settings: Settings, tell: Callable[[dict[str, Any]], None], sleep: Cal
 
 
 def check(settings: Settings) -> dict[str, Any]:
-    """What is on record, without watching. Raises ``DhashError``."""
+    """The recorded monitoring of the last deploy, without a poll. Raises ``DhashError``."""
     last = watch_record.read(settings.state)
     return outcome(last if watch_record.is_of(last, run_record.read(settings.state)) else None, settings.state)
 
 
 def outcome(last: watch_record.Watch | None, state: str) -> dict[str, Any]:
-    """The result of a module: the verdict, why, and where the evidence is."""
+    """The result of the module: the verdict, its reason, and the paths of the evidence."""
     if last is None:
-        return {"verdict": None, "reason": "nothing that was deployed is in place", "broken": [], "polls": 0,
+        return {"verdict": None, "reason": "there is no deploy to monitor", "broken": [], "polls": 0,
                 "summary": [], "lines": [], "evidence": [], "run": None, "new_sha256": None}
     length = _clock(last.polled - last.started)
-    lines = [f"Watched for {length}: {last.polls} polls, {last.verdict or 'no verdict yet'}"
+    lines = [f"Monitored for {length}: {last.polls} polls, {last.verdict or 'no result yet'}"
              + (f", {last.reason}" if last.reason else "")]
     lines += [f"{gate['gate']} ({gate['action']}): {gate['says']}, {gate['at']}" for gate in last.broken]
     return {"verdict": last.verdict, "reason": last.reason, "broken": last.broken, "polls": last.polls,
@@ -112,13 +112,13 @@ def _numbered(watch: watch_record.Watch) -> list[list[Any]]:
 
 
 def _unacknowledged(state: str, record: run_record.Record) -> watch_record.Watch | None:
-    """The watch over that deploy, which goes on or whose verdict nobody has acted upon; None where there is none."""
+    """The monitoring of that deploy, if it is unfinished or no run has acted upon its result; otherwise None."""
     last = watch_record.read(state)
     return last if last is not None and watch_record.is_of(last, record) and not last.acknowledged else None
 
 
 class _Watcher:
-    """Polls, with the watch's lock held, and keeps the record of it."""
+    """Polls with the lock of the monitoring held, and writes its record."""
 
     def __init__(self, settings: Settings, record: run_record.Record, last: watch_record.Watch | None, progress: Progress,
                  sleep: Callable[[float], None], now: Callable[[], float]) -> None:
@@ -135,11 +135,11 @@ class _Watcher:
             self._tail = log_tail.Tail(settings.error_log, settings.error_log_pattern, self._watch.log_place)
 
     def run(self) -> watch_record.Watch:
-        """Poll until there is a verdict."""
+        """Poll until there is a result."""
         with run_log.Log(self._settings.log_dir, self._settings.library, "monitor") as log:
             self._log = log
             self._watch = self._watch._replace(log=log.path)
-            log.line(f"Watching what run {self._watch.run} deployed to {printable(self._settings.library)}"
+            log.line(f"Monitoring the deploy of run {self._watch.run} to {printable(self._settings.library)}"
                      + (", continued" if self._continued else ""))
             pause = FIRST_PAUSE
             while self._watch.verdict is None:
@@ -151,7 +151,7 @@ class _Watcher:
                 self._keep()
                 if self._watch.verdict is None:
                     pause = FIRST_PAUSE if ill else min(pause * GROWTH, LONGEST_PAUSE)
-                    # What is not well is not left before it is well again, or its gate has broken.
+                    # While a check fails, the monitoring continues until the check passes or its gate is exceeded.
                     self._sleep(pause if ill else max(min(pause, left), 0))
             for line in outcome(self._watch, self._settings.state)["summary"]:
                 log.line(line)
@@ -163,7 +163,7 @@ class _Watcher:
         current = run_record.read(self._settings.state)
         if not watch_record.is_of(self._watch, current):
             who = f"{current.operation} {current.run}" if current else "another run"
-            self._decide(watch_record.REPLACED, f"what was watched is no longer in place, or is about to be replaced ({who})")
+            self._decide(watch_record.REPLACED, f"the monitored library is no longer live, or is about to be replaced ({who})")
             return
         facts = self._look()
         self._count(facts)
@@ -183,7 +183,7 @@ class _Watcher:
         if worst in VERDICTS:
             reason = "; ".join(gate["says"] for gate in found.values() if gate["action"] == worst)
             if worst == watch_gates.ROLLBACK and self._record.operation not in run_record.PUT_IN_PLACE:
-                worst, reason = watch_gates.FAIL, f"{reason} (what was deployed is a rollback, which is not taken back)"
+                worst, reason = watch_gates.FAIL, f"{reason} (this deploy was a rollback, which is not rolled back)"
             self._decide(VERDICTS[worst], reason)
 
     def _look(self) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class _Watcher:
         }
 
     def _count(self, facts: dict[str, Any]) -> None:
-        """How often in a row something was not well; what cannot be told changes nothing."""
+        """Count consecutive failed checks. An unknown result changes nothing."""
         told = {"health": facts["health"] and facts["health"]["well"],
                 "service": facts["service"] and facts["service"]["running"],
                 "library": facts["library"]["readable"]}
@@ -217,7 +217,7 @@ class _Watcher:
         self._watch = self._watch._replace(in_a_row=counts)
 
     def _is_ill(self) -> bool:
-        """Whether something is not well that may yet end the watch; what only warns does not keep it from its end."""
+        """Whether a check fails whose gate can end the monitoring. Gates that only warn do not prolong it."""
         gates = {name: self._settings.gates[name] for name, count in self._watch.in_a_row.items() if count}
         return any(gate.action in VERDICTS and gate.limit is not None for gate in gates.values())
 
@@ -234,19 +234,19 @@ class _Watcher:
     def _keep(self) -> None:
         try:
             watch_record.write(self._settings.state, self._watch)
-        except DhashError as error:  # a full disk must not hide what else goes wrong
-            self._log.line(f"the record of the watch was not written: {error}")
+        except DhashError as error:  # a full disk must not hide other problems
+            self._log.line(f"the monitoring record was not written: {error}")
         self._progress.show(self._watch)
 
 
 def _line(number: int, elapsed: float, length: float, facts: dict[str, Any]) -> str:
-    """One poll in one line."""
+    """The line of one poll."""
     health, service, log, library = facts["health"], facts["service"], facts["error_log"], facts["library"]
     parts = [f"poll {number} at {_clock(elapsed)} of {_clock(length)}"]
     if health:
-        parts.append(f"health {'ok' if health['well'] else 'NOT WELL (' + health['says'] + ')'}")
+        parts.append(f"health {'ok' if health['well'] else 'FAILED (' + health['says'] + ')'}")
     if service:
-        name = {True: "", False: "NOT RUNNING: ", None: "not known: "}[service["running"]]
+        name = {True: "", False: "NOT RUNNING: ", None: "unknown: "}[service["running"]]
         memory = f", {service['memory'] / 1e6:.0f} MB" if service["memory"] is not None else ""
         parts.append(f"service {name}{service['says']}{memory}")
     if log:

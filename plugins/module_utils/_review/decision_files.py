@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read queues that people have worked through: what was decided, in one or several files, and what is wrong with them.
+"""Read reviewed queues: the decisions in one or several files, and the problems of these files.
 
-The files come from outside. Every fault is gathered with the file and the match that it is in; nothing is guessed.
+The files are not trusted. Every problem is collected with its file and its match, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from . import review_queue
 MAX_BYTES = 512 << 20
 ONE, OTHER, DIFFERENT = "keep image1", "keep image2", "different"
 TEXT = (str,)
-# What the fields that are used may hold. Others are for people, or for later versions.
+# The types of the fields that an import uses. Other fields are for people, or for later versions.
 FIELDS = {"id": TEXT, "image1": (dict,), "image2": (dict,), "reviewStatus": TEXT, "isDuplicate": (bool, type(None)),
           "keepImage": (str, type(None)), "reviewNotes": (str, type(None))}
 NAMES = {dict: "an object", str: "a string", bool: "true or false", type(None): "null"}
-# What isDuplicate and keepImage have to be for each status, and what that decides.
+# The valid values of isDuplicate and keepImage for each status, and the decision that they mean.
 DECISIONS = {
     ("approved", True, "image1"): ONE, ("approved", True, "image2"): OTHER,
     ("rejected", False, "both"): DIFFERENT, ("rejected", False, None): DIFFERENT,
@@ -34,14 +34,14 @@ STATUSES = ("pending", "approved", "rejected", "skipped")
 
 
 class Side(NamedTuple):
-    """An image, as it was when it was exported."""
+    """An image of a match, as it was at the export."""
 
     path: str
     dhash: str
 
 
 class Decision(NamedTuple):
-    """What was decided about a match (ONE, OTHER or DIFFERENT; None: nothing yet), and in which file."""
+    """The decision about a match, and its file. ``verdict`` is ONE, OTHER or DIFFERENT; None if the match is undecided."""
 
     match_id: str
     one: Side
@@ -52,17 +52,17 @@ class Decision(NamedTuple):
 
     @property
     def kept(self) -> Side:
-        """The image to keep, of a duplicate."""
+        """The image of a duplicate pair that is kept."""
         return self.one if self.verdict == ONE else self.other
 
     @property
     def removed(self) -> Side:
-        """The image that leaves the library, of a duplicate."""
+        """The image of a duplicate pair that is removed from the library."""
         return self.other if self.verdict == ONE else self.one
 
 
 class Reading(NamedTuple):
-    """The decisions in the order of the queues, how many matches nobody decided, and all that is wrong."""
+    """The decisions in the order of the queues, the number of matches without a decision, and all problems."""
 
     decisions: list[Decision]
     pending: int
@@ -71,14 +71,14 @@ class Reading(NamedTuple):
 
 
 def fault(decision: Decision, what: str) -> str:
-    """A fault in a decision, as people are told."""
+    """The message for a problem of a decision."""
     return f"{printable(decision.file)}: match {decision.match_id}: {what}"
 
 
 def read(paths: Sequence[str]) -> Reading:
-    """Read the queues of one or several reviewers; ``faults`` tells what is wrong in them.
+    """Read the queues of one or several reviewers; ``faults`` are the problems in them.
 
-    Raises ``LibraryError`` where a file cannot be read.
+    Raises ``LibraryError`` if a file cannot be read.
     """
     faults: list[str] = []
     decided: dict[str, Decision] = {}
@@ -91,7 +91,7 @@ def read(paths: Sequence[str]) -> Reading:
                 continue
             status, decision = read_match
             if decision.match_id in seen:
-                faults.append(fault(decision, "it comes more than once in this file"))
+                faults.append(fault(decision, "this match occurs more than once in the file"))
             seen.add(decision.match_id)
             if decision.verdict is None:
                 undecided[decision.match_id] = status
@@ -109,17 +109,17 @@ def _matches(path: str, faults: list[str]) -> list[Any]:
         faults.append(f"{printable(path)}: {error.cause}")
         return []
     if not isinstance(queue, dict) or not isinstance(queue.get("matches"), list):
-        faults.append(f"{printable(path)}: it is no review queue, since it has no array of matches")
+        faults.append(f"{printable(path)}: not a review queue: \"matches\" is missing or not an array")
         return []
     matches: list[Any] = queue["matches"]
     return matches
 
 
 def _match(match: Any, number: int, path: str, faults: list[str]) -> tuple[str, Decision] | None:
-    """The status of a match, and its decision; None, and faults, where it is not what a match has to be."""
+    """The status of a match, and its decision. None for an invalid match, whose problems are added to ``faults``."""
     name = f"{printable(path)}: match {_name(match, number)}"
     if not isinstance(match, dict):
-        faults.append(f"{name}: it is no object")
+        faults.append(f"{name}: not an object")
         return None
     found = [f"{name}: {field} is not {' or '.join(NAMES[kind] for kind in kinds)}"
              for field, kinds in FIELDS.items() if (field != "reviewNotes" and field not in match)
@@ -131,15 +131,15 @@ def _match(match: Any, number: int, path: str, faults: list[str]) -> tuple[str, 
             if isinstance(side.get("path"), str) and difference_hash.is_hex(side.get("dhash")):
                 sides.append(Side(side["path"], side["dhash"]))
             else:
-                found.append(f"{name}: {field} has no path, or no hash of 16 upper-case hexadecimal digits")
+                found.append(f"{name}: {field} lacks a path, or a hash of 16 upper-case hexadecimal digits")
     if not found and match["id"] != review_queue.match_id(*sides[0], *sides[1]):
-        found.append(f"{name}: its id is not that of its images, so one of them was changed")
+        found.append(f"{name}: the id does not belong to these images, so the id or an image was changed")
     verdict = None
     if not found:
         status = match["reviewStatus"]
         key = status, match["isDuplicate"], match["keepImage"]
         if status not in STATUSES:
-            found.append(f"{name}: its reviewStatus {printable(status)!r} is none of {', '.join(STATUSES)}")
+            found.append(f"{name}: reviewStatus must be one of {', '.join(STATUSES)}, got {printable(status)!r}")
         elif key not in DECISIONS:
             found.append(f"{name}: {_disagreement(*key)}")
         else:
@@ -157,8 +157,8 @@ def _name(match: Any, number: int) -> str:
 
 def _disagreement(status: str, is_duplicate: bool | None, keep: str | None) -> str:
     if status == "approved" and is_duplicate and keep is None:
-        return "it is approved as a duplicate, but keepImage does not say which image to keep"
-    return (f"reviewStatus {status}, isDuplicate {_json(is_duplicate)} and keepImage {_json(keep)} do not go together"
+        return "approved as a duplicate, but keepImage does not say which image to keep"
+    return (f"reviewStatus {status}, isDuplicate {_json(is_duplicate)} and keepImage {_json(keep)} contradict each other"
             " (approved, true and image1 or image2; rejected, false and both; pending or skipped, null and null)")
 
 
@@ -169,7 +169,7 @@ def _json(value: bool | str | None) -> str:
 def _merge(decided: dict[str, Decision], decision: Decision, faults: list[str]) -> None:
     earlier = decided.setdefault(decision.match_id, decision)
     if earlier.verdict != decision.verdict:
-        faults.append(fault(decision, f"the reviewers contradict one another: {decision.verdict} here,"
+        faults.append(fault(decision, f"the reviewers contradict each other: {decision.verdict} here,"
                             f" {earlier.verdict} in {printable(earlier.file)}"))
     elif decision.notes and decision.notes not in earlier.notes.split("; "):
         notes = f"{earlier.notes}; {decision.notes}" if earlier.notes else decision.notes

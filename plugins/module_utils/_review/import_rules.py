@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What decisions come to in a library as it is: which images leave it, and whether that can be done at all."""
+"""The rules of a review import: which images the decisions remove from a library, and which decisions are refused.
+
+web/review/results.js predicts the same; tests/shared/review_decisions.json has the cases for both.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ from .decision_files import DIFFERENT, Decision, Side, fault
 
 
 class Verdict(NamedTuple):
-    """``removals``: the images that leave, in the order of the decisions. ``already``: how many have left before.
+    """``removals``: the images to remove, in the order of the decisions. ``already``: how many were removed before.
 
-    ``different``: the pairs to remember. ``faults``: all that is wrong, with the file and the match.
+    ``different``: the pairs to remember. ``faults``: all problems, with the file and the match.
     """
 
     removals: list[Removal]
@@ -33,14 +36,14 @@ class Verdict(NamedTuple):
 
 
 class _Present(NamedTuple):
-    """What is known of the images: the hashes of each path in the library; what the logs say of those that left it."""
+    """The hashes and the images of each path in the library, and the removal logs of images that imports have removed."""
 
     hashes: dict[str, set[Any]]
     images: dict[str, dict[str, Any]]
     log: dict[Side, dict[str, Any]]
 
     def problem(self, side: Side) -> str | None:
-        """Why a decision about ``side`` does not hold."""
+        """The reason why a decision about ``side`` does not apply; None if it does."""
         if side.path in self.hashes:
             if self.hashes[side.path] == {side.dhash}:
                 return None
@@ -52,7 +55,7 @@ class _Present(NamedTuple):
 
 def judge(library: str, value: dict[str, Any], state: str, decisions: Sequence[Decision],
           memory: Sequence[known_different.Different]) -> Verdict:
-    """What ``decisions`` come to in the library ``value`` at the real path ``library``. Writes nothing.
+    """The result of ``decisions`` in the library ``value`` at the real path ``library``. Writes nothing.
 
     Raises ``DhashError``.
     """
@@ -73,7 +76,7 @@ def judge(library: str, value: dict[str, Any], state: str, decisions: Sequence[D
     apart.update((frozenset((decision.one, decision.other)), f"match {decision.match_id}")
                  for decision in sound if decision.verdict == DIFFERENT)
     removals, already = _removals(present, duplicates, apart, faults)
-    faults += [fault(decision, "an earlier import took one of the two out as the other's duplicate; take that back first")
+    faults += [fault(decision, "an earlier import removed one of the two images as a duplicate of the other; revert that import first")
                for decision in sound if decision.verdict == DIFFERENT and _was_taken_out(present, decision)]
     return Verdict(removals, already, different, faults)
 
@@ -95,7 +98,7 @@ def _was_taken_out(present: _Present, decision: Decision) -> bool:
 
 def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[frozenset[Side], str],
               faults: list[str]) -> tuple[list[Removal], int]:
-    """Follow each image that leaves to one that stays: an image may be kept in one match and leave by another."""
+    """Follow each removed image to one that stays, because an image can be kept in one match and removed by another."""
     heirs = _earlier_heirs(present)
     leaving: dict[Side, Decision] = {}
     for decision in duplicates:
@@ -108,11 +111,11 @@ def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[fro
         if decision.removed not in leaving:
             already.add(decision.removed)
         elif last is None or last == decision.removed:
-            faults.append(fault(decision, "nothing would remain: the image to keep leaves the library by other matches"))
+            faults.append(fault(decision, "this would remove every copy: the image to keep is removed by another decision"))
         elif last.path not in present.hashes:
-            faults.append(fault(decision, f"the image to keep, {printable(last.path)}, has left the library"))
+            faults.append(fault(decision, f"the image to keep, {printable(last.path)}, is no longer in the library"))
         elif frozenset((decision.removed, last)) in apart:
-            faults.append(fault(decision, f"{printable(decision.removed.path)} would leave the library for"
+            faults.append(fault(decision, f"{printable(decision.removed.path)} would be removed as a duplicate of"
                                 f" {printable(last.path)}, but {apart[frozenset((decision.removed, last))]} says that"
                                 " they are different"))
         elif leaving[decision.removed] is decision:
@@ -121,7 +124,7 @@ def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[fro
 
 
 def _earlier_heirs(present: _Present) -> dict[Side, Side]:
-    """For each image that earlier imports took out, the one that was kept for it."""
+    """For each image that earlier imports removed, the one that was kept instead."""
     gone = {side.path: side for side in present.log if side.path not in present.hashes}
     heirs = {}
     for side in gone.values():
@@ -134,7 +137,7 @@ def _earlier_heirs(present: _Present) -> dict[Side, Side]:
 
 
 def _last_heir(side: Side, heirs: dict[Side, Side]) -> Side | None:
-    """The image that stands for ``side`` in the end; None where following them leads in a circle."""
+    """The image that is finally kept instead of ``side``; None if the decisions form a cycle."""
     seen = set()
     while side in heirs:
         if side in seen:
@@ -146,7 +149,7 @@ def _last_heir(side: Side, heirs: dict[Side, Side]) -> Side | None:
 
 def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision],
                  journal: hash_journal.Journal) -> list[str]:
-    """Whether the files to keep are there, and both are still what was hashed. Raises ``DhashError``."""
+    """Decisions whose file to keep is missing, or whose files have changed since they were hashed. Raises ``DhashError``."""
     faults = []
     for decision in duplicates:
         for side in (decision.kept, decision.removed):
@@ -156,9 +159,9 @@ def _file_faults(library: str, present: _Present, duplicates: Sequence[Decision]
             if image.size is None:
                 if side == decision.kept and decision.removed.path in present.hashes:
                     if not image.is_missing:
-                        raise DhashError("could not look at the image to keep", image.file,
+                        raise DhashError("could not access the image to keep", image.file,
                                          "Check the permissions of its folder and the disk, then run again.")
-                    faults.append(fault(decision, f"the file of the image to keep, {printable(side.path)}, is not there"))
+                    faults.append(fault(decision, f"the file of the image to keep, {printable(side.path)}, does not exist"))
             elif not image.is_current and journal.knows(image.file):
                 faults.append(fault(decision, f"the file of {printable(side.path)} has changed since it was hashed:"
                                     " the decision is stale. Migrate first"))
@@ -178,12 +181,12 @@ def _remembered(library: str, present: _Present, decision: Decision,
 
 
 def stale(value: dict[str, Any], removals: Sequence[Removal]) -> list[str]:
-    """Which of ``removals`` no longer hold in the library ``value``; an image that has left it already is no fault."""
+    """The problems of ``removals`` in the library ``value``. An image that was removed already is not a problem."""
     present = _present(value)
     faults = []
     for removal in removals:
         hashes = present.hashes.get(removal.path, {removal.dhash}), present.hashes.get(removal.kept)
         if hashes != ({removal.dhash}, {removal.kept_dhash}):
             faults.append(f"match {removal.match_id}: {printable(removal.path)} or {printable(removal.kept)} has changed,"
-                          " or left the library, since the decision was imported")
+                          " or was removed from the library, since the decision was imported")
     return faults

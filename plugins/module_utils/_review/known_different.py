@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The pairs that people judged different, kept beside the library so that nobody is asked twice.
+"""The pairs that reviewers decided to be different. They are kept beside the library and not exported again.
 
-A decision is bound to both images' paths and hashes: where an image has changed since, it no longer holds.
+A decision is bound to the paths and hashes of both images. If an image has changed since, the decision no longer applies.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .._hashing import difference_hash
 from .._library import json_text, library_file
 
 MAX_BYTES = 512 << 20
-MEND = "Mend it, restore it from a backup of yours, or move it away: then every pair is asked again."
+NEXT_STEP = "Fix the file, restore it from a backup, or move it away. Without the file all pairs are exported for review again."
 
 
 class Side(NamedTuple):
-    """One image of a pair; ``vertical`` is None where that hash was not known when the pair was judged."""
+    """One image of a pair; ``vertical`` is None if that hash was not known at the decision."""
 
     path: str
     dhash: str
@@ -30,7 +30,7 @@ class Side(NamedTuple):
 
 
 class Different(NamedTuple):
-    """A pair that was judged different, its images in the order of their paths."""
+    """A pair that was decided to be different, with its images in the order of their paths."""
 
     one: Side
     other: Side
@@ -39,11 +39,11 @@ class Different(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What it is bound to."""
+        """The paths and hashes that the decision is bound to."""
         return (*self.one[:2], *self.other[:2])
 
     def fits(self, *images: Any) -> bool:
-        """Whether two images (each with ``path``, ``dhash`` and ``vertical``) are still what was judged."""
+        """Whether two images (each with ``path``, ``dhash`` and ``vertical``) are unchanged since the decision."""
         by_path = {image.path: image for image in images}
         return all(_is_the_same(side, by_path.get(side.path)) for side in (self.one, self.other))
 
@@ -54,18 +54,18 @@ def _is_the_same(side: Side, image: Any) -> bool:
 
 
 def different(one: Side, other: Side, notes: str, decided_at: str) -> Different:
-    """The record that two images were judged different."""
+    """The record of the decision that two images are different."""
     first, second = sorted((one, other), key=lambda side: side[:2])
     return Different(first, second, notes, decided_at)
 
 
 def path_of(library: str) -> str:
-    """Where the memory of the library at the real path ``library`` lies."""
+    """The file with the decisions for the library at the real path ``library``."""
     return f"{library}.review.json"
 
 
 def read(library: str) -> list[Different]:
-    """All pairs that were judged different. Raises ``DhashError`` where the file cannot be read or is damaged."""
+    """All pairs that were decided to be different. Raises ``DhashError`` if the file cannot be read or is damaged."""
     path = path_of(library)
     if not durable.exists(path):
         return []
@@ -73,9 +73,9 @@ def read(library: str) -> list[Different]:
         value = json_text.parse_json(library_file.read_bytes(path, MAX_BYTES, "the decisions"))
         return [_record(element) for element in value["different"]]
     except LibraryError as error:
-        raise DhashError(f"the decisions of earlier reviews cannot be read: {error.cause}", path, MEND) from error
+        raise DhashError(f"the decisions of earlier reviews cannot be read: {error.cause}", path, NEXT_STEP) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise DhashError("the decisions of earlier reviews are damaged", path, MEND) from error
+        raise DhashError("the decisions of earlier reviews are damaged", path, NEXT_STEP) from error
 
 
 def _record(element: dict[str, Any]) -> Different:
@@ -88,7 +88,7 @@ def _record(element: dict[str, Any]) -> Different:
 
 
 def added(memory: Sequence[Different], decisions: Sequence[Different]) -> list[Different]:
-    """``memory`` and what ``decisions`` add to it; what it tells already stays as it was written down."""
+    """``memory`` with the new ones of ``decisions``. Records that apply already stay unchanged."""
     merged = {record.key: record for record in memory}
     new = {record.key: record for record in decisions
            if record.key not in merged or not merged[record.key].fits(record.one, record.other)}
@@ -99,7 +99,7 @@ def added(memory: Sequence[Different], decisions: Sequence[Different]) -> list[D
 
 
 def write(library: str, memory: Sequence[Different]) -> None:
-    """Keep ``memory``, durably. Raises ``DhashError``."""
+    """Write ``memory``, durably. Raises ``DhashError``."""
     elements = ({"path1": record.one.path, "dhash1": record.one.dhash, "vertical1": record.one.vertical,
                  "path2": record.other.path, "dhash2": record.other.dhash, "vertical2": record.other.vertical,
                  "notes": record.notes, "decidedAt": record.decided_at} for record in memory)

@@ -4,9 +4,9 @@
 
 """Write the review queue into a folder: JSON, CSV, an HTML page, and previews of the images.
 
-Check mode (:func:`check`) and the real run (:func:`run`) share the queue and the comparison with what is there. Nothing
-is written that is there already: the time of an export changes only with what it says. A file that somebody has edited
-since is not overwritten, but set aside.
+Check mode (:func:`check`) and the real run (:func:`run`) share the queue and the comparison with the present files. A file with the
+same content is not written again: the time of an export changes only with its content. A file that somebody has edited since the
+last export is renamed instead of overwritten.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Settings(NamedTuple):
 
 
 class Export(NamedTuple):
-    """What there is to export: the queue, what is known of its images, and which of them have yet to be looked at."""
+    """The export: the queue, the details of its images, and the previews that have to be made."""
 
     queue: review_queue.Queue
     algorithm: str
@@ -63,7 +63,7 @@ class Export(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a module returns, the counts of the export before, and whether anything was, or would be, changed."""
+    """The result of the module, the counts of the previous export, and whether anything was, or would be, changed."""
 
     result: dict[str, Any]
     before: dict[str, Any]
@@ -71,13 +71,13 @@ class Outcome(NamedTuple):
 
 
 def check(settings: Settings) -> Outcome:
-    """What :func:`run` would do. Raises ``DhashError``.
+    """The expected result of :func:`run`. Raises ``DhashError``.
 
     Writes nothing, takes no lock and opens no image.
     """
     try:
         export = _plan(settings)
-    except MissingRequirementError:  # numpy: what the queue holds cannot be told, so say that it may change
+    except MissingRequirementError:  # without numpy the queue is unknown: report that it may change
         return Outcome({**dict.fromkeys(COUNTS), **_paths(settings)}, _read_state(settings)["counts"], True)
     result = {**_counts(export), **_paths(settings)}
     if export.previews.pending:
@@ -92,7 +92,7 @@ def run(settings: Settings) -> Outcome:
     """Export the queue. Raises ``DhashError``."""
     difference_hash.require_numpy()
     if not durable.exists(settings.state):
-        _read_migrated(settings.library)  # a library that is refused gets no state folder
+        _read_migrated(settings.library)  # raises before a refused library gets a state folder
     durable.make_folder(settings.state)
     with locking.lock(os.path.join(settings.state, LOCK), "review_export", settings.run, settings.lock_timeout,
                       "the review queue"):
@@ -104,7 +104,7 @@ def run(settings: Settings) -> Outcome:
         renderings = _renderings(settings, export, exported_at)
         due = _due(renderings)
         set_aside = [kept for path in due for kept in _set_aside(path, export.last)]
-        # Known before they are written: what a killed run leaves is not taken for somebody's work.
+        # Recorded before they are written, so the files of a killed run do not count as edited.
         ours = {path: [*export.last["files"].get(path, []), digest] for path, digest in due.items()}
         _write_state(settings, {**_read_state(settings), "files": {**export.last["files"], **ours}})
         for path in due:
@@ -146,7 +146,7 @@ def _plan(settings: Settings) -> Export:
 
 
 def _require_no_other_review(settings: Settings, last: dict[str, Any]) -> None:
-    """Raise ``RefusedError`` where the review of another library lies: each export would set the other's files aside."""
+    """Raise ``RefusedError`` if the folder has the review of another library: each export would rename the files of the other."""
     path = os.path.join(settings.review_dir, NAMES["json"])
     if path in last["files"]:
         return
@@ -156,20 +156,20 @@ def _require_no_other_review(settings: Settings, last: dict[str, Any]) -> None:
         return
     other = queue.get("library") if isinstance(queue, dict) else None
     if isinstance(other, str) and other != settings.library and os.path.isfile(other):
-        raise RefusedError(f"the review of another library lies there, {printable(other)}", settings.review_dir,
+        raise RefusedError(f"the folder has the review of another library, {printable(other)}", settings.review_dir,
                            "Give each library a folder of its own (dhash_review_dir), then run again.")
 
 
 def _read_migrated(library: str) -> dict[str, Any]:
     value = library_file.read(library)[0].value
     if not isinstance(value.get("dhash_migration"), dict):
-        raise DhashError("it has no hashes yet, so that there is nothing to review", library,
+        raise DhashError("the library has no hashes yet, so there is nothing to review", library,
                          "Run the migrate playbook, then export again.")
     return value
 
 
 def _exported_at(settings: Settings, export: Export) -> tuple[str, str]:
-    """The time that the export bears, the last one's where it says the same, and the digest of what it says."""
+    """The time of the export, which is that of the last export if the content is the same, and the digest of the content."""
     last = export.last
     if isinstance(last.get("exportedAt"), str):
         digest = _digest(map(json_text.encode, _pieces(settings, export, last["exportedAt"])))
@@ -180,7 +180,7 @@ def _exported_at(settings: Settings, export: Export) -> tuple[str, str]:
 
 
 def _renderings(settings: Settings, export: Export, exported_at: str) -> dict[str, Callable[[], Iterator[bytes]]]:
-    """What makes the content of each file that is asked for, by its path."""
+    """Functions that generate the content of each requested file, by its path."""
     def as_json() -> Iterator[bytes]:
         yield from map(json_text.encode, _pieces(settings, export, exported_at))
         yield b"\n"
@@ -191,7 +191,7 @@ def _renderings(settings: Settings, export: Export, exported_at: str) -> dict[st
     def as_html() -> Iterator[bytes]:
         from . import review_page
 
-        # Lone surrogates, which only odd file names have, become JSON's escapes here as they do in the file.
+        # Lone surrogates, which occur only in file names that are not UTF-8, become JSON escapes here and in the file.
         texts = (json_text.encode(piece).decode() for piece in _pieces(settings, export, exported_at))
         yield from review_page.render(texts)
 
@@ -223,14 +223,14 @@ def _digest(chunks: Iterator[bytes]) -> str:
 
 
 def _due(renderings: Mapping[str, Callable[[], Iterator[bytes]]]) -> dict[str, str]:
-    """The files that are not there as they are to be, and the digest of what they are to hold."""
+    """The files whose content differs or that do not exist, with the digest of their new content."""
     digests = {path: _digest(render()) for path, render in renderings.items()}
     return {path: digest for path, digest in digests.items()
             if not durable.exists(path) or durable.sha256_of_file(path) != digest}
 
 
 def _set_aside(path: str, last: dict[str, Any]) -> list[str]:
-    """Keep, under another name, a file that is not as the last export wrote it: somebody's decisions may be in it."""
+    """Rename a file that has changed since the last export, because it may contain decisions; its new path."""
     if not durable.exists(path) or durable.sha256_of_file(path) in last["files"].get(path, []):
         return []
     kept = durable.free_name(f"{path}.edited-")
@@ -239,20 +239,20 @@ def _set_aside(path: str, last: dict[str, Any]) -> list[str]:
 
 
 def _superfluous(settings: Settings, export: Export) -> list[str]:
-    """Files of the last export that are no longer asked for, and that nobody has edited."""
+    """Files of the last export that are no longer requested, and that nobody has edited."""
     wanted = _paths(settings)["files"]
     return [path for path, digests in export.last["files"].items()
             if path not in wanted and durable.exists(path) and durable.sha256_of_file(path) in digests]
 
 
 def _state_path(settings: Settings) -> str:
-    """Where is kept what the last export into this folder wrote, and what is known of its previews."""
+    """The state file of the exports into this folder: the digests of its files, and the details of its previews."""
     key = hashlib.sha256(os.fsencode(settings.review_dir)).hexdigest()[:12]
     return os.path.join(settings.state, f"review-{key}.json")
 
 
 def _read_state(settings: Settings) -> dict[str, Any]:
-    """What the last export left; nothing where it cannot be read, since all of it can be found out again."""
+    """The state of the last export. Empty if it cannot be read, because all of it can be determined again."""
     with contextlib.suppress(DhashError, ValueError):
         state = json.loads(durable.read(_state_path(settings)))
         if isinstance(state, dict) and all(isinstance(state.get(key), dict) for key in EMPTY):

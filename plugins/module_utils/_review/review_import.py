@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Take decisions into a library, or the last ones out again: prepared here, and deployed as a migration is.
+"""Apply review decisions to a library, or revert the last import. Prepared here, and deployed in the same way as a migration.
 
-Check mode, validation and the real run share the plan. What was judged different is remembered beside the library.
+Check mode, validation and the real run share the plan. Pairs that were decided to be different are recorded beside the library.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ SHOWN_LINES = 50  # in a diff
 
 
 class Plan(NamedTuple):
-    """What an import or a reversal comes to.
+    """The plan of an import or of a reversal.
 
-    ``content`` is the library that the live one becomes, None where it stays as it is; ``text`` its bytes. ``memory``
-    is what is to be remembered, None where nothing new is. ``leftover``: whether an import was prepared that need no
-    longer be deployed. ``withdrawn``: the unfinished operation that gives way.
-    ``settings``: what it needs to be brought up to date.
+    ``content`` is the new library, None if the library stays unchanged; ``text`` are its bytes. ``memory`` are the pairs that are
+    known to be different, None if none is new. ``leftover``: an earlier import is staged that need not be deployed any more.
+    ``withdrawn``: the unfinished operation that is withdrawn. ``settings``: what is needed to repeat it for a changed library.
     """
 
     operation: str
@@ -48,7 +47,7 @@ class Plan(NamedTuple):
 
 
 def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
-    """What the import of ``queues`` comes to. Raises ``QueueError`` with all that is wrong, or another ``DhashError``."""
+    """The plan of the import of ``queues``. Raises ``QueueError`` with all problems, or another ``DhashError``."""
     waiting = unfinished_work.require_finished(library, state, (run_record.REVIEW_IMPORT,))
     _require_free_names(library, state)
     live, digest = library_file.read(library)
@@ -59,7 +58,7 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
     if faults:
         raise QueueError(faults)
     if waiting and waiting.operation == run_record.REVIEW_IMPORT and _undecided(waiting, live.value, verdict.removals):
-        raise unfinished_work.refusal(waiting)  # these decisions would discard those that wait
+        raise unfinished_work.refusal(waiting)  # these decisions would discard those of the unfinished import
     approved = sum(decision.verdict != decision_files.DIFFERENT for decision in reading.decisions)
     account = Account(_imported_at(state, digest), ", ".join(queues), len(reading.decisions), approved)
     remembered = known_different.added(memory, verdict.different)
@@ -68,7 +67,7 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
         "skipped_matches": reading.skipped, "pending": reading.pending, "already_removed": verdict.already,
         "remembered": sum(record not in memory for record in remembered) if remembered != memory else 0,
     }
-    lines = [f"{printable(removal.path)} leaves the library, {printable(removal.kept)} stays (match {removal.match_id})"
+    lines = [f"{printable(removal.path)} is removed, {printable(removal.kept)} is kept (match {removal.match_id})"
              for removal in verdict.removals]
     value = library_removals.take_out(live.value, verdict.removals, account) if verdict.removals else None
     settings = {"state": state, "removals": [removal._asdict() for removal in verdict.removals], "account": account._asdict()}
@@ -77,14 +76,14 @@ def plan(library: str, state: str, queues: Sequence[str]) -> Plan:
 
 
 def plan_reversal(library: str, state: str) -> Plan:
-    """What taking the last import back comes to. Raises ``DhashError``."""
+    """The plan of the reversal of the last import. Raises ``DhashError``."""
     waiting = unfinished_work.require_finished(library, state, (run_record.REVIEW_REVERSAL, run_record.REVIEW_IMPORT))
     _require_free_names(library, state)
     live, digest = library_file.read(library)
     value = put_back(library, live.value)
     if waiting is not None and waiting.operation == run_record.REVIEW_IMPORT and value is not None:
-        raise unfinished_work.refusal(waiting)  # it is not the import that would be taken back
-    lines = [f"{printable(path)} comes back into the library" for path in _paths_gained(live.value, value)]
+        raise unfinished_work.refusal(waiting)  # this is not the import that would be reverted
+    lines = [f"{printable(path)} is restored" for path in _paths_gained(live.value, value)]
     return _finished(library, waiting, run_record.REVIEW_REVERSAL, live, digest, value, None, {"state": state}, {}, lines)
 
 
@@ -102,7 +101,7 @@ def _paths_gained(before: dict[str, Any], after: dict[str, Any] | None) -> list[
 
 
 def _undecided(waiting: run_record.Record, value: dict[str, Any], removals: Sequence[Removal]) -> bool:
-    """Whether the import that waits takes out an image of the library ``value`` that ``removals`` leave in it."""
+    """Whether the unfinished import removes an image of the library ``value`` that is not among ``removals``."""
     present = {(image["path"], image.get("dhash")) for image in value["images"]}
     decided = {(removal.path, removal.dhash) for removal in removals}
     return any((removal.path, removal.dhash) in present - decided for removal in _removals_of(waiting))
@@ -114,7 +113,7 @@ def _finished(library: str, waiting: run_record.Record | None, operation: str, l
     content = live._replace(value=value) if value is not None else None
     text = b"" if content is None else library_file.serialize(content)
     if content is not None:
-        library_file.parse(text, library)  # what is written can be read again, however deep the entries are
+        library_file.parse(text, library)  # raises if the new library would be nested too deep to be read again
     leftover = value is None and waiting is not None and waiting.operation in (run_record.REVIEW_IMPORT, run_record.REVIEW_REVERSAL)
     before, after = len(live.value["images"]), len((value or live.value)["images"])
     sha256 = None if content is None else hashlib.sha256(text).hexdigest()
@@ -126,7 +125,7 @@ def _finished(library: str, waiting: run_record.Record | None, operation: str, l
 
 
 def _imported_at(state: str, live_sha256: str) -> str:
-    """Now; or when the import was prepared that waits for the same live library, so that it is recognised."""
+    """The present time; or that of an unfinished import into the same live library, so that it is recognised as the same."""
     last = run_record.read(state)
     if last and (last.operation, last.old_sha256) == (run_record.REVIEW_IMPORT, live_sha256) and last.phase in NOT_SWAPPED:
         return _account_of(last).imported_at
@@ -148,12 +147,12 @@ def _removals_of(record: run_record.Record) -> list[Removal]:
 
 
 def _incomplete(record: run_record.Record) -> DhashError:
-    return DhashError("the record of the last run does not say what the review decided", record.library,
-                      "Import the decisions again: run the playbook review_import.yml.")
+    return DhashError("the record of the last run does not contain the decisions of the review", record.library,
+                      "Import the decisions again: ansible-playbook mobius.dhash.review_import.")
 
 
 def is_due(planned: Plan) -> bool:
-    """Whether the live library is to be replaced."""
+    """Whether the live library has to be replaced."""
     return planned.content is not None
 
 
@@ -164,9 +163,9 @@ def would_change(library: str, state: str, planned: Plan) -> bool:
 
 
 def carry_out(library: str, state: str, planned: Plan, run: str, origin: dict[str, Any] | None = None) -> bool:
-    """Remember what was judged different, and write the new library and the record that binds it to the live one.
+    """Record the pairs that are different, and write the new library and the record that binds it to the live one.
 
-    Whether anything had to be written. Call it with the lock held. Raises ``DhashError``.
+    Returns whether anything had to be written. Call it with the lock held. Raises ``DhashError``.
     """
     changed = would_change(library, state, planned)
     if planned.memory is not None:
@@ -192,7 +191,7 @@ def difference(library: str, planned: Plan) -> dict[str, str]:
     if len(planned.lines) > SHOWN_LINES:
         after.append(f"and {len(planned.lines) - SHOWN_LINES} more")
     if counts.get("remembered"):
-        after.append(f"pairs judged different: {counts['remembered']} more")
+        after.append(f"pairs that are different: {counts['remembered']} more")
     return {"before_header": library, "after_header": output_of(library), "before": "\n".join([*before, ""]),
             "after": "\n".join([*after, ""])}
 
@@ -203,7 +202,7 @@ def _require_free_names(library: str, state: str) -> None:
 
 
 def output_of(library: str) -> str:
-    """Where the new library is written that waits to be deployed."""
+    """The path of the staged library."""
     return f"{library}.import"
 
 
@@ -223,7 +222,7 @@ def _is_prepared(library: str, state: str, planned: Plan) -> bool:
 
 
 def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None:
-    """Prepare the same for a live library that has changed since. Call it with the lock held. Raises ``DhashError``."""
+    """Prepare the same operation again for a live library that has changed. Call it with the lock held. Raises ``DhashError``."""
     live, digest = library_file.read(record.library)
     if record.operation == run_record.REVIEW_REVERSAL:
         value = put_back(record.library, live.value)
@@ -234,6 +233,6 @@ def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None
             raise QueueError(faults)
         value = library_removals.take_out(live.value, removals, _account_of(record))
     if value is None:
-        raise DhashError("its last import was taken back in the meantime", record.library, "Look at it, then run again.")
-    written_files.remove(record.settings["state"], record.kept)  # not of what will be replaced
+        raise DhashError("the last import was reverted in the meantime", record.library, "Check the library, then run again.")
+    written_files.remove(record.settings["state"], record.kept)  # an older copy, not of the library that will be replaced
     _write(record._replace(phase=run_record.PREPARED, old_sha256=digest), library_file.serialize(live._replace(value=value)))

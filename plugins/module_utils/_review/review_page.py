@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The review page: one HTML file that is opened from disk, with the previews in ``images/`` beside it, and no network.
+"""The review page: one HTML file that is opened from disk, with previews in ``images/`` beside it, and without any network access.
 
-Its Content-Security-Policy lets nothing run but the page's own script, known by its digest, and nothing be loaded but
-pictures from where the page lies ('self' under file:// too, in Chromium and in Firefox). Trusted Types forbid the
-script itself to make markup of text. Its sources are in web/review.
+Its Content-Security-Policy allows only the script of the page itself, by its digest, and only pictures from the folder of the page
+('self' also under file://, in Chromium and in Firefox). Trusted Types forbid the script to create markup from text. The sources of
+the page are in web/review.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator
 
 from .page_assets import MARKUP, SCRIPT, STYLE
 
-# Within JSON these stand in strings only, where each may be written as an escape. The first three could end the element
-# or begin another, U+2028 and U+2029 end lines in scripts, and lone surrogates (odd file names) are not UTF-8.
+# In JSON these characters occur only in strings, where escapes are allowed. The first three could end the element or begin
+# another, U+2028 and U+2029 end lines in scripts, and lone surrogates (file names that are not UTF-8) cannot be encoded.
 ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
 def render(queue_pieces: Iterable[str]) -> Iterator[bytes]:
-    """The page as pieces of UTF-8; ``queue_pieces`` is the queue's JSON, divided anywhere and never held as a whole."""
+    """The page as pieces of UTF-8; ``queue_pieces`` are pieces of the queue's JSON, cut anywhere, so the queue is never in memory as a whole."""
     before, after = MARKUP.split("<!-- queue -->")
     yield _filled(before).encode("utf-8")
     for piece in queue_pieces:
@@ -44,7 +44,7 @@ def _filled(markup: str) -> str:
 
 
 def content_security_policy() -> str:
-    """The policy of the page: its own script and style by SHA-256, pictures from beside it, nothing else."""
+    """The policy of the page: its own script and style by SHA-256, pictures from its folder, and nothing else."""
     return "; ".join([
         "default-src 'none'", f"script-src '{_source(SCRIPT)}'", f"style-src '{_source(STYLE)}'", "img-src 'self'",
         "connect-src 'none'", "base-uri 'none'", "form-action 'none'",

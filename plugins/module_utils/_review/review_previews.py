@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The previews in a review folder: which are there, which have to be made, which nobody needs any more."""
+"""The previews in a review folder: those that exist, those that have to be made, and those that are no longer needed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ CHECKPOINT = 200  # previews
 class Previews:
     """The previews of ``wanted``, the images of a queue by their position.
 
-    ``index`` tells what is known of a file, by its preview's name: width, height and format, or the kind of its error.
-    ``details``: what is known of the images that have a preview, by position; ``pending``: those that have yet to be
-    looked at. A name stands for one file in one state, so that a preview is never made over.
+    ``index`` has, by the name of a preview, the width, height and format of its file, or the kind of its error. ``details`` are those
+    of the images with a preview, by position. ``pending``: the positions of images that were not opened yet. A name stands for one
+    file with one content, so a preview is never replaced.
     """
 
     def __init__(self, wanted: Mapping[int, matchable_images.Image], index: Mapping[str, Any], review_dir: str,
@@ -39,7 +39,7 @@ class Previews:
         self._names = {position: self._name(image) for position, image in wanted.items()}
         self._files = {position: image.file for position, image in wanted.items()}
         self._present = self._list()
-        # Only these are ever removed: the folder may be one in which somebody keeps pictures with such names.
+        # Only these are ever removed: somebody may keep other pictures in the folder.
         self._ours = {f"{name}.jpg" for name, known in index.items() if isinstance(known, list)}
         self.index = {name: index[name] for name in self._names.values() if name in index}
         self.details: dict[int, review_queue.Detail] = {}
@@ -53,18 +53,18 @@ class Previews:
 
     @property
     def without(self) -> int:
-        """How many images have none, since their files cannot be read or decoded."""
+        """The number of images without a preview, because their files cannot be read or decoded."""
         return len(self._names) - len(self.details) - len(self.pending)
 
     def superfluous(self) -> list[str]:
-        """The paths of the previews that earlier exports have made and no image needs any more."""
+        """The paths of previews of earlier exports that no image needs any more."""
         needed = {f"{self._names[position]}.jpg" for position in self.details}
         return [os.path.join(self._folder, name) for name in sorted(self._present & self._ours - needed)]
 
     def make(self, owner_of: str, checkpoint: Callable[[], None]) -> int:
-        """Make those that are pending, and try again those that may succeed now; how many. Raises ``DhashError``.
+        """Make the pending previews, and try failed ones that may succeed now; returns how many were made. Raises ``DhashError``.
 
-        ``checkpoint`` is called now and then, to keep ``index``.
+        ``checkpoint`` is called from time to time, to store ``index``.
         """
         again = [position for position, name in self._names.items()
                  if isinstance(self.index.get(name), str) and self.index[name] not in hash_journal.REMEMBERED_KINDS]
@@ -95,7 +95,7 @@ class Previews:
         return made
 
     def _name(self, image: matchable_images.Image) -> str:
-        # The hash tells pictures of one size and time of change apart that were renamed to each other.
+        # The hash distinguishes renamed pictures with the same size and mtime.
         what = [image.file, image.dhash, image.size, image.mtime_ns, self._media_roots]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The review queue of a migrated library: which pairs are for people to judge, in which order, and what is proposed."""
+"""The review queue of a migrated library: the pairs to review, their order, and the proposal for each."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from . import known_different
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_PAIRS = 10_000_000  # in an export, whatever is asked for
+MOST_PAIRS = 10_000_000  # in an export
 INSTRUCTIONS = (
-    "Say of each match whether the two images are the same picture, and which of them to keep: set reviewStatus to"
-    " approved, isDuplicate to true and keepImage to image1 or image2; or, where they are different, rejected, false and"
-    " both; or skipped. Images that are not kept leave the library when this queue is imported; their files stay where"
-    " they are."
+    "Decide for each match whether both images show the same picture, and which image to keep. If they are the same, set"
+    " reviewStatus to approved, isDuplicate to true and keepImage to image1 or image2. If they are different, set rejected,"
+    " false and both. To leave a match undecided, set reviewStatus to skipped. Importing this queue removes images that are"
+    " not kept from the library; their files stay where they are."
 )
-# Which of two formats is kept, all else being equal: what loses nothing first, then what loses least for its bytes.
+# The preferred format if all else is equal: lossless formats first, then those with the best quality per byte.
 FORMATS = ("TIFF", "Photoshop", "PNG", "PPM", "PGM", "PBM", "BMP", "JPEG XL", "JPEG 2000", "AVIF", "HEIC", "WebP",
            "JPEG", "GIF")
 
 
 class Terms(NamedTuple):
-    """What is asked for. Distances in bits; ``confirm``: leave out what the vertical hash refutes."""
+    """The options of a queue. Distances in bits; ``confirm``: leave out pairs that the vertical hash refutes."""
 
     minimum: int
     maximum: int
@@ -41,7 +41,7 @@ class Terms(NamedTuple):
 
 
 class Detail(NamedTuple):
-    """What was seen in the file of an image; ``preview`` is relative to the review folder."""
+    """The details of an image file. ``preview`` is relative to the review folder."""
 
     width: int
     height: int
@@ -62,7 +62,7 @@ class Queue(NamedTuple):
 
 
 def find(images: Sequence[matchable_images.Image], terms: Terms, memory: Sequence[known_different.Different]) -> Queue:
-    """The pairs of ``images`` (in library order) that are to be judged, without those that ``memory`` tells.
+    """The pairs of ``images`` (in library order) to review, without those in ``memory``.
 
     Raises ``MissingRequirementError``.
     """
@@ -86,7 +86,7 @@ def find(images: Sequence[matchable_images.Image], terms: Terms, memory: Sequenc
 
 def _decided(images: Sequence[matchable_images.Image], memory: Sequence[known_different.Different], terms: Terms,
              most_vertical: int) -> tuple[set[tuple[int, int]], int]:
-    """The pairs that were judged before, and how many of them would be in the queue otherwise: all of them."""
+    """The pairs that are known to be different and would otherwise be in the queue, and their number."""
     position = {image.path: index for index, image in enumerate(images)}
     decided = set()
     for record in memory:
@@ -100,7 +100,7 @@ def _decided(images: Sequence[matchable_images.Image], memory: Sequence[known_di
 
 
 def _clusters(one: list[int], other: list[int]) -> list[int]:
-    """The number of the connected component of each pair, from 1, in the order in which they come."""
+    """The number of the connected component of each pair, from 1, in the order of the pairs."""
     parent: dict[int, int] = {}
 
     def root(position: int) -> int:
@@ -116,13 +116,13 @@ def _clusters(one: list[int], other: list[int]) -> list[int]:
 
 
 def match_id(path1: str, dhash1: str, path2: str, dhash2: str) -> str:
-    """What names a match at every export, as long as its two images stay what they are."""
+    """The id of a match. It is the same in every export as long as both images have the same paths and hashes."""
     return hashlib.sha256(json.dumps([path1, dhash1, path2, dhash2]).encode()).hexdigest()[:16]
 
 
 def document(queue: Queue, details: Mapping[int, Detail], library: str, algorithm: str, terms: Terms,
              exported_at: str) -> dict[str, Any]:
-    """The queue as the object that the exports hold; its matches are an iterator."""
+    """The queue as the JSON object of an export; ``matches`` is an iterator."""
     return {
         "exportedAt": exported_at, "library": library, "algorithm": algorithm,
         "minDistance": terms.minimum, "maxDistance": terms.maximum,
@@ -159,14 +159,14 @@ def _shown(image: matchable_images.Image, detail: Detail | None) -> dict[str, An
 def _moment(mtime_ns: int | None) -> str | None:
     try:
         return None if mtime_ns is None else datetime.fromtimestamp(mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):  # a file system can hold times that no calendar has
+    except (OverflowError, ValueError, OSError):  # a file system can store times that the calendar does not have
         return None
 
 
 def propose(one: tuple[matchable_images.Image, Detail | None], other: tuple[matchable_images.Image, Detail | None]) -> tuple[str | None, str]:
-    """Which of two images to keep, ``image1`` or ``image2``, and why: by resolution, bytes, format, then order.
+    """The image to keep, ``image1`` or ``image2``, and the reason: by resolution, bytes, format, then order.
 
-    What is not known of both does not count. Of two names of one file neither is proposed.
+    A property counts only if it is known for both images. For two names of one file the proposal is None.
     """
     (image1, detail1), (image2, detail2) = one, other
     if matchable_images.is_same_file(image1, image2):
@@ -183,7 +183,7 @@ def propose(one: tuple[matchable_images.Image, Detail | None], other: tuple[matc
                         for detail in (detail1, detail2))
         if rank1 != rank2:
             return _choice(rank1 < rank2, "better format: {} rather than {}", [detail1.format, detail2.format])
-    return "image1", "it comes first in the library"
+    return "image1", "first in the library"
 
 
 def _choice(first: bool, reason: str, values: list[Any]) -> tuple[str, str]:

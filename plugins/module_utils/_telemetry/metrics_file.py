@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Publish what is known of one library for node_exporter's textfile collector, one file a library.
+"""Publish the metrics of a library for node_exporter's textfile collector, one file per library.
 
-What is known is kept as ``metrics.json`` in the state folder of the library, since a counter must not fall when a run
-begins, and what one operation finds out must not be lost with the next. The file for the exporter is made of it.
-Metrics are a by-product: what goes wrong with them is a warning, and never costs a run anything else.
+The values are kept in ``metrics.json`` in the state folder of the library, because a counter must not fall when a run begins, and
+an operation must not lose the values of the operation before. The file for the exporter is generated from it. Metrics are a
+by-product: a problem with them is a warning, and never makes a run fail.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SECONDS_BETWEEN_SIGNS = 30
 
 
 class Metrics:
-    """The metrics of one library, a file in ``folder``; None there: nothing is kept or published.
+    """The metrics of one library, published as a file in ``folder``. If ``folder`` is None, nothing is kept or published.
 
-    ``warn`` is told, once, why they could not be published.
+    If the metrics cannot be published, ``warn`` is called once with the reason.
     """
 
     def __init__(self, folder: str | None, library: str, state: str, warn: Callable[[str], None]) -> None:
@@ -51,19 +51,19 @@ class Metrics:
         self._told = 0.0
 
     def forewarn(self) -> None:
-        """Tell, in check mode, why a run could not publish them."""
+        """Warn, in check mode, if a run could not publish the metrics."""
         obstacle = durable.obstacle(self._folder, may_be_made=False) if self._folder else None
         if obstacle:
             self._warn(f"The metrics would not be published: {obstacle.path} {obstacle.cause}. Correct dhash_metrics_dir.")
 
     def started(self) -> None:
-        """A migration begins. Call it, as all that tells of a migration, with the library's lock held."""
+        """A migration begins. Call this and the other methods about a migration with the library's lock held."""
         self._start = _clock.now()
         self._told = time.monotonic()
         self._publish({"dhash_last_start_timestamp_seconds": _time(), **_phase(prometheus_text.HASHING)})
 
     def progress(self, done: int, total: int) -> None:
-        """So many of the files are hashed; published now and then."""
+        """``done`` of ``total`` files are hashed. Published every SECONDS_BETWEEN_SIGNS."""
         if time.monotonic() - self._told >= SECONDS_BETWEEN_SIGNS:
             self._told = time.monotonic()
             self._publish({"dhash_run_pending_images": total - done, **_phase(prometheus_text.HASHING)})
@@ -98,10 +98,10 @@ class Metrics:
             }, entries.values(), _build(record))
 
     def settled(self, record: run_record.Record | None, changed: bool, is_verified: bool = False) -> None:
-        """The library's record was, if ``changed``, just written, or a verification of the library has passed.
+        """The record of the library was written just now (``changed``), or a verification has passed (``is_verified``).
 
-        That a migration failed or never ended stays told until the next one, or until a library is verified that lacks
-        none of its hashes.
+        The phase of a failed or unfinished migration is published until the next migration, or until a library is verified in
+        which every image has a hash or an error.
         """
         if self._folder is None:
             return
@@ -116,17 +116,17 @@ class Metrics:
             self._publish(series, otherwise=_of_record(record))
 
     def queued(self, pairs: int) -> None:
-        """So many pairs wait for a person's judgement."""
+        """``pairs`` pairs wait for a review."""
         self._publish({QUEUE: pairs})
 
     def judged(self, pairs: int, left: int) -> None:
-        """So many of them were judged; of what was shown to people so many are left, and there may be more."""
+        """``pairs`` pairs were reviewed. ``left`` pairs of the imported queues were not; the library may have more."""
         self._publish({QUEUE: max(left, (queue_length(self._state) or 0) - pairs)})
 
     def _publish(self, series: dict[str, Any], entries: Iterable[Entry] = (), build: dict[str, str] | None = None,
                  otherwise: dict[str, Any] | None = None) -> None:
-        """Add to what is known: what ``series`` says, what of ``entries`` is not counted yet, and ``otherwise`` unless
-        something is known already."""
+        """Update the kept values with ``series``, count those of ``entries`` that are new, and add ``otherwise`` for series without a
+        value."""
         if self._folder is None:
             return
         path = os.path.join(self._state, NAME)
@@ -140,17 +140,17 @@ class Metrics:
                 _count(known["durations"], entries)
                 durable.write(path, [(json.dumps(known, indent=2) + "\n").encode()])
                 if not os.path.isdir(self._folder):
-                    raise DhashError("there is no such folder for metrics", self._folder,
-                                     "Make it, or correct dhash_metrics_dir.")
+                    raise DhashError("the folder for metrics does not exist", self._folder,
+                                     "Create this folder, or correct dhash_metrics_dir.")
                 durable.write(self.path, [prometheus_text.render(known).encode()], mode=0o644)
             if not self._swept:
                 self._swept = True
                 self._remove_those_of_libraries_that_are_gone(self._folder)
 
     def _remove_those_of_libraries_that_are_gone(self, folder: str) -> None:
-        """Remove the metrics of each library whose state lies beside this one's, and which is no longer where it was.
+        """Remove the metrics of libraries that no longer exist and whose state folder is beside that of this library.
 
-        The state folder proves that the file is this host's: several hosts and containers can share ``folder``.
+        The state folder proves that the file belongs to this host: several hosts and containers can share ``folder``.
         """
         for path in glob.glob(os.path.join(glob.escape(os.path.dirname(self._state)), "*", NAME)):
             with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, AttributeError):
@@ -174,24 +174,24 @@ class Metrics:
             self._warned = True
 
     def _read(self, path: str) -> dict[str, Any]:
-        """What is known so far. What cannot be understood is begun anew, as a counter may."""
+        """The values so far. If they cannot be read, all start from zero, as counters may."""
         bounds = list(run_measurements.BUCKETS)
         durations = {"bounds": bounds, "counts": [0] * (len(bounds) + 1), "sum": 0.0, "until": ""}
         begun = {"format": json_records.FORMAT, "library": self._library, "series": {}, "build": {}, "durations": durations}
         if durable.exists(path):
             try:
                 known = {**begun, **json.loads(durable.read(path)), "library": self._library}
-                json_records.require_known_format(known, path, "the record of the metrics")
+                json_records.require_known_format(known, path, "the metrics file")
                 prometheus_text.render(known)
                 if known["durations"]["bounds"] == list(run_measurements.BUCKETS):
                     return known
             except (ValueError, TypeError, KeyError, AttributeError):
-                self._warn(f"{path}: it is damaged, so that the metrics begin anew.")
+                self._warn(f"{path}: the file is damaged, so the metrics start again from zero.")
         return begun
 
 
 def _path(folder: str, library: str) -> str:
-    """The file for the exporter, named as the library's state folder is: no two libraries have the same."""
+    """The file for the exporter. It has the name of the library's state folder, which is unique."""
     return os.path.join(folder, f"mobius-dhash-{os.path.basename(run_record.folder('', library))}.prom")
 
 
@@ -199,13 +199,13 @@ OFF = Metrics(None, "", "", lambda _text: None)
 
 
 def of(params: dict[str, Any], library: str, state: str, warn: Callable[[str], None]) -> Metrics:
-    """The metrics as a module is asked for them. A relative folder counts from the library's."""
+    """The metrics for the options of a module. A relative folder counts from the folder of the library."""
     folder = params["metrics_dir"]
     return Metrics(folder and os.path.join(os.path.dirname(library), folder), library, state, warn)
 
 
 def queue_length(state: str) -> int | None:
-    """How many pairs wait for a person's judgement, as far as the state folder ``state`` knows; None: it does not."""
+    """The number of pairs that wait for a review, by the state folder ``state``; None if it is unknown."""
     with contextlib.suppress(DhashError, ValueError, TypeError, KeyError):
         return int(json.loads(durable.read(os.path.join(state, NAME)))["series"][QUEUE])
     with contextlib.suppress(OSError, DhashError, ValueError, TypeError, KeyError):
@@ -215,7 +215,7 @@ def queue_length(state: str) -> int | None:
 
 
 def _count(durations: dict[str, Any], entries: Iterable[Entry]) -> None:
-    """Add the images hashed since the last that were counted, whichever run hashed them: a killed one, or a dry one."""
+    """Count the images that were hashed since the last count, by any run: also by a killed run or a dry run."""
     new = [entry for entry in entries if entry.dhash is not None and entry.hashed_at > durations["until"]]
     if new:
         counts = run_measurements.histogram([entry.seconds for entry in new])

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of one library, in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""The metrics of a library in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 
-The text of a metric's HELP and TYPE is the same in the file of every library: node_exporter merges all of them, and
-complains where they differ. There are no timestamps in it, which its textfile collector refuses.
+The HELP and TYPE texts of a metric are the same in the files of all libraries, because node_exporter merges the files and reports
+an error if they differ. The format has no timestamps, because the textfile collector refuses them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DURATIONS = "dhash_hash_duration_seconds"
 
 
 class Metric(NamedTuple):
-    """A metric; ``label`` is the one that its series have besides ``library``, if any."""
+    """A metric. ``label`` is the label of its series besides ``library``, if any."""
 
     name: str
     type: str
@@ -31,44 +31,44 @@ class Metric(NamedTuple):
 
 
 METRICS = (
-    Metric(BUILD, "gauge", None, "The versions of what the last migration ran with, and its algorithm; always 1."),
-    Metric("dhash_run_phase", "gauge", "phase", "How far the last run came: 1 for its phase, 0 for the others."),
+    Metric(BUILD, "gauge", None, "Versions of the decoders and packages of the last migration, and its algorithm; always 1."),
+    Metric("dhash_run_phase", "gauge", "phase", "Phase of the last run: 1 for this phase, 0 for all other phases."),
     Metric("dhash_restart_owed", "gauge", None,
-           "Whether the service has yet to be restarted and verified since the library was exchanged (1) or not (0)."),
-    Metric("dhash_last_start_timestamp_seconds", "gauge", None, "When the last migration began to hash."),
-    Metric("dhash_last_progress_timestamp_seconds", "gauge", None, "When the last run was last heard of."),
-    Metric("dhash_last_end_timestamp_seconds", "gauge", None, "When the last migration ended, failed or not."),
+           "Whether a restart and a verification of the service are pending after a deploy: 1 if so, 0 if not."),
+    Metric("dhash_last_start_timestamp_seconds", "gauge", None, "Time at which the last migration began to hash."),
+    Metric("dhash_last_progress_timestamp_seconds", "gauge", None, "Time of the last progress of the last run."),
+    Metric("dhash_last_end_timestamp_seconds", "gauge", None, "Time at which the last migration ended, with or without success."),
     Metric("dhash_last_success_timestamp_seconds", "gauge", None,
-           "When the migrated library and its service were last verified with success."),
+           "Time of the last successful verification of the migrated library and its service."),
     Metric("dhash_images", "gauge", None, "Images in the live library."),
     Metric("dhash_hashed_images", "gauge", None, "Images in the live library that have a hash."),
     Metric("dhash_duplicates", "gauge", None, "Duplicates on record in the live library."),
-    Metric("dhash_review_queue_pairs", "gauge", None, "Pairs of images that wait for a person to judge them."),
+    Metric("dhash_review_queue_pairs", "gauge", None, "Pairs of images that wait for a review."),
     Metric("dhash_run_images", "gauge", "result",
-           "Images of the last migration: hashed by it, known from before, or failed (left without a hash)."),
-    Metric("dhash_run_pending_images", "gauge", None, "Files that the migration that goes on has yet to hash."),
-    Metric("dhash_errors", "gauge", "kind", "Images that the last migration left without a hash, by kind of error."),
+           "Images of the last migration: hashed in it, known from the journal, or failed (without a hash)."),
+    Metric("dhash_run_pending_images", "gauge", None, "Files that the running migration still has to hash."),
+    Metric("dhash_errors", "gauge", "kind", "Images without a hash after the last migration, by kind of error."),
     Metric(DURATIONS, "histogram", None,
-           "Time from opening a file to its pixels, of every image that was hashed, by whichever run."),
+           "Time from opening a file to its pixels, for every image that any run has hashed."),
     Metric("dhash_run_hash_duration_p95_seconds", "gauge", None,
-           "The exact 95th percentile of that time over the timed images of the last migration."),
+           "Exact 95th percentile of the time from opening a file to its pixels, over the timed images of the last migration."),
     Metric("dhash_run_hash_duration_average_seconds", "gauge", None,
-           "The average of that time over the timed images of the last migration."),
+           "Average time from opening a file to its pixels, over the timed images of the last migration."),
     Metric("dhash_run_timed_images", "gauge", None,
-           "Images behind percentile and average: those whose hash was new to the library, or all if none was."),
-    Metric("dhash_run_duration_seconds", "gauge", None, "How long the last migration took, from its start to its end."),
+           "Images in the percentile and the average: those with a new hash, or all images if no hash was new."),
+    Metric("dhash_run_duration_seconds", "gauge", None, "Duration of the last migration."),
     Metric("dhash_run_cpu_seconds", "gauge", "process",
-           "CPU time of the last migration, user and system: of its parent process and of its workers."),
+           "CPU time of the last migration, user and system, of its parent process and of its workers."),
     Metric("dhash_run_peak_memory_bytes", "gauge", None,
-           "The most resident memory that the largest process of the last migration had."),
-    Metric("dhash_run_read_bytes", "gauge", None, "The size of all files that the last migration opened to hash them."),
+           "Peak resident memory of the largest process of the last migration."),
+    Metric("dhash_run_read_bytes", "gauge", None, "Total size of the files that the last migration opened to hash them."),
 )
 
 
 def render(known: dict[str, Any]) -> str:
-    """The metrics of the library that ``known`` (see ``metrics_file``) tells of.
+    """The text of the metrics ``known``, which are the values that ``metrics_file`` keeps.
 
-    Raises TypeError, KeyError or AttributeError where it is damaged.
+    Raises TypeError, KeyError or AttributeError if they are damaged.
     """
     lines: list[str] = []
     for metric in METRICS:
@@ -108,7 +108,7 @@ def _histogram(durations: dict[str, Any]) -> Iterator[tuple[str, dict[str, str],
 
 
 def _escape(text: str) -> str:
-    # What is no UTF-8 in a file name becomes its escape first: the format is UTF-8 throughout.
+    # The format is UTF-8: bytes of a file name that are not UTF-8 are escaped first.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 

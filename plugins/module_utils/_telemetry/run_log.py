@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The log of a run and its progress, for people and for the action plugin that follows it."""
+"""The log of a run, and the file with its progress for the action plugin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS_BETWEEN_LOG_LINES = 10
 
 
 class Log:
-    """The log of one run, ``<library>.<operation>-YYYYMMDD-HHMMSS.log`` (UTC) in ``log_dir``; without one nothing is written."""
+    """The log of one run, ``<library>.<operation>-YYYYMMDD-HHMMSS.log`` (UTC) in ``log_dir``. If ``log_dir`` is None, nothing is written."""
 
     def __init__(self, log_dir: str | None, library: str, operation: str) -> None:
         self.path: str | None = None
@@ -35,7 +35,7 @@ class Log:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
             self._file = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115 # until close
         except OSError as error:
-            raise from_os_error(error, "open the log", self.path) from error
+            raise from_os_error(error, "open the log file", self.path) from error
         with contextlib.suppress(OSError):
             owner = os.stat(library)
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
@@ -49,7 +49,7 @@ class Log:
                 self._file.close()
 
     def line(self, text: str) -> None:
-        """Add a line with the time. A full disk costs the log its line, not the migration its work."""
+        """Add a line with the time. If the disk is full, the line is lost and the migration continues."""
         if self._file:
             with contextlib.suppress(OSError):
                 self._file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
@@ -57,7 +57,7 @@ class Log:
 
 @contextlib.contextmanager
 def progress_to(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """What replaces the file ``path`` by the state of the work, for the action plugin to read; None: nothing does."""
+    """A function that writes the progress to the file ``path`` for the action plugin. If ``path`` is None, it does nothing."""
     def progress(state: dict[str, Any]) -> None:
         if path is not None:
             with open(f"{path}.new", "w", encoding="utf-8") as file:
@@ -72,7 +72,7 @@ def progress_to(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 class Meter:
-    """Counts what has been hashed; tells ``progress`` and the log from time to time."""
+    """Counts hashed images, and reports to ``progress`` and to the log from time to time."""
 
     def __init__(self, progress: Callable[[dict[str, Any]], None], log: Log) -> None:
         self._progress = progress
@@ -81,7 +81,7 @@ class Meter:
         self._started = self._told = self._logged = 0.0
 
     def start(self, total: int) -> None:
-        """Begin: ``total`` images are to be hashed."""
+        """Begin to count; ``total`` images will be hashed."""
         self._total = total
         self._started = self._told = self._logged = time.monotonic()
         self._log.line(f"Hashing {total} images")
@@ -98,7 +98,7 @@ class Meter:
             self._progress(self._state())
         if now - self._logged >= SECONDS_BETWEEN_LOG_LINES:
             self._logged = now
-            self._log.line("{done} of {total}, {images_per_second} images a second, {errors} failed".format(
+            self._log.line("{done} of {total}, {images_per_second} images per second, {errors} failed".format(
                 **self._state()))
 
     def _state(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Times of images, and what a run took of the machine, as the kernel counts it for this process and the children that ended."""
+"""Times of images, and the resources of a run as the kernel counts them for this process and its ended children."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import time
 from typing import NamedTuple
 
 KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: getrusage(2)
-BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # s: borders at all targets
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)  # seconds; the targets of the runbook are among the bounds
 
 
 class Moment(NamedTuple):
-    """Seconds: of a clock that only goes forward, and of CPU time, of this process and of its children."""
+    """Seconds of a monotonic clock, and seconds of CPU time of this process and of its children."""
 
     clock: float
     own: float
@@ -26,7 +26,7 @@ class Moment(NamedTuple):
 
 
 def now() -> Moment:
-    """What was taken so far."""
+    """The present time, and the CPU time so far."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Moment(time.monotonic(), own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime)
 
@@ -34,7 +34,7 @@ def now() -> Moment:
 def since(start: Moment, read_bytes: int) -> dict[str, float]:
     """Seconds of time and of CPU since ``start``, the peak memory of the largest process (bytes), and ``read_bytes``.
 
-    The peak is that of the process's whole life, since the kernel keeps no other.
+    The peak is over the whole life of the process, because the kernel keeps no other.
     """
     end = now()
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -53,7 +53,7 @@ def percentile_95(values: list[float]) -> float:
 
 
 def histogram(values: list[float]) -> list[int]:
-    """How many of ``values`` (s) lie in each of the buckets that ``BUCKETS`` bound from above, and how many over all."""
+    """The number of ``values`` (s) in each bucket. ``BUCKETS`` are the upper bounds; the last bucket has none."""
     counts = [0] * (len(BUCKETS) + 1)
     for value in values:
         counts[bisect.bisect_left(BUCKETS, value)] += 1

@@ -57,7 +57,7 @@ def test_a_path_in_bytes_is_told_as_text() -> None:
 
 
 def test_an_unusual_reason_is_told_without_a_next_step_of_ours() -> None:
-    assert str(from_os_error(OSError("timed out"), "read it", "/srv/x")) == "/srv/x: could not read it: timed out"
+    assert str(from_os_error(OSError("timed out"), "read the file", "/srv/x")) == "/srv/x: could not read the file: timed out"
 
 
 def test_all_that_the_engine_raises_is_of_one_family() -> None:

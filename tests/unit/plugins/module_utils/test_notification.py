@@ -65,7 +65,7 @@ def test_a_template_is_sent_as_it_is_and_what_is_no_json_is_not_sent(web: WebSer
     answers = reasons([target(url=web.url("/a"), template=made), target(url=web.url("/b"), template='{"mine": "it said "no""}'),
                        target(url=web.url("/c"), template="plain text", headers=plain), target(url=web.url("/d"), template={"mine": 1})])
     assert answers[0] is None and answers[2:] == [None, None]
-    assert str(answers[1]).startswith("its template makes no JSON: Expecting ',' delimiter: line 1")
+    assert str(answers[1]).startswith("the template does not render to valid JSON: Expecting ',' delimiter: line 1")
     assert {request.path: request.body for request in web.requests} == {"/a": made, "/c": "plain text", "/d": '{"mine": 1}'}
 
 
@@ -74,7 +74,7 @@ def test_a_mail_has_the_first_line_as_its_subject_and_the_text_in_it(mail: MailS
     (sent,) = mail.mails
     assert (sent["Subject"], sent["To"], sent["From"]) == ("migrate failed on a", "team@example.org, boss@example.org", "a@example.org")
     assert 'it said "no"' in sent.get_content()
-    assert reasons([target(type="mail", port=mail.port, to=["nobody@example.org"])]) == ["it refused 1 of 1 recipients"]
+    assert reasons([target(type="mail", port=mail.port, to=["nobody@example.org"])]) == ["the server refused 1 of 1 recipients"]
     assert reasons([target(type="mail", port=mail.port, to=["a@example.org\nBcc: b@example.org"])], retries=0)[0] is not None
     assert len(mail.mails) == 1
 
@@ -96,18 +96,19 @@ def test_a_server_that_does_not_answer_holds_nobody_up_longer_than_the_limit(web
 
 def test_a_server_that_fails_or_refuses_is_asked_again_and_then_given_up(web: WebServer) -> None:
     assert reasons([target(url=web.url("/fail")), target(url=f"http://127.0.0.1:{closed_port()}/x"),
-                    target(type="mail", to=["a@b"], port=closed_port())], retries=1) == ["it answered 500", "Connection refused", "Connection refused"]
+                    target(type="mail", to=["a@b"], port=closed_port())], retries=1) == [
+                        "the server returned HTTP 500", "Connection refused", "Connection refused"]
     assert len(web.bodies("/fail")) == 2
 
 
 def test_no_redirect_is_followed_and_no_other_protocol_spoken(web: WebServer) -> None:
     assert reasons([target(url=web.url("/elsewhere")), target(url="file:///etc/passwd"), target(url="http://[::1"), target(url="http:///path")]) == [
-        "it answered 302", *["its URL or its answer is none of HTTP (ValueError)"] * 3]
+        "the server returned HTTP 302", *["invalid URL or not an HTTP response (ValueError)"] * 3]
     assert [request.path for request in web.requests] == ["/elsewhere"]
 
 
 def test_credentials_in_a_url_become_a_header_and_nothing_of_a_url_but_its_host_is_shown(web: WebServer) -> None:
     secret = f"http://user:pass%40word@127.0.0.1:{web.port}/fail/services/T0/B0?token=topsecret"
     (answer,) = _notification.deliver([target(url=secret)], MESSAGE, 10, 0)
-    assert answer == ("1 (webhook 127.0.0.1)", "it answered 500")
+    assert answer == ("1 (webhook 127.0.0.1)", "the server returned HTTP 500")
     assert web.requests[0].headers["authorization"] == "Basic dXNlcjpwYXNzQHdvcmQ="

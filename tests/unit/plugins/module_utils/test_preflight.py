@@ -168,9 +168,9 @@ def test_dhash_install_provides_packages_and_programs_and_nothing_else():
 @pytest.mark.parametrize(("has", "token", "found"), [
     ({"python": "3.8.10"}, "python_version", "3.8.10"),
     ({"pillow": "8.4.0"}, "pillow_version", "8.4.0"),
-    ({"pillow": None}, "pillow_missing", "none"),
+    ({"pillow": None}, "pillow_missing", "not found"),
     ({"numpy": "1.23.5"}, "numpy_version", "1.23.5"),
-    ({"numpy": None}, "numpy_missing", "none"),
+    ({"numpy": None}, "numpy_missing", "not found"),
 ])
 def test_what_python_lacks_is_told_with_the_python_that_lacks_it(needs, python_that_has, has, token, found):
     python = python_that_has(**has)
@@ -187,7 +187,7 @@ def test_versions_that_will_do_are_no_problem(needs, python_that_has, has):
 
 
 def test_a_python_that_is_not_there_or_does_not_run_is_a_problem(needs, tmp_path):
-    assert problems(needs._replace(python=str(tmp_path / "gone")))[0]["found"] == f"none in {tmp_path}/gone"
+    assert problems(needs._replace(python=str(tmp_path / "gone")))[0]["found"] == f"not found in {tmp_path}/gone"
     assert problems(needs._replace(python="/bin/false"))[0]["id"] == "python_missing"
 
 
@@ -326,8 +326,8 @@ def test_a_folder_that_is_not_there_yet_will_do(needs, tmp_path):
 
 def test_a_folder_for_temporary_files_has_to_be_there(needs, tmp_path):
     found = problem(needs._replace(temp_dir=str(tmp_path / "scratch")))
-    assert (found["id"], found["found"]) == ("temp_dir_not_writable", f"{tmp_path}/scratch is not there")
-    assert found["fix"] == "Make this folder, or set dhash_temp_dir to another folder."
+    assert (found["id"], found["found"]) == ("temp_dir_not_writable", f"{tmp_path}/scratch does not exist")
+    assert found["fix"] == "Create this folder, or set dhash_temp_dir to another folder."
 
 
 @pytest.mark.parametrize(("option", "token", "variable"), [
@@ -338,14 +338,14 @@ def test_a_place_that_a_variable_names_has_to_be_writable(needs, tmp_path, optio
     places = dict.fromkeys(("output", "report", "dry_run_report", "review_dir", "log_dir", "venv", "limit"))
     needs = needs._replace(state=str(tmp_path / "state" / "media"), places={**places, option: "/proc/x/y"})
     (found,) = problems(needs)
-    assert (found["id"], found["found"]) == (token, "/proc cannot be written")
+    assert (found["id"], found["found"]) == (token, "/proc is not writable")
     assert found["fix"] == f"Set {variable} to another folder."
 
 
 def test_the_folder_of_the_output_has_to_be_there(needs, tmp_path):
     needs = needs._replace(state=str(tmp_path / "state" / "media"), places={"output": "missing/x.json", "log_dir": None})
     (found,) = problems(needs)
-    assert (found["id"], found["found"]) == ("output_dir_not_writable", f"{os.path.dirname(needs.library)}/missing is not there")
+    assert (found["id"], found["found"]) == ("output_dir_not_writable", f"{os.path.dirname(needs.library)}/missing does not exist")
 
 
 def test_a_relative_folder_for_temporary_files_will_do(needs, tmp_path, monkeypatch):
@@ -363,7 +363,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(needs, tmp_path, mount, fo
     read_only.mkdir()
     mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=read_only)
     found = problem(needs._replace(**{folder: str(read_only if folder == "temp_dir" else read_only / "new")}))
-    assert (found["id"], found["found"]) == (token, f"{read_only} cannot be written")
+    assert (found["id"], found["found"]) == (token, f"{read_only} is not writable")
     assert f"set {variable} to another folder" in found["fix"]
 
 
@@ -459,7 +459,7 @@ def test_a_window_is_open_whenever_one_of_its_days_has_opened_it_and_its_length_
 def test_what_is_no_window_is_refused_with_an_example_of_one(window):
     with pytest.raises(DhashError) as caught:
         _preflight.window_is_open(window, NOW)
-    assert caught.value.cause == f"{window!r} is no maintenance window"
+    assert caught.value.cause == f"invalid maintenance window {window!r}"
     assert "Mon-Fri 01:00-05:00" in caught.value.next_step
 
 

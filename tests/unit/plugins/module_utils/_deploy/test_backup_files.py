@@ -180,7 +180,7 @@ def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(l
     monkeypatch.setattr(durable, "read", read_after_a_change)
     with pytest.raises(DhashError) as caught:
         make(library)
-    assert (caught.value.path, caught.value.cause) == (str(library), "it changes faster than it can be copied")
+    assert (caught.value.path, caught.value.cause) == (str(library), "the library changes faster than it can be copied")
     assert list(library.parent.iterdir()) == [library]
 
 
@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library, tmp_p
     backups.mkdir()
     mount("-t", "tmpfs", "-o", "size=16k", "tmpfs", on=backups)
     library.write_bytes(UNHASHED + b" " * 100_000)
-    with pytest.raises(DhashError, match=r"No space left on device\. Free some space"):
+    with pytest.raises(DhashError, match=r"No space left on device\. Free space"):
         make(library, backups)
     assert list(backups.iterdir()) == []
 

@@ -163,7 +163,7 @@ def test_an_output_that_the_migration_did_not_write_is_not_deployed(host):
     host.output.write_bytes(THEIRS)
     with pytest.raises(DhashError) as caught:
         host.deploy()
-    assert (caught.value.path, caught.value.cause) == (str(host.output), "this is not the library that the last run wrote")
+    assert (caught.value.path, caught.value.cause) == (str(host.output), "the staged library is not the one that the last run wrote")
     assert host.files() == {"library.json": OLD, "library.dhash.json": THEIRS}
 
 
@@ -185,7 +185,7 @@ def test_an_output_that_was_removed_abandons_the_deploy(host, phase):
 
 def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host, monkeypatch):
     monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
-    with pytest.raises(cutover.ChangedError, match="it changed while it was deployed"):
+    with pytest.raises(cutover.ChangedError, match="the library changed during the deploy"):
         host.deploy()
     assert host.live.read_bytes() == THEIRS
     assert host.output.read_bytes() == NEW
@@ -222,7 +222,7 @@ def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_an
         try:
             host.deploy()
         except DhashError as error:
-            assert "No space left on device. Free some space" in str(error)
+            assert "No space left on device. Free space" in str(error)
         else:
             break
         assert host.live.read_bytes() == OLD
@@ -266,12 +266,12 @@ def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_
 
 def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right_after_the_exchange(host, monkeypatch):
     def fail(path):
-        raise DhashError("could not make its new name last", path)
+        raise DhashError("could not sync the folder after renaming the file", path)
 
     with monkeypatch.context() as disk:
         disk.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
         disk.setattr(durable, "_sync_names_of", fail)
-        with pytest.raises(DhashError, match="make its new name last"):
+        with pytest.raises(DhashError, match="sync the folder after renaming"):
             host.deploy()
     assert (host.live.read_bytes(), host.incoming.read_bytes()) == (NEW, THEIRS)
     with pytest.raises(cutover.ChangedError):
@@ -427,7 +427,7 @@ def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host):
     read = host.record.run
     host.deploy()
     host.is_now(run="20991231T000000Z-1")
-    with pytest.raises(cutover.ChangedError, match="run 20991231T000000Z-1 came in between"):
+    with pytest.raises(cutover.ChangedError, match="run 20991231T000000Z-1 began in the meantime"):
         cutover.verified(str(host.live), host.state, check=False, run=read)
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 

@@ -73,8 +73,8 @@ def test_the_default_paths_have_no_problem(host: Host) -> None:
     ("other.json.lock", "this name belongs to the library"),
     ("other.json.pre-rollback.20260131T120000Z", "this name belongs to the library"),
     ("other.dhash.json", "this name belongs to the library"),
-    ("STATE/journal.sqlite", "this lies in the state folder"),
-    ("STATE/new.json", "this lies in the state folder"),
+    ("STATE/journal.sqlite", "this path is in the state folder"),
+    ("STATE/new.json", "this path is in the state folder"),
     ("pictures", "this is a folder"),
     ("notes.txt/file", "is a file, not a folder"),
 ])
@@ -102,7 +102,7 @@ def test_a_library_on_record_is_another_library(host: Host) -> None:
     other = Path(os.path.dirname(host.state), "media-0123456789ab")
     other.mkdir()
     (other / "run.json").write_text(json.dumps({"library": str(host.folder / "bare.json")}))
-    assert host.problems(output="bare.json") == [("dhash_output", "this is another library, which this host has a record of")]
+    assert host.problems(output="bare.json") == [("dhash_output", "this is another library: this host has a record of a run on it")]
 
 
 @pytest.mark.parametrize("given", [
@@ -141,8 +141,8 @@ def test_a_file_of_a_library_is_no_library(host: Host, name: str) -> None:
     owner = host.path("gone.json" if name.startswith("gone") else "library.json")
     with pytest.raises(RefusedError) as refused:
         path_rules.require_own_name(host.path(name))
-    assert str(refused.value) == (f"{host.path(name)}: dhash_library: this name belongs to the library {owner}. Name another path in"
-                                  " dhash_library, then run again.")
+    assert str(refused.value) == (f"{host.path(name)}: dhash_library: this name belongs to the library {owner}. Set dhash_library to"
+                                  " another path, then run again.")
 
 
 @pytest.mark.parametrize("name", ["library.json", "bare.json", "photos.dhash.json", "photos.json.import", "photos.json.bak.20260131T120000Z"])
@@ -156,7 +156,7 @@ def test_the_longest_name_of_a_library_leaves_room_for_those_that_are_made_of_it
     path_rules.require_own_name(host.path(name))
     copy = f"{name}{backup_files.PRE_ROLLBACK}20260131T120000Z{age_encryption.SUFFIX}{backup_manifest.CHECKSUM}"
     assert len(os.fsencode(durable.temporary_name(copy))) == 255
-    with pytest.raises(RefusedError, match="its name has 197 bytes"):
+    with pytest.raises(RefusedError, match="the file name has 197 bytes"):
         path_rules.require_own_name(host.path(f"{name}x"))
 
 
@@ -176,7 +176,7 @@ def test_paths_of_the_controller_are_checked_as_those_of_the_host(host: Host) ->
 def test_a_refusal_names_the_variable_the_path_and_what_to_do(host: Host) -> None:
     with pytest.raises(RefusedError) as refused:
         path_rules.require(str(host.library), host.state, {"output": "library.json"})
-    assert str(refused.value) == (f"{host.library}: dhash_output: this is the library itself. Name another path in dhash_output, then run"
+    assert str(refused.value) == (f"{host.library}: dhash_output: this is the library itself. Set dhash_output to another path, then run"
                                   " again.")
 
 
@@ -189,7 +189,7 @@ def test_a_place_where_no_file_can_be_made_is_refused_by_its_variable(host: Host
     variable = (path_rules.FILES | path_rules.FOLDERS)[option]
     given = {option: f"{place}/file" if option in FILES else place}
     state = run_record.folder(place, str(host.library)) if option == "state_dir" else host.state
-    with pytest.raises(RefusedError, match=f"{variable}: {place[:-2]} cannot be written. Name another path in {variable}, then run again."):
+    with pytest.raises(RefusedError, match=f"{variable}: {place[:-2]} is not writable. Set {variable} to another path, then run again."):
         path_rules.require_writable(str(host.library), state, {**OPTIONS, **given}, [option])
 
 
@@ -203,7 +203,7 @@ def test_a_folder_that_is_not_there_is_refused_only_where_a_run_does_not_make_it
     variable, path = (path_rules.FILES | path_rules.FOLDERS)[option], host.path("new/below")
     given = {**OPTIONS, option: f"{path}/file" if option in FILES else path}
     if option in ("output", "temp_dir"):
-        with pytest.raises(RefusedError, match=f"{path} is not there. Make this folder, or name another path in {variable}"):
+        with pytest.raises(RefusedError, match=f"{path} does not exist. Create this folder, or set {variable} to another path"):
             path_rules.require_writable(str(host.library), host.state, given, [option])
     else:
         path_rules.require_writable(str(host.library), host.state, given, [option])
@@ -212,5 +212,5 @@ def test_a_folder_that_is_not_there_is_refused_only_where_a_run_does_not_make_it
 
 def test_the_report_of_a_dry_run_is_refused_by_the_variable_that_names_it(host: Host) -> None:
     params = {"report": "/proc/x/y.json", "dry_run": True, "log_dir": None}
-    with pytest.raises(RefusedError, match="dhash_dry_run_report: /proc cannot be written"):
+    with pytest.raises(RefusedError, match="dhash_dry_run_report: /proc is not writable"):
         path_rules.require_writable(str(host.library), host.state, params, path_rules.FILES)

@@ -78,7 +78,7 @@ def test_a_record_that_cannot_be_read_is_pending_all_the_same(host):
     record = os.path.join(host.state, run_record.FILE)
     os.unlink(record)
     os.mkdir(record)
-    with pytest.raises(RefusedError, match="which this user cannot read"):
+    with pytest.raises(RefusedError, match="and this user cannot read it"):
         host.begin(host.other)
 
 
@@ -86,7 +86,7 @@ def test_a_record_that_cannot_be_read_is_pending_all_the_same(host):
 def test_pending_work_whose_record_is_gone_is_not_forgotten(host, state_dir):
     host.is_now(restart_owed=True)
     shutil.rmtree(host.state)
-    with pytest.raises(RefusedError, match=f"its record was in {host.state} and is gone") as refused:
+    with pytest.raises(RefusedError, match=f"the run record was in {host.state} and no longer exists") as refused:
         host.begin(getattr(host, state_dir))
     assert f"estart the service yourself and remove {host.marker}." in refused.value.next_step
     os.unlink(host.marker)
@@ -99,7 +99,7 @@ def test_pending_work_of_a_library_that_was_moved_says_where_it_was(host):
     os.rename(os.path.dirname(host.library), os.path.dirname(moved))
     with pytest.raises(RefusedError) as refused:
         module_arguments.library_and_state({"library": moved, "state_dir": host.state_dir})
-    assert refused.value.next_step == (f"Move it back to {host.library} and run again, or restart the service yourself and remove"
+    assert refused.value.next_step == (f"Move the library back to {host.library} and run again, or restart the service yourself and remove"
                                        f" {pending_marker.path(moved)}.")
 
 
@@ -113,7 +113,7 @@ def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
 
 
 @pytest.mark.parametrize(("content", "told"), [
-    ("{", "It still says: user unknown, operation unknown, record in an unknown folder."),
+    ("{", "Readable in the file: user unknown, operation unknown, record in an unknown folder."),
     ('{"format": 99, "user": "app"}', "was written by a newer mobius.dhash (format 99)"),
     ('{"format": 1, "user": "app", "operation": "migration", "state": "/s",', "user app, operation migration, record in /s."),
 ])

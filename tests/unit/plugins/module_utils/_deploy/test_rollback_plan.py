@@ -177,13 +177,13 @@ def test_where_all_that_was_replaced_is_damaged_the_next_good_backup_is_named_an
     before = tree(host.folder)
     error = refusal(host.plan)
     assert error.path == str(damaged)
-    assert error.next_step == f"The next good one is {other.name} (dhash_rollback_to)."
+    assert error.next_step == f"The next intact backup is {other.name} (dhash_rollback_to)."
     assert tree(host.folder) == before
 
 
 def test_where_there_is_no_backup_at_all_the_way_without_one_is_told(host):
     host.live.write_bytes(NEW)
-    assert "only the hashes can be taken out (dhash_rollback_remove_dhash)" in refusal(host.plan).next_step
+    assert "only the hashes can be removed (dhash_rollback_remove_dhash)" in refusal(host.plan).next_step
 
 
 @pytest.mark.parametrize("content", [None, b'{"images": [], "ratio": NaN}'])
@@ -191,7 +191,7 @@ def test_no_hashes_are_taken_out_of_a_library_that_is_gone(host, content):
     host.live.unlink(missing_ok=True)
     if content:
         host.live.write_bytes(content)
-    assert "taken out" not in refusal(host.plan).next_step
+    assert "can be removed" not in refusal(host.plan).next_step
 
 
 def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(host):
@@ -242,8 +242,8 @@ def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_na
     before = tree(host.folder)
     error = refusal(host.plan, damaged.name, force=True)
     assert error.path == str(damaged)
-    assert error.cause.startswith("it is not restored, since ") and ".sha256" in error.cause
-    assert error.next_step == f"The next good one is {good.name} (dhash_rollback_to)."
+    assert error.cause.startswith("cannot restore this backup: ") and ".sha256" in error.cause
+    assert error.next_step == f"The next intact backup is {good.name} (dhash_rollback_to)."
     assert tree(host.folder) == before
 
 
@@ -274,7 +274,7 @@ def test_images_that_would_be_lost_are_told_by_their_number_and_lost_only_by_for
     before = tree(host.folder)
     error = refusal(host.plan, backup.name)
     assert (error.path, error.cause) == (
-        str(host.live), f"restoring {backup.name} would lose what was added or changed since:"
+        str(host.live), f"restoring {backup.name} would lose later changes:"
         " 3 images (media/a.jpg, media/later.jpg, media/later.jpg), 0 changed images, 0 other fields")
     assert "dhash_rollback_remove_dhash" in error.next_step
     assert tree(host.folder) == before
@@ -304,7 +304,7 @@ def test_later_edits_are_lost_only_by_force(host, tree, edit, to):
     to = backup.name if to != rollback_plan.LATEST else to
     before = tree(host.folder)
     error = refusal(host.plan, to)
-    assert error.cause == f"restoring {backup.name} would lose what was added or changed since: {losses}"
+    assert error.cause == f"restoring {backup.name} would lose later changes: {losses}"
     assert all(word in error.next_step for word in ("dhash_rollback_remove_dhash", "dhash_rollback_force", "library.json.pre-rollback."))
     assert tree(host.folder) == before
     assert str(host.roll_back(to, force=True).losses) == losses
@@ -345,7 +345,7 @@ def plan_from(host, folder, to=rollback_plan.LATEST, force=False):
 
 
 def test_latest_is_never_a_backup_of_another_library(host, elsewhere):
-    assert "There is no good backup" in refusal(plan_from, host, elsewhere.parent).next_step
+    assert "There is no intact backup" in refusal(plan_from, host, elsewhere.parent).next_step
     own, _created = backup_files.make(str(host.live), str(elsewhere.parent))
     os.utime(own.path, (0, 0))
     assert plan_from(host, elsewhere.parent).source == own.path
@@ -354,7 +354,7 @@ def test_latest_is_never_a_backup_of_another_library(host, elsewhere):
 def test_backup_of_another_library_is_refused_by_name(host, elsewhere, tmp_path):
     error = refusal(plan_from, host, elsewhere.parent, elsewhere.name)
     assert error.path == str(elsewhere)
-    assert f"it is a backup of another library, {tmp_path}/other/library.json" in error.cause
+    assert f"this is a backup of another library, {tmp_path}/other/library.json" in error.cause
     assert "dhash_rollback_force" in error.next_step
     assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
 
@@ -364,7 +364,7 @@ def test_backup_of_nobody_knows_whom_is_refused_by_name(host, elsewhere):
         Path(f"{elsewhere}{suffix}").unlink()
     Path(f"{elsewhere}.sha256").write_text(f"{digest(elsewhere.read_bytes())}  {elsewhere.name}\n")
     assert "is unknown" in refusal(plan_from, host, elsewhere.parent, elsewhere.name).cause
-    assert "1 more that are not known to be of this library" in refusal(plan_from, host, elsewhere.parent).next_step
+    assert "1 more that are not known to be backups of this library" in refusal(plan_from, host, elsewhere.parent).next_step
     assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
 
 
@@ -738,7 +738,7 @@ def test_nothing_is_touched_where_another_run_has_deployed_since(host, tree, sin
     else:
         (Path(host.state) / "run.json").unlink()
     before = tree(host.folder.parent)
-    assert "another run has replaced it since, so it was left as it is" in refusal(host.plan_undo).cause
+    assert "another run has replaced the library since, so the library was not changed" in refusal(host.plan_undo).cause
     assert tree(host.folder.parent) == before
 
 
@@ -805,7 +805,7 @@ def test_a_library_that_cannot_be_looked_up_is_not_taken_for_a_missing_one(host,
         return lstat(path, **options)
 
     monkeypatch.setattr(os, "lstat", lstat_on_a_bad_disk)
-    assert refusal(host.prepare, way).cause == "could not look for it: Input/output error"
+    assert refusal(host.prepare, way).cause == "could not check whether the file exists: Input/output error"
     assert host.live.read_bytes() == NEW
 
 
@@ -896,7 +896,7 @@ def test_what_a_deploy_kept_comes_back_where_no_backup_is_newer(host, live):
     assert host.plan().source == str(newer)
     for path in (stale, newer, host.pre_dhash):
         path.unlink()
-    assert refusal(host.plan).cause == "there is no good backup of it"
+    assert refusal(host.plan).cause == "there is no intact backup of this library"
 
 
 @LOST
@@ -930,7 +930,7 @@ def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host, age_key
     error = refusal(host.plan)
     assert (error.path, "identity" in error.cause) == (newest, True)
     assert "dhash_rollback_identity_file" in error.next_step and clear.name in error.next_step
-    assert "taken out" not in error.next_step and "take only" not in error.next_step
+    assert "dhash_rollback_remove_dhash" not in error.next_step
     assert host.plan(clear.name).newest == newest
     wish = rollback_plan.Wish(rollback_plan.LATEST, False, False, identity)
     assert rollback_plan.plan(str(host.live), host.state, str(host.folder), wish).text == NOTED

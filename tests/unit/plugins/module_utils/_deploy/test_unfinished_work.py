@@ -249,7 +249,7 @@ def test_other_decisions_do_not_discard_those_that_wait(host):
 
 def test_the_refusal_names_an_interrupted_rescue_and_its_playbook(host):
     host = host("restore", undoes="20260130T120000Z-5")
-    with pytest.raises(RefusedError, match=r"It takes back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
+    with pytest.raises(RefusedError, match=r"This operation rolls back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
         host.check_migration()
 
 
@@ -258,7 +258,7 @@ def test_what_the_staged_library_became_is_not_removed(host):
     Path(host.record.output).write_bytes(b"somebody's")
     unfinished_work.withdraw(host.record, host.record._replace(output="another"))
     assert Path(host.record.output).read_bytes() == b"somebody's"
-    with pytest.raises(DhashError, match="this is not the library that the last run wrote"):
+    with pytest.raises(DhashError, match="the staged library is not the one that the last run wrote"):
         cutover.plan(host.library, host.state)
 
 
@@ -293,7 +293,7 @@ def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abando
     os.unlink(host.library)
     with pytest.raises(RefusedError) as refused:
         host.plan_rollback()
-    assert "To finish it" not in str(refused.value) and f"remove {host.record.output}" in str(refused.value)
+    assert "To finish this operation" not in str(refused.value) and f"remove {host.record.output}" in str(refused.value)
     assert durable.exists(host.record.output)
 
 
@@ -301,5 +301,5 @@ def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abando
 def test_what_was_prepared_for_a_library_that_can_be_read_does_not_give_way(host, waiting):
     host = host(waiting)
     backup_files.make(host.library, str(host.folder))
-    with pytest.raises(RefusedError, match="To finish it, run"):
+    with pytest.raises(RefusedError, match="To finish this operation, run"):
         host.plan_rollback()

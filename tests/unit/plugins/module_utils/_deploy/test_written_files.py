@@ -101,9 +101,9 @@ def test_a_file_of_somebody_else_is_set_aside_over_nothing(tmp_path: Path, state
 
 
 @pytest.mark.parametrize(("name", "lock", "guess"), [
-    ("library.dhash.json", False, "it is probably what the manual runbook's migrate:dhash has written, or a live library"),
-    ("library.dhash.json", True, "it is probably a live library"),
-    ("library.json.pre-dhash", False, "it is probably the library that a deploy by the manual runbook has replaced"),
+    ("library.dhash.json", False, "probably the output of the manual runbook's migrate:dhash, or a live library"),
+    ("library.dhash.json", True, "used on it: probably a live library"),
+    ("library.json.pre-dhash", False, "probably the library that the manual runbook replaced"),
 ])
 def test_a_refusal_says_what_the_file_probably_is(tmp_path: Path, state: str, name: str, lock: bool, guess: str) -> None:
     file = tmp_path / name
@@ -114,7 +114,7 @@ def test_a_refusal_says_what_the_file_probably_is(tmp_path: Path, state: str, na
         written_files.require_ours(state, str(file), "dhash_output")
     text = str(refused.value)
     assert text.startswith(f"{file}: this file was not written by this collection") and guess in text
-    assert "it holds a library with 2 images, 1 of them with a hash" in text
+    assert "the file is a library with 2 images, 1 of them with a hash" in text
     assert f"mv '{file}' '{file}.old'" in text and "dhash_output" in text
 
 
@@ -126,7 +126,7 @@ def test_a_folder_in_the_way_of_a_file_is_refused_in_words_and_stays(tmp_path: P
     (folder / "decisions").mkdir(parents=True)
     with pytest.raises(RefusedError) as refused:
         written_files.require_ours(state, str(folder))
-    assert str(refused.value) == (f"{folder}: a folder is in the way of a file that is written here. If it is not needed here, move it away"
+    assert str(refused.value) == (f"{folder}: a folder is at the path of a file that this collection writes. If the file is not needed here, move it away"
                                   f" (mv '{folder}' '{folder}.old'), then run again.")
     assert not written_files.remove(state, str(folder)) and folder.is_dir()
 
@@ -134,7 +134,7 @@ def test_a_folder_in_the_way_of_a_file_is_refused_in_words_and_stays(tmp_path: P
 def test_a_damaged_note_of_written_files_is_named(tmp_path: Path, state: str) -> None:
     Path(state).mkdir()
     Path(state, "written.json").write_text('{"files": 1}')
-    with pytest.raises(DhashError, match="the note of the files that were written is damaged"):
+    with pytest.raises(DhashError, match="the list of written files is damaged"):
         written_files.is_ours(state, str(tmp_path / "file"))
 
 
@@ -189,7 +189,7 @@ def test_a_host_refuses_a_backup_as_its_library(tmp_path: Path, state: str) -> N
     (found,) = _preflight._place_problems(needs)
     assert found == {"id": "path_refused", "scope": "hash", "installable": False, "what": "another path in dhash_library",
                      "found": f"{backup}: this name belongs to the library {tmp_path}/library.json",
-                     "fix": "Name another path in dhash_library, then run again."}
+                     "fix": "Set dhash_library to another path, then run again."}
 
 
 def test_a_damaged_record_is_not_taken_for_a_file_of_somebody_else(tmp_path: Path, state: str) -> None:

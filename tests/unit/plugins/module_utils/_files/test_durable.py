@@ -111,7 +111,7 @@ def test_a_copy_is_equal_and_its_digest_is_told(file):
 def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file):
     error = refusal(durable.copy, str(file.with_name("gone")), str(file))
     assert error.path == str(file.with_name("gone"))
-    assert error.cause == "could not read it: No such file or directory"
+    assert error.cause == "could not read the file: No such file or directory"
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
@@ -119,7 +119,7 @@ def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that can be opened but not read")
 def test_a_source_that_can_be_opened_but_not_read_is_named_and_the_target_left(file):
     error = refusal(durable.copy, "/proc/self/mem", str(file))
-    assert (error.path, error.cause) == ("/proc/self/mem", "could not read it: Input/output error")
+    assert (error.path, error.cause) == ("/proc/self/mem", "could not read the file: Input/output error")
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
@@ -188,8 +188,8 @@ def test_where_the_metadata_cannot_be_kept_nothing_is_replaced(file, monkeypatch
         pytest.skip("only root has files of others")
     monkeypatch.setattr(os, function, refuse)
     error = refusal(write, file, NEW, like=str(file))
-    assert error.cause == ("this user may not give a new file the owner that it has (1234:2345)" if function == "fchown"
-                           else "could not write it: Operation not permitted")
+    assert error.cause == ("not permitted to set the owner of the new file to that of this file (1234:2345)" if function == "fchown"
+                           else "could not write the file: Operation not permitted")
     assert (error.path, error.next_step[-1]) == (str(file), ".")
     assert file.read_bytes() == OLD
     assert only_file_in(file)
@@ -218,7 +218,7 @@ def test_a_write_that_fails_leaves_the_original_and_no_temporary_file(file, monk
     with monkeypatch.context() as failing:
         failing.setattr(os, function, fail)
         error = refusal(write, file, NEW, like=str(file))
-    assert (error.path, error.cause) == (str(file), f"could not write it: {os.strerror(number)}")
+    assert (error.path, error.cause) == (str(file), f"could not write the file: {os.strerror(number)}")
     assert error.next_step
     assert file.read_bytes() == OLD
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -230,8 +230,8 @@ def test_a_full_disk_leaves_the_original_and_no_temporary_file(tmp_path, mount):
     file = tmp_path / "library.json"
     file.write_bytes(OLD)
     error = refusal(write, file, NEW, like=str(file))
-    assert str(error) == (f"{file}: could not write it: No space left on device. "
-                          "Free some space on that file system, then run again.")
+    assert str(error) == (f"{file}: could not write the file: No space left on device. "
+                          "Free space on this file system, then run again.")
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
@@ -243,7 +243,7 @@ def test_a_limit_on_the_size_of_files_leaves_the_original_and_no_temporary_file(
         error = refusal(write, file, NEW, like=str(file))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert error.cause == "could not write it: File too large"
+    assert error.cause == "could not write the file: File too large"
     assert "ulimit -f" in error.next_step
     assert file.read_bytes() == OLD
     assert only_file_in(file)
@@ -255,7 +255,7 @@ def test_a_file_system_that_is_read_only_is_named_as_the_reason(tmp_path, mount)
     file.write_bytes(OLD)
     mount("-o", "remount,ro", on=tmp_path)
     error = refusal(write, file, NEW, like=str(file))
-    assert error.cause == "could not write it: Read-only file system"
+    assert error.cause == "could not write the file: Read-only file system"
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
@@ -267,7 +267,7 @@ def test_a_folder_without_write_access_is_named_as_the_reason(file, as_nobody):
             error = refusal(write, file, NEW)
     finally:
         file.parent.chmod(0o700)
-    assert error.cause == "could not write it: Permission denied"
+    assert error.cause == "could not write the file: Permission denied"
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
@@ -276,7 +276,7 @@ def test_what_does_not_read_back_the_same_is_not_put_in_place(file, monkeypatch)
     read = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: read(descriptor, size, offset).replace(b"n", b"m"))
     error = refusal(write, file, NEW, like=str(file))
-    assert str(error) == f"{file}: what was written does not read back the same. Check the disk, then run again."
+    assert str(error) == f"{file}: the file on disk differs from what was written. Check the disk, then run again."
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
@@ -322,7 +322,7 @@ def test_a_link_where_the_temporary_file_goes_that_cannot_be_removed_is_refused(
     victim.write_bytes(b"mine")
     os.symlink(victim, durable.temporary_name(str(file)))
     monkeypatch.setattr(os, "unlink", refuse)
-    assert "could not write it" in refusal(write, file, NEW).cause
+    assert "could not write the file" in refusal(write, file, NEW).cause
     assert (victim.read_bytes(), file.read_bytes()) == (b"mine", OLD)
 
 
@@ -381,7 +381,7 @@ def test_where_two_files_cannot_change_places_that_is_told_and_nothing_is_done(f
 
 def test_an_exchange_with_what_is_not_there_is_refused(file):
     error = refusal(exchange_or_skip, file.with_name("gone"), file)
-    assert (error.path, error.cause) == (str(file), "could not put the new file in place: No such file or directory")
+    assert (error.path, error.cause) == (str(file), "could not replace the file: No such file or directory")
     assert file.read_bytes() == OLD
 
 
@@ -397,7 +397,7 @@ def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(file, tmp_path
     other = file.with_name("other")
     other.write_bytes(NEW)
     error = refusal(replace, other, file)
-    assert str(error) == (f"{file}: it cannot be replaced in one step, because the file itself is a mount point (a bind mount)."
+    assert str(error) == (f"{file}: the file cannot be replaced atomically because the file itself is a mount point (a bind mount)."
                           " Mount the folder that holds it instead of the file, then run again.")
     assert file.read_bytes() == OLD
     assert sorted(entry.name for entry in file.parent.iterdir()) == [file.name, "other"]
@@ -431,7 +431,7 @@ def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(file):
     error = refusal(durable.make_folder, str(file / "state"))
     assert error.path == str(file / "state")
-    assert "could not make the folder" in error.cause
+    assert "could not create the folder" in error.cause
 
 
 def test_the_digest_is_that_of_sha256sum(file):
@@ -440,7 +440,7 @@ def test_the_digest_is_that_of_sha256sum(file):
 
 def test_a_digest_of_what_cannot_be_read_is_an_error_with_the_path(file):
     assert refusal(durable.sha256_of_file, str(file.parent)).path == str(file.parent)
-    assert refusal(durable.sha256_of_file, str(file) + ".gone").cause == "could not read it: No such file or directory"
+    assert refusal(durable.sha256_of_file, str(file) + ".gone").cause == "could not read the file: No such file or directory"
 
 
 def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file):
@@ -450,7 +450,7 @@ def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file):
     loop = file.with_name("loop")
     loop.symlink_to("loop")
     assert durable.exists(str(loop)) is True
-    assert refusal(durable.exists, str(loop / "file")).cause.startswith("could not look for it")
+    assert refusal(durable.exists, str(loop / "file")).cause.startswith("could not check whether the file exists")
 
 
 def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_nothing_else(file):
@@ -470,7 +470,7 @@ def test_removing_tells_whether_there_was_something_to_remove(file):
 
 
 def test_what_cannot_be_removed_is_named(file):
-    assert refusal(durable.remove, str(file.parent)).cause.startswith("could not remove it")
+    assert refusal(durable.remove, str(file.parent)).cause.startswith("could not remove the file")
 
 
 # The lock.
@@ -634,7 +634,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(file, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     os.symlink(victim, f"{file}.lock")
-    with pytest.raises(DhashError, match="could not open the lock"), locking.lock(str(file), "backup", "run", timeout=0):
+    with pytest.raises(DhashError, match="could not open the lock file"), locking.lock(str(file), "backup", "run", timeout=0):
         pass
     assert victim.read_bytes() == b"mine"
 
@@ -659,7 +659,7 @@ def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
 def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
     with pytest.raises(DhashError) as caught, locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
         pass
-    assert caught.value.cause == "could not open the lock: No such file or directory"
+    assert caught.value.cause == "could not open the lock file: No such file or directory"
 
 
 # What can be written.
@@ -673,7 +673,7 @@ def test_a_folder_that_can_be_written_or_made_has_no_obstacle_and_is_not_made(tm
 
 @pytest.mark.parametrize("folder", ["/proc", "/proc/new/below", "/sys/new"])
 def test_nobody_writes_into_the_folders_of_the_kernel(folder):
-    assert durable.obstacle(folder) == (folder[:5].rstrip("/"), "cannot be written", None)
+    assert durable.obstacle(folder) == (folder[:5].rstrip("/"), "is not writable", None)
     assert durable.obstacle(folder, may_be_made=False) == durable.obstacle(folder)
     with pytest.raises(DhashError):
         durable.make_folder(f"{folder}/new")
@@ -689,7 +689,7 @@ def test_a_folder_whose_name_begins_as_one_of_the_kernel_is_another():
 
 
 def test_what_is_no_folder_is_an_obstacle(file):
-    assert durable.obstacle(str(file / "below")) == (str(file), "is not a folder", "Move it away")
+    assert durable.obstacle(str(file / "below")) == (str(file), "is not a folder", "Move this file away")
 
 
 def test_a_link_that_leads_nowhere_is_an_obstacle(tmp_path):
@@ -698,7 +698,7 @@ def test_a_link_that_leads_nowhere_is_an_obstacle(tmp_path):
 
 
 def test_a_folder_that_has_to_be_there_and_is_not_is_an_obstacle(tmp_path):
-    assert durable.obstacle(str(tmp_path / "new"), may_be_made=False) == (str(tmp_path / "new"), "is not there", "Make this folder")
+    assert durable.obstacle(str(tmp_path / "new"), may_be_made=False) == (str(tmp_path / "new"), "does not exist", "Create this folder")
     assert durable.obstacle(str(tmp_path), may_be_made=False) is None
 
 
@@ -713,5 +713,5 @@ def test_a_folder_of_somebody_else_is_an_obstacle_for_a_user_without_rights(tmp_
     shown = subprocess.run([*as_nobody, *python], capture_output=True, text=True, check=False, cwd="/",
                            env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(filter(None, sys.path))})
     assert shown.returncode == 0, shown.stderr
-    advice = "'cannot be written', step='Give this user write access to it, run with become'"
+    advice = "'is not writable', step='Give this user write access to this folder, run with become'"
     assert shown.stdout.count(advice) == 2 and shown.stdout.endswith(", None]\n")

@@ -196,7 +196,7 @@ def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
 def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts):
     hosts.merge()
     with handover.lock(str(hosts.state("second")), "library_hash", "another run", 0):
-        with pytest.raises(LockedError, match=r"the exchange directory is in use by library_hash.*another run"):
+        with pytest.raises(LockedError, match=r"the handover folder is in use by library_hash.*another run"):
             hosts.shard("second", 0, 2)
         assert hosts.shard("third", 0, 2)["hashed_now"] == 5
 

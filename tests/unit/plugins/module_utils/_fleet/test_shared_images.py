@@ -195,7 +195,7 @@ def test_a_row_that_this_collection_does_not_write_is_refused(fleet, row):
 
 def test_a_controller_without_numpy_is_told_what_to_install(fleet, monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(MissingRequirementError, match=r"on the controller has none.*pip install numpy.*ansible_python_interpreter"):
+    with pytest.raises(MissingRequirementError, match=r"uses on the controller.*pip install numpy.*ansible_python_interpreter"):
         fleet.find()
 
 

@@ -318,7 +318,7 @@ def test_a_disk_error_while_reading_is_not_taken_for_a_damaged_picture(put, monk
 
 def test_a_python_without_pillow_is_told_as_such(put, monkeypatch):
     monkeypatch.setattr(pillow_decoder, "IMPORT_ERROR", ImportError("No module named 'PIL'"))
-    with pytest.raises(MissingRequirementError, match=r"Pillow is needed to hash.*No module named 'PIL'.*python3-pil"):
+    with pytest.raises(MissingRequirementError, match=r"Pillow is needed for hashing.*No module named 'PIL'.*python3-pil"):
         read(put("a.png", pictures.encode(pictures.colour(), "PNG")))
 
 

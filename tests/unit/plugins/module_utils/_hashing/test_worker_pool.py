@@ -174,7 +174,7 @@ def test_a_worker_that_is_ended_by_a_signal_costs_its_own_image_alone(folder, pr
     paths = draw(folder, 60)  # enough of them for parcels of many
     paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1))
-    assert (results["bad"].kind, results["bad"].cause) == ("crashed", "the decoder was ended by signal SIGSEGV")
+    assert (results["bad"].kind, results["bad"].cause) == ("crashed", "the decoder was killed by signal SIGSEGV")
     assert [key for key, kind in kinds(results.items()).items() if kind != "hashed"] == ["bad"]
     assert len(results) == 61
 
@@ -207,7 +207,7 @@ def test_a_decoder_that_hangs_costs_its_own_image_alone(folder, program):
     paths = draw(folder, 60)
     paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1, seconds=2))
-    assert (results["bad"].kind, results["bad"].cause) == ("timeout", "decoding it took longer than the limit of 2 s")
+    assert (results["bad"].kind, results["bad"].cause) == ("timeout", "decoding took longer than the limit of 2 s")
     assert list(kinds(results.items()).values()).count("hashed") == 60
     assert eventually(lambda: has_ended(pids.read_text(encoding="ascii").split()[0]))
 
@@ -225,12 +225,12 @@ def decoder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("body", "kind", "cause"), [
-    ("time.sleep(600)", "timeout", "decoding it took longer than the limit of 2 s"),
-    ("os.kill(os.getpid(), 11)", "crashed", "the decoder was ended by signal SIGSEGV"),
-    ("os.kill(os.getpid(), 24)", "timeout", "decoding it took longer than the limit of 2 s"),
+    ("time.sleep(600)", "timeout", "decoding took longer than the limit of 2 s"),
+    ("os.kill(os.getpid(), 11)", "crashed", "the decoder was killed by signal SIGSEGV"),
+    ("os.kill(os.getpid(), 24)", "timeout", "decoding took longer than the limit of 2 s"),
     ("os._exit(3)", "crashed", "the decoder ended with exit code 3"),
     ("raise LookupError", "crashed", "the decoder failed with LookupError"),
-    ("bytearray(1 << 40)", "too_large", "decoding it takes more memory than the limit allows"),
+    ("bytearray(1 << 40)", "too_large", "decoding takes more memory than the limit allows"),
     ("os.write(1, b'noise'), os.write(2, b'noise'), os._exit(0)", "crashed", "the decoder ended with exit code 0"),
 ])
 def test_whatever_a_decoder_does_in_the_worker_its_image_alone_fails(folder, program, decoder, capfd, body, kind, cause):
@@ -393,8 +393,8 @@ def pillow(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("body", "words"), [
     ("raise ImportError('libjpeg.so.62 is not there')", "Pillow is needed .*libjpeg.so.62 is not there.*python3-pil"),
-    ("import os; os._exit(5)", "a worker process ended with exit code 5 as it started"),
-    ("import os; os.kill(os.getpid(), 11)", "a worker process was ended by signal SIGSEGV as it started"),
+    ("import os; os._exit(5)", "a worker process ended with exit code 5 while it started"),
+    ("import os; os.kill(os.getpid(), 11)", "a worker process was killed by signal SIGSEGV while it started"),
     ("import time; time.sleep(600)", "a worker process did not start in 3 s"),
 ])
 def test_workers_that_cannot_start_end_the_run_with_the_reason(folder, pillow, monkeypatch, body, words):

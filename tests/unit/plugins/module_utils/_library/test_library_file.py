@@ -250,7 +250,7 @@ def test_values_that_json_lacks_are_never_written():
 
 @pytest.mark.parametrize("data", [b"", b" \n\t\n"])
 def test_an_empty_file_is_refused(data):
-    assert refusal(data) == "is empty"
+    assert refusal(data) == "the file is empty"
 
 
 def test_what_is_not_utf8_is_refused_with_its_place():
@@ -290,7 +290,7 @@ def test_a_file_that_was_cut_off_is_told_so(length):
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_a_number_that_json_lacks_is_refused_by_name(constant):
-    assert refusal(with_value(constant).encode()).endswith(f" {constant}")
+    assert refusal(with_value(constant).encode()).endswith(f": {constant} is not a JSON value")
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_duplicate_key_in_an_image_is_refused_with_the_filename_of_the_image()
 
 
 def test_an_array_is_refused():
-    assert "holds an array, not an object" in refusal(b"[]")
+    assert "the file holds an array, not an object" in refusal(b"[]")
 
 
 @pytest.mark.parametrize("text", ['"images"', "null", "1.0"])
@@ -319,7 +319,7 @@ def test_a_single_value_is_refused(text):
 
 
 def test_a_library_without_images_is_refused():
-    assert refusal(b"{}") == 'has no "images"'
+    assert refusal(b"{}") == 'the library has no "images"'
 
 
 @pytest.mark.parametrize("images", ["{}", "null", '"a.jpg"', "3"])
@@ -342,7 +342,7 @@ def test_an_image_whose_path_or_filename_is_not_a_string_is_refused(key, value):
 def test_of_many_images_without_path_or_filename_the_first_are_named(key):
     faulty = {name: text for name, text in IMAGE.items() if name != key}
     cause = refusal(laid_out({"images": [IMAGE] + [faulty] * 12}))
-    assert cause.endswith(f'"{key}", or with one that is not a string: images[1], images[2], images[3] and 9 more')
+    assert cause.endswith(f'"{key}" is missing or not a string: images[1], images[2], images[3] and 9 more')
 
 
 def test_a_refusal_leaves_the_garbage_collector_on():
@@ -443,11 +443,11 @@ def test_a_folder_is_refused(tmp_path):
 
 def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path):
     os.mkfifo(tmp_path / "library.json")
-    assert refusal_to_read(tmp_path / "library.json") == "is not a regular file"
+    assert refusal_to_read(tmp_path / "library.json") == "not a regular file"
 
 
 def test_a_device_is_refused():
-    assert refusal_to_read("/dev/zero") == "is not a regular file"
+    assert refusal_to_read("/dev/zero") == "not a regular file"
 
 
 def test_a_socket_is_refused(tmp_path, monkeypatch):
@@ -461,9 +461,9 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
     file = tmp_path / "library.json"
     file.write_bytes(b'{"images": []}')
     assert library_file.read(str(file), max_bytes=14)[0].value == {"images": []}
-    assert "14 bytes, more than the 13" in refusal_to_read(file, max_bytes=13)
+    assert "14 bytes, and at most 13" in refusal_to_read(file, max_bytes=13)
     os.truncate(file, library_file.MAX_BYTES + 1)
-    assert "more than" in refusal_to_read(file)
+    assert "at most 2147483648 are read" in refusal_to_read(file)
 
 
 # Which fields are ours.

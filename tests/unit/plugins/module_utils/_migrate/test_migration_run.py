@@ -152,7 +152,7 @@ def test_a_missing_file_in_another_normalization_form_is_named_so(pictures, ther
     pictures.run()
     (error,) = pictures.migrated()["dhash_errors"]
     assert error["kind"] == "missing"
-    assert f"form {listed}: the same name is there in {there}. Rename the file" in error["error"]
+    assert f"form {listed}, but under the same name in {there}. Rename the file" in error["error"]
 
 
 def test_names_that_no_file_can_have_are_missing_files(pictures):
@@ -230,7 +230,7 @@ def test_the_output_of_the_old_runbook_is_refused_before_anything_is_written(mix
     mixed.output.write_bytes(mixed.path.read_bytes())
     before = tree(mixed.folder)
     for run in (mixed.run, mixed.check):
-        with pytest.raises(RefusedError, match="it holds a library with"):
+        with pytest.raises(RefusedError, match="the file is a library with"):
             run()
     assert tree(mixed.folder) == before and not os.path.exists(mixed.state)
     assert mixed.run(limit=2, output=str(mixed.folder / "test-library.dhash.json"))["would_change"]
@@ -508,8 +508,8 @@ def test_check_mode_of_a_migrated_library_predicts_that_nothing_changes_and_writ
 
 
 @pytest.mark.parametrize(("kind", "error"), [
-    ("unreadable", "Input/output error"), ("timeout", "decoding it took longer than the limit of 30 s"),
-    ("crashed", "the decoder was ended by signal SIGSEGV"), ("unsupported", "JPEG XL needs the FFmpeg program"),
+    ("unreadable", "Input/output error"), ("timeout", "decoding took longer than the limit of 30 s"),
+    ("crashed", "the decoder was killed by signal SIGSEGV"), ("unsupported", "JPEG XL needs the FFmpeg program"),
 ])
 def test_failures_that_are_tried_again_at_every_run_leave_the_prediction_as_it_is(pictures, monkeypatch, kind, error):
     decode = worker_pool.hash_files
@@ -698,7 +698,7 @@ def test_the_log_of_a_run_that_fails_tells_why(pictures, tmp_path):
     with pytest.raises(LibraryError):
         pictures.run(log_dir=str(tmp_path / "logs"))
     (log,) = (tmp_path / "logs").iterdir()
-    assert f"FAILED {pictures.path}: holds an array" in log.read_text()
+    assert f"FAILED {pictures.path}: the file holds an array" in log.read_text()
 
 
 def test_progress_counts_what_is_hashed_and_nothing_else(pictures):
@@ -751,8 +751,8 @@ def test_a_full_disk_leaves_the_library_and_keeps_what_is_hashed(tmp_path, new_l
     (library.folder / "ballast").write_bytes(b"\0" * disk.f_bavail * disk.f_bsize)
     with pytest.raises(DhashError) as caught:
         library.run()
-    assert str(caught.value) == (f"{library.output}: could not write it: No space left on device. "
-                                 "Free some space on that file system, then run again.")
+    assert str(caught.value) == (f"{library.output}: could not write the file: No space left on device. "
+                                 "Free space on this file system, then run again.")
     assert library.path.read_bytes() == before
     assert {path.name for path in library.folder.iterdir()} == {"0.png", "1.png", "2.png", "ballast", "library.json", "library.json.lock"}
     assert library.record() is None

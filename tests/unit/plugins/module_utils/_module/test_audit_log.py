@@ -164,7 +164,7 @@ def test_a_log_that_cannot_be_written_is_a_warning_and_fails_nothing(library: Pa
     with audit_log.recorded(module, "backup") as done:
         done.changed = True
     (warning,) = module.warnings
-    assert warning.startswith("The log of operations lacks a line (backup, ok): ") and str(logs) in warning
+    assert warning.startswith("The audit log lacks the entry of this operation (backup, ok): ") and str(logs) in warning
     assert library.read_text() == "{}" and len(module.logged) == 1
 
 

@@ -137,7 +137,7 @@ def test_a_service_that_turns_ill_is_polled_often_again_and_broken_at_its_limit(
     assert (result["verdict"], result["polls"]) == ("rollback", 11)
     assert [(gate["gate"], gate["value"]) for gate in result["broken"]] == [("health", 3)] and result["reason"]
     assert host.pauses[-2:] == [1, 1]
-    assert "health NOT WELL (status 503)" in host.shown[-1] and "; ROLLBACK: the service was not well" in host.shown[-1]
+    assert "health FAILED (status 503)" in host.shown[-1] and "; ROLLBACK: 3 consecutive health checks failed" in host.shown[-1]
 
 
 def test_a_service_that_gets_well_again_in_time_breaks_nothing(host):
@@ -222,7 +222,7 @@ def test_a_full_disk_hides_no_verdict(host, monkeypatch):
     host.answers = [(500, b"")]
 
     def full(*_args, **_options):
-        raise DhashError("could not write it: No space left on device")
+        raise DhashError("could not write the file: No space left on device")
 
     monkeypatch.setattr(durable, "write", full)
     assert host.watch()["verdict"] == "rollback"
@@ -320,14 +320,14 @@ def test_a_second_watcher_follows_the_first_and_leaves_the_library_unlocked(host
 @pytest.mark.parametrize("content", ["", "[]", '{"run": 1}', "{" * 10])
 def test_a_damaged_record_of_a_watch_is_named(host, content):
     (host.state / watch_record.FILE).write_text(content)
-    with pytest.raises(DhashError, match=r"monitor.json: the record of the last watch is damaged\. .*run again"):
+    with pytest.raises(DhashError, match=r"monitor.json: the monitoring record is damaged\. .*run again"):
         host.watch()
 
 
 @pytest.mark.parametrize(("content", "pending"), [
-    ("{", "Whether a run has acted upon the result is unknown: check the service and the library yourself first"),
-    ('{"verdict": "rollback", "acknowledged": false,', "It still says: result rollback. Whether a run has acted upon"),
-    ('{"verdict": "passed", "acknowledged": true,', "It still says: result passed, acted upon. Rename this file"),
+    ("{", "Whether a run has acted upon the result is unknown. First check the service and the library yourself"),
+    ('{"verdict": "rollback", "acknowledged": false,', "Readable in the file: result rollback. Whether a run has acted upon"),
+    ('{"verdict": "passed", "acknowledged": true,', "Readable in the file: result passed, acted upon. Rename this file"),
 ])
 def test_a_damaged_watch_says_what_is_still_pending(host, content, pending):
     (host.state / watch_record.FILE).write_text(content)
@@ -378,7 +378,7 @@ SYSTEMD = "printf 'LoadState=%s\\nActiveState=%s\\nSubState=%s\\nMainPID=0\\nMem
 @pytest.mark.parametrize(("script", "seen"), [
     (SYSTEMD.format("loaded active running 1048576"), (True, "active (running)", 1048576)),
     (SYSTEMD.format("loaded activating auto-restart '[not set]'"), (False, "activating (auto-restart)", None)),
-    (SYSTEMD.format("not-found inactive dead 18446744073709551615"), (False, "not there", None)),
+    (SYSTEMD.format("not-found inactive dead 18446744073709551615"), (False, "not found", None)),
     ("echo 'Failed to connect to bus' >&2; exit 1", (None, "Failed to connect to bus", None))])
 def test_what_systemd_says(programs, script, seen):
     programs(systemctl=script)
@@ -405,7 +405,7 @@ def test_what_docker_says(programs, script, seen):
     ("""echo '[PM2] Spawning'; echo '[{"name": "mobius", "pm2_env": {"status": "online"}}]'""", (True, "online", None)),
     ("""echo '[{"name": "mobius", "pm2_env": {"status": "online"}}, {"name": "mobius", "pm2_env": {"status": "errored"}}]'""",
      (False, "online, errored", None)),
-    ("""echo '[{"name": "other", "pm2_env": {"status": "online"}}, 3]'""", (False, "not there", None)),
+    ("""echo '[{"name": "other", "pm2_env": {"status": "online"}}, 3]'""", (False, "not found", None)),
     ("echo nothing", (None, "pm2 did not answer with JSON", None))])
 def test_what_pm2_says(programs, script, seen):
     programs(pm2=script)

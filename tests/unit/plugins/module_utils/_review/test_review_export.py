@@ -409,7 +409,7 @@ def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two)
     before = digests(two.folder)
     elsewhere = {"library": str(other), "state": str(two.folder.parent / "other-state")}
     for call in (two.check, two.export):
-        with pytest.raises(RefusedError, match=f"the review of another library lies there, {two.live}") as refused:
+        with pytest.raises(RefusedError, match=f"the folder has the review of another library, {two.live}") as refused:
             call(**elsewhere)
         assert refused.value.path == str(two.review) and "dhash_review_dir" in refused.value.next_step
     assert digests(two.folder) == before

@@ -109,7 +109,7 @@ def test_the_result_is_counts(three):
     assert planned.counts == {
         "reviewed": 2, "approved": 1, "different": 1, "skipped_matches": 0, "pending": 1, "already_removed": 0, "remembered": 1,
         "images_before": 4, "images": 3, "images_removed": 1, "images_restored": 0}
-    assert len(planned.lines) == 1 and planned.lines[0].startswith("b leaves the library, a stays")
+    assert len(planned.lines) == 1 and planned.lines[0].startswith("b is removed, a is kept")
 
 
 def test_the_same_import_again_changes_nothing_before_or_after_its_deployment(three):
@@ -184,8 +184,8 @@ def test_an_import_in_check_mode_writes_nothing(three):
 def test_the_difference_names_what_leaves(three):
     shown = review_import.difference(str(three.live), three.plan(decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})))
     assert shown["before"] == "images: 4\n"
-    assert shown["after"].startswith("images: 3\nb leaves the library, a stays (match ")
-    assert shown["after"].endswith(")\npairs judged different: 1 more\n")
+    assert shown["after"].startswith("images: 3\nb is removed, a is kept (match ")
+    assert shown["after"].endswith(")\npairs that are different: 1 more\n")
 
 
 # Several matches about one image, and several reviewers.
@@ -200,13 +200,13 @@ def test_of_a_chain_the_image_at_its_end_stays_and_is_named_for_all(three):
 def test_where_nothing_would_remain_of_a_cluster_nothing_is_imported(three):
     found = faults(three, decide(three, {("a", "b"): KEEP_ONE, ("b", "c"): KEEP_ONE, ("a", "c"): KEEP_OTHER}))
     assert len(found) == 3
-    assert all("nothing would remain" in text for text in found)
+    assert all("this would remove every copy" in text for text in found)
 
 
 def test_an_image_does_not_leave_for_one_from_which_it_was_judged_different(three):
     found = faults(three, decide(three, {("a", "b"): KEEP_ONE, ("b", "c"): KEEP_ONE, ("a", "c"): BOTH}))
     assert len(found) == 1
-    assert "c would leave the library for a, but match " in found[0]
+    assert "c would be removed as a duplicate of a, but match " in found[0]
 
 
 def test_nor_where_an_earlier_review_said_so(three):
@@ -263,24 +263,24 @@ def test_so_is_a_decision_against_what_was_imported_before(three, second):
 
 
 @pytest.mark.parametrize(("edit", "message"), [
-    (lambda match: match.update(reviewStatus="done"), "its reviewStatus 'done' is none of pending, approved, rejected, skipped"),
+    (lambda match: match.update(reviewStatus="done"), "reviewStatus must be one of pending, approved, rejected, skipped, got 'done'"),
     (lambda match: match.update(keepImage=None), "keepImage does not say which image to keep"),
-    (lambda match: match.update(keepImage="both"), "do not go together"),
-    (lambda match: match.update(keepImage="image3"), "do not go together"),
-    (lambda match: match.update(isDuplicate=None), "do not go together"),
+    (lambda match: match.update(keepImage="both"), "contradict each other"),
+    (lambda match: match.update(keepImage="image3"), "contradict each other"),
+    (lambda match: match.update(isDuplicate=None), "contradict each other"),
     (lambda match: match.update(isDuplicate="yes"), "isDuplicate is not true or false or null"),
-    (lambda match: match.update(reviewStatus="pending"), "do not go together"),
+    (lambda match: match.update(reviewStatus="pending"), "contradict each other"),
     (lambda match: match.update(reviewStatus=["approved"]), "reviewStatus is not a string"),
     (lambda match: match.update(keepImage={}), "keepImage is not a string or null"),
     (lambda match: match.update(reviewNotes=7), "reviewNotes is not a string or null"),
-    (lambda match: match.update(id="0" * 16), "its id is not that of its images"),
+    (lambda match: match.update(id="0" * 16), "the id does not belong to these images"),
     (lambda match: match.update(id=7), "id is not a string"),
     (lambda match: match.pop("id"), "id is not a string"),
     (lambda match: match.pop("keepImage"), "keepImage is not a string or null"),
     (lambda match: match.update(image1="a"), "image1 is not an object"),
-    (lambda match: match["image2"].update(path=None), "image2 has no path, or no hash"),
-    (lambda match: match["image2"].update(dhash="00"), "image2 has no path, or no hash"),
-    (lambda match: match["image2"].update(path="../../etc/passwd"), "its id is not that of its images"),
+    (lambda match: match["image2"].update(path=None), "image2 lacks a path, or a hash"),
+    (lambda match: match["image2"].update(dhash="00"), "image2 lacks a path, or a hash"),
+    (lambda match: match["image2"].update(path="../../etc/passwd"), "the id does not belong to these images"),
 ])
 def test_a_match_that_is_not_what_it_has_to_be_is_told(three, edit, message):
     queue = edited(three, decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): KEEP_ONE, ("b", "c"): KEEP_ONE}), edit)
@@ -316,7 +316,7 @@ def test_a_match_that_comes_twice_in_one_file_is_told(three):
     value = json.loads(Path(queue).read_text(encoding="utf-8"))
     value["matches"].append(value["matches"][0])
     Path(queue).write_text(json.dumps(value), encoding="utf-8")
-    assert "it comes more than once in this file" in faults(three, queue)[0]
+    assert "this match occurs more than once in the file" in faults(three, queue)[0]
 
 
 @pytest.mark.parametrize("decision", [KEEP_ONE, KEEP_OTHER, BOTH])
@@ -336,14 +336,14 @@ def test_so_is_one_about_an_image_whose_file_has_changed_since_it_was_hashed(thr
 def test_an_image_does_not_leave_for_one_whose_file_is_gone(three):
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").unlink()
-    assert "the file of the image to keep, a, is not there" in faults(three, queue)[0]
+    assert "the file of the image to keep, a, does not exist" in faults(three, queue)[0]
 
 
 def test_a_file_to_keep_that_cannot_be_looked_at_is_not_called_gone(three):
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").unlink()
     (three.folder / "a").symlink_to("a")
-    with pytest.raises(DhashError, match="could not look at the image to keep") as failed:
+    with pytest.raises(DhashError, match="could not access the image to keep") as failed:
         three.plan(queue)
     assert failed.value.path == str(three.folder / "a") and failed.value.next_step
 
@@ -374,7 +374,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(three):
 
 def test_the_message_names_the_first_faults_and_counts_the_rest():
     error = QueueError([f"fault {number}" for number in range(60)])
-    assert "60 faults" in str(error) and "fault 49" in str(error) and "fault 50" not in str(error)
+    assert "60 problems" in str(error) and "fault 49" in str(error) and "fault 50" not in str(error)
     assert str(error).endswith("and 10 more")
 
 
@@ -425,7 +425,7 @@ def test_taking_back_an_import_that_was_not_deployed_yet_cancels_it(three):
 def test_a_record_that_is_none_of_ours_is_kept_but_not_taken_back(three, record):
     three.value["lcm_import"] = record
     content = three.write()
-    with pytest.raises(DhashError, match="no record that an import of ours has written"):
+    with pytest.raises(DhashError, match="was not written by a review import"):
         three.plan_reversal()
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
     assert three.library()["lcm_import"]["earlierImports"] == [record]
@@ -568,7 +568,7 @@ def test_and_with_later_edits_to_a_library_that_has_its_images_again(three):
     three.live.write_text(json.dumps(value), encoding="utf-8")
     way = rollback_plan.plan_undo(str(three.live), three.state, str(three.folder), new)
     assert way.operation == run_record.REVIEW_REVERSAL
-    assert "Restored from: the live library with what the last review took out of it" in rollback_report.lines(str(three.live), way, None)
+    assert "Restored from: the live library with the images that the last review removed" in rollback_report.lines(str(three.live), way, None)
     rollback_plan.prepare(str(three.live), three.state, way, False, RUN)
     value["images"].append({"path": "newer", "filename": "newer"})
     three.live.write_text(json.dumps(value), encoding="utf-8")
@@ -584,7 +584,7 @@ def test_a_reversal_is_put_back_too_but_not_over_later_edits(three):
     new = run_record.read(three.state).new_sha256
     assert rollback_plan.plan_undo(str(three.live), three.state, str(three.folder), new).text == imported
     three.live.write_bytes(three.live.read_bytes() + b"\n")
-    with pytest.raises(DhashError, match="edited since a review was taken back"):
+    with pytest.raises(DhashError, match="edited after a review import was reverted"):
         rollback_plan.plan_undo(str(three.live), three.state, str(three.folder), new)
 
 

@@ -122,7 +122,7 @@ def test_a_match_has_all_that_the_page_and_the_import_need(host):
                    "format": None, "modifiedAt": None, "preview": None},
         "hammingDistance": 9, "confidence": 0.72, "verticalDistance": None, "sameFile": False, "cluster": 1, "needsReview": True,
         "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None, "keepImage": None, "proposedKeep": "image1",
-        "proposedReason": "it comes first in the library", "createdAt": queue["exportedAt"]}
+        "proposedReason": "first in the library", "createdAt": queue["exportedAt"]}
     assert len(match["id"]) == 16
 
 
@@ -167,8 +167,8 @@ def side(size=100, width=40, height=30, format_="JPEG", seen=True):
     (side(), side(format_="PNG"), "image2", "better format: PNG rather than JPEG"),
     (side(format_="WebP"), side(format_="GIF"), "image1", "better format: WebP rather than GIF"),
     (side(), side(format_="Matroska or WebM"), "image1", "better format: JPEG rather than Matroska or WebM"),
-    (side(), side(), "image1", "it comes first in the library"),
-    (side(size=None, seen=False), side(), "image1", "it comes first in the library"),
+    (side(), side(), "image1", "first in the library"),
+    (side(size=None, seen=False), side(), "image1", "first in the library"),
 ])
 def test_the_larger_then_the_heavier_then_the_better_format_then_the_earlier_is_proposed(one, other, keep, reason):
     assert review_queue.propose(one, other) == (keep, reason)

@@ -391,8 +391,8 @@ def test_a_folder_that_is_not_there_is_one_warning_and_costs_nothing_else(watche
     if cause == "a file":
         watched.folder.write_bytes(b"")
     assert watched.run()["hashed"] == 5
-    assert watched.warnings == [f"The metrics were not published: {watched.folder}: there is no such folder for metrics."
-                                " Make it, or correct dhash_metrics_dir."]
+    assert watched.warnings == [f"The metrics were not published: {watched.folder}: the folder for metrics does not exist."
+                                " Create this folder, or correct dhash_metrics_dir."]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -409,13 +409,13 @@ def test_a_full_disk_is_a_warning_and_leaves_what_was_published(watched, monkeyp
 
     def full(path, *arguments, **options):
         if path.endswith(".prom"):
-            raise DhashError("could not write it: No space left on device", path, "Free some space on that file system, then run again.")
+            raise DhashError("could not write the file: No space left on device", path, "Free space on this file system, then run again.")
         return write(path, *arguments, **options)
 
     monkeypatch.setattr(durable, "write", full)
     assert watched.run()["hashed"] == 5
-    assert watched.warnings == [f"The metrics were not published: {watched.file}: could not write it: No space left on device."
-                                " Free some space on that file system, then run again."]
+    assert watched.warnings == [f"The metrics were not published: {watched.file}: could not write the file: No space left on device."
+                                " Free space on this file system, then run again."]
     assert watched.text() == before
 
 

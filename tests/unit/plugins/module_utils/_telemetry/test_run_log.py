@@ -160,7 +160,7 @@ def test_the_summary_tells_where_the_migrated_library_lies() -> None:
 
 def test_the_summary_of_a_run_that_changes_nothing_says_so() -> None:
     result = {**RESULT, "would_change": False, "output_sha256": None}
-    assert migration_report.summary_lines(result)[-1] == "The live library holds all of this already: nothing to deploy"
+    assert migration_report.summary_lines(result)[-1] == "The live library is up to date: nothing to deploy"
 
 
 def test_the_summary_of_a_dry_run_does_not_tell_of_a_library_that_was_not_written() -> None:
@@ -182,7 +182,7 @@ def test_a_diff_tells_bounds_of_what_is_not_known_before_all_is_hashed() -> None
     shown = migration_report.diff("/srv/library.json", {**RESULT, "to_hash": 4, "duplicates": None})
     assert "hashed: 3 at most, 4 to hash now\n" in shown["after"]
     assert "errors: 2 at least (1 missing, 1 truncated)\n" in shown["after"]
-    assert "duplicates: known when all is hashed\n" in shown["after"]
+    assert "duplicates: known after hashing\n" in shown["after"]
 
 
 def test_the_diff_of_a_run_that_changes_nothing_is_empty() -> None:
@@ -262,4 +262,4 @@ def test_the_log_of_a_long_run_tells_how_far_it_is(logs: Path, library: Path, mo
             meter.count("a.jpg", object())
     with open(str(log.path)) as file:
         lines = [line.split(" ", 1)[1] for line in file.read().splitlines()]
-    assert lines == ["Hashing 100 images", "10 of 100, 1.0 images a second, 0 failed", "20 of 100, 1.0 images a second, 0 failed"]
+    assert lines == ["Hashing 100 images", "10 of 100, 1.0 images per second, 0 failed", "20 of 100, 1.0 images per second, 0 failed"]
