@@ -166,6 +166,11 @@ locked:
     decrypt them.
   returned: success
   type: bool
+summary:
+  description: What is restored from where, what is lost by it, and where the replaced library is kept, for people. Empty if nothing is RV(due).
+  returned: success
+  type: list
+  elements: str
 sha256:
   description: The SHA-256 of the rollback target.
   returned: success
@@ -228,12 +233,13 @@ def describe(way: rollback_plan.Way | None) -> dict[str, Any]:
     if way is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
                 "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None,
-                "newest": None, "passed_over": []}
+                "newest": None, "passed_over": [], "summary": []}
     counts = library_fields.counts(way.content.value)
     images, changed, fields = (None, None, None) if way.losses is library_losses.UNKNOWN else map(len, way.losses)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
             "hashed": counts["hashed"], "lost_images": images, "changed_images": changed, "lost_fields": fields,
-            "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None, "newest": way.newest, "passed_over": way.passed_over}
+            "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None, "newest": way.newest, "passed_over": way.passed_over,
+            "summary": []}
 
 
 def kept_of(state: str) -> str | None:
@@ -248,6 +254,8 @@ def foresee(params: dict[str, Any], library: str, state: str) -> tuple[dict[str,
     if result["due"] and durable.exists(library):
         stamped = f"{library}{backup_files.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
         result["kept"] = stamped if changed else kept_of(state)
+    if way is not None and way.due:
+        result["summary"] = rollback_report.lines(library, way, result["kept"])
     return {**result, "withdrawn": rollback_plan.withdrawn(library, state, way)}, changed
 
 
@@ -271,9 +279,11 @@ def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tup
             kept = kept_of(state) if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
-            for line in rollback_report.lines(library, way, kept):
+            log.line("Rollback Report")
+            summary = rollback_report.lines(library, way, kept)
+            for line in summary:
                 log.line(line)
-            return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn}, changed
+            return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn, "summary": summary}, changed
 
 
 def main() -> None:

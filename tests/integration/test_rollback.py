@@ -75,7 +75,7 @@ def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: 
     (log,) = site.library.parent.glob("logs/*rollback-*.log")
     for shown in (forced.output, log.read_text(encoding="utf-8")):
         assert f"The replaced library is kept as: {safety_copy}" in shown
-    assert "Lost by it: 2 images, 0 changed images, 1 other fields" in forced.output
+    assert "Lost by it: 2 images (media/new-0.jpg, media/new-1.jpg), 0 changed images, 1 other fields (edited)" in " ".join(forced.output.split())
     assert sha256(safety_copy) == edited
     assert sha256(site.library) == before
 

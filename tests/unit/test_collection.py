@@ -186,21 +186,22 @@ def test_every_key_that_the_installed_ansible_reserves_is_known() -> None:
 
 def test_results_of_an_earlier_playbook_are_forgotten() -> None:
     """What is left out is always registered before it is read, or belongs to the whole run."""
-    always_new = {"__dhash_status", "__dhash_status_record", "__dhash_backups", "__dhash_status_written", "__dhash_status_folder_there",
+    always_new = {"__dhash_status", "__dhash_status_record", "__dhash_backups", "__dhash_status_written", "__dhash_status_folder_found",
                   "__dhash_status_instead", "__dhash_promtool"}
     registered = {task["register"] for file in TASK_FILES for task in all_tasks(load(file)) if "register" in task}
-    reset = load("roles/fleet_report/tasks/reset.yml")[0]["ansible.builtin.set_fact"]
+    reset = load("roles/run/tasks/begin.yml")[0]["ansible.builtin.set_fact"]
     assert registered - always_new <= reset.keys()
     facts = {name for file in TASK_FILES for task in all_tasks(load(file)) for name in task.get("ansible.builtin.set_fact", {})}
     assert reset.keys() <= registered | facts
 
 
 @pytest.mark.parametrize("playbook", sorted({path.stem for path in ROOT.glob("playbooks/*.yml")}
-                                            - {"fleet_status", "list_backups", "install_monitoring"}))
+                                            - {"fleet_status", "install_monitoring"}))
 def test_playbooks_begin_without_results_of_earlier_ones(playbook: str) -> None:
     plays = [play for play in load(f"playbooks/{playbook}.yml") if "tasks" in play and "dhash_serial" not in play["name"]
              and play["name"] != "Refuse a batch size that would not be seen"]
-    assert {play["tasks"][0]["ansible.builtin.include_role"]["tasks_from"] for play in plays} == {"reset"}
+    first = [play["tasks"][0]["ansible.builtin.include_role"] for play in plays]
+    assert {(role["name"], role["tasks_from"]) for role in first} == {("mobius.dhash.run", "begin")}
 
 
 @pytest.mark.parametrize("playbook", ["dry_run", "fleet_duplicates", "migrate", "migrate_sharded", "monitor", "rehearse", "review_export",
@@ -209,7 +210,7 @@ def test_playbooks_check_all_variables_before_other_roles(playbook: str) -> None
     tasks = [task["ansible.builtin.include_role"] if "ansible.builtin.include_role" in task else task["ansible.builtin.import_role"]
              for play in load(f"playbooks/{playbook}.yml") for task in all_tasks(play.get("tasks", []))
              if {"ansible.builtin.include_role", "ansible.builtin.import_role"} & task.keys()]
-    first = next(role for role in tasks if role["name"] not in ("mobius.dhash.fleet_report", "mobius.dhash.notify")
+    first = next(role for role in tasks if role["name"] != "mobius.dhash.run"
                  and role.get("tasks_from") not in ("look", "resume"))
     assert (first["name"], first.get("tasks_from")) == ("mobius.dhash.prerequisites", "settings")
 

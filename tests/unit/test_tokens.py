@@ -126,7 +126,7 @@ def test_every_reason_why_a_host_is_left_out_is_documented() -> None:
 
 
 def test_every_phase_of_the_fleet_report_is_documented_and_has_a_text() -> None:
-    variables = yaml.safe_load((ROOT / "roles/fleet_report/vars/main.yml").read_text(encoding="utf-8"))
+    variables = yaml.safe_load((ROOT / "roles/run/vars/main.yml").read_text(encoding="utf-8"))
     texts = variables["__dhash_phase_texts"]
     given = {literal for literal in re.findall("'([a-z_]+)' (?:if|else|}})|else '([a-z_]+)'", variables["__dhash_phase"]) for literal in literal if literal}
     assert given | {"unreachable", "not_started"} == texts.keys()

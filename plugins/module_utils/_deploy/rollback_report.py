@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of a rollback, for the log and for Ansible's diff."""
+"""The report of a rollback, for the log, for people who run a playbook, and for Ansible's diff."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
     counts = library_fields.counts(way.content.value)
     source = EDITED[way.operation] if way.source is None else printable(way.source)
     return [
-        "Rollback Report",
         f"Library: {printable(library)}",
         f"Restored from: {source}",
         f"Images: {counts['images']}",
