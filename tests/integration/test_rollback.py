@@ -75,7 +75,7 @@ def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: 
     (log,) = site.library.parent.glob("logs/*rollback-*.log")
     for shown in (forced.output, log.read_text(encoding="utf-8")):
         assert f"The replaced library is kept as: {safety_copy}" in shown
-    assert "Lost by it: 2 images (media/new-0.jpg, media/new-1.jpg), 0 changed images, 1 other fields (edited)" in " ".join(forced.output.split())
+    assert "Lost: 2 images (media/new-0.jpg, media/new-1.jpg), 0 changed images, 1 other fields (edited)" in " ".join(forced.output.split())
     assert sha256(safety_copy) == edited
     assert sha256(site.library) == before
 
@@ -138,7 +138,7 @@ def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_ed
     run = site.playbook("rollback")
     assert check.code == run.code == 0, run.output
     for shown in (check.output, run.output):
-        assert "Lost by it: unknown, because the live library cannot be read" in shown
+        assert "Lost: unknown, because the live library cannot be read" in shown
     assert sha256(site.library) == edited
     again = site.playbook("rollback")
     assert again.code == 0 and not again.changed(), again.output

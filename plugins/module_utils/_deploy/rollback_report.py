@@ -25,10 +25,10 @@ def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
         f"Restored from: {source}",
         f"Images: {counts['images']}",
         f"Images with DHash after rollback: {counts['hashed']}",
-        f"Lost by it: {library_losses.text(way.losses)}",
+        f"Lost: {library_losses.text(way.losses)}",
         *([f"The newest intact backup is another one: {printable(way.newest)}"] if way.newest else []),
         *(f"Skipped, because it is not intact or not known to be of this library: {printable(path)}" for path in way.passed_over),
-        f"The replaced library is kept as: {printable(kept) if kept else 'nothing, there was none'}",
+        f"The replaced library is kept as: {printable(kept) if kept else 'none, because there was no library'}",
     ]
 
 

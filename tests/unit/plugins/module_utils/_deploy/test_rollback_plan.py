@@ -956,7 +956,7 @@ def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(h
     lose(host, live)
     for way in (host.plan(), host.plan(edited[0].name)):
         assert way.losses is None
-        assert "Lost by it: unknown, because the live library cannot be read" in rollback_report.lines(str(host.live), way, None)
+        assert "Lost: unknown, because the live library cannot be read" in rollback_report.lines(str(host.live), way, None)
 
 
 @pytest.mark.parametrize("live", [None, BROKEN, NEW])
