@@ -85,7 +85,7 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     grace.write_text(decided(queue, different=[0]), encoding="utf-8")
     before = sha256(site.library)
     refused = site.playbook("review_import", dhash_review_decisions=[str(ada), str(grace)])
-    assert refused.code != 0 and "the reviewers contradict one another" in " ".join(refused.failures())
+    assert refused.code != 0 and "the reviewers contradict each other" in " ".join(refused.failures())
     assert sha256(site.library) == before
 
     grace.write_text(decided(queue, approved=[1]), encoding="utf-8")

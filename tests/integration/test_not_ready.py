@@ -30,14 +30,14 @@ ONE_IMAGE = {"images": [{"filename": "a.png", "path": "a.png"}]}
 LIBRARIES = {  # name: (content, cause, next step)
     "missing": (None, "could not read the library: No such file or directory", "Check the path."),
     "empty": ("", "the file is empty", "Check that this is the right file, or restore a backup."),
-    "not_json": ("images: none\n", "is not JSON: Expecting value at line 1, column 1", "Correct the file, or restore a backup."),
-    "cut_off": ('{"images": [{"path": "a.pn', "is not JSON: Unterminated string", "cut off: restore a backup."),
+    "not_json": ("images: none\n", "the file is not JSON: Expecting value at line 1, column 1", "Correct the file, or restore a backup."),
+    "cut_off": ('{"images": [{"path": "a.pn', "the file is not JSON: Unterminated string", "cut off: restore a backup."),
     "array": ('[{"path": "a.png", "filename": "a.png"}]', 'the file holds an array, not an object with "images"',
               "Check that this is the right file, or restore a backup."),
     "no_images": ('{"pictures": []}', 'the library has no "images"', "Check that this is the right file, or restore a backup."),
     "no_path": ('{"images": [{"filename": "a.png"}]}', 'the library has images whose "path" is missing or not a string: images[0]',
                 "Correct or remove them, or restore a backup."),
-    "nesting": ("[" * NESTING, "is nested more than 128 levels deep", "Check that this is the right file, or restore a backup."),
+    "nesting": ("[" * NESTING, "the JSON is nested more than 128 levels deep", "Check that this is the right file, or restore a backup."),
 }
 
 
@@ -194,7 +194,7 @@ def test_a_library_that_is_none(name: str, hosts: Hosts, run: Run) -> None:
     ("homeless", "- a writable folder for the state: / is not writable", "or set dhash_state_dir to another folder."),
     ("homeless", "- a writable folder for Ansible's background jobs: / is not writable", "or set ansible_async_dir to another folder."),
     ("disk_full", "free for the migrated library: ", "Free some space, or move the library to another disk."),
-    ("media_root_missing", "- the media root /no/such/folder: missing, or not a folder", "Mount it, correct dhash_media_roots"),
+    ("media_root_missing", "- the media root /no/such/folder: missing, or not a folder", "Mount this folder, correct dhash_media_roots"),
     ("media_gone", "- the image files: all 1 files are missing", "Check that the media are mounted, and check the paths in the library."),
     ("ffmpeg_missing", "- the program ffmpeg: not found on the PATH", "ffmpeg"),
     ("packages_missing", "- Pillow 9.0 or newer: not found in {hosts.bare_python}", "numpy"),

@@ -148,7 +148,7 @@ def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_si
     reports.chmod(0o1777)
     run = hosts.run("fleet_duplicates", dhash_review_confirm=False, dhash_fleet_duplicates_dir=str(reports))
 
-    assert run.code == 2 and "it has no hashes yet" in run.failures("new")[0], run.output
+    assert run.code == 2 and "the library has no hashes yet" in run.failures("new")[0], run.output
     assert run.changed() == [] and {host: sha256(site.library) for host, site in sites.items()} == before
     held = {host: [(image["path"], image["dhash"]) for image in sites[host].read()["images"] if "dhash" in image and "dhash_low_detail" not in image]
             for host in ("one", "two")}

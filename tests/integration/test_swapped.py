@@ -88,5 +88,5 @@ def test_a_migration_hashes_a_swapped_pair_again(way: Way) -> None:
 
 def test_a_migration_that_ignores_ctime_heals_its_journal(way: Way) -> None:
     assert way.ignoring.code == 0, way.ignoring.output
-    assert "did not have the hashes on record" in way.ignoring.output
+    assert "did not have the recorded hashes" in way.ignoring.output
     assert way.healed == way.before
