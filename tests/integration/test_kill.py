@@ -118,7 +118,7 @@ def test_the_operator_sees_progress_while_it_hashes(way: Way) -> None:
 
 def test_the_playbook_whose_module_is_killed_ends_and_says_what_to_do(way: Way) -> None:
     assert way.killed.code != 0
-    assert any(str(way.site.library) in message and "run again" in message for message in way.killed.failures()), way.killed.output
+    assert any(str(way.site.library) in message and "Run the playbook again" in message for message in way.killed.failures()), way.killed.output
     assert "Traceback" not in way.killed.output
 
 
