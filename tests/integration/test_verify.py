@@ -69,7 +69,7 @@ def test_a_library_that_was_never_migrated(way: Way) -> None:
 
 
 def test_counts_that_do_not_agree_with_the_record(way: Way) -> None:
-    assert f"{way.site.library.parent}/counts.json: dhash_migration says 0 errors, there are 5" in told(way, "counts")
+    assert f"{way.site.library.parent}/counts.json: dhash_migration records 0 errors, but the library has 5" in told(way, "counts")
 
 
 def test_a_hash_that_is_not_that_of_its_image(way: Way) -> None:
