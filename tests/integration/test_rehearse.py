@@ -38,7 +38,7 @@ def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) ->
     assert site.playbook("migrate", "--check", **demanding).code == 0
     note.write_text(json.dumps({**json.loads(note.read_text()), "rehearsed_at": "2024-01-31T12:00:00Z"}))
     refused = site.playbook("migrate", "--check", **demanding)
-    assert refused.code != 0 and "the last one passed on 2024-01-31" in " ".join(refused.failures())
+    assert refused.code != 0 and "the last rehearsal passed on 2024-01-31" in " ".join(refused.failures())
 
 
 def test_what_changes_nothing_may_run_ahead_of_the_maintenance_window(site: Site) -> None:
