@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Run, Site, sha256
@@ -41,7 +42,7 @@ def phases(reports: Path) -> list[str]:
 
 
 def test_verify_alone_changes_no_library_but_starts_a_service_that_is_stopped(site: Site, service: Service) -> None:
-    given = {"library": str(site.library), "state_dir": str(site.state)}
+    given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {"state": "announced"}), ("library_deploy", {})):
         result = site.module(module, **given, **arguments)
         assert not result.get("failed"), result
