@@ -49,7 +49,7 @@ def way(make_site: Callable[[str], Site]) -> Way:
 def test_check_mode_says_what_would_be_copied_and_writes_nothing(way: Way) -> None:
     assert way.check.code == 0, way.check.output
     assert way.checked == way.untouched
-    assert "Backup | Say that a run would copy it to the controller" in way.check.changed()
+    assert "Backup | Show the copy that a run would make on the controller" in way.check.changed()
 
 
 def test_a_second_run_changes_nothing(way: Way) -> None:

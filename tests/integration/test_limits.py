@@ -21,7 +21,7 @@ def test_a_subset_is_migrated_beside_the_library_and_never_deployed(site: Site) 
     assert subset["dhash_migration"]["total_images"] == 12
     assert site.library.read_bytes() == before
     assert not site.backups() and not (site.library.parent / "library.dhash.json").exists()
-    assert "test-library.dhash.json" in run.of("Say where the subset is")["msg"]
+    assert "test-library.dhash.json" in run.of("Show the path of the subset")["msg"]
 
     # the same run was slower than these targets, and says so
     warning = run.of("Warn of slow hashing")["msg"]

@@ -66,7 +66,7 @@ def test_a_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, s
     before = site.snapshot()
     check = site.playbook("migrate", "--check", **service.settings)
     assert check.code == 0, check.output
-    foreseen = check.of("Say what a run would watch")["msg"]
+    foreseen = check.of("Show what a run would monitor")["msg"]
     assert foreseen.startswith(f"Would watch {service.url}") and f"for {SECONDS / 60} minutes" in foreseen
     assert site.snapshot() == before
 
@@ -210,5 +210,5 @@ def test_a_gate_or_an_action_that_does_not_exist_is_refused_before_anything_is_d
 
 def test_where_there_is_nothing_to_ask_that_is_said_and_nothing_waited_for(site: Site) -> None:
     run = site.playbook("migrate", dhash_monitor_minutes=30)
-    assert run.code == 0 and "there is no dhash_health_url" in run.of("Say that nothing is watched")["msg"]
+    assert run.code == 0 and "there is no dhash_health_url" in run.of("Report that nothing is monitored")["msg"]
     assert watch(site) is None

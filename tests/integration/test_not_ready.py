@@ -212,7 +212,7 @@ def test_a_host_that_lacks_something(name: str, cause: str, step: str, hosts: Ho
 
 def test_all_that_is_missing_is_said_in_one_message_each_with_what_mends_it(hosts: Hosts, run: Run) -> None:
     told = message(hosts, run, "all_at_once")
-    problems = run.of("Look at the host", "all_at_once")["problems"]
+    problems = run.of("Check the host", "all_at_once")["problems"]
     assert {"pillow_missing", "numpy_missing", "ffmpeg_missing", "ffprobe_missing", "ffmpeg_python_missing", "node_missing",
             "media_root_not_readable", "maintenance_window_closed"} <= {problem["id"] for problem in problems}
     for problem in problems:

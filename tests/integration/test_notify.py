@@ -117,7 +117,8 @@ def test_slack_a_template_and_a_mail_get_what_they_are_made_for(failed: Failed) 
 
 
 def test_targets_that_do_not_answer_are_named_and_nothing_secret_is_shown(failed: Failed) -> None:
-    warnings = [record["result"]["msg"] for record in failed.run.results if record["task"].endswith("Warn of who was not told") and record["status"] == "ok"]
+    warnings = [record["result"]["msg"] for record in failed.run.results
+                if record["task"].endswith("Warn about targets that were not notified") and record["status"] == "ok"]
     assert len(warnings) >= 2
     assert warnings[0].startswith("WARNING: not told of the start: 5 (webhook 127.0.0.1): no answer in time; 6 (webhook 127.0.0.1): Connection refused")
     assert SECRET not in failed.run.output
@@ -168,7 +169,7 @@ def test_a_check_sends_nothing_and_says_who_would_be_told(listen: Callable[..., 
 
 
 @pytest.mark.parametrize(("notify", "said"), [
-    ([{"type": "webhook", "url": f"http://127.0.0.1:1/{SECRET}"}], "Nobody took the message of the start"),
+    ([{"type": "webhook", "url": f"http://127.0.0.1:1/{SECRET}"}], "No target accepted the start notification"),
     ([{"type": "slakc", "url": f"http://127.0.0.1:1/{SECRET}"}], "value of type must be one of: webhook, slack, mail, got: slakc"),
     ([{"type": "webhook", "url": f"http://127.0.0.1:1/{SECRET}", "template": "{{ no_such_thing.at_all }}"}], "no_such_thing"),
 ], ids=["nobody", "wrong", "template"])

@@ -21,7 +21,7 @@ def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) ->
     tree = site.snapshot()
     refused = site.playbook("migrate", **demanding)
     assert refused.code != 0
-    assert [problem["id"] for problem in refused.of("Look at the host")["problems"]] == ["rehearsal_missing"]
+    assert [problem["id"] for problem in refused.of("Check the host")["problems"]] == ["rehearsal_missing"]
     assert "-> ansible-playbook mobius.dhash.rehearse" in " ".join(refused.failures())
     check = site.playbook("rehearse", "--check", **demanding)
     assert check.code == 0 and "A run would migrate and roll back the first 100 images" in check.of("Show what was proved")["msg"]
@@ -47,7 +47,7 @@ def test_what_changes_nothing_may_run_ahead_of_the_maintenance_window(site: Site
     for playbook, *options in (("dry_run",), ("rehearse",), ("migrate", "--check")):
         run = site.playbook(playbook, *options, **closed)
         assert run.code == 0, run.output
-        assert "A migration is refused until then" in run.of("Say that the maintenance window is closed")["msg"]
+        assert "A migration is refused until then" in run.of("Report that the maintenance window is closed")["msg"]
     refused = site.playbook("migrate", **closed)
     assert refused.code != 0
-    assert [problem["id"] for problem in refused.of("Look at the host")["problems"]] == ["maintenance_window_closed"]
+    assert [problem["id"] for problem in refused.of("Check the host")["problems"]] == ["maintenance_window_closed"]

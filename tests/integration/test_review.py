@@ -105,7 +105,7 @@ def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site
     assert run.code == 0, run.output
     [kept] = fetched.glob("*.set-aside-*")
     assert {file.read_text(encoding="utf-8") for file in (archive, kept, fetched / "notes.txt")} == {"somebody's"}
-    assert kept.name.startswith("queue.json.set-aside-") and str(kept) in str(run.of("Say where it is")["msg"])
+    assert kept.name.startswith("queue.json.set-aside-") and str(kept) in str(run.of("Show the path of the review")["msg"])
     assert json.loads((fetched / "queue.json").read_text(encoding="utf-8"))["matches"]
     assert fetched.stat().st_mode & 0o7777 == 0o1777
 

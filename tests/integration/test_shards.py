@@ -87,7 +87,7 @@ def sharded(make_site: Callable[[str], Site]) -> Sharded:
 def test_a_check_writes_nothing_and_says_how_much_there_is_for_each_host(sharded: Sharded) -> None:
     assert sharded.checked.code == 0, sharded.checked.output
     assert sharded.check_left_all
-    plan = sharded.checked.of("Say how much there is for each host", "leader")["msg"]
+    plan = sharded.checked.of("Show how many images each host gets", "leader")["msg"]
     assert plan[0].endswith(f": {IMAGES - 1} of {IMAGES} images are to be hashed, by 3 hosts")
     assert plan[1:] == ["leader: 13 images, and it merges and migrates", "second: 13 images", "third: 13 images"]
 
