@@ -282,6 +282,7 @@ def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warni
     assert (record(site)["phase"], record(site)["restart_owed"]) == ("verified", False)
 
 
+@pytest.mark.thorough
 def test_a_rescue_keeps_what_the_service_has_written_as_it_started(editing: Editing) -> None:
     site = editing.site
     service = Service(site)

@@ -106,6 +106,7 @@ def test_a_library_that_is_gone_altogether_is_put_back(site: Site) -> None:
     assert sha256(site.library) == before
 
 
+@pytest.mark.thorough
 def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migration_was_deployed(site: Site) -> None:
     before = sha256(site.library)
     given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
@@ -123,6 +124,7 @@ def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migra
     assert sha256(site.library) == before
 
 
+@pytest.mark.thorough
 def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_edits_since_the_last_migration(site: Site) -> None:
     site.migrate()
     edit(site, images=1)

@@ -205,6 +205,7 @@ def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(s
     assert (record(site)["stopped_at"], record(site)["restart_owed"]) == (since, True)
 
 
+@pytest.mark.thorough
 def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_service(site: Site, service: Service) -> None:
     service.broken["start"].touch()
     assert site.playbook("migrate", **service.settings | {"dhash_stop_command": None}, dhash_auto_rollback=False).code != 0
@@ -259,6 +260,7 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to
     assert (left["phase"], left["restart_owed"], left["stopped_at"]) == ("prepared", False, None)
 
 
+@pytest.mark.thorough
 def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record_that_can_be_settled(site: Site, service: Service,
                                                                                                      linked: Linked) -> None:
     script = site.home / "replacing"

@@ -57,6 +57,7 @@ def test_verify_alone_changes_no_library_but_starts_a_service_that_is_stopped(si
     assert roles_of(run).isdisjoint({"Backup", "Migrate", "Deploy", "Monitor"}) and {"Restart", "Verify"} <= roles_of(run)
 
 
+@pytest.mark.thorough
 def test_a_migration_can_be_staged_in_one_run_and_deployed_in_another(site: Site) -> None:
     before = sha256(site.library)
     reports = site.home / "reports"
@@ -83,6 +84,7 @@ def test_no_tag_leaves_out_the_check_of_variables_or_the_rescue(site: Site, serv
     assert sha256(site.library) == before and not service.is_stopped()
 
 
+@pytest.mark.thorough
 def test_notifications_can_be_left_out(site: Site, web: WebServer) -> None:
     targets = [{"type": "webhook", "url": web.url("/hook")}]
     silent = site.playbook("migrate", "--tags", "prerequisites", "--skip-tags", "notify", dhash_notify=targets, dhash_require_notified=True)

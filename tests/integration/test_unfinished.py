@@ -80,6 +80,7 @@ def test_a_migration_does_not_cancel_a_rollback_that_stops_its_service(site: Sit
     assert is_settled(site, prepared)
 
 
+@pytest.mark.thorough
 def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site, service: Service) -> None:
     migrate(site)
     decisions = decide(site)
