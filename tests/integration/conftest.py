@@ -14,11 +14,12 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from command_service import Service
 from draw_library import draw_library
 
 ROOT = Path(__file__).parents[2]
@@ -185,3 +186,11 @@ def make_site(drawn: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempP
 def site(make_site: Callable[[str], Site]) -> Site:
     """A library for one test alone."""
     return make_site("site")
+
+
+@pytest.fixture
+def service(site: Site) -> Iterator[Service]:
+    """A healthy service of that library."""
+    made = Service(site)
+    yield made
+    made.close()

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from command_service import Service
 from conftest import ROOT, Site
-from test_service import Service
 
 TABLE = re.compile(r"^## What a failed run leaves\n(?:[^|].*\n|\n)+\|.*\n\| ---.*\n(?P<rows>(?:\|.*\n)+)", re.M)
 HEALTHY, UNHEALTHY = (200, '{"status": "ok"}'), (503, '{"status": "broken"}')
@@ -273,8 +273,7 @@ SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, w
 def place(site: Site) -> Iterator[Place]:
     made = Place(site)
     yield made
-    made.service.server.shutdown()
-    made.service.server.server_close()
+    made.service.close()
 
 
 def test_the_table_of_failures_has_every_moment() -> None:

@@ -11,14 +11,13 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_service import Service
 from conftest import IMAGES, ROOT, Run, Site, sha256, wait_for
 from listeners import WebServer
-from test_service import Service
 
 SECONDS = 5
 WELL, ILL = (200, '{"status": "ok"}'), (503, "out of order")
@@ -28,12 +27,9 @@ BEFORE_THE_WATCH = 2
 
 
 @pytest.fixture
-def service(site: Site) -> Iterator[Service]:
-    made = Service(site)
-    made.settings |= {"dhash_monitor_minutes": SECONDS / 60, "dhash_monitor_gates": GATES}
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+def service(service: Service) -> Service:
+    service.settings |= {"dhash_monitor_minutes": SECONDS / 60, "dhash_monitor_gates": GATES}
+    return service
 
 
 def turns_ill(service: Service, polls: int) -> list[int]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from command_service import Service
 from conftest import IMAGES, Run, Site, sha256, snapshot
-from test_service import Service
 
 QUEUE: dict[str, Any] = {"dhash_review_min_distance": 0, "dhash_review_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
 
@@ -288,7 +288,7 @@ def test_a_rescue_keeps_what_the_service_has_written_as_it_started(editing: Edit
     service = Service(site)
     service.answer = lambda: (200 if len(site.read()["images"]) == IMAGES else 503, '{"status": "ok"}')
     run = site.playbook("review_import", dhash_review_decisions=editing.decisions, **service.settings | editing.settings)
-    service.server.shutdown()
+    service.close()
     assert run.code != 0
     assert site.read()["started"] == 2 and len(site.read()["images"]) == IMAGES
     (kept,) = site.library.parent.glob("library.json.pre-rollback.*")

@@ -12,17 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_service import Service, record
 from conftest import Run, Site, sha256
 from listeners import WebServer
-from test_service import Service, record
-
-
-@pytest.fixture
-def service(site: Site) -> Iterator[Service]:
-    made = Service(site)
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 @pytest.fixture

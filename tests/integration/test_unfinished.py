@@ -10,20 +10,11 @@ import json
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from command_service import Service, record
 from conftest import ROOT, Site
-from test_service import Service, record
-
-
-@pytest.fixture
-def service(site: Site) -> Iterator[Service]:
-    made = Service(site)
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 def call(site: Site, module: str, **arguments: Any) -> dict[str, Any]:
