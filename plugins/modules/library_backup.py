@@ -136,7 +136,7 @@ def expired(library: str, folder: str, params: dict[str, Any], digests: Collecti
 def plan(library: str, state: str, folders: list[str], params: dict[str, Any]) -> dict[str, Any]:
     digests = backup_files.digests_on_record(state)
     digest = durable.sha256_of_file(library)
-    present = backup_files.holding(library, folders[0], digest, params["encrypt_to"], digests)
+    present = backup_files.holding(backup_files.find_own(library, folders[0], digests), digest, params["encrypt_to"])
     missing = [not present, *(not present or not backup_files.find_copy(present, library, folder) for folder in folders[1:])]
     stamp = "YYYYMMDDTHHMMSSZ.age" if params["encrypt_to"] else "YYYYMMDDTHHMMSSZ"
     path = present.path if present else backup_files.name_of(library, folders[0], stamp)

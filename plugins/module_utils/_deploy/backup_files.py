@@ -180,10 +180,9 @@ def is_intact(backup: Backup) -> bool:
     return content.good and content.images is not None
 
 
-def holding(library: str, backup_dir: str, digest: str, recipients: Sequence[str] = (),
-            digests: Collection[str] = ()) -> Backup | None:
-    """The newest good backup of ``library`` whose clear text has the SHA-256 ``digest``, encrypted to exactly these ``recipients``."""
-    for backup in find_own(library, backup_dir, digests):
+def holding(backups: Sequence[Backup], digest: str, recipients: Sequence[str] = ()) -> Backup | None:
+    """The first good one of ``backups`` whose clear text has the SHA-256 ``digest``, encrypted to exactly these ``recipients``."""
+    for backup in backups:
         readers = backup.manifest.recipients if backup.manifest else ()
         if backup.content_sha256 == digest and set(readers) == set(recipients) and is_good(backup):
             return backup
@@ -202,16 +201,16 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
     try:
         for _attempt in range(UNSTABLE_READS):
             digest = durable.sha256_of_file(library)
-            present = holding(library, backup_dir, digest, recipients, digests)
+            own = find_own(library, backup_dir, digests)
+            present = holding(own, digest, recipients)
             if present:
                 return present, False
             content = durable.read(library)
             if hashlib.sha256(content).hexdigest() == digest:
                 durable.make_folder(backup_dir)
                 # The new backup sorts as the newest, also within one second and after the clock was set back.
-                earlier = [backup.time.timestamp() + 1 for backup in find_own(library, backup_dir, digests)]
-                path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "",
-                                         max([time.time(), *earlier]))
+                moment = max([time.time(), *(newest.time.timestamp() + 1 for newest in own[:1])])
+                path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "", moment)
                 return _write(content, path, recipients, library, source=library), True
     finally:
         _remove_leftovers(library, backup_dir)

@@ -308,12 +308,12 @@ def test_a_backup_whose_digest_does_not_hold_is_not_good(library):
 
 def test_the_newest_good_backup_of_a_content_is_found(library):
     digest = hashlib.sha256(UNHASHED).hexdigest()
-    assert backup_files.holding(str(library), str(library.parent), digest) is None
+    assert backup_files.holding(find(library), digest) is None
     place(library, "20240115T103000Z")
     newest = place(library, "20240115T103001Z")
     place(library, "20240115T103002Z", HASHED)
     place(library, "20240115T103003Z", HASHED, vouched=digest)
-    assert backup_files.holding(str(library), str(library.parent), digest).path == str(newest)
+    assert backup_files.holding(find(library), digest).path == str(newest)
 
 
 # Several libraries of one name.
