@@ -19,7 +19,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
@@ -38,6 +38,13 @@ MOUNT, UMOUNT = shutil.which("mount"), shutil.which("umount")
 STEPS = ("open", "fsync", "rename", "unlink", "mkdir", "fchmod", "fchown", "setxattr", "ftruncate", "pwrite")
 CHANGES_WITH_TIME = re.compile(rb'("(?:migration_timestamp|dhash_generated_at|processing_time_seconds|average_time_per_image|'
                                rb'p95_time_per_image)": )[^,\n]+')
+Value = TypeVar("Value")
+
+
+def present(value: Value | None) -> Value:
+    """``value``, which the test expects to be there."""
+    assert value is not None
+    return value
 
 
 def timeless(content: bytes) -> bytes:

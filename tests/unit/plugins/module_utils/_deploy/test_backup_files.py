@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -14,14 +15,17 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata, locking
 from ansible_collections.mobius.dhash.plugins.modules import library_backup
+from conftest import present
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,22 +35,22 @@ HASHED = b'{"images": [{"path": "a.jpg", "filename": "a.jpg", "dhash": "01234567
 
 
 @pytest.fixture
-def library(tmp_path):
+def library(tmp_path: Path) -> Path:
     path = tmp_path / "srv" / "library.json"
     path.parent.mkdir()
     path.write_bytes(UNHASHED)
     return path
 
 
-def make(library, folder=None):
+def make(library: Path, folder: Path | None = None) -> tuple[backup_files.Backup, bool]:
     return backup_files.make(str(library), str(folder or library.parent))
 
 
-def find(library, folder=None):
+def find(library: Path, folder: Path | None = None) -> list[backup_files.Backup]:
     return backup_files.find(str(library), str(folder or library.parent))
 
 
-def place(library, stamp, content=UNHASHED, vouched=True):
+def place(library: Path, stamp: str, content: bytes = UNHASHED, vouched: bool | str = True) -> Path:
     """Place a backup made at the time ``stamp``; ``vouched``: whether with its digest, or a string in its place."""
     path = library.with_name(f"{library.name}.bak.{stamp}")
     path.write_bytes(content)
@@ -59,7 +63,7 @@ def place(library, stamp, content=UNHASHED, vouched=True):
 # Making.
 
 
-def test_a_backup_has_the_bytes_of_the_library_and_a_name_that_tells_its_time(library):
+def test_a_backup_has_the_bytes_of_the_library_and_a_name_that_tells_its_time(library: Path) -> None:
     before = datetime.now(timezone.utc).replace(microsecond=0)
     backup, created = make(library)
     assert created
@@ -72,7 +76,7 @@ def test_a_backup_has_the_bytes_of_the_library_and_a_name_that_tells_its_time(li
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="this host has no sha256sum")
 @pytest.mark.parametrize("name", ["library.json", "my library, 2nd.json", "日本.json", os.fsdecode(b"l\xefbrary.json")])
-def test_sha256sum_accepts_a_backup_and_refuses_it_once_it_is_damaged(library, name):
+def test_sha256sum_accepts_a_backup_and_refuses_it_once_it_is_damaged(library: Path, name: str) -> None:
     library = library.rename(library.with_name(name))
     backup, _created = make(library)
     check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
@@ -81,14 +85,14 @@ def test_sha256sum_accepts_a_backup_and_refuses_it_once_it_is_damaged(library, n
     assert subprocess.run(check, cwd=library.parent, capture_output=True, check=False).returncode == 1
 
 
-def test_the_same_content_is_not_backed_up_twice(library, tree):
+def test_the_same_content_is_not_backed_up_twice(library: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     first, _created = make(library)
     before = tree(library.parent)
     assert make(library) == (first, False)
     assert tree(library.parent) == before
 
 
-def test_other_content_gets_a_backup_of_its_own_even_within_the_same_second(library, monkeypatch):
+def test_other_content_gets_a_backup_of_its_own_even_within_the_same_second(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", NOW.timestamp)
     first, _created = make(library)
     library.write_bytes(HASHED)
@@ -100,9 +104,9 @@ def test_other_content_gets_a_backup_of_its_own_even_within_the_same_second(libr
 
 
 @pytest.mark.parametrize("clock", [0, -3600], ids=["second", "set_back"])
-def test_new_backup_is_the_newest_by_its_name(library, monkeypatch, clock):
+def test_new_backup_is_the_newest_by_its_name(library: Path, monkeypatch: pytest.MonkeyPatch, clock: int) -> None:
     """Pruning between two backups must not free a second that lies before the newest one."""
-    made = []
+    made: list[str] = []
     for text in "[1]", "[2]", "[3]":
         monkeypatch.setattr(time, "time", lambda: NOW.timestamp() + (clock if made else 0))
         library.write_text(text)
@@ -112,7 +116,7 @@ def test_new_backup_is_the_newest_by_its_name(library, monkeypatch, clock):
     assert made == sorted(made)
 
 
-def test_content_that_was_backed_up_before_the_last_change_is_not_backed_up_again(library):
+def test_content_that_was_backed_up_before_the_last_change_is_not_backed_up_again(library: Path) -> None:
     first, _created = make(library)
     library.write_bytes(HASHED)
     make(library)
@@ -120,7 +124,7 @@ def test_content_that_was_backed_up_before_the_last_change_is_not_backed_up_agai
     assert make(library) == (first, False)
 
 
-def test_a_damaged_backup_is_no_reason_not_to_make_one(library):
+def test_a_damaged_backup_is_no_reason_not_to_make_one(library: Path) -> None:
     damaged, _created = make(library)
     Path(damaged.path).write_bytes(UNHASHED[:-1])
     backup, created = make(library)
@@ -129,34 +133,34 @@ def test_a_damaged_backup_is_no_reason_not_to_make_one(library):
     assert Path(damaged.path).read_bytes() == UNHASHED[:-1]
 
 
-def test_a_backup_without_its_digest_is_no_reason_not_to_make_one(library):
+def test_a_backup_without_its_digest_is_no_reason_not_to_make_one(library: Path) -> None:
     place(library, "20250101T000000Z", vouched=False)
     assert make(library)[1]
 
 
-def test_a_backup_is_for_its_owner_alone(library):
+def test_a_backup_is_for_its_owner_alone(library: Path) -> None:
     library.chmod(0o644)
     backup, _created = make(library)
     assert [stat.S_IMODE(os.stat(path).st_mode) for path in (backup.path, f"{backup.path}.sha256")] == [0o600, 0o600]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_a_backup_belongs_to_the_owner_of_the_library(library):
+def test_a_backup_belongs_to_the_owner_of_the_library(library: Path) -> None:
     os.chown(library, 1234, 2345)
     status = os.stat(make(library)[0].path)
     assert (status.st_uid, status.st_gid) == (1234, 2345)
 
 
-def test_the_folder_for_backups_is_made_where_it_is_not_there(library, tmp_path):
+def test_the_folder_for_backups_is_made_where_it_is_not_there(library: Path, tmp_path: Path) -> None:
     backup, _created = make(library, tmp_path / "deep" / "backups")
     assert os.path.dirname(backup.path) == str(tmp_path / "deep" / "backups")
 
 
-def test_a_library_that_changes_while_it_is_copied_is_copied_again(library, monkeypatch):
+def test_a_library_that_changes_while_it_is_copied_is_copied_again(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [HASHED, UNHASHED, HASHED]
     read = durable.read
 
-    def read_after_a_change(path):
+    def read_after_a_change(path: str) -> bytes:
         if path == str(library) and contents:
             library.write_bytes(contents.pop())
         return read(path)
@@ -168,11 +172,11 @@ def test_a_library_that_changes_while_it_is_copied_is_copied_again(library, monk
     assert find(library) == [backup]
 
 
-def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(library, monkeypatch):
+def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = durable.read
     numbers = itertools.count()
 
-    def read_after_a_change(path):
+    def read_after_a_change(path: str) -> bytes:
         if path == str(library):
             library.write_bytes(b"%d" % next(numbers))
         return read(path)
@@ -184,7 +188,7 @@ def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(l
     assert list(library.parent.iterdir()) == [library]
 
 
-def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library, tmp_path, mount):
+def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library: Path, tmp_path: Path, mount: Callable[..., None]) -> None:
     backups = tmp_path / "backups"
     backups.mkdir()
     mount("-t", "tmpfs", "-o", "size=16k", "tmpfs", on=backups)
@@ -194,7 +198,7 @@ def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library, tmp_p
     assert list(backups.iterdir()) == []
 
 
-def test_a_library_that_is_missing_is_named(library):
+def test_a_library_that_is_missing_is_named(library: Path) -> None:
     library.unlink()
     with pytest.raises(DhashError) as caught:
         make(library)
@@ -202,12 +206,13 @@ def test_a_library_that_is_missing_is_named(library):
     assert list(library.parent.iterdir()) == []
 
 
-def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leaves_nothing_of_it_behind(tmp_path, killed_at):
+def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leaves_nothing_of_it_behind(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         library = tmp_path / str(number) / "library.json"
         library.parent.mkdir()
         library.write_bytes(UNHASHED)
-        killed = killed_at(number, lambda library=library: make(library))
+        killed = killed_at(number, functools.partial(make, library))
         assert all(backup_files.is_good(backup) for backup in find(library))
         backup, created = make(library)
         assert backup_files.is_good(backup)
@@ -219,7 +224,7 @@ def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leave
     assert number > 10
 
 
-def test_what_a_killed_backup_or_pruning_left_is_removed_by_the_next_backup_and_nothing_else(library):
+def test_what_a_killed_backup_or_pruning_left_is_removed_by_the_next_backup_and_nothing_else(library: Path) -> None:
     kept = [place(library, "20240102T000000Z"), library.with_name("other.json.bak.20240101T000000Z.sha256"),
             library.with_name("library.json.bak.sha256"), library.with_name(".library.json.mobius-dhash.tmp")]
     for path in kept[1:]:
@@ -237,7 +242,7 @@ def test_what_a_killed_backup_or_pruning_left_is_removed_by_the_next_backup_and_
 # Finding and examining.
 
 
-def test_backups_are_listed_from_the_newest_to_the_oldest_under_both_kinds_of_names(library):
+def test_backups_are_listed_from_the_newest_to_the_oldest_under_both_kinds_of_names(library: Path) -> None:
     place(library, "20240115T103000Z")
     place(library, "2024-01-15T10-30-01-999Z")
     place(library, "20251231T235959Z")
@@ -256,28 +261,28 @@ def test_backups_are_listed_from_the_newest_to_the_oldest_under_both_kinds_of_na
     "other.json.bak.20240115T103000Z", "old-library.json.bak.20240115T103000Z", "library.json.bak.2024-01-15T10-30-00Z",
     "library.json.bak.20240115T103000Z\n",
 ])
-def test_what_only_resembles_a_backup_is_none(library, name):
+def test_what_only_resembles_a_backup_is_none(library: Path, name: str) -> None:
     library.with_name(name).write_bytes(UNHASHED)
     assert find(library) == []
 
 
-def test_folders_and_links_under_a_backups_name_are_none(library):
+def test_folders_and_links_under_a_backups_name_are_none(library: Path) -> None:
     library.with_name("library.json.bak.20240115T103000Z").mkdir()
     library.with_name("library.json.bak.20240115T103001Z").symlink_to("library.json")
     assert find(library) == []
 
 
-def test_a_folder_that_is_not_there_holds_no_backups(library, tmp_path):
+def test_a_folder_that_is_not_there_holds_no_backups(library: Path, tmp_path: Path) -> None:
     assert find(library, tmp_path / "gone") == []
 
 
-def test_a_folder_that_cannot_be_listed_is_named(library):
+def test_a_folder_that_cannot_be_listed_is_named(library: Path) -> None:
     with pytest.raises(DhashError) as caught:
         find(library, library)
     assert (caught.value.path, caught.value.cause) == (str(library), "could not list the backups: Not a directory")
 
 
-def test_a_good_backup_is_shown_with_what_it_holds(library):
+def test_a_good_backup_is_shown_with_what_it_holds(library: Path) -> None:
     place(library, "20240115T103000Z", HASHED)
     assert backup_files.examine(find(library)[0]) == backup_files.Content(good=True, problem=None, message=None, images=1, hashed=1)
 
@@ -290,14 +295,14 @@ def test_a_good_backup_is_shown_with_what_it_holds(library):
     (UNHASHED[:-5], hashlib.sha256(UNHASHED).hexdigest(), "unreadable"),
     (b"[]", True, "unreadable"),
 ])
-def test_a_backup_that_cannot_be_vouched_for_is_not_good_and_says_why(library, content, vouched, problem):
+def test_a_backup_that_cannot_be_vouched_for_is_not_good_and_says_why(library: Path, content: bytes, vouched: bool | str, problem: str) -> None:
     place(library, "20240115T103000Z", content, vouched)
     found = backup_files.examine(find(library)[0])
     assert not found.good and found.message
     assert found.problem == problem
 
 
-def test_a_backup_whose_digest_does_not_hold_is_not_good(library):
+def test_a_backup_whose_digest_does_not_hold_is_not_good(library: Path) -> None:
     good = place(library, "20240115T103000Z")
     place(library, "20240115T103001Z", vouched="0" * 64)
     place(library, "20240115T103002Z", vouched=False)
@@ -306,14 +311,14 @@ def test_a_backup_whose_digest_does_not_hold_is_not_good(library):
     assert not backup_files.is_good(backup_files.Backup(str(good), NOW, 1, "0" * 64))
 
 
-def test_the_newest_good_backup_of_a_content_is_found(library):
+def test_the_newest_good_backup_of_a_content_is_found(library: Path) -> None:
     digest = hashlib.sha256(UNHASHED).hexdigest()
     assert backup_files.holding(find(library), digest) is None
     place(library, "20240115T103000Z")
     newest = place(library, "20240115T103001Z")
     place(library, "20240115T103002Z", HASHED)
     place(library, "20240115T103003Z", HASHED, vouched=digest)
-    assert backup_files.holding(find(library), digest).path == str(newest)
+    assert present(backup_files.holding(find(library), digest)).path == str(newest)
 
 
 # Several libraries of one name.
@@ -323,13 +328,13 @@ RUN = "20260131T120000Z-7"
 
 
 @pytest.fixture
-def shared(tmp_path):
+def shared(tmp_path: Path) -> Path:
     """A folder for the backups of several libraries."""
     return tmp_path / "backups"
 
 
 @pytest.fixture
-def other(tmp_path):
+def other(tmp_path: Path) -> Path:
     """Another library of the same name."""
     path = tmp_path / "other" / "library.json"
     path.parent.mkdir()
@@ -337,43 +342,44 @@ def other(tmp_path):
     return path
 
 
-def whose(library, folder, digests=()):
+def whose(library: Path | str, folder: Path, digests: Collection[str] = ()) -> dict[str, str]:
     return {os.path.basename(backup.path): backup.belongs for backup in backup_files.find(str(library), str(folder), digests)}
 
 
-def move_to(folder, *paths):
+def move_to(folder: Path, *paths: Path | str) -> list[Path]:
     folder.mkdir(exist_ok=True)
     return [Path(shutil.move(path, folder)) for path in paths]
 
 
-def run_module(library, folders, keep=1, keep_days=0, state="/nowhere", check=False):
+def run_module(
+        library: Path, folders: Sequence[Path], keep: int = 1, keep_days: int = 0, state: Path | str = "/nowhere", check: bool = False) -> dict[str, Any]:
     """What the module library_backup does."""
     params = {"encrypt_to": [], "keep": keep, "keep_days": keep_days, "lock_timeout": 0}
-    folders = [str(folder) for folder in folders]
+    paths = [str(folder) for folder in folders]
     if check:
-        return library_backup.plan(str(library), str(state), folders, params)
-    return library_backup.carry_out(str(library), str(state), folders, params, RUN)
+        return library_backup.plan(str(library), str(state), paths, params)
+    return library_backup.carry_out(str(library), str(state), paths, params, RUN)
 
 
-def test_manifest_says_whose_backup_it_is(library):
+def test_manifest_says_whose_backup_it_is(library: Path) -> None:
     library.chmod(0o664)
     backup, _created = make(library)
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
         "format": 1, "library": str(library), "sha256": hashlib.sha256(UNHASHED).hexdigest(), "size": len(UNHASHED),
         "images": 1, "hashed": 0, "recipients": [],
         "metadata": file_metadata.read(str(library)), "host": socket.gethostname()}
-    assert backup.manifest.metadata["mode"] == 0o664
+    assert present(present(backup.manifest).metadata)["mode"] == 0o664
     assert stat.S_IMODE(os.stat(f"{backup.path}.json").st_mode) == 0o600
 
 
-def test_library_that_does_not_parse_is_backed_up(library):
+def test_library_that_does_not_parse_is_backed_up(library: Path) -> None:
     library.write_bytes(b"{")
     backup, created = make(library)
     assert created and Path(backup.path).read_bytes() == b"{"
-    assert (backup.manifest.images, backup.manifest.hashed) == (None, None)
+    assert (present(backup.manifest).images, present(backup.manifest).hashed) == (None, None)
 
 
-def test_two_libraries_keep_their_backups_apart(library, other, shared, monkeypatch):
+def test_two_libraries_keep_their_backups_apart(library: Path, other: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", NOW.timestamp)
     own, theirs = make(library, shared)[0], make(other, shared)[0]
     assert own.path != theirs.path
@@ -383,7 +389,7 @@ def test_two_libraries_keep_their_backups_apart(library, other, shared, monkeypa
     assert sorted(whose(library, shared).values()) == ["foreign", "own"]
 
 
-def test_pruning_leaves_backups_of_another_library(library, other, shared):
+def test_pruning_leaves_backups_of_another_library(library: Path, other: Path, shared: Path) -> None:
     theirs = make(other, shared)[0]
     library.write_bytes(HASHED)
     for content in (HASHED, UNHASHED + b" ", UNHASHED + b"  "):
@@ -394,7 +400,7 @@ def test_pruning_leaves_backups_of_another_library(library, other, shared):
 
 
 @pytest.mark.parametrize("stamp", ["20240115T103000Z", "2024-01-15T10-30-00-000Z"])
-def test_backup_without_manifest_belongs_where_it_lies(library, shared, stamp):
+def test_backup_without_manifest_belongs_where_it_lies(library: Path, shared: Path, stamp: str) -> None:
     old = place(library, stamp)
     assert whose(library, library.parent) == {old.name: "own"}
     move_to(shared, old, f"{old}.sha256")
@@ -403,7 +409,7 @@ def test_backup_without_manifest_belongs_where_it_lies(library, shared, stamp):
     assert whose(library, shared, {hashlib.sha256(HASHED).hexdigest()}) == {old.name: "unknown"}
 
 
-def test_manifest_of_an_earlier_version_is_read(library, shared):
+def test_manifest_of_an_earlier_version_is_read(library: Path, shared: Path) -> None:
     path = place(library, "20240115T103000Z.age", b"encrypted")
     manifest = json.dumps({"sha256": "a" * 64, "size": 1, "images": 2, "hashed": 1, "recipients": ["age1x"]})
     Path(f"{path}.json").write_text(manifest)
@@ -416,7 +422,7 @@ def test_manifest_of_an_earlier_version_is_read(library, shared):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"library": "/srv/other/library.json"}'])
-def test_damaged_manifest_does_not_say_whose_backup_it_is(library, shared, content):
+def test_damaged_manifest_does_not_say_whose_backup_it_is(library: Path, shared: Path, content: bytes | None) -> None:
     backup, _created = make(library, shared)
     manifest = Path(f"{backup.path}.json")
     if content is None:
@@ -428,7 +434,7 @@ def test_damaged_manifest_does_not_say_whose_backup_it_is(library, shared, conte
     assert make(library, shared)[1]
 
 
-def test_manifest_of_a_newer_version_is_left_alone(library, shared):
+def test_manifest_of_a_newer_version_is_left_alone(library: Path, shared: Path) -> None:
     backup, _created = make(library, shared)
     text = Path(f"{backup.path}.json").read_text().replace('"format": 1', '"format": 2')
     Path(f"{backup.path}.json").write_text(text)
@@ -437,13 +443,13 @@ def test_manifest_of_a_newer_version_is_left_alone(library, shared):
     assert whose(library, shared) == {os.path.basename(backup.path): "unknown"}
 
 
-def test_library_that_was_moved_is_another_library(library, shared, tmp_path):
+def test_library_that_was_moved_is_another_library(library: Path, shared: Path, tmp_path: Path) -> None:
     name = os.path.basename(make(library, shared)[0].path)
     moved = Path(shutil.move(library.parent, tmp_path / "moved")) / library.name
     assert whose(moved, shared) == {name: "foreign"}
 
 
-def test_two_hosts_whose_libraries_have_one_path_keep_their_backups_apart(library, shared, monkeypatch):
+def test_two_hosts_whose_libraries_have_one_path_keep_their_backups_apart(library: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     theirs, _created = make(library, shared)
     monkeypatch.setattr(socket, "gethostname", lambda: "here")
@@ -454,52 +460,52 @@ def test_two_hosts_whose_libraries_have_one_path_keep_their_backups_apart(librar
     assert [backup.host for backup in find(library, shared)] == ["here", "elsewhere"]
 
 
-def test_a_backup_in_the_folder_of_its_library_stays_in_use_where_the_host_was_renamed(library, monkeypatch):
+def test_a_backup_in_the_folder_of_its_library_stays_in_use_where_the_host_was_renamed(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "before")
     backup, _created = make(library)
     monkeypatch.setattr(socket, "gethostname", lambda: "after")
     assert make(library) == (backup, False)
 
 
-def test_symbolic_link_shares_the_backups_of_its_target(library, shared, tmp_path):
+def test_symbolic_link_shares_the_backups_of_its_target(library: Path, shared: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.json"
     link.symlink_to(library)
     name = os.path.basename(make(library, shared)[0].path)
     assert whose(run_record.resolve(str(link)), shared) == {name: "own"}
 
 
-def test_copies_of_two_libraries_do_not_overwrite_each_other(library, other, shared, monkeypatch):
+def test_copies_of_two_libraries_do_not_overwrite_each_other(library: Path, other: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", NOW.timestamp)
     other.write_bytes(HASHED)
     for path, content in ((library, UNHASHED), (other, HASHED), (library, UNHASHED), (other, HASHED)):
         backup, _created = make(path)
         if backup_files.find_copy(backup, str(path), str(shared)) is None:
             backup_files.copy_to(backup, str(path), str(shared))
-        assert Path(backup_files.find_copy(backup, str(path), str(shared)).path).read_bytes() == content
+        assert Path(present(backup_files.find_copy(backup, str(path), str(shared))).path).read_bytes() == content
     assert sorted(whose(library, shared).values()) == ["foreign", "own"]
     for backup in find(library, shared):
         check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
         assert subprocess.run(check, cwd=shared, capture_output=True, check=False).returncode == 0
 
 
-def test_copy_without_manifest_is_not_copied_again(library, shared):
+def test_copy_without_manifest_is_not_copied_again(library: Path, shared: Path) -> None:
     backup, _created = make(library)
     backup_files.copy_to(backup, str(library), str(shared))
-    copy = backup_files.find_copy(backup, str(library), str(shared)).path
+    copy = present(backup_files.find_copy(backup, str(library), str(shared))).path
     Path(f"{copy}.json").unlink()
-    assert backup_files.find_copy(backup, str(library), str(shared)).path == copy
+    assert present(backup_files.find_copy(backup, str(library), str(shared))).path == copy
 
 
-def test_damaged_copy_is_written_again_in_its_place(library, shared):
+def test_damaged_copy_is_written_again_in_its_place(library: Path, shared: Path) -> None:
     backup, _created = make(library)
     backup_files.copy_to(backup, str(library), str(shared))
-    Path(backup_files.find_copy(backup, str(library), str(shared)).path).write_bytes(b"damaged")
+    Path(present(backup_files.find_copy(backup, str(library), str(shared))).path).write_bytes(b"damaged")
     backup_files.copy_to(backup, str(library), str(shared))
     assert len(find(library, shared)) == 1 and backup_files.find_copy(backup, str(library), str(shared))
 
 
 @pytest.mark.parametrize("where", ["backups", "copies", "the folder of the other library"])
-def test_shared_backup_folder_is_locked_during_a_backup(library, other, shared, tmp_path, where):
+def test_shared_backup_folder_is_locked_during_a_backup(library: Path, other: Path, shared: Path, tmp_path: Path, where: str) -> None:
     folders = {"backups": [shared], "copies": [library.parent, shared]}.get(where, [other.parent])
     with locking.lock(str(other), "backup", RUN, 0), backup_files.lock(str(other), [str(shared)], RUN, 0), \
             pytest.raises(LockedError, match="the backup folder is in use by backup"):
@@ -507,21 +513,21 @@ def test_shared_backup_folder_is_locked_during_a_backup(library, other, shared, 
     assert run_module(library, folders)["created"]
 
 
-def test_lock_of_a_backup_folder_is_for_those_who_may_write_it(library, shared):
+def test_lock_of_a_backup_folder_is_for_those_who_may_write_it(library: Path, shared: Path) -> None:
     shared.mkdir()
     shared.chmod(0o770)
     run_module(library, [shared])
     assert stat.S_IMODE((shared / "library.json.lock").stat().st_mode) == 0o660
 
 
-def test_one_folder_for_backups_and_copies_is_locked_once(library, shared, tmp_path):
+def test_one_folder_for_backups_and_copies_is_locked_once(library: Path, shared: Path, tmp_path: Path) -> None:
     shared.mkdir()
     (tmp_path / "link").symlink_to(shared)
     assert run_module(library, [shared, tmp_path / "link"])["created"]
 
 
 @pytest.mark.parametrize("archived", ["library.json.bak.20240102T000000Z.gz", "archive/library.json.bak.20240102T000000Z"])
-def test_what_lies_beside_a_backup_stays_where_somebody_has_compressed_or_moved_it(library, archived):
+def test_what_lies_beside_a_backup_stays_where_somebody_has_compressed_or_moved_it(library: Path, archived: str) -> None:
     backup = place(library, "20240102T000000Z")
     Path(f"{backup}.json").write_text("{}")
     with open(f"{backup}.sha256", "a", encoding="utf-8") as checksums:
@@ -542,13 +548,15 @@ GOOD, UNVOUCHED, DAMAGED = "good", "unvouched", "damaged"
                 unique_by=lambda backup: backup[0]),
        st.integers(0, 6), st.integers(0, 80))
 @settings(max_examples=60, deadline=None)
-def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young_and_no_others(backups, keep, keep_days):
+def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young_and_no_others(
+        backups: list[tuple[int, str]], keep: int, keep_days: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "library.json"
+        proofs: dict[str, bool | str] = {GOOD: True, UNVOUCHED: False, DAMAGED: "0" * 64}
         kinds = {}
         for hours, kind in backups:
             stamp = (NOW - timedelta(hours=hours)).strftime("%Y%m%dT%H%M%SZ")
-            kinds[str(place(library, stamp, vouched={GOOD: True, UNVOUCHED: False, DAMAGED: "0" * 64}[kind]))] = (hours, kind)
+            kinds[str(place(library, stamp, vouched=proofs[kind]))] = (hours, kind)
         goods = sorted((hours, path) for path, (hours, kind) in kinds.items() if kind == GOOD)
         expected = {path for hours, path in goods[max(keep, 1):] if hours > 24 * keep_days or not keep_days}
 
@@ -562,7 +570,7 @@ def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young
             f"{os.path.basename(path)}.sha256" for path in left if kinds[path][1] != UNVOUCHED}
 
 
-def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_kept(library):
+def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_kept(library: Path) -> None:
     place(library, "20200103T000000Z", vouched="0" * 64)
     last_good = place(library, "20200102T000000Z")
     place(library, "20200101T000000Z")
@@ -571,20 +579,20 @@ def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_ke
     assert str(last_good) in {backup.path for backup in find(library)}
 
 
-def test_a_backup_whose_name_is_ahead_of_the_clock_goes_too_where_age_keeps_none(library):
+def test_a_backup_whose_name_is_ahead_of_the_clock_goes_too_where_age_keeps_none(library: Path) -> None:
     ahead = place(library, (NOW + timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ"))
     place(library, (NOW + timedelta(seconds=2)).strftime("%Y%m%dT%H%M%SZ"))
     assert [backup.path for backup in backup_files.superfluous(find(library), 1, 0, NOW)] == [str(ahead)]
     assert not backup_files.superfluous(find(library), 1, 1, NOW)
 
 
-def test_old_backups_under_the_services_own_names_are_pruned_too(library):
+def test_old_backups_under_the_services_own_names_are_pruned_too(library: Path) -> None:
     old = place(library, "2020-01-01T00-00-00-000Z")
     place(library, "20260101T000000Z")
     assert [backup.path for backup in backup_files.superfluous(find(library), 1, 0, NOW)] == [str(old)]
 
 
-def test_backup_of_the_current_content_is_never_pruned(library):
+def test_backup_of_the_current_content_is_never_pruned(library: Path) -> None:
     old = place(library, "20200101T000000Z")
     for day in (2, 3):
         place(library, f"2020010{day}T000000Z", HASHED + b" " * day)
@@ -594,7 +602,7 @@ def test_backup_of_the_current_content_is_never_pruned(library):
     assert len(result["pruned"]) == 1
 
 
-def test_backup_of_what_the_last_deploy_replaced_is_never_pruned(library, tmp_path):
+def test_backup_of_what_the_last_deploy_replaced_is_never_pruned(library: Path, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     replaced = place(library, "20200101T000000Z")
     place(library, "20200102T000000Z", UNHASHED + b" ")
@@ -610,7 +618,7 @@ def test_backup_of_what_the_last_deploy_replaced_is_never_pruned(library, tmp_pa
 
 
 @pytest.mark.parametrize("keep", [0, 1, 2, 3])
-def test_check_mode_names_what_a_run_prunes(library, shared, keep):
+def test_check_mode_names_what_a_run_prunes(library: Path, shared: Path, keep: int) -> None:
     for day in range(1, 5):
         place(library, f"2020010{day}T000000Z", HASHED + b" " * day)
         move_to(shared, *library.parent.glob("*.bak.*"))
@@ -620,7 +628,8 @@ def test_check_mode_names_what_a_run_prunes(library, shared, keep):
     assert gone == backup_files.superfluous(backup_files.find_own(str(library), str(shared), digests), keep, 0, NOW)
 
 
-def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_good(tmp_path, killed_at):
+def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_good(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         library = tmp_path / str(number) / "library.json"
         library.parent.mkdir()
@@ -629,7 +638,7 @@ def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_g
         for day in (1, 2, 3):
             place(library, f"2020010{day}T000000Z")
 
-        def prune(library=library):
+        def prune(library: Path = library) -> None:
             backup_files.prune(backup_files.superfluous(find(library), 1, 30, NOW))
 
         killed = killed_at(number, prune)

@@ -10,17 +10,21 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments
+from conftest import present
 
 
 class Host:
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.library = str(folder / "srv" / "Library.json")
         os.mkdir(os.path.dirname(self.library))
         self.state_dir = str(folder / "states")
@@ -30,19 +34,19 @@ class Host:
                                         "1" * 64, False, {})
 
     @property
-    def marker(self):
+    def marker(self) -> str:
         return pending_marker.path(self.library)
 
-    def is_now(self, **changes):
+    def is_now(self, **changes: Any) -> None:
         run_record.write(self.state, self.record._replace(**changes))
 
-    def begin(self, state_dir):
+    def begin(self, state_dir: str) -> tuple[str, str]:
         """What each module does first."""
         return module_arguments.library_and_state({"library": self.library, "state_dir": state_dir})
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
@@ -51,7 +55,7 @@ PENDING = [{"restart_owed": True}, {"phase": run_record.ANNOUNCED, "restart_owed
 
 
 @pytest.mark.parametrize("pending", PENDING)
-def test_pending_work_is_marked_beside_the_library(host, pending):
+def test_pending_work_is_marked_beside_the_library(host: Host, pending: dict[str, Any]) -> None:
     host.is_now(**pending)
     marker = json.loads(Path(host.marker).read_text(encoding="utf-8"))
     assert (marker["state"], marker["run"], marker["operation"]) == (host.state, host.record.run, "migration")
@@ -61,7 +65,7 @@ def test_pending_work_is_marked_beside_the_library(host, pending):
 
 
 @pytest.mark.parametrize("pending", PENDING)
-def test_another_state_directory_is_refused_while_work_is_pending(host, pending):
+def test_another_state_directory_is_refused_while_work_is_pending(host: Host, pending: dict[str, Any]) -> None:
     host.is_now(**pending)
     assert host.begin(host.state_dir) == (host.library, host.state)
     with pytest.raises(RefusedError) as refused:
@@ -73,7 +77,7 @@ def test_another_state_directory_is_refused_while_work_is_pending(host, pending)
     host.begin(host.other)
 
 
-def test_a_record_that_cannot_be_read_is_pending_all_the_same(host):
+def test_a_record_that_cannot_be_read_is_pending_all_the_same(host: Host) -> None:
     host.is_now(restart_owed=True)
     record = os.path.join(host.state, run_record.FILE)
     os.unlink(record)
@@ -83,17 +87,17 @@ def test_a_record_that_cannot_be_read_is_pending_all_the_same(host):
 
 
 @pytest.mark.parametrize("state_dir", ["state_dir", "other"])
-def test_pending_work_whose_record_is_gone_is_not_forgotten(host, state_dir):
+def test_pending_work_whose_record_is_gone_is_not_forgotten(host: Host, state_dir: str) -> None:
     host.is_now(restart_owed=True)
     shutil.rmtree(host.state)
     with pytest.raises(RefusedError, match=f"the run record was in {host.state} and no longer exists") as refused:
         host.begin(getattr(host, state_dir))
-    assert f"estart the service yourself and remove {host.marker}." in refused.value.next_step
+    assert f"estart the service yourself and remove {host.marker}." in str(refused.value.next_step)
     os.unlink(host.marker)
     host.begin(getattr(host, state_dir))
 
 
-def test_pending_work_of_a_library_that_was_moved_says_where_it_was(host):
+def test_pending_work_of_a_library_that_was_moved_says_where_it_was(host: Host) -> None:
     host.is_now(restart_owed=True)
     moved = host.library.replace("/srv/", "/moved/")
     os.rename(os.path.dirname(host.library), os.path.dirname(moved))
@@ -103,9 +107,9 @@ def test_pending_work_of_a_library_that_was_moved_says_where_it_was(host):
                                        f" {pending_marker.path(moved)}.")
 
 
-def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
+def test_a_marker_of_another_host_is_ignored_and_kept(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as there:
-        there.setattr(pending_marker.socket, "gethostname", lambda: "elsewhere")
+        there.setattr(socket, "gethostname", lambda: "elsewhere")
         host.is_now(restart_owed=True)
     host.begin(host.other)
     pending_marker.clear(host.library, host.state)
@@ -117,7 +121,7 @@ def test_a_marker_of_another_host_is_ignored_and_kept(host, monkeypatch):
     ('{"format": 99, "user": "app"}', "was written by a newer mobius.dhash (format 99)"),
     ('{"format": 1, "user": "app", "operation": "migration", "state": "/s",', "user app, operation migration, record in /s."),
 ])
-def test_a_marker_that_does_not_tell_what_is_pending_is_refused(host, content, told):
+def test_a_marker_that_does_not_tell_what_is_pending_is_refused(host: Host, content: str, told: str) -> None:
     with open(host.marker, "w", encoding="utf-8") as file:
         file.write(content)
     with pytest.raises(DhashError) as refused:
@@ -127,34 +131,34 @@ def test_a_marker_that_does_not_tell_what_is_pending_is_refused(host, content, t
         assert file.read() == content
 
 
-def test_it_is_replaced_by_the_run_whose_own_record_has_work_pending(host):
+def test_it_is_replaced_by_the_run_whose_own_record_has_work_pending(host: Host) -> None:
     host.is_now(restart_owed=True)
     with open(host.marker, "w", encoding="utf-8") as file:
         file.write("{")
     assert host.begin(host.state_dir) == (host.library, host.state)
     host.is_now(phase=run_record.DEPLOYED, restart_owed=True)
-    assert pending_marker.read(host.library).state == host.state
+    assert present(pending_marker.read(host.library)).state == host.state
 
 
-def test_a_library_whose_folder_is_gone_keeps_its_record(host):
+def test_a_library_whose_folder_is_gone_keeps_its_record(host: Host) -> None:
     os.rmdir(os.path.dirname(host.library))
     host.is_now(restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
     assert cutover.started(host.library, host.state, check=False)
 
 
-def test_a_run_killed_at_any_step_leaves_no_pending_work_unmarked(host, killed_at):
+def test_a_run_killed_at_any_step_leaves_no_pending_work_unmarked(host: Host, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host.is_now()
         killed = killed_at(number, lambda: host.is_now(phase=run_record.DEPLOYED, restart_owed=True))
         if run_record.is_pending(run_record.read(host.state)):
-            assert pending_marker.read(host.library).state == host.state
+            assert present(pending_marker.read(host.library)).state == host.state
         if not killed:
             break
     for number in itertools.count():
         host.is_now(phase=run_record.DEPLOYED, restart_owed=True)
         killed = killed_at(number, host.is_now)
         if run_record.is_pending(run_record.read(host.state)):
-            assert pending_marker.read(host.library).state == host.state
+            assert present(pending_marker.read(host.library)).state == host.state
         else:
             host.begin(host.other)
         if not killed:

@@ -10,8 +10,10 @@ libraries of that moment, and ``host`` with the other state files. They cannot b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
@@ -21,6 +23,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handove
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
+from conftest import present
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "state-before-format"
 CASES = sorted(folder.name for folder in GOLDEN.iterdir() if "-" in folder.name)
@@ -28,31 +31,32 @@ UNDEPLOYED = [case for case in CASES if case.endswith(("-prepared", "-announced"
 
 
 @pytest.fixture
-def host(golden_host):
+def host(golden_host: Callable[[str], tuple[str, str]]) -> Callable[[str], tuple[str, str]]:
     return golden_host
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_record_without_format_is_read_as_it_was(host, case):
+def test_a_record_without_format_is_read_as_it_was(host: Callable[[str], tuple[str, str]], case: str) -> None:
     _library, state = host(case)
-    record = run_record.read(state)
+    record = present(run_record.read(state))
     assert f"{record.operation}-{record.phase}" == case
     assert record.restart_owed is (record.phase not in (run_record.PREPARED, run_record.VERIFIED))
     assert record[-8:] == (None, [], None, None, None, None, False, None)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_operation_without_format_is_finished_and_verified(host, case):
+def test_an_operation_without_format_is_finished_and_verified(host: Callable[[str], tuple[str, str]], case: str) -> None:
     library, state = host(case)
-    wanted = run_record.read(state).new_sha256
+    wanted = present(run_record.read(state)).new_sha256
     _redeploy.run(library, state, 0)
     assert durable.sha256_of_file(library) == wanted
     cutover.verified(library, state, check=False)
-    assert (run_record.read(state).phase, run_record.read(state).restart_owed) == (run_record.VERIFIED, False)
+    record = present(run_record.read(state))
+    assert (record.phase, record.restart_owed) == (run_record.VERIFIED, False)
 
 
 @pytest.mark.parametrize("case", UNDEPLOYED)
-def test_settings_without_names_prepare_an_edited_library_again(host, case):
+def test_settings_without_names_prepare_an_edited_library_again(host: Callable[[str], tuple[str, str]], case: str) -> None:
     library, state = host(case)
     text = Path(library).read_text()
     is_restore = "restore" in case  # which refuses to lose an edit
@@ -60,26 +64,26 @@ def test_settings_without_names_prepare_an_edited_library_again(host, case):
     Path(library).write_text(edited)
     _redeploy.run(library, state, 0)
     assert is_restore or Path(library).read_text().count('"rating": 5') == edited.count('"rating": 5')
-    assert run_record.read(state).phase == run_record.DEPLOYED
+    assert present(run_record.read(state)).phase == run_record.DEPLOYED
 
 
-def test_a_watch_without_format_still_waits_to_be_acted_upon(host):
+def test_a_watch_without_format_still_waits_to_be_acted_upon(host: Callable[[str], tuple[str, str]]) -> None:
     _library, state = host("migration-verified")
-    assert watch_record.read(state).evidence["polls"] == ["12:03:20 not well"]
-    assert watch_record.summary(state)["waits"]
+    assert present(watch_record.read(state)).evidence["polls"] == ["12:03:20 not well"]
+    assert present(watch_record.summary(state))["waits"]
 
 
-def test_a_journal_without_format_is_not_hashed_again(host):
+def test_a_journal_without_format_is_not_hashed_again(host: Callable[[str], tuple[str, str]]) -> None:
     library, state = host("migration-prepared")
     file = Path(library).with_name("a.png")
     with hash_journal.open_for_writing(state, "pillow", "")[0] as journal:
         assert journal.knows("/srv/mobius/a.png") and not journal.knows(str(file))
-        assert journal.known("/srv/mobius/a.png", file_stamps.stamp_of(file.stat())).dhash
+        assert present(journal.known("/srv/mobius/a.png", file_stamps.stamp_of(file.stat()))).dhash
 
 
-def test_metrics_without_format_are_counted_on(host, tmp_path):
+def test_metrics_without_format_are_counted_on(host: Callable[[str], tuple[str, str]], tmp_path: Path) -> None:
     library, state = host("migration-verified")
-    warnings = []
+    warnings: list[str] = []
     metrics = metrics_file.Metrics(str(tmp_path), library, state, warnings.append)
     metrics.queued(7)
     assert not warnings
@@ -87,12 +91,12 @@ def test_metrics_without_format_are_counted_on(host, tmp_path):
     assert f'dhash_hash_duration_seconds_count{{library="{library}"}} 3' in Path(metrics.path).read_text()
 
 
-def test_a_rehearsal_without_format_counts(host):
+def test_a_rehearsal_without_format_counts(host: Callable[[str], tuple[str, str]]) -> None:
     _library, state = host("migration-prepared")
-    assert run_record.last_rehearsal(state) < datetime.now(timezone.utc)
+    assert present(run_record.last_rehearsal(state)) < datetime.now(timezone.utc)
 
 
 @pytest.mark.parametrize(("kind", "parse"), [(handover.PENDING, shard_files._to_listed), (handover.ENTRIES, shard_files._to_entry)])
-def test_a_handover_without_format_is_taken(host, kind, parse):
+def test_a_handover_without_format_is_taken(host: Callable[[str], tuple[str, str]], kind: str, parse: Callable[[list[Any]], object]) -> None:
     _library, state = host("migration-prepared")
     assert row_files.require_sound(handover.path_in(state, kind), kind, parse)["algorithm"] == "pillow"

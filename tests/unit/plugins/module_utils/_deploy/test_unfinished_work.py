@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
@@ -18,6 +20,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_import, review_queue
+from conftest import present
 from reviews import KEEP_ONE
 
 RUN = "20260201T120000Z-9"
@@ -28,21 +31,23 @@ KEPT = ("restore", "remove_dhash", "review_import", "review_reversal")
 class Host:
     """A host with an unfinished operation."""
 
-    def __init__(self, library, state):
+    def __init__(self, library: str, state: str) -> None:
         self.library, self.state = library, state
         self.folder = Path(library).parent
 
-    def settings(self, **changes):
+    def settings(self, **changes: Any) -> migration_settings.Settings:
         settings = migration_settings.Settings(
             self.library, f"{self.folder}/library.dhash.json", self.state, RUN, library_assembly.Terms("pillow", 10, 100), 1, None,
             (str(self.folder),), decoder_limits.Limits(), None, 0, False, None, None)
         return settings._replace(**changes)
 
     @property
-    def record(self):
-        return run_record.read(self.state)
+    def record(self) -> run_record.Record:
+        record = run_record.read(self.state)
+        assert record is not None
+        return record
 
-    def queue(self, decision=None, match=0):
+    def queue(self, decision: dict[str, Any] | None = None, match: int = 0) -> str:
         """The file of a review that has decided one match."""
         folder = self.folder / "review"
         review_export.run(review_export.Settings(
@@ -56,25 +61,25 @@ class Host:
 
     # The operations, in check mode and for real.
 
-    def check_migration(self, **changes):
+    def check_migration(self, **changes: Any) -> dict[str, Any]:
         return migration_run.check(self.settings(**changes))
 
-    def migrate(self, **changes):
+    def migrate(self, **changes: Any) -> dict[str, Any]:
         return migration_run.run(self.settings(**changes), lambda _progress: None)
 
-    def plan_rollback(self, remove_dhash=False):
+    def plan_rollback(self, remove_dhash: bool = False) -> rollback_plan.Way:
         return rollback_plan.plan(self.library, self.state, str(self.folder), rollback_plan.Wish("latest", remove_dhash, False))
 
-    def plan_import(self, *queues):
+    def plan_import(self, *queues: str) -> review_import.Plan:
         return review_import.plan(self.library, self.state, queues)
 
-    def plan_reversal(self):
+    def plan_reversal(self) -> review_import.Plan:
         return review_import.plan_reversal(self.library, self.state)
 
-    def take_in(self, planned):
+    def take_in(self, planned: review_import.Plan) -> bool:
         return review_import.carry_out(self.library, self.state, planned, RUN)
 
-    def deploy(self):
+    def deploy(self) -> bool:
         return _redeploy.run(self.library, self.state, 0)
 
 
@@ -89,9 +94,9 @@ SAME_KIND = {"restore": {"restore", "remove_dhash"}, "remove_dhash": {"restore",
 
 
 @pytest.fixture
-def host(golden_host, decoded_here):
+def new_host(golden_host: Callable[[str], tuple[str, str]], decoded_here: list[str]) -> Callable[..., Host]:
     """Make a host on which the named operation was prepared, or its service is about to be stopped."""
-    def make(operation, phase=run_record.PREPARED, **changes):
+    def make(operation: str, phase: str = run_record.PREPARED, **changes: Any) -> Host:
         host = Host(*golden_host(f"{operation}-prepared"))
         run_record.write(host.state, host.record._replace(origin=ORIGIN, **changes))
         if phase == run_record.ANNOUNCED:
@@ -104,8 +109,8 @@ def host(golden_host, decoded_here):
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
 @pytest.mark.parametrize(("waiting", "other"), [
     (waiting, other) for waiting in KEPT for other in OPERATIONS if other not in SAME_KIND[waiting]])
-def test_another_operation_is_refused_and_changes_nothing(host, waiting, other, phase):
-    host = host(waiting, phase)
+def test_another_operation_is_refused_and_changes_nothing(new_host: Callable[..., Host], waiting: str, other: str, phase: str) -> None:
+    host = new_host(waiting, phase)
     record, staged = host.record, Path(host.record.output).read_bytes()
     with pytest.raises(RefusedError) as refused:
         OPERATIONS[other](host)
@@ -117,8 +122,8 @@ def test_another_operation_is_refused_and_changes_nothing(host, waiting, other, 
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_a_trial_and_a_dry_run_go_on_beside_an_unfinished_operation(host, operation):
-    host = host(operation)
+def test_a_trial_and_a_dry_run_go_on_beside_an_unfinished_operation(new_host: Callable[..., Host], operation: str) -> None:
+    host = new_host(operation)
     record = host.record
     host.migrate(dry_run=True)
     host.check_migration(dry_run=True)
@@ -127,10 +132,10 @@ def test_a_trial_and_a_dry_run_go_on_beside_an_unfinished_operation(host, operat
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_an_operation_whose_staged_library_was_removed_is_abandoned(host, operation):
-    host = host(operation, run_record.ANNOUNCED)
+def test_an_operation_whose_staged_library_was_removed_is_abandoned(new_host: Callable[..., Host], operation: str) -> None:
+    host = new_host(operation, run_record.ANNOUNCED)
     os.unlink(host.record.output)
-    assert run_record.shown(host.record)["unfinished"] is False
+    assert present(run_record.shown(host.record))["unfinished"] is False
     assert not host.deploy()
     host.check_migration()
     cutover.started(host.library, host.state, check=False)
@@ -139,8 +144,8 @@ def test_an_operation_whose_staged_library_was_removed_is_abandoned(host, operat
 
 
 @pytest.mark.parametrize("end", [cutover.started, cutover.verified])
-def test_an_abandoned_deploy_leaves_no_restart_pending(host, end):
-    host = host("restore", run_record.ANNOUNCED)
+def test_an_abandoned_deploy_leaves_no_restart_pending(new_host: Callable[..., Host], end: Callable[..., bool]) -> None:
+    host = new_host("restore", run_record.ANNOUNCED)
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, stopped_at=None))
     os.unlink(host.record.output)
     assert end(host.library, host.state, check=False)
@@ -148,8 +153,8 @@ def test_an_abandoned_deploy_leaves_no_restart_pending(host, end):
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_an_operation_that_was_swapped_is_finished_by_a_migration(host, operation):
-    host = host(operation)
+def test_an_operation_that_was_swapped_is_finished_by_a_migration(new_host: Callable[..., Host], operation: str) -> None:
+    host = new_host(operation)
     wanted = host.record.new_sha256
     durable.copy(host.record.output, cutover.incoming(host.library), like=host.library)
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, restart_owed=True))
@@ -163,8 +168,8 @@ def test_an_operation_that_was_swapped_is_finished_by_a_migration(host, operatio
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_a_rollback_withdraws_a_migration_and_says_so(host, phase):
-    host = host("migration", phase)
+def test_a_rollback_withdraws_a_migration_and_says_so(new_host: Callable[..., Host], phase: str) -> None:
+    host = new_host("migration", phase)
     backup_files.make(host.library, str(host.folder))
     migration = host.record
     text = Path(host.library).read_text().replace('"rating": 4', '"rating": 5')
@@ -179,11 +184,11 @@ def test_a_rollback_withdraws_a_migration_and_says_so(host, phase):
     assert host.record.restart_owed is migration.restart_owed
 
 
-def test_an_import_withdraws_a_migration_and_says_so(host):
-    host = host("review_import")
+def test_an_import_withdraws_a_migration_and_says_so(new_host: Callable[..., Host]) -> None:
+    host = new_host("review_import")
     queue = host.queue()
     os.unlink(host.record.output)
-    migration = host.record._replace(operation=run_record.MIGRATION, output=f"{host.folder}/library.dhash.json", new_sha256=None)
+    migration = host.record._replace(operation=run_record.MIGRATION, output=f"{host.folder}/library.dhash.json")
     migration = migration._replace(new_sha256=durable.write(migration.output, [b"{}"]))
     run_record.write(host.state, migration)
     planned = host.plan_import(queue)
@@ -192,8 +197,8 @@ def test_an_import_withdraws_a_migration_and_says_so(host):
     assert not durable.exists(migration.output) and host.record.operation == "review_import"
 
 
-def test_a_migration_that_need_not_be_deployed_leaves_its_restart_pending(host):
-    host = host("migration", run_record.ANNOUNCED)
+def test_a_migration_that_need_not_be_deployed_leaves_its_restart_pending(new_host: Callable[..., Host]) -> None:
+    host = new_host("migration", run_record.ANNOUNCED)
     staged = host.record.output
     Path(host.library).write_bytes(Path(staged).read_bytes().replace(b'"ratio": 0.5', b'"ratio": 0.25'))
     assert host.migrate()["staged_file_is_stale"]
@@ -204,8 +209,8 @@ def test_a_migration_that_need_not_be_deployed_leaves_its_restart_pending(host):
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_the_same_rollback_is_recognised_and_deployed(host, phase):
-    host = host("remove_dhash", phase)
+def test_the_same_rollback_is_recognised_and_deployed(new_host: Callable[..., Host], phase: str) -> None:
+    host = new_host("remove_dhash", phase)
     record = host.record
     way = host.plan_rollback(remove_dhash=True)
     assert rollback_plan.withdrawn(host.library, host.state, way) is None
@@ -214,8 +219,8 @@ def test_the_same_rollback_is_recognised_and_deployed(host, phase):
     assert host.deploy() and durable.sha256_of_file(host.library) == record.new_sha256
 
 
-def test_a_rollback_to_another_target_replaces_the_first_and_says_so(host):
-    host = host("restore", run_record.ANNOUNCED)
+def test_a_rollback_to_another_target_replaces_the_first_and_says_so(new_host: Callable[..., Host]) -> None:
+    host = new_host("restore", run_record.ANNOUNCED)
     first = host.record
     text = json.loads(Path(host.library).read_text())
     text["settings"]["ratio"] = 0.25
@@ -227,8 +232,8 @@ def test_a_rollback_to_another_target_replaces_the_first_and_says_so(host):
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_the_same_import_is_recognised_and_deployed(host, phase):
-    host = host("review_import")
+def test_the_same_import_is_recognised_and_deployed(new_host: Callable[..., Host], phase: str) -> None:
+    host = new_host("review_import")
     queue = host.queue()
     host.take_in(host.plan_import(queue))
     if phase == run_record.ANNOUNCED:
@@ -241,20 +246,20 @@ def test_the_same_import_is_recognised_and_deployed(host, phase):
     assert len(json.loads(Path(host.library).read_text())["images"]) == 2
 
 
-def test_other_decisions_do_not_discard_those_that_wait(host):
-    host = host("review_import")
+def test_other_decisions_do_not_discard_those_that_wait(new_host: Callable[..., Host]) -> None:
+    host = new_host("review_import")
     with pytest.raises(RefusedError, match="an import of review decisions is unfinished: run 20260131T130000Z-8"):
         host.plan_import(host.queue(match=1))
 
 
-def test_the_refusal_names_an_interrupted_rescue_and_its_playbook(host):
-    host = host("restore", undoes="20260130T120000Z-5")
+def test_the_refusal_names_an_interrupted_rescue_and_its_playbook(new_host: Callable[..., Host]) -> None:
+    host = new_host("restore", undoes="20260130T120000Z-5")
     with pytest.raises(RefusedError, match=r"This operation rolls back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
         host.check_migration()
 
 
-def test_what_the_staged_library_became_is_not_removed(host):
-    host = host("migration")
+def test_what_the_staged_library_became_is_not_removed(new_host: Callable[..., Host]) -> None:
+    host = new_host("migration")
     Path(host.record.output).write_bytes(b"somebody's")
     unfinished_work.withdraw(host.record, host.record._replace(output="another"))
     assert Path(host.record.output).read_bytes() == b"somebody's"
@@ -268,8 +273,8 @@ def test_what_the_staged_library_became_is_not_removed(host):
 @pytest.mark.parametrize("live", [None, b'{"images": [NaN]}'])
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
 @pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
-def test_what_was_only_prepared_gives_way_to_the_restore_of_a_lost_library(host, waiting, phase, live):
-    host = host(waiting, phase)
+def test_what_was_only_prepared_gives_way_to_the_restore_of_a_lost_library(new_host: Callable[..., Host], waiting: str, phase: str, live: bytes | None) -> None:
+    host = new_host(waiting, phase)
     backup = backup_files.make(host.library, str(host.folder))[0]
     before, content = host.record, Path(host.library).read_bytes()
     os.unlink(host.library)
@@ -286,8 +291,8 @@ def test_what_was_only_prepared_gives_way_to_the_restore_of_a_lost_library(host,
 
 
 @pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
-def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abandon_it(host, waiting):
-    host = host(waiting)
+def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abandon_it(new_host: Callable[..., Host], waiting: str) -> None:
+    host = new_host(waiting)
     backup_files.make(host.library, str(host.folder))
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
     os.unlink(host.library)
@@ -298,8 +303,8 @@ def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abando
 
 
 @pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
-def test_what_was_prepared_for_a_library_that_can_be_read_does_not_give_way(host, waiting):
-    host = host(waiting)
+def test_what_was_prepared_for_a_library_that_can_be_read_does_not_give_way(new_host: Callable[..., Host], waiting: str) -> None:
+    host = new_host(waiting)
     backup_files.make(host.library, str(host.folder))
     with pytest.raises(RefusedError, match="To finish this operation, run"):
         host.plan_rollback()
