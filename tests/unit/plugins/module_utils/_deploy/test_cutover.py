@@ -10,24 +10,28 @@ import hashlib
 import itertools
 import os
 import stat
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
+from conftest import present
 
 OLD, NEW, THEIRS = b"old" * 1000, b"new" * 2000, b"theirs" * 500
 
 
-def digest(content):
+def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 class Host:
     """A host on which a migrated library waits to be deployed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder / "srv"
         self.folder.mkdir(parents=True)
         self.live = self.folder / "library.json"
@@ -40,54 +44,55 @@ class Host:
         self.state = str(folder / "state")
         self.prepare(OLD, NEW)
 
-    def prepare(self, old, new, **changes):
+    def prepare(self, old: bytes, new: bytes, **changes: Any) -> None:
         run_record.write(self.state, run_record.Record(
             run="20260131T120000Z-7", operation=run_record.MIGRATION, phase=run_record.PREPARED, library=str(self.live),
             output=str(self.output), kept=str(self.pre_dhash), old_sha256=digest(old), new_sha256=digest(new),
             restart_owed=False, settings={})._replace(**changes))
 
-    def is_now(self, **changes):
+    def is_now(self, **changes: Any) -> None:
         run_record.write(self.state, self.record._replace(**changes))
 
     @property
-    def record(self):
-        return run_record.read(self.state)
+    def record(self) -> run_record.Record:
+        return present(run_record.read(self.state))
 
-    def plan(self):
+    def plan(self) -> cutover.Plan:
         return cutover.plan(str(self.live), self.state)
 
-    def deploy(self):
+    def deploy(self) -> bool:
         return cutover.deploy(str(self.live), self.state)
 
-    def announce(self):
+    def announce(self) -> bool:
         return cutover.announcement_is_due(cutover.announce(str(self.live), self.state))
 
-    def verified(self, check=False):
+    def verified(self, check: bool = False) -> bool:
         return cutover.verified(str(self.live), self.state, check)
 
-    def files(self):
+    def files(self) -> dict[str, bytes]:
         marker = os.path.basename(pending_marker.path(str(self.live)))
         return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.name != marker}
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
 @pytest.fixture(params=["with renameat2", "without renameat2"])
-def any_kernel(request, monkeypatch):
+def any_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Once as it is, once as on a kernel or file system on which two files cannot change places."""
     if request.param == "without renameat2":
         monkeypatch.setattr(durable, "exchange", lambda _one, _other: False)
-    return request.param
+    kernel: str = request.param
+    return kernel
 
 
-def changes_before_the_exchange(live, exchange):
+def changes_before_the_exchange(live: Path, exchange: Callable[[str, str], bool]) -> Callable[..., bool]:
     """``exchange``, but a writer is a moment quicker the first time."""
-    written = []
+    written: list[int] = []
 
-    def exchange_too_late(one, other):
+    def exchange_too_late(one: str, other: str) -> bool:
         if not written:
             written.append(live.write_bytes(THEIRS))
         return exchange(one, other)
@@ -98,14 +103,14 @@ def changes_before_the_exchange(live, exchange):
 # What a deploy does.
 
 
-def test_the_migrated_library_takes_the_live_ones_place_and_the_old_one_is_kept(host, any_kernel):
+def test_the_migrated_library_takes_the_live_ones_place_and_the_old_one_is_kept(host: Host, any_kernel: str) -> None:
     assert cutover.is_due(host.plan())
     assert host.deploy() is True
     assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 
 
-def test_what_is_deployed_is_not_deployed_again(host, tree):
+def test_what_is_deployed_is_not_deployed_again(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host.deploy()
     before = tree(host.folder.parent)
     assert not cutover.is_due(host.plan())
@@ -113,7 +118,7 @@ def test_what_is_deployed_is_not_deployed_again(host, tree):
     assert tree(host.folder.parent) == before
 
 
-def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(host, any_kernel):
+def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(host: Host, any_kernel: str) -> None:
     if os.geteuid() == 0:
         os.chown(host.live, 1234, 2345)
     owner = host.live.stat().st_uid
@@ -122,7 +127,7 @@ def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (0o640, owner)
 
 
-def test_a_writer_that_still_has_the_old_library_open_writes_into_what_was_kept_and_not_into_the_new_one(host):
+def test_a_writer_that_still_has_the_old_library_open_writes_into_what_was_kept_and_not_into_the_new_one(host: Host) -> None:
     with open(host.live, "ab") as writer:
         host.deploy()
         writer.write(b"late")
@@ -130,7 +135,7 @@ def test_a_writer_that_still_has_the_old_library_open_writes_into_what_was_kept_
     assert host.pre_dhash.read_bytes() == OLD + b"late"
 
 
-def test_a_host_that_has_migrated_nothing_has_nothing_to_deploy(tmp_path, host, tree):
+def test_a_host_that_has_migrated_nothing_has_nothing_to_deploy(tmp_path: Path, host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host.state = str(tmp_path / "other state")
     before = tree(tmp_path)
     assert host.plan() == cutover.Plan(None, False, False)
@@ -138,7 +143,7 @@ def test_a_host_that_has_migrated_nothing_has_nothing_to_deploy(tmp_path, host, 
     assert tree(tmp_path) == before
 
 
-def test_planning_writes_nothing(host, tree):
+def test_planning_writes_nothing(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(host.folder.parent)
     planned = host.plan()
     assert cutover.is_due(planned)
@@ -149,7 +154,7 @@ def test_planning_writes_nothing(host, tree):
 # What it refuses.
 
 
-def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host):
+def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host: Host) -> None:
     host.live.write_bytes(THEIRS)
     with pytest.raises(cutover.ChangedError) as caught:
         host.deploy()
@@ -159,7 +164,7 @@ def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host):
     assert (host.record.phase, host.record.restart_owed) == (run_record.PREPARED, False)
 
 
-def test_an_output_that_the_migration_did_not_write_is_not_deployed(host):
+def test_an_output_that_the_migration_did_not_write_is_not_deployed(host: Host) -> None:
     host.output.write_bytes(THEIRS)
     with pytest.raises(DhashError) as caught:
         host.deploy()
@@ -167,7 +172,7 @@ def test_an_output_that_the_migration_did_not_write_is_not_deployed(host):
     assert host.files() == {"library.json": OLD, "library.dhash.json": THEIRS}
 
 
-def test_an_output_that_was_removed_before_anything_began_is_a_migration_withdrawn(host):
+def test_an_output_that_was_removed_before_anything_began_is_a_migration_withdrawn(host: Host) -> None:
     host.output.unlink()
     assert not cutover.is_due(host.plan())
     assert host.deploy() is False
@@ -175,7 +180,7 @@ def test_an_output_that_was_removed_before_anything_began_is_a_migration_withdra
 
 
 @pytest.mark.parametrize("phase", [run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_an_output_that_was_removed_abandons_the_deploy(host, phase):
+def test_an_output_that_was_removed_abandons_the_deploy(host: Host, phase: str) -> None:
     host.is_now(phase=phase, restart_owed=True)
     host.output.unlink()
     assert host.deploy() is False
@@ -183,7 +188,7 @@ def test_an_output_that_was_removed_abandons_the_deploy(host, phase):
     assert host.record.restart_owed
 
 
-def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host, monkeypatch):
+def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
     with pytest.raises(cutover.ChangedError, match="the library changed during the deploy"):
         host.deploy()
@@ -192,7 +197,7 @@ def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host, m
     assert not host.incoming.exists()
 
 
-def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_files_cannot_change_places(host, monkeypatch):
+def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_files_cannot_change_places(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, lambda _one, _other: False))
     with pytest.raises(cutover.ChangedError, match="nothing was replaced"):
         host.deploy()
@@ -201,7 +206,7 @@ def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_fil
     assert not host.incoming.exists()
 
 
-def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host, monkeypatch):
+def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as late:
         late.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
         with pytest.raises(cutover.ChangedError):
@@ -212,7 +217,7 @@ def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host, mo
     assert host.files() == {"library.json": NEW + THEIRS, "library.json.pre-dhash": THEIRS}
 
 
-def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_and_no_half_written_file(tmp_path, mount):
+def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_and_no_half_written_file(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", on=tmp_path)
     for free_blocks in itertools.count():
         host = Host(tmp_path / str(free_blocks))
@@ -236,13 +241,13 @@ def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_an
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
 def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_or_new_and_the_next_run_mends_it(
-        tmp_path, monkeypatch, number):
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     fsync = os.fsync
     for good in itertools.count():
         host = Host(tmp_path / str(good))
         calls = itertools.count()
 
-        def failing(descriptor, calls=calls, good=good):
+        def failing(descriptor: int, calls: Iterator[int] = calls, good: int = good) -> None:
             if next(calls) >= good:
                 raise OSError(number, os.strerror(number))
             fsync(descriptor)
@@ -264,8 +269,8 @@ def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_
     assert good > 8
 
 
-def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right_after_the_exchange(host, monkeypatch):
-    def fail(path):
+def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right_after_the_exchange(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str) -> NoReturn:
         raise DhashError("could not sync the folder after renaming the file", path)
 
     with monkeypatch.context() as disk:
@@ -279,7 +284,7 @@ def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right
     assert host.live.read_bytes() == THEIRS
 
 
-def test_a_bind_mounted_library_is_refused_and_nothing_left_behind(host, tmp_path, mount):
+def test_a_bind_mounted_library_is_refused_and_nothing_left_behind(host: Host, tmp_path: Path, mount: Callable[..., None]) -> None:
     mounted = tmp_path / "mounted.json"
     mounted.write_bytes(OLD)
     mount("--bind", str(mounted), on=host.live)
@@ -293,7 +298,7 @@ def test_a_bind_mounted_library_is_refused_and_nothing_left_behind(host, tmp_pat
 # What was cut short.
 
 
-def test_an_exchange_that_was_cut_short_is_finished(host):
+def test_an_exchange_that_was_cut_short_is_finished(host: Host) -> None:
     host.is_now(phase=run_record.DEPLOYING, restart_owed=True)
     host.live.write_bytes(NEW)
     host.incoming.write_bytes(OLD)
@@ -304,7 +309,8 @@ def test_an_exchange_that_was_cut_short_is_finished(host):
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 
 
-def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(tmp_path, any_kernel, killed_at):
+def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(
+        tmp_path: Path, any_kernel: str, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     phases = set()
     for number in itertools.count():
         host = Host(tmp_path / str(number))
@@ -324,7 +330,8 @@ def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(tmp_pa
     assert number > 15
 
 
-def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_its_end(tmp_path, killed_at):
+def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_its_end(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
         host.announce()
@@ -344,11 +351,12 @@ def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_
     assert number > 10
 
 
-def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed_at_any_step(tmp_path, killed_at):
+def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed_at_any_step(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
 
-        def deploy_while_another_writes(host=host):
+        def deploy_while_another_writes(host: Host = host) -> None:
             durable.exchange = changes_before_the_exchange(host.live, durable.exchange)
             with contextlib.suppress(cutover.ChangedError):
                 host.deploy()
@@ -369,7 +377,7 @@ def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_what_an_earlier_deploy_left_behind_never_becomes_the_live_library(host, phase):
+def test_what_an_earlier_deploy_left_behind_never_becomes_the_live_library(host: Host, phase: str) -> None:
     host.incoming.write_bytes(b"of a deploy that was killed, of an earlier migration")
     host.live.write_bytes(NEW)  # the operator put the migrated library in place by hand
     host.is_now(phase=phase)
@@ -382,7 +390,7 @@ def test_what_an_earlier_deploy_left_behind_never_becomes_the_live_library(host,
 # The restart that is owed, and the verification that clears it.
 
 
-def test_a_restart_is_owed_from_before_the_service_is_stopped(host):
+def test_a_restart_is_owed_from_before_the_service_is_stopped(host: Host) -> None:
     assert host.announce() is True
     assert (host.record.phase, host.record.restart_owed) == (run_record.ANNOUNCED, True)
     assert host.announce() is False
@@ -391,28 +399,33 @@ def test_a_restart_is_owed_from_before_the_service_is_stopped(host):
     assert host.record.restart_owed
 
 
-def test_a_deploy_puts_it_on_record_before_the_exchange(host, monkeypatch):
+def test_a_deploy_puts_it_on_record_before_the_exchange(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     exchange = durable.exchange
-    monkeypatch.setattr(durable, "exchange", lambda one, other: seen.append(host.record) or exchange(one, other))
+
+    def exchange_once_seen(one: str, other: str) -> bool:
+        seen.append(host.record)
+        return exchange(one, other)
+
+    monkeypatch.setattr(durable, "exchange", exchange_once_seen)
     host.deploy()
     assert [(record.phase, record.restart_owed) for record in seen] == [(run_record.DEPLOYING, True)]
 
 
-def test_an_announcement_says_since_when_the_service_is_stopped(host):
+def test_an_announcement_says_since_when_the_service_is_stopped(host: Host) -> None:
     host.announce()
-    assert datetime.strptime(host.record.stopped_at, run_record.TIME)
+    assert datetime.strptime(present(host.record.stopped_at), run_record.TIME)
     host.deploy()
     assert host.record.stopped_at
     started(host)
     assert host.record.stopped_at is None
 
 
-def started(host, check=False):
+def started(host: Host, check: bool = False) -> bool:
     return cutover.started(str(host.live), host.state, check)
 
 
-def test_a_verification_does_not_forget_that_the_service_is_stopped(host):
+def test_a_verification_does_not_forget_that_the_service_is_stopped(host: Host) -> None:
     host.announce()
     host.deploy()
     before = host.record
@@ -423,7 +436,7 @@ def test_a_verification_does_not_forget_that_the_service_is_stopped(host):
     assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
 
 
-def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host):
+def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host: Host) -> None:
     read = host.record.run
     host.deploy()
     host.is_now(run="20991231T000000Z-1")
@@ -437,7 +450,7 @@ def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host):
 SERVICE = {"manager": "systemd", "name": "mobius"}
 
 
-def test_the_record_keeps_the_service_whose_restart_is_pending_until_it_is_verified(host):
+def test_the_record_keeps_the_service_whose_restart_is_pending_until_it_is_verified(host: Host) -> None:
     cutover.announce(str(host.live), host.state, service=SERVICE)
     pending = host.record.service
     assert pending == {**SERVICE, "since": host.record.stopped_at}
@@ -445,32 +458,32 @@ def test_the_record_keeps_the_service_whose_restart_is_pending_until_it_is_verif
     started(host)
     assert host.record.service == pending
     host.verified()
-    assert (host.record.restart_owed, host.record.service) == (False, None)
+    assert not host.record.restart_owed and host.record.service is None
 
 
-def test_a_service_that_runs_on_during_the_exchange_is_kept_as_well(host):
+def test_a_service_that_runs_on_during_the_exchange_is_kept_as_well(host: Host) -> None:
     cutover.deploy(str(host.live), host.state, {"manager": "command", "name": None})
-    assert host.record.service["manager"] == "command" and datetime.strptime(host.record.service["since"], run_record.TIME)
+    assert present(host.record.service)["manager"] == "command" and datetime.strptime(present(host.record.service)["since"], run_record.TIME)
 
 
-def test_a_service_that_is_started_before_anything_was_replaced_has_no_restart_pending(host):
+def test_a_service_that_is_started_before_anything_was_replaced_has_no_restart_pending(host: Host) -> None:
     cutover.announce(str(host.live), host.state, service=SERVICE)
     started(host)
-    assert (host.record.restart_owed, host.record.service) == (False, None)
+    assert not host.record.restart_owed and host.record.service is None
 
 
-def test_a_run_that_manages_no_service_clears_no_restart_of_one(host):
+def test_a_run_that_manages_no_service_clears_no_restart_of_one(host: Host) -> None:
     cutover.deploy(str(host.live), host.state, SERVICE)
     before = host.record
     for check in (True, False):
         with pytest.raises(RefusedError) as caught:
             cutover.verified(str(host.live), host.state, check, manages=False)
-        assert f"a restart of mobius (systemd) has been pending since {before.service['since']}" in str(caught.value)
-        assert str(host.live) in str(caught.value) and "dhash_service_manager" in caught.value.next_step
+        assert f"a restart of mobius (systemd) has been pending since {present(before.service)['since']}" in str(caught.value)
+        assert str(host.live) in str(caught.value) and "dhash_service_manager" in str(caught.value.next_step)
     assert host.record == before and host.pre_dhash.exists()
 
 
-def test_a_deploy_without_the_service_keeps_whose_restart_is_pending(host):
+def test_a_deploy_without_the_service_keeps_whose_restart_is_pending(host: Host) -> None:
     since = {**SERVICE, "since": "2026-01-31T12:00:00Z"}
     host.is_now(restart_owed=True, service=since)
     host.deploy()
@@ -480,23 +493,23 @@ def test_a_deploy_without_the_service_keeps_whose_restart_is_pending(host):
     assert run_record.carried_over(host.record)["service"] is None
 
 
-def test_a_host_without_a_managed_service_is_verified_without_one(host):
+def test_a_host_without_a_managed_service_is_verified_without_one(host: Host) -> None:
     host.deploy()
     assert cutover.verified(str(host.live), host.state, check=False, manages=False)
     assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
 
 
-def test_a_start_after_an_announcement_leaves_nothing_pending(host):
+def test_a_start_after_an_announcement_leaves_nothing_pending(host: Host) -> None:
     host.announce()
     assert started(host, check=True) and host.record.stopped_at
     assert started(host)
-    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (run_record.PREPARED, False, None)
+    assert (host.record.phase, host.record.restart_owed) == (run_record.PREPARED, False) and host.record.stopped_at is None
     assert not started(host)
     assert cutover.is_due(host.plan())
 
 
 @pytest.mark.parametrize("phase", [run_record.DEPLOYING, run_record.DEPLOYED])
-def test_a_start_after_the_exchange_leaves_the_restart_pending(host, phase):
+def test_a_start_after_the_exchange_leaves_the_restart_pending(host: Host, phase: str) -> None:
     host.deploy()
     host.is_now(phase=phase, stopped_at="2026-01-31T12:00:00Z", dependents=["web.service"])
     assert started(host)
@@ -504,14 +517,14 @@ def test_a_start_after_the_exchange_leaves_the_restart_pending(host, phase):
     assert (host.record.stopped_at, host.record.dependents) == (None, [])
 
 
-def test_a_library_put_in_place_by_hand_keeps_its_restart(host):
+def test_a_library_put_in_place_by_hand_keeps_its_restart(host: Host) -> None:
     host.announce()
     host.live.write_bytes(NEW)
     assert started(host)
     assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (run_record.ANNOUNCED, True, None)
 
 
-def test_a_start_needs_no_library_and_no_record(host):
+def test_a_start_needs_no_library_and_no_record(host: Host) -> None:
     host.announce()
     host.live.unlink()
     assert started(host)
@@ -520,7 +533,7 @@ def test_a_start_needs_no_library_and_no_record(host):
     assert not started(host)
 
 
-def test_units_that_stopped_with_the_service_are_remembered(host):
+def test_units_that_stopped_with_the_service_are_remembered(host: Host) -> None:
     cutover.announce(str(host.live), host.state, ["web.service"])
     stopped_at = host.record.stopped_at
     cutover.announce(str(host.live), host.state, [])  # the run again, once they are stopped
@@ -533,32 +546,32 @@ def test_units_that_stopped_with_the_service_are_remembered(host):
     assert host.record.dependents == []
 
 
-def test_a_pending_restart_does_not_hide_that_the_service_is_stopped(host):
+def test_a_pending_restart_does_not_hide_that_the_service_is_stopped(host: Host) -> None:
     host.is_now(restart_owed=True)
     host.announce()
     assert host.record.stopped_at
 
 
-def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host):
+def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host: Host) -> None:
     host.is_now(restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
     assert not cutover.announcement_is_due(host.plan())
 
 
-def test_where_there_is_nothing_to_deploy_no_restart_is_announced(host):
+def test_where_there_is_nothing_to_deploy_no_restart_is_announced(host: Host) -> None:
     host.deploy()
     host.verified()
     assert host.announce() is False
     assert not host.record.restart_owed
 
 
-def test_a_run_that_comes_second_is_told_that_the_exchange_is_made(host):
+def test_a_run_that_comes_second_is_told_that_the_exchange_is_made(host: Host) -> None:
     assert cutover.is_due(host.plan())
     host.deploy()
     host.verified()
     assert not cutover.is_due(cutover.announce(str(host.live), host.state))
 
 
-def test_the_replaced_library_is_kept_until_a_verification_has_passed(host):
+def test_the_replaced_library_is_kept_until_a_verification_has_passed(host: Host) -> None:
     host.deploy()
     assert host.pre_dhash.read_bytes() == OLD
     assert host.verified() is True
@@ -577,7 +590,7 @@ def test_the_replaced_library_is_kept_until_a_verification_has_passed(host):
     (run_record.VERIFIED, False, run_record.VERIFIED, False, False),
 ])
 def test_a_verification_that_has_passed_clears_what_is_owed_but_no_unfinished_deploy(
-        host, tree, phase, owed, phase_after, owed_after, cleared):
+        host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], phase: str, owed: bool, phase_after: str, owed_after: bool, cleared: bool) -> None:
     host.is_now(phase=phase, restart_owed=owed)
     before = tree(host.folder.parent)
     assert host.verified(check=True) is cleared
@@ -588,7 +601,8 @@ def test_a_verification_that_has_passed_clears_what_is_owed_but_no_unfinished_de
 
 
 @pytest.mark.parametrize(("phase", "kept"), [(run_record.DEPLOYING, True), (run_record.DEPLOYED, False), (run_record.VERIFIED, False)])
-def test_a_verification_removes_what_was_replaced_unless_its_deploy_is_unfinished(host, tree, phase, kept):
+def test_a_verification_removes_what_was_replaced_unless_its_deploy_is_unfinished(
+        host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], phase: str, kept: bool) -> None:
     host.pre_dhash.write_bytes(OLD)
     host.is_now(phase=phase, restart_owed=True)
     before = tree(host.folder.parent)

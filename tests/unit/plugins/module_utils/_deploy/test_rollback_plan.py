@@ -12,7 +12,10 @@ import os
 import random
 import stat
 import tempfile
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
@@ -20,31 +23,32 @@ from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_losses
+from conftest import SmallLibrary, present
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 RUN = "20260131T120000Z-7"
 
 
-def image(name, **fields):
+def image(name: str, **fields: Any) -> dict[str, Any]:
     return {"path": f"media/{name}.jpg", "filename": f"{name}.jpg", **fields}
 
 
-def laid_out(value, newline=""):
+def laid_out(value: dict[str, Any], newline: str = "") -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + newline).encode()
 
 
-def digest(content):
+def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def hashed(value):
+def hashed(value: dict[str, Any]) -> dict[str, Any]:
     """What a migration makes of a library, as far as a rollback cares."""
     images = [{**image, "dhash": "0123456789ABCDEF", "dhash_generated_at": "2026-01-31T12:00:00.000Z"} for image in value["images"]]
     return {**value, "images": images, "dhash_migration": {"algorithm": "pillow"}, "dhash_duplicates": [], "dhash_errors": []}
 
 
-BEFORE = {"version": 3, "images": [image("a"), image("b", tags=["x"])], "settings": {"ratio": 0.5}}
+BEFORE: dict[str, Any] = {"version": 3, "images": [image("a"), image("b", tags=["x"])], "settings": {"ratio": 0.5}}
 OLD, NEW = laid_out(BEFORE), laid_out(hashed(BEFORE))
 EDITED = hashed({**BEFORE, "images": [*BEFORE["images"], image("later")]})
 
@@ -52,51 +56,51 @@ EDITED = hashed({**BEFORE, "images": [*BEFORE["images"], image("later")]})
 class Host:
     """A host whose library a migration may have replaced."""
 
-    def __init__(self, folder, content=OLD):
-        self.folder = Path(folder) / "srv"
+    def __init__(self, folder: Path, content: bytes = OLD) -> None:
+        self.folder = folder / "srv"
         self.folder.mkdir(parents=True)
         self.live = self.folder / "library.json"
         self.live.write_bytes(content)
         self.pre_dhash = Path(cutover.pre_dhash(str(self.live)))
-        self.state = str(Path(folder) / "state")
+        self.state = str(folder / "state")
 
-    def backup(self):
+    def backup(self) -> Path:
         return Path(backup_files.make(str(self.live), str(self.folder))[0].path)
 
-    def place_backup(self, stamp, content=OLD, vouched=True):
+    def place_backup(self, stamp: str, content: bytes = OLD, vouched: bool = True) -> Path:
         """A backup made at the time ``stamp``; ``vouched``: whether the digest beside it is its own."""
         path = self.folder / f"library.json.bak.{stamp}"
         path.write_bytes(content)
         path.with_name(f"{path.name}.sha256").write_text(f"{digest(content) if vouched else '0' * 64}  {path.name}\n")
         return path
 
-    def prepare_migration(self, content=NEW):
+    def prepare_migration(self, content: bytes = NEW) -> None:
         output = self.folder / "library.dhash.json"
         output.write_bytes(content)
         run_record.write(self.state, run_record.Record(
             RUN, run_record.MIGRATION, run_record.PREPARED, str(self.live), str(output), str(self.pre_dhash),
             digest(self.live.read_bytes()), digest(content), settings={}, **run_record.carried_over(run_record.read(self.state))))
 
-    def migrate(self, content=NEW):
+    def migrate(self, content: bytes = NEW) -> None:
         self.prepare_migration(content)
         self.deploy()
 
-    def deploy(self):
+    def deploy(self) -> bool:
         return _redeploy.run(str(self.live), self.state, 0)
 
-    def verified(self):
+    def verified(self) -> bool:
         return cutover.verified(str(self.live), self.state, check=False)
 
-    def plan(self, backup=rollback_plan.LATEST, remove_dhash=False, force=False):
+    def plan(self, backup: str = rollback_plan.LATEST, remove_dhash: bool = False, force: bool = False) -> rollback_plan.Way:
         return rollback_plan.plan(str(self.live), self.state, str(self.folder), rollback_plan.Wish(backup, remove_dhash, force))
 
-    def plan_undo(self, new=NEW):
+    def plan_undo(self, new: bytes = NEW) -> rollback_plan.Way | None:
         return rollback_plan.plan_undo(str(self.live), self.state, str(self.folder), digest(new))
 
-    def prepare(self, way, force=False):
+    def prepare(self, way: rollback_plan.Way, force: bool = False) -> bool:
         return rollback_plan.prepare(str(self.live), self.state, way, force, RUN)
 
-    def roll_back(self, *args, **kwargs):
+    def roll_back(self, *args: Any, **kwargs: Any) -> rollback_plan.Way:
         """Plan, prepare and put in place, as the playbook does."""
         way = self.plan(*args, **kwargs)
         if way.due:
@@ -105,22 +109,22 @@ class Host:
         return way
 
     @property
-    def record(self):
-        return run_record.read(self.state)
+    def record(self) -> run_record.Record:
+        return present(run_record.read(self.state))
 
-    def kept(self):
+    def kept(self) -> list[bytes]:
         return [path.read_bytes() for path in sorted(self.folder.glob("library.json.pre-rollback.*"))]
 
-    def names(self):
+    def names(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()} - {"library.json.lock", os.path.basename(pending_marker.path(str(self.live)))}
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def refusal(action, *args, **kwargs):
+def refusal(action: Callable[..., object], *args: Any, **kwargs: Any) -> DhashError:
     with pytest.raises(DhashError) as caught:
         action(*args, **kwargs)
     assert caught.value.path
@@ -131,7 +135,7 @@ def refusal(action, *args, **kwargs):
 # To the state before the last deploy.
 
 
-def test_the_latest_is_what_the_last_deploy_replaced_and_no_newer_backup(host):
+def test_the_latest_is_what_the_last_deploy_replaced_and_no_newer_backup(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.verified()
@@ -143,7 +147,7 @@ def test_the_latest_is_what_the_last_deploy_replaced_and_no_newer_backup(host):
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 
 
-def test_without_a_record_of_a_deploy_the_latest_is_the_newest_good_backup_without_hashes(host):
+def test_without_a_record_of_a_deploy_the_latest_is_the_newest_good_backup_without_hashes(host: Host) -> None:
     host.live.write_bytes(NEW)
     host.place_backup("20240101T000000Z", laid_out({"images": []}))
     newest = host.place_backup("20240102T000000Z")
@@ -153,13 +157,13 @@ def test_without_a_record_of_a_deploy_the_latest_is_the_newest_good_backup_witho
     assert host.live.read_bytes() == OLD
 
 
-def test_without_backups_the_latest_is_what_is_kept_until_verification(host):
+def test_without_backups_the_latest_is_what_is_kept_until_verification(host: Host) -> None:
     host.migrate()
     assert host.roll_back().source == str(host.pre_dhash)
     assert host.live.read_bytes() == OLD
 
 
-def test_a_damaged_backup_gives_way_to_another_good_one_of_the_same_content(host):
+def test_a_damaged_backup_gives_way_to_another_good_one_of_the_same_content(host: Host) -> None:
     good = host.place_backup("20260101T000000Z")
     host.migrate()
     host.verified()
@@ -168,7 +172,8 @@ def test_a_damaged_backup_gives_way_to_another_good_one_of_the_same_content(host
     assert host.roll_back().source == str(good)
 
 
-def test_where_all_that_was_replaced_is_damaged_the_next_good_backup_is_named_and_nothing_done(host, tree):
+def test_where_all_that_was_replaced_is_damaged_the_next_good_backup_is_named_and_nothing_done(
+        host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     other = host.place_backup("20250101T000000Z", laid_out({"images": []}))
     damaged = host.backup()
     host.migrate()
@@ -181,20 +186,20 @@ def test_where_all_that_was_replaced_is_damaged_the_next_good_backup_is_named_an
     assert tree(host.folder) == before
 
 
-def test_where_there_is_no_backup_at_all_the_way_without_one_is_told(host):
+def test_where_there_is_no_backup_at_all_the_way_without_one_is_told(host: Host) -> None:
     host.live.write_bytes(NEW)
-    assert "only the hashes can be removed (dhash_rollback_remove_dhash)" in refusal(host.plan).next_step
+    assert "only the hashes can be removed (dhash_rollback_remove_dhash)" in str(refusal(host.plan).next_step)
 
 
 @pytest.mark.parametrize("content", [None, b'{"images": [], "ratio": NaN}'])
-def test_no_hashes_are_taken_out_of_a_library_that_is_gone(host, content):
+def test_no_hashes_are_taken_out_of_a_library_that_is_gone(host: Host, content: bytes | None) -> None:
     host.live.unlink(missing_ok=True)
     if content:
         host.live.write_bytes(content)
-    assert "can be removed" not in refusal(host.plan).next_step
+    assert "can be removed" not in str(refusal(host.plan).next_step)
 
 
-def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(host):
+def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(host: Host) -> None:
     host.backup()
     host.migrate()
     host.verified()
@@ -207,7 +212,7 @@ def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(ho
 
 
 @pytest.mark.parametrize("withdrawn", [True, False])
-def test_a_migration_that_was_prepared_and_never_deployed_leaves_the_way_back_as_it_was(host, withdrawn):
+def test_a_migration_that_was_prepared_and_never_deployed_leaves_the_way_back_as_it_was(host: Host, withdrawn: bool) -> None:
     backup = host.backup()
     host.migrate()
     host.verified()
@@ -226,7 +231,7 @@ def test_a_migration_that_was_prepared_and_never_deployed_leaves_the_way_back_as
 
 
 @pytest.mark.parametrize("stamp", ["20240115T103000Z", "2024-01-15T10-30-00-000Z"])
-def test_a_backup_is_restored_by_its_name_of_either_kind_and_by_its_path(host, stamp):
+def test_a_backup_is_restored_by_its_name_of_either_kind_and_by_its_path(host: Host, stamp: str) -> None:
     backup = host.place_backup(stamp)
     host.live.write_bytes(NEW)
     assert host.plan(str(backup)).source == str(backup)
@@ -234,7 +239,7 @@ def test_a_backup_is_restored_by_its_name_of_either_kind_and_by_its_path(host, s
     assert host.live.read_bytes() == OLD
 
 
-def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_named(host, tree):
+def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_named(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host.live.write_bytes(NEW)
     host.place_backup("20240101T000000Z")
     good = host.place_backup("20240102T000000Z")
@@ -247,14 +252,14 @@ def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_na
     assert tree(host.folder) == before
 
 
-def test_a_backup_that_is_not_there_is_named(host):
+def test_a_backup_that_is_not_there_is_named(host: Host) -> None:
     good = host.place_backup("20240102T000000Z")
     error = refusal(host.plan, "library.json.bak.20200101T000000Z")
     assert "library.json.bak.20200101T000000Z" in error.cause
-    assert good.name in error.next_step
+    assert good.name in str(error.next_step)
 
 
-def test_what_was_verified_is_what_is_restored_whatever_becomes_of_the_backup(host):
+def test_what_was_verified_is_what_is_restored_whatever_becomes_of_the_backup(host: Host) -> None:
     backup = host.place_backup("20240102T000000Z")
     host.live.write_bytes(NEW)
     way = host.plan(backup.name)
@@ -267,7 +272,7 @@ def test_what_was_verified_is_what_is_restored_whatever_becomes_of_the_backup(ho
 # What it does not do.
 
 
-def test_images_that_would_be_lost_are_told_by_their_number_and_lost_only_by_force(host, tree):
+def test_images_that_would_be_lost_are_told_by_their_number_and_lost_only_by_force(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     backup = host.backup()
     live = laid_out(hashed({**BEFORE, "images": [*BEFORE["images"], image("later"), image("later"), image("a")]}))
     host.live.write_bytes(live)
@@ -276,15 +281,15 @@ def test_images_that_would_be_lost_are_told_by_their_number_and_lost_only_by_for
     assert (error.path, error.cause) == (
         str(host.live), f"restoring {backup.name} would lose later changes:"
         " 3 images (media/a.jpg, media/later.jpg, media/later.jpg), 0 changed images, 0 other fields")
-    assert "dhash_rollback_remove_dhash" in error.next_step
+    assert "dhash_rollback_remove_dhash" in str(error.next_step)
     assert tree(host.folder) == before
 
-    assert len(host.roll_back(backup.name, force=True).losses.images) == 3
+    assert len(present(host.roll_back(backup.name, force=True).losses).images) == 3
     assert host.live.read_bytes() == OLD
     assert host.kept() == [live]
 
 
-LATER_EDITS = {
+LATER_EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "an image": ({"images": [*BEFORE["images"], image("later")]}, "1 images (media/later.jpg), 0 changed images, 0 other fields"),
     "notes": ({"images": [image("a", notes="mine"), BEFORE["images"][1]]}, "0 images, 1 changed images (media/a.jpg), 0 other fields"),
     "a field": ({"albums": [1]}, "0 images, 0 changed images, 1 other fields (albums)"),
@@ -294,7 +299,7 @@ LATER_EDITS = {
 
 @pytest.mark.parametrize("edit", LATER_EDITS)
 @pytest.mark.parametrize("to", [rollback_plan.LATEST, "by its name"])
-def test_later_edits_are_lost_only_by_force(host, tree, edit, to):
+def test_later_edits_are_lost_only_by_force(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], edit: str, to: str) -> None:
     backup = host.backup()
     host.migrate()
     host.verified()
@@ -305,20 +310,20 @@ def test_later_edits_are_lost_only_by_force(host, tree, edit, to):
     before = tree(host.folder)
     error = refusal(host.plan, to)
     assert error.cause == f"restoring {backup.name} would lose later changes: {losses}"
-    assert all(word in error.next_step for word in ("dhash_rollback_remove_dhash", "dhash_rollback_force", "library.json.pre-rollback."))
+    assert all(word in str(error.next_step) for word in ("dhash_rollback_remove_dhash", "dhash_rollback_force", "library.json.pre-rollback."))
     assert tree(host.folder) == before
     assert str(host.roll_back(to, force=True).losses) == losses
     assert (host.live.read_bytes(), host.kept()) == (OLD, [edited])
 
 
-def test_later_edits_stay_where_only_the_hashes_go(host):
+def test_later_edits_stay_where_only_the_hashes_go(host: Host) -> None:
     host.migrate()
     host.live.write_bytes(laid_out(hashed({**BEFORE, "albums": [1]})))
     host.roll_back(remove_dhash=True)
     assert host.live.read_bytes() == laid_out({**BEFORE, "albums": [1]})
 
 
-def test_edits_after_a_rollback_was_prepared_are_not_lost(host):
+def test_edits_after_a_rollback_was_prepared_are_not_lost(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.prepare(host.plan(backup.name))
@@ -332,7 +337,7 @@ def test_edits_after_a_rollback_was_prepared_are_not_lost(host):
 
 
 @pytest.fixture
-def elsewhere(tmp_path):
+def elsewhere(tmp_path: Path) -> Path:
     """A folder that two libraries of one name have their backups in, with a backup of the other one."""
     other = tmp_path / "other" / "library.json"
     other.parent.mkdir()
@@ -340,35 +345,35 @@ def elsewhere(tmp_path):
     return Path(backup_files.make(str(other), str(tmp_path / "backups"))[0].path)
 
 
-def plan_from(host, folder, to=rollback_plan.LATEST, force=False):
+def plan_from(host: Host, folder: Path, to: str = rollback_plan.LATEST, force: bool = False) -> rollback_plan.Way:
     return rollback_plan.plan(str(host.live), host.state, str(folder), rollback_plan.Wish(to, False, force))
 
 
-def test_latest_is_never_a_backup_of_another_library(host, elsewhere):
-    assert "There is no intact backup" in refusal(plan_from, host, elsewhere.parent).next_step
+def test_latest_is_never_a_backup_of_another_library(host: Host, elsewhere: Path) -> None:
+    assert "There is no intact backup" in str(refusal(plan_from, host, elsewhere.parent).next_step)
     own, _created = backup_files.make(str(host.live), str(elsewhere.parent))
     os.utime(own.path, (0, 0))
     assert plan_from(host, elsewhere.parent).source == own.path
 
 
-def test_backup_of_another_library_is_refused_by_name(host, elsewhere, tmp_path):
+def test_backup_of_another_library_is_refused_by_name(host: Host, elsewhere: Path, tmp_path: Path) -> None:
     error = refusal(plan_from, host, elsewhere.parent, elsewhere.name)
     assert error.path == str(elsewhere)
     assert f"this is a backup of another library, {tmp_path}/other/library.json" in error.cause
-    assert "dhash_rollback_force" in error.next_step
+    assert "dhash_rollback_force" in str(error.next_step)
     assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
 
 
-def test_backup_of_nobody_knows_whom_is_refused_by_name(host, elsewhere):
+def test_backup_of_nobody_knows_whom_is_refused_by_name(host: Host, elsewhere: Path) -> None:
     for suffix in (".json", ".sha256"):
         Path(f"{elsewhere}{suffix}").unlink()
     Path(f"{elsewhere}.sha256").write_text(f"{digest(elsewhere.read_bytes())}  {elsewhere.name}\n")
     assert "is unknown" in refusal(plan_from, host, elsewhere.parent, elsewhere.name).cause
-    assert "1 more that are not known to be backups of this library" in refusal(plan_from, host, elsewhere.parent).next_step
+    assert "1 more that are not known to be backups of this library" in str(refusal(plan_from, host, elsewhere.parent).next_step)
     assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
 
 
-def test_backup_on_record_is_restored_without_a_manifest(host, elsewhere):
+def test_backup_on_record_is_restored_without_a_manifest(host: Host, elsewhere: Path) -> None:
     backup = Path(backup_files.make(str(host.live), str(elsewhere.parent))[0].path)
     host.migrate()
     host.verified()
@@ -376,14 +381,14 @@ def test_backup_on_record_is_restored_without_a_manifest(host, elsewhere):
     assert plan_from(host, elsewhere.parent).source == str(backup)
 
 
-def test_undo_never_restores_another_library(host, elsewhere):
+def test_undo_never_restores_another_library(host: Host, elsewhere: Path) -> None:
     host.migrate()
     host.pre_dhash.unlink()
-    way = rollback_plan.plan_undo(str(host.live), host.state, str(elsewhere.parent), digest(NEW))
+    way = present(rollback_plan.plan_undo(str(host.live), host.state, str(elsewhere.parent), digest(NEW)))
     assert way.operation == run_record.REMOVE_DHASH
 
 
-def test_images_that_are_added_after_it_was_prepared_are_not_lost_either(host):
+def test_images_that_are_added_after_it_was_prepared_are_not_lost_either(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.prepare(host.plan(backup.name))
@@ -392,17 +397,17 @@ def test_images_that_are_added_after_it_was_prepared_are_not_lost_either(host):
     assert host.live.read_bytes() == laid_out(EDITED)
 
 
-def test_planning_writes_nothing(host, tree):
+def test_planning_writes_nothing(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     backup = host.backup()
     host.migrate()
     before = tree(host.folder.parent)
     for way in (host.plan(), host.plan(backup.name), host.plan(remove_dhash=True), host.plan_undo()):
-        assert way.due
+        assert present(way).due
     assert tree(host.folder.parent) == before
 
 
 @pytest.mark.parametrize("how", [{}, {"remove_dhash": True}])
-def test_a_second_rollback_changes_nothing(host, tree, how):
+def test_a_second_rollback_changes_nothing(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], how: dict[str, Any]) -> None:
     host.backup()
     host.migrate()
     host.roll_back(**how)
@@ -413,7 +418,7 @@ def test_a_second_rollback_changes_nothing(host, tree, how):
     assert {path: found for path, found in tree(host.folder.parent).items() if not path.endswith(".lock")} == before_without_lock
 
 
-def test_a_rollback_that_is_prepared_is_not_prepared_again(host, tree):
+def test_a_rollback_that_is_prepared_is_not_prepared_again(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host.backup()
     host.migrate()
     way = host.plan()
@@ -426,7 +431,7 @@ def test_a_rollback_that_is_prepared_is_not_prepared_again(host, tree):
 
 
 @pytest.mark.parametrize("owed", [False, True])
-def test_a_rollback_that_is_only_prepared_owes_no_restart_but_that_of_an_earlier_run(host, owed):
+def test_a_rollback_that_is_only_prepared_owes_no_restart_but_that_of_an_earlier_run(host: Host, owed: bool) -> None:
     host.backup()
     host.migrate()
     run_record.write(host.state, host.record._replace(phase=run_record.VERIFIED, restart_owed=owed))
@@ -434,7 +439,7 @@ def test_a_rollback_that_is_only_prepared_owes_no_restart_but_that_of_an_earlier
     assert (host.record.phase, host.record.restart_owed) == (run_record.PREPARED, owed)
 
 
-def test_half_a_copy_of_a_rollback_that_was_killed_is_removed(host):
+def test_half_a_copy_of_a_rollback_that_was_killed_is_removed(host: Host) -> None:
     host.backup()
     host.migrate()
     half = Path(durable.temporary_name(f"{host.live}.pre-rollback.20250101T000000Z"))
@@ -447,7 +452,7 @@ def test_half_a_copy_of_a_rollback_that_was_killed_is_removed(host):
 
 
 @pytest.mark.parametrize("how", [{}, {"remove_dhash": True}])
-def test_what_a_rollback_replaces_is_kept_with_its_metadata(host, how):
+def test_what_a_rollback_replaces_is_kept_with_its_metadata(host: Host, how: dict[str, Any]) -> None:
     host.live.chmod(0o640)
     host.backup()
     host.migrate()
@@ -457,8 +462,8 @@ def test_what_a_rollback_replaces_is_kept_with_its_metadata(host, how):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_two_rollbacks_within_a_second_keep_what_each_replaced(host, monkeypatch):
-    monkeypatch.setattr(durable.time, "time", lambda: 1_769_860_800)
+def test_two_rollbacks_within_a_second_keep_what_each_replaced(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_769_860_800)
     first, second = host.place_backup("20240101T000000Z"), host.place_backup("20240102T000000Z", laid_out({**BEFORE, "version": 2}))
     host.live.write_bytes(NEW)
     host.roll_back(second.name, force=True)
@@ -466,7 +471,7 @@ def test_two_rollbacks_within_a_second_keep_what_each_replaced(host, monkeypatch
     assert host.kept() == [NEW, second.read_bytes()]
 
 
-def test_a_library_that_is_broken_can_be_rolled_back_from_and_is_kept(host):
+def test_a_library_that_is_broken_can_be_rolled_back_from_and_is_kept(host: Host) -> None:
     host.backup()
     host.migrate()
     host.live.write_bytes(NEW[:100])
@@ -476,7 +481,7 @@ def test_a_library_that_is_broken_can_be_rolled_back_from_and_is_kept(host):
 
 
 @pytest.mark.parametrize("known", ["record", "manifest", "backup"])
-def test_deleted_library_comes_back_with_its_metadata(host, known):
+def test_deleted_library_comes_back_with_its_metadata(host: Host, known: str) -> None:
     host.live.chmod(0o664)
     owner, owner_of_backup = (1234, 2345), (3456, 4567)
     if os.geteuid() == 0:
@@ -505,8 +510,8 @@ def test_deleted_library_comes_back_with_its_metadata(host, known):
         assert host.record.metadata == wanted
 
 
-def test_deleted_library_comes_back_as_far_as_the_user_may(host, monkeypatch):
-    def refuse(*_args):
+def test_deleted_library_comes_back_as_far_as_the_user_may(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> NoReturn:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     host.live.chmod(0o664)
@@ -518,13 +523,14 @@ def test_deleted_library_comes_back_as_far_as_the_user_may(host, monkeypatch):
     assert host.live.read_bytes() == OLD and stat.S_IMODE(host.live.stat().st_mode) == 0o664
 
 
-def test_a_missing_library_without_hashes_to_take_out_is_refused(host):
+def test_a_missing_library_without_hashes_to_take_out_is_refused(host: Host) -> None:
     host.live.unlink()
     with pytest.raises(LibraryError, match="No such file"):
         host.plan(remove_dhash=True)
 
 
-def test_putting_a_missing_library_in_place_can_be_killed_at_any_step_and_run_again(tmp_path, killed_at):
+def test_putting_a_missing_library_in_place_can_be_killed_at_any_step_and_run_again(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
         host.backup()
@@ -543,7 +549,8 @@ def test_putting_a_missing_library_in_place_can_be_killed_at_any_step_and_run_ag
     assert number > 10
 
 
-def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(tmp_path, killed_at, monkeypatch):
+def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     moments = itertools.count(1_769_860_800, 60)
     for number in itertools.count():
         host = Host(tmp_path / str(number))
@@ -553,7 +560,7 @@ def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(tmp_p
         killed = killed_at(number, host.roll_back)
         assert host.live.read_bytes() in (OLD, NEW)
         with monkeypatch.context() as later:
-            later.setattr(durable.time, "time", lambda: next(moments))
+            later.setattr(time, "time", lambda: next(moments))
             host.roll_back()
         assert host.live.read_bytes() == OLD
         assert host.kept() == [NEW]
@@ -563,11 +570,11 @@ def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(tmp_p
     assert number > 20
 
 
-def test_a_rollback_that_a_writer_keeps_from_its_exchange_keeps_only_what_it_replaces(host, monkeypatch):
+def test_a_rollback_that_a_writer_keeps_from_its_exchange_keeps_only_what_it_replaces(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.migrate()
     exchange, late = durable.exchange, [laid_out({**hashed(BEFORE), "edit": edit}) for edit in range(3)]
 
-    def exchange_too_late(one, other):
+    def exchange_too_late(one: str, other: str) -> bool:
         if late:
             host.live.write_bytes(late.pop())
         return exchange(one, other)
@@ -582,7 +589,7 @@ def test_a_rollback_that_a_writer_keeps_from_its_exchange_keeps_only_what_it_rep
 # Only the hashes out.
 
 
-def test_taking_the_hashes_out_keeps_the_edits_made_since(host):
+def test_taking_the_hashes_out_keeps_the_edits_made_since(host: Host) -> None:
     host.migrate()
     host.live.write_bytes(laid_out({**EDITED, "settings": {"ratio": 0.75}, "lcm_import": {"decisions": 2}}, "\n"))
     way = host.roll_back(remove_dhash=True)
@@ -591,14 +598,14 @@ def test_taking_the_hashes_out_keeps_the_edits_made_since(host):
         {"version": 3, "images": [*BEFORE["images"], image("later")], "settings": {"ratio": 0.75}, "lcm_import": {"decisions": 2}}, "\n")
 
 
-def test_a_library_without_hashes_is_left_as_it_is_however_it_is_laid_out(tmp_path, tree):
+def test_a_library_without_hashes_is_left_as_it_is_however_it_is_laid_out(tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host = Host(tmp_path, json.dumps(BEFORE).encode())
     before = tree(tmp_path)
     assert host.plan(remove_dhash=True).due is False
     assert tree(tmp_path) == before
 
 
-def test_edits_that_are_made_after_it_was_prepared_are_kept(host):
+def test_edits_that_are_made_after_it_was_prepared_are_kept(host: Host) -> None:
     host.migrate()
     host.prepare(host.plan(remove_dhash=True))
     host.live.write_bytes(laid_out(EDITED))
@@ -606,18 +613,18 @@ def test_edits_that_are_made_after_it_was_prepared_are_kept(host):
     assert host.live.read_bytes() == laid_out({**BEFORE, "images": [*BEFORE["images"], image("later")]})
 
 
-def json_values():
+def json_values() -> st.SearchStrategy[Any]:
     scalars = st.none() | st.booleans() | st.integers() | st.text()
     return st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=4)
 
 
-def objects(*ours):
+def objects(*ours: str) -> st.SearchStrategy[dict[str, Any]]:
     """Objects with fields of any kind, among them some of ours, in any order."""
     fields = st.dictionaries(st.sampled_from(ours) | st.text(), json_values(), max_size=5)
     return fields.flatmap(lambda value: st.permutations(list(value.items()))).map(dict)
 
 
-def without(value, ours):
+def without(value: dict[str, Any], ours: Collection[str]) -> dict[str, Any]:
     return {key: member for key, member in value.items() if key not in ours}
 
 
@@ -629,11 +636,11 @@ any_libraries = st.builds(lambda fields, images: {**fields, "images": images}, o
 @given(any_libraries, st.sampled_from(["", "\n"]))
 @example(EDITED, "")
 @settings(max_examples=80, deadline=None)
-def test_any_library_after_any_edits_is_given_back_without_our_fields_and_with_all_others(value, newline):
+def test_any_library_after_any_edits_is_given_back_without_our_fields_and_with_all_others(value: dict[str, Any], newline: str) -> None:
     rest = without(value, library_fields.OUR_FIELDS)
     rest["images"] = [without(image, library_fields.OUR_IMAGE_FIELDS) for image in value["images"]]
     with tempfile.TemporaryDirectory() as folder:
-        host = Host(folder, laid_out(value, newline))
+        host = Host(Path(folder), laid_out(value, newline))
         way = host.roll_back(remove_dhash=True)
         assert host.live.read_bytes() == laid_out(rest, newline)
         assert way.due is (rest != value)
@@ -642,7 +649,7 @@ def test_any_library_after_any_edits_is_given_back_without_our_fields_and_with_a
 # Migrate, then roll back.
 
 
-def random_library(library, seed):
+def random_library(library: SmallLibrary, seed: int) -> None:
     """A library of any layout, with pictures, missing ones, duplicates, and hashes of an earlier migration."""
     chance = random.Random(seed)
     for number in range(chance.randrange(6)):
@@ -650,16 +657,17 @@ def random_library(library, seed):
         library.add(f"média/{number}.jpg", seed=chance.choice([1, 2, number, None]), **fields)
     if chance.random() < 0.3:
         library.value = {"dhash_errors": [], **library.value}
-    layout = chance.choice([{"indent": 2, "ensure_ascii": False}, {}, {"indent": "\t"}, {"separators": (",", ":")}])
-    text = json.dumps(library.value, **layout) + chance.choice(["", "\n", " \r\n"])
+    layouts: list[dict[str, Any]] = [{"indent": 2, "ensure_ascii": False}, {}, {"indent": "\t"}, {"separators": (",", ":")}]
+    text = json.dumps(library.value, **chance.choice(layouts)) + chance.choice(["", "\n", " \r\n"])
     library.path.write_text(text, encoding="utf-8", newline="")
     library.path.chmod(chance.choice([0o600, 0o640, 0o664]))
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_migration_that_is_rolled_back_gives_the_bytes_from_before(library, decoded_here, seed, encrypted, request):
-    identity, recipient = request.getfixturevalue("age_key") if encrypted else (None, None)
+def test_a_migration_that_is_rolled_back_gives_the_bytes_from_before(
+        library: SmallLibrary, decoded_here: list[str], seed: int, encrypted: bool, request: pytest.FixtureRequest) -> None:
+    identity, recipient = request.getfixturevalue("age_key") if encrypted else (None, "")
     recipients = [recipient] if encrypted else []
     random_library(library, seed)
     path, folder, state = str(library.path), str(library.folder), str(library.state)
@@ -673,59 +681,59 @@ def test_a_migration_that_is_rolled_back_gives_the_bytes_from_before(library, de
     way = rollback_plan.plan(path, state, folder, rollback_plan.Wish(rollback_plan.LATEST, False, False, identity))
     rollback_plan.prepare(path, state, way, False, RUN)
     library.deploy()
-    assert digest(library.path.read_bytes()) == digest(before) == library.record().new_sha256
+    assert digest(library.path.read_bytes()) == digest(before) == present(library.record()).new_sha256
     assert library.path.stat().st_mode == mode
 
 
 # Putting back what a failed run did.
 
 
-def test_the_old_bytes_come_back_where_the_live_library_is_still_what_was_deployed(host):
+def test_the_old_bytes_come_back_where_the_live_library_is_still_what_was_deployed(host: Host) -> None:
     host.migrate()
-    way = host.plan_undo()
+    way = present(host.plan_undo())
     assert (way.operation, way.source, way.due) == (run_record.RESTORE, str(host.pre_dhash), True)
     host.prepare(way)
     host.deploy()
     assert host.live.read_bytes() == OLD
 
 
-def test_the_old_bytes_come_from_a_backup_where_nothing_is_kept_beside_the_library(host):
+def test_the_old_bytes_come_from_a_backup_where_nothing_is_kept_beside_the_library(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.pre_dhash.unlink()
-    assert host.plan_undo().source == str(backup)
+    assert present(host.plan_undo()).source == str(backup)
 
 
-def test_the_old_bytes_come_from_an_encrypted_backup_where_its_key_is_given_and_only_the_hashes_go_without(host, age_key):
+def test_the_old_bytes_come_from_an_encrypted_backup_where_its_key_is_given_and_only_the_hashes_go_without(host: Host, age_key: tuple[str, str]) -> None:
     identity, recipient = age_key
     backup_files.make(str(host.live), str(host.folder), [recipient])
     host.migrate()
     host.verified()
-    without = host.plan_undo()
+    without = present(host.plan_undo())
     assert (without.operation, without.locked, without.text) == (run_record.REMOVE_DHASH, True, OLD)
-    way = rollback_plan.plan_undo(str(host.live), host.state, str(host.folder), digest(NEW), identity)
+    way = present(rollback_plan.plan_undo(str(host.live), host.state, str(host.folder), digest(NEW), identity))
     assert (way.operation, way.locked, way.text) == (run_record.RESTORE, False, OLD)
 
 
-def test_only_the_hashes_go_where_the_library_was_edited_since(host):
+def test_only_the_hashes_go_where_the_library_was_edited_since(host: Host) -> None:
     host.backup()
     host.migrate()
     host.live.write_bytes(laid_out(EDITED))
-    way = host.plan_undo()
+    way = present(host.plan_undo())
     assert (way.operation, way.source) == (run_record.REMOVE_DHASH, None)
     host.prepare(way)
     host.deploy()
     assert host.live.read_bytes() == laid_out({**BEFORE, "images": [*BEFORE["images"], image("later")]})
 
 
-def test_only_the_hashes_go_where_the_old_bytes_are_nowhere_any_more(host):
+def test_only_the_hashes_go_where_the_old_bytes_are_nowhere_any_more(host: Host) -> None:
     host.migrate()
     host.pre_dhash.write_bytes(b"damaged")
-    assert host.plan_undo().operation == run_record.REMOVE_DHASH
+    assert present(host.plan_undo()).operation == run_record.REMOVE_DHASH
 
 
 @pytest.mark.parametrize("since", ["another migration", "a rollback", "a rollback to the same bytes", "no record at all"])
-def test_nothing_is_touched_where_another_run_has_deployed_since(host, tree, since):
+def test_nothing_is_touched_where_another_run_has_deployed_since(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], since: str) -> None:
     host.backup()
     host.migrate()
     if since == "another migration":
@@ -743,14 +751,14 @@ def test_nothing_is_touched_where_another_run_has_deployed_since(host, tree, sin
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_there_is_nothing_to_put_back_where_nothing_was_exchanged(host, phase):
+def test_there_is_nothing_to_put_back_where_nothing_was_exchanged(host: Host, phase: str) -> None:
     host.prepare_migration()
     run_record.write(host.state, host.record._replace(phase=phase))
     assert host.plan_undo() is None
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_what_was_not_deployed_is_not_put_back_because_of_a_later_edit(host, phase):
+def test_what_was_not_deployed_is_not_put_back_because_of_a_later_edit(host: Host, phase: str) -> None:
     host.live.write_bytes(NEW)
     host.prepare_migration(laid_out({**hashed(BEFORE), "more": True}))
     run_record.write(host.state, host.record._replace(phase=phase))
@@ -758,17 +766,17 @@ def test_what_was_not_deployed_is_not_put_back_because_of_a_later_edit(host, pha
     assert host.plan_undo(laid_out({**hashed(BEFORE), "more": True})) is None
 
 
-def test_a_deploy_that_was_cut_short_is_put_back_as_well(host):
+def test_a_deploy_that_was_cut_short_is_put_back_as_well(host: Host) -> None:
     host.migrate()
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
-    assert host.plan_undo().source == str(host.pre_dhash)
+    assert present(host.plan_undo()).source == str(host.pre_dhash)
 
 
 @pytest.mark.parametrize("operation", [run_record.MIGRATION, run_record.REVIEW_IMPORT])
-def test_rescue_keeps_edits_that_are_made_before_its_deploy(host, operation):
+def test_rescue_keeps_edits_that_are_made_before_its_deploy(host: Host, operation: str) -> None:
     host.migrate()
     run_record.write(host.state, host.record._replace(operation=operation))
-    host.prepare(host.plan_undo())
+    host.prepare(present(host.plan_undo()))
     assert host.record.operation == run_record.RESTORE
     host.live.write_bytes(laid_out({**EDITED, "albums": [1]}))
     host.deploy()
@@ -777,13 +785,13 @@ def test_rescue_keeps_edits_that_are_made_before_its_deploy(host, operation):
 
 
 @pytest.mark.parametrize("broken", [b'{"images": [NaN]}', None])
-def test_rescue_restores_a_library_that_is_broken_or_gone(host, broken):
+def test_rescue_restores_a_library_that_is_broken_or_gone(host: Host, broken: bytes | None) -> None:
     host.migrate()
     if broken is None:
         host.live.unlink()
     else:
         host.live.write_bytes(broken)
-    way = host.plan_undo()
+    way = present(host.plan_undo())
     assert (way.operation, way.source) == (run_record.RESTORE, str(host.pre_dhash))
     host.prepare(way)
     host.deploy()
@@ -794,12 +802,12 @@ def test_rescue_restores_a_library_that_is_broken_or_gone(host, broken):
 # What cannot be told is not taken for absent.
 
 
-def test_a_library_that_cannot_be_looked_up_is_not_taken_for_a_missing_one(host, monkeypatch):
+def test_a_library_that_cannot_be_looked_up_is_not_taken_for_a_missing_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.migrate()
     way = host.plan(host.place_backup("20240101T000000Z").name)
     lstat = os.lstat
 
-    def lstat_on_a_bad_disk(path, **options):
+    def lstat_on_a_bad_disk(path: str, **options: Any) -> os.stat_result:
         if path == str(host.live):
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
         return lstat(path, **options)
@@ -818,14 +826,14 @@ STAMPS = "20260101T000000Z", "20260201T000000Z", "20260301T000000Z"
 NOTED = laid_out(hashed({**BEFORE, "images": [image("a", notes="mine"), BEFORE["images"][1], image("later")], "albums": [1]}))
 
 
-def lose(host, live):
+def lose(host: Host, live: bytes | None) -> None:
     host.live.unlink()
     if live is not None:
         host.live.write_bytes(live)
 
 
 @pytest.fixture
-def edited(host):
+def edited(host: Host) -> tuple[Path, Path]:
     """A library that was migrated, verified, edited, and backed up once more; the earlier backup and the later one."""
     earlier = host.place_backup(STAMPS[0])
     host.migrate()
@@ -835,7 +843,7 @@ def edited(host):
 
 
 @LOST
-def test_a_lost_library_comes_back_as_its_newest_intact_backup_has_it(host, edited, live):
+def test_a_lost_library_comes_back_as_its_newest_intact_backup_has_it(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     _earlier, later = edited
     lose(host, live)
     way = host.roll_back()
@@ -847,7 +855,7 @@ def test_a_lost_library_comes_back_as_its_newest_intact_backup_has_it(host, edit
 
 @LOST
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_a_library_that_a_failing_migration_lost_comes_back_with_its_edits(host, edited, live, phase):
+def test_a_library_that_a_failing_migration_lost_comes_back_with_its_edits(host: Host, edited: tuple[Path, Path], live: bytes | None, phase: str) -> None:
     host.prepare_migration(laid_out({**json.loads(NOTED), "dhash_errors": [1]}))
     run_record.write(host.state, host.record._replace(phase=phase, run="20260302T000000Z-9"))
     lose(host, live)
@@ -856,7 +864,7 @@ def test_a_library_that_a_failing_migration_lost_comes_back_with_its_edits(host,
 
 
 @LOST
-def test_what_an_unfinished_deploy_was_to_replace_is_newer_than_a_backup_from_before_it_began(host, live):
+def test_what_an_unfinished_deploy_was_to_replace_is_newer_than_a_backup_from_before_it_began(host: Host, live: bytes | None) -> None:
     old = host.place_backup(STAMPS[0])  # not made again, since its content is backed up already
     between = host.place_backup(STAMPS[1], NOTED)
     host.prepare_migration()
@@ -869,7 +877,8 @@ def test_what_an_unfinished_deploy_was_to_replace_is_newer_than_a_backup_from_be
 
 
 @LOST
-def test_a_rollback_of_a_lost_library_goes_on_with_the_same_backup_wherever_it_is_killed(tmp_path, killed_at, live):
+def test_a_rollback_of_a_lost_library_goes_on_with_the_same_backup_wherever_it_is_killed(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], live: bytes | None) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
         host.place_backup(STAMPS[0])
@@ -887,7 +896,7 @@ def test_a_rollback_of_a_lost_library_goes_on_with_the_same_backup_wherever_it_i
 
 
 @LOST
-def test_what_a_deploy_kept_comes_back_where_no_backup_is_newer(host, live):
+def test_what_a_deploy_kept_comes_back_where_no_backup_is_newer(host: Host, live: bytes | None) -> None:
     stale = host.place_backup(STAMPS[0], laid_out({"images": []}))
     host.migrate()
     lose(host, live)
@@ -900,7 +909,7 @@ def test_what_a_deploy_kept_comes_back_where_no_backup_is_newer(host, live):
 
 
 @LOST
-def test_what_a_rollback_has_replaced_does_not_come_back_by_itself_but_is_named(host, live):
+def test_what_a_rollback_has_replaced_does_not_come_back_by_itself_but_is_named(host: Host, live: bytes | None) -> None:
     backup = host.place_backup(STAMPS[0])
     host.migrate()
     host.verified()
@@ -908,11 +917,11 @@ def test_what_a_rollback_has_replaced_does_not_come_back_by_itself_but_is_named(
     lose(host, live)
     assert host.plan().source == str(backup)
     backup.unlink()
-    assert f"{host.live}.pre-rollback." in refusal(host.plan).next_step
+    assert f"{host.live}.pre-rollback." in str(refusal(host.plan).next_step)
 
 
 @LOST
-def test_a_damaged_newest_backup_gives_way_to_the_next_good_one_and_is_named(host, edited, live):
+def test_a_damaged_newest_backup_gives_way_to_the_next_good_one_and_is_named(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     damaged = host.place_backup("20260401T000000Z", NOTED, vouched=False)
     broken = host.place_backup("20260402T000000Z", BROKEN)
     lose(host, live)
@@ -921,7 +930,7 @@ def test_a_damaged_newest_backup_gives_way_to_the_next_good_one_and_is_named(hos
 
 
 @LOST
-def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host, age_key, live):
+def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host: Host, age_key: tuple[str, str], live: bytes | None) -> None:
     identity, recipient = age_key
     clear = host.place_backup(STAMPS[0])
     host.live.write_bytes(NOTED)
@@ -929,21 +938,21 @@ def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host, age_key
     lose(host, live)
     error = refusal(host.plan)
     assert (error.path, "identity" in error.cause) == (newest, True)
-    assert "dhash_rollback_identity_file" in error.next_step and clear.name in error.next_step
-    assert "dhash_rollback_remove_dhash" not in error.next_step
+    assert "dhash_rollback_identity_file" in str(error.next_step) and clear.name in str(error.next_step)
+    assert "dhash_rollback_remove_dhash" not in str(error.next_step)
     assert host.plan(clear.name).newest == newest
     wish = rollback_plan.Wish(rollback_plan.LATEST, False, False, identity)
     assert rollback_plan.plan(str(host.live), host.state, str(host.folder), wish).text == NOTED
 
 
-def test_a_clear_backup_of_the_same_content_does_for_an_encrypted_one(host, age_key):
+def test_a_clear_backup_of_the_same_content_does_for_an_encrypted_one(host: Host, age_key: tuple[str, str]) -> None:
     clear = host.place_backup(STAMPS[0])
     backup_files.make(str(host.live), str(host.folder), [age_key[1]])
     host.live.unlink()
     assert (host.plan().source, host.plan().newest) == (str(clear), None)
 
 
-def test_a_backup_of_another_library_is_never_the_newest_of_a_lost_one(host, elsewhere):
+def test_a_backup_of_another_library_is_never_the_newest_of_a_lost_one(host: Host, elsewhere: Path) -> None:
     own = backup_files.make(str(host.live), str(elsewhere.parent))[0].path
     os.utime(own, (0, 0))
     host.live.unlink()
@@ -952,7 +961,7 @@ def test_a_backup_of_another_library_is_never_the_newest_of_a_lost_one(host, els
 
 
 @LOST
-def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(host, edited, live):
+def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     lose(host, live)
     for way in (host.plan(), host.plan(edited[0].name)):
         assert way.losses is None
@@ -960,7 +969,7 @@ def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(h
 
 
 @pytest.mark.parametrize("live", [None, BROKEN, NEW])
-def test_the_newest_backup_is_named_where_another_one_is_restored(host, edited, live):
+def test_the_newest_backup_is_named_where_another_one_is_restored(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     earlier, later = edited
     lose(host, live)
     way = host.plan(earlier.name)
@@ -968,46 +977,47 @@ def test_the_newest_backup_is_named_where_another_one_is_restored(host, edited, 
     assert any(str(later) in line for line in rollback_report.lines(str(host.live), way, None))
 
 
-def test_the_way_back_to_what_a_deploy_replaced_names_the_newest_backup(host, edited):
+def test_the_way_back_to_what_a_deploy_replaced_names_the_newest_backup(host: Host, edited: tuple[Path, Path]) -> None:
     host.live.write_bytes(NEW)
     assert (host.plan().source, host.plan().newest) == tuple(map(str, edited))
 
 
-def test_a_lost_library_of_which_nothing_is_left_is_to_be_restored_from_elsewhere(host):
+def test_a_lost_library_of_which_nothing_is_left_is_to_be_restored_from_elsewhere(host: Host) -> None:
     host.live.unlink()
     error = refusal(host.plan)
-    assert str(host.folder) in error.next_step and "from elsewhere" in error.next_step
+    assert str(host.folder) in str(error.next_step) and "from elsewhere" in str(error.next_step)
 
 
-def test_rescue_takes_no_newer_backup_for_a_lost_library(host):
+def test_rescue_takes_no_newer_backup_for_a_lost_library(host: Host) -> None:
     host.migrate()
     host.place_backup("20991231T000000Z", NOTED)
     host.live.unlink()
-    way = host.plan_undo()
+    way = present(host.plan_undo())
     assert (way.source, way.text, way.newest, way.passed_over) == (str(host.pre_dhash), OLD, None, [])
 
 
 @LOST
-def test_a_deploy_that_was_cut_short_is_no_obstacle_to_a_rollback_of_a_lost_library(host, live):
+def test_a_deploy_that_was_cut_short_is_no_obstacle_to_a_rollback_of_a_lost_library(host: Host, live: bytes | None) -> None:
     host.prepare_migration()
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
     lose(host, live)
     assert cutover.is_cut_short(str(host.live), host.state) is False
 
 
-def test_a_library_that_this_user_may_not_read_is_not_taken_for_a_lost_one(host, edited, monkeypatch):
-    def open_without_the_right(path, *args, **options):
+def test_a_library_that_this_user_may_not_read_is_not_taken_for_a_lost_one(host: Host, edited: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_without_the_right(path: str, *args: Any, **options: Any) -> int:
         if os.fspath(path) == str(host.live):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return os_open(path, *args, **options)
 
-    os_open, builtin = os.open, open
+    os_open = os.open
+    builtin: Callable[..., Any] = open
     monkeypatch.setattr(os, "open", open_without_the_right)
     monkeypatch.setattr("builtins.open", lambda path, *args, opener=os.open, **options: builtin(path, *args, opener=opener, **options))
     assert "Permission denied" in refusal(host.plan).cause
 
 
-def test_edits_that_only_a_cut_short_deploy_has_kept_come_back_before_an_earlier_backup(host):
+def test_edits_that_only_a_cut_short_deploy_has_kept_come_back_before_an_earlier_backup(host: Host) -> None:
     host.place_backup(STAMPS[0])
     host.live.write_bytes(NOTED)
     host.prepare_migration()

@@ -43,9 +43,7 @@ class Host:
 
     @property
     def record(self) -> run_record.Record:
-        record = run_record.read(self.state)
-        assert record is not None
-        return record
+        return present(run_record.read(self.state))
 
     def queue(self, decision: dict[str, Any] | None = None, match: int = 0) -> str:
         """The file of a review that has decided one match."""

@@ -10,21 +10,24 @@ import os
 import socket
 import stat
 import subprocess
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, rollback_plan, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, file_metadata
+from conftest import SmallLibrary, present
 
 SECRET = "a name that nobody else may read"
 RUN = "20260131T120000Z-7"
 
 
 @pytest.fixture
-def library(library, decoded_here):
+def library(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
     library.add("a.png", seed=1, note=SECRET)
     library.add("b.png", seed=2)
     library.write()
@@ -32,38 +35,38 @@ def library(library, decoded_here):
 
 
 @pytest.fixture
-def recipient(age_key):
+def recipient(age_key: tuple[str, str]) -> str:
     return age_key[1]
 
 
-def make(library, *recipients):
+def make(library: SmallLibrary, *recipients: str) -> tuple[backup_files.Backup, bool]:
     return backup_files.make(str(library.path), str(library.folder), recipients)
 
 
-def find(library):
+def find(library: SmallLibrary) -> list[backup_files.Backup]:
     return backup_files.find(str(library.path), str(library.folder))
 
 
-def migrate(library, *recipients):
+def migrate(library: SmallLibrary, *recipients: str) -> None:
     make(library, *recipients)
     library.run()
     library.deploy()
 
 
-def verified(library, *recipients, check=False):
+def verified(library: SmallLibrary, *recipients: str, check: bool = False) -> bool:
     return cutover.verified(str(library.path), str(library.state), check, recipients)
 
 
-def plan(library, identity=None, to=rollback_plan.LATEST):
+def plan(library: SmallLibrary, identity: str | None = None, to: str = rollback_plan.LATEST) -> rollback_plan.Way:
     return rollback_plan.plan(str(library.path), str(library.state), str(library.folder), rollback_plan.Wish(to, False, False, identity))
 
 
-def roll_back(library, way):
+def roll_back(library: SmallLibrary, way: rollback_plan.Way) -> None:
     rollback_plan.prepare(str(library.path), str(library.state), way, False, RUN)
     _redeploy.run(str(library.path), str(library.state), 0)
 
 
-def clear_texts(library):
+def clear_texts(library: SmallLibrary) -> set[str]:
     """Which files beside the library, and in its state folder, can be read by everybody who has them."""
     files = [path for folder in (library.folder, library.state) for path in Path(folder).rglob("*") if path.is_file()]
     return {path.name for path in files if SECRET.encode() in path.read_bytes()}
@@ -72,7 +75,7 @@ def clear_texts(library):
 # Making.
 
 
-def test_an_encrypted_backup_can_be_read_by_its_recipient_alone(library, age_key):
+def test_an_encrypted_backup_can_be_read_by_its_recipient_alone(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     backup, created = make(library, age_key[1])
     assert created and backup.encrypted
     assert backup_files.clear_text(backup, age_key[0]) == library.path.read_bytes()
@@ -81,17 +84,17 @@ def test_an_encrypted_backup_can_be_read_by_its_recipient_alone(library, age_key
     assert clear_texts(library) == {"library.json"}
 
 
-def test_each_of_several_recipients_can_read_it(library, age_key):
+def test_each_of_several_recipients_can_read_it(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     other = age_encryption.new_identity()
     backup, _created = make(library, age_key[1], other[1])
     assert backup_files.clear_text(backup, age_key[0]) == backup_files.clear_text(backup, other[0]) == library.path.read_bytes()
 
 
-def test_sha256sum_accepts_it_and_its_manifest_and_refuses_either_once_it_is_damaged(library, recipient):
+def test_sha256sum_accepts_it_and_its_manifest_and_refuses_either_once_it_is_damaged(library: SmallLibrary, recipient: str) -> None:
     backup, _created = make(library, recipient)
     check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
 
-    def accepted():
+    def accepted() -> bool:
         return subprocess.run(check, cwd=library.folder, capture_output=True, check=False).returncode == 0
 
     assert accepted()
@@ -104,7 +107,7 @@ def test_sha256sum_accepts_it_and_its_manifest_and_refuses_either_once_it_is_dam
     assert backup_files.examine(find(library)[0]).good
 
 
-def test_its_manifest_tells_without_an_identity_what_is_in_it(library, recipient):
+def test_its_manifest_tells_without_an_identity_what_is_in_it(library: SmallLibrary, recipient: str) -> None:
     backup, _created = make(library, recipient)
     content = library.path.read_bytes()
     assert json.loads(Path(f"{backup.path}.json").read_text()) == {
@@ -114,13 +117,13 @@ def test_its_manifest_tells_without_an_identity_what_is_in_it(library, recipient
     assert backup_files.examine(backup) == (True, None, None, 2, 0)
 
 
-def test_it_has_mode_0600_and_so_has_its_manifest(library, recipient):
+def test_it_has_mode_0600_and_so_has_its_manifest(library: SmallLibrary, recipient: str) -> None:
     backup, _created = make(library, recipient)
     for suffix in ("", ".json", ".sha256"):
         assert stat.S_IMODE(os.stat(f"{backup.path}{suffix}").st_mode) == 0o600
 
 
-def test_the_same_content_is_not_encrypted_to_the_same_recipients_again_but_to_others(library, recipient):
+def test_the_same_content_is_not_encrypted_to_the_same_recipients_again_but_to_others(library: SmallLibrary, recipient: str) -> None:
     first, _created = make(library, recipient)
     assert make(library, recipient) == (first, False)
     other = age_encryption.new_identity()[1]
@@ -131,7 +134,7 @@ def test_the_same_content_is_not_encrypted_to_the_same_recipients_again_but_to_o
     assert created and not clear.encrypted
 
 
-def test_pruning_takes_the_manifest_and_the_digest_with_the_backup(library, recipient):
+def test_pruning_takes_the_manifest_and_the_digest_with_the_backup(library: SmallLibrary, recipient: str) -> None:
     old, _created = make(library, recipient)
     library.add("c.png", seed=3)
     library.write()
@@ -142,21 +145,21 @@ def test_pruning_takes_the_manifest_and_the_digest_with_the_backup(library, reci
 
 
 @pytest.mark.usefixtures("age_key")
-def test_a_recipient_that_is_none_is_refused_and_nothing_is_written(library, tree):
+def test_a_recipient_that_is_none_is_refused_and_nothing_is_written(library: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(library.folder)
     with pytest.raises(DhashError, match='unknown recipient type: "nobody"') as caught:
         make(library, "nobody")
-    assert "dhash_backup_encrypt_to" in caught.value.next_step
+    assert "dhash_backup_encrypt_to" in str(caught.value.next_step)
     assert tree(library.folder) == before
 
 
-def test_a_recipient_is_never_taken_for_an_option(library, tmp_path):
+def test_a_recipient_is_never_taken_for_an_option(library: SmallLibrary, tmp_path: Path) -> None:
     with pytest.raises(DhashError):
         make(library, f"-o={tmp_path}/written")
     assert not (tmp_path / "written").exists()
 
 
-def test_a_host_without_age_is_told_how_to_get_it(library, monkeypatch, recipient):
+def test_a_host_without_age_is_told_how_to_get_it(library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, recipient: str) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingRequirementError, match="apt-get install age"):
         make(library, recipient)
@@ -165,7 +168,7 @@ def test_a_host_without_age_is_told_how_to_get_it(library, monkeypatch, recipien
 # Clear text.
 
 
-def test_no_clear_text_but_the_live_library_stays_after_the_verification(library, age_key):
+def test_no_clear_text_but_the_live_library_stays_after_the_verification(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     migrate(library, age_key[1])
     assert clear_texts(library) == {"library.json", "library.json.pre-dhash"}  # a rescue at night has no identity
     verified(library, age_key[1])
@@ -177,7 +180,7 @@ def test_no_clear_text_but_the_live_library_stays_after_the_verification(library
     assert not verified(library, age_key[1], check=True)
 
 
-def test_what_a_rollback_replaced_is_encrypted_and_can_be_read_again(library, age_key):
+def test_what_a_rollback_replaced_is_encrypted_and_can_be_read_again(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     migrate(library, age_key[1])
     verified(library, age_key[1])
     migrated = library.path.read_bytes()
@@ -191,7 +194,7 @@ def test_what_a_rollback_replaced_is_encrypted_and_can_be_read_again(library, ag
 # The way back.
 
 
-def test_before_the_verification_an_emergency_rollback_needs_no_identity(library, recipient):
+def test_before_the_verification_an_emergency_rollback_needs_no_identity(library: SmallLibrary, recipient: str) -> None:
     before = library.path.read_bytes()
     migrate(library, recipient)
     way = plan(library)
@@ -200,7 +203,8 @@ def test_before_the_verification_an_emergency_rollback_needs_no_identity(library
     assert library.path.read_bytes() == before
 
 
-def test_after_it_the_identity_is_asked_for_and_nothing_is_touched_without(library, age_key, tree):
+def test_after_it_the_identity_is_asked_for_and_nothing_is_touched_without(
+        library: SmallLibrary, age_key: tuple[str, str], tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = library.path.read_bytes()
     migrate(library, age_key[1])
     verified(library, age_key[1])
@@ -208,13 +212,13 @@ def test_after_it_the_identity_is_asked_for_and_nothing_is_touched_without(libra
     with pytest.raises(DhashError) as caught:
         plan(library)
     assert caught.value.path == find(library)[0].path
-    assert "dhash_rollback_identity_file" in caught.value.next_step
+    assert "dhash_rollback_identity_file" in str(caught.value.next_step)
     assert tree(library.folder) == now
     roll_back(library, plan(library, age_key[0]))
     assert library.path.read_bytes() == before
 
 
-def test_a_library_that_changes_meanwhile_is_still_rolled_back_without_asking_for_the_identity_again(library, age_key):
+def test_a_library_that_changes_meanwhile_is_still_rolled_back_without_asking_for_the_identity_again(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     before = library.path.read_bytes()
     migrate(library, age_key[1])
     verified(library, age_key[1])
@@ -224,10 +228,10 @@ def test_a_library_that_changes_meanwhile_is_still_rolled_back_without_asking_fo
     library.path.write_text(json.dumps(value))  # the same in another layout: nothing would be lost
     _redeploy.run(str(library.path), str(library.state), 0)
     assert library.path.read_bytes() == before
-    assert run_record.read(str(library.state)).settings["source"] == find(library)[0].path
+    assert present(run_record.read(str(library.state))).settings["source"] == find(library)[0].path
 
 
-def test_a_damaged_encrypted_backup_is_refused_and_the_next_good_one_named(library, age_key):
+def test_a_damaged_encrypted_backup_is_refused_and_the_next_good_one_named(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     make(library, age_key[1])
     library.add("c.png", seed=3)
     library.write()
@@ -235,18 +239,18 @@ def test_a_damaged_encrypted_backup_is_refused_and_the_next_good_one_named(libra
     Path(newest.path).write_bytes(b"damaged")
     with pytest.raises(DhashError) as caught:
         plan(library, age_key[0], to=os.path.basename(newest.path))
-    assert os.path.basename(find(library)[1].path) in caught.value.next_step
+    assert os.path.basename(find(library)[1].path) in str(caught.value.next_step)
 
 
 # Copies.
 
 
-def test_copy_has_the_same_bytes_and_verifies(library, recipient, tmp_path):
+def test_copy_has_the_same_bytes_and_verifies(library: SmallLibrary, recipient: str, tmp_path: Path) -> None:
     for backup, _created in (make(library), make(library, recipient)):
         folder = str(tmp_path / "elsewhere")
         assert backup_files.find_copy(backup, str(library.path), folder) is None
         backup_files.copy_to(backup, str(library.path), folder)
-        copy = backup_files.find_copy(backup, str(library.path), folder).path
+        copy = present(backup_files.find_copy(backup, str(library.path), folder)).path
         assert Path(copy).read_bytes() == Path(backup.path).read_bytes()
         check = ["sha256sum", "--strict", "-c", f"{copy}.sha256"]
         assert subprocess.run(check, cwd=folder, capture_output=True, check=False).returncode == 0
@@ -254,7 +258,7 @@ def test_copy_has_the_same_bytes_and_verifies(library, recipient, tmp_path):
         assert backup_files.find_copy(backup, str(library.path), folder) is None
 
 
-def test_damaged_backup_is_reported_when_it_is_copied(library, tmp_path):
+def test_damaged_backup_is_reported_when_it_is_copied(library: SmallLibrary, tmp_path: Path) -> None:
     backup, _created = make(library)
     Path(backup.path).write_bytes(b"damaged")
     with pytest.raises(DhashError, match="damaged"):

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import itertools
 import multiprocessing
+import multiprocessing.process
+import multiprocessing.synchronize
 import os
 import resource
 import shutil
@@ -19,11 +21,15 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
+from conftest import present
 
 OLD, NEW = b"old" * 1000, b"new" * 100_000
 ACCESS_ACL, DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
@@ -31,7 +37,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     """A file with content, alone in its folder."""
     path = tmp_path / "folder" / "library.json"
     path.parent.mkdir()
@@ -40,22 +46,22 @@ def file(tmp_path):
     return path
 
 
-def write(path, content, **options):
+def write(path: Path, content: bytes, **options: Any) -> str:
     return durable.write(str(path), [content], **options)
 
 
-def only_file_in(path):
+def only_file_in(path: Path) -> bool:
     return [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def acl_with_user_1000(permissions):
+def acl_with_user_1000(permissions: int) -> bytes:
     """The ACL u::rw-,u:1000:PERMISSIONS,g::r--,m::rw-,o::--- as the kernel has it (linux/posix_acl_xattr.h)."""
     nobody = 0xFFFFFFFF
     entries = [(0x01, 6, nobody), (0x02, permissions, 1000), (0x04, 4, nobody), (0x10, 6, nobody), (0x20, 0, nobody)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
-def set_attribute_or_skip(path, name, value):
+def set_attribute_or_skip(path: Path, name: str, value: bytes) -> None:
     if not hasattr(os, "setxattr"):
         pytest.skip("this system has no extended attributes")
     try:
@@ -64,7 +70,7 @@ def set_attribute_or_skip(path, name, value):
         pytest.skip(f"this file system has no {name}: {error.strerror}")
 
 
-def refusal(action, *args, **kwargs):
+def refusal(action: Callable[..., object], *args: Any, **kwargs: Any) -> DhashError:
     with pytest.raises(DhashError) as caught:
         action(*args, **kwargs)
     return caught.value
@@ -73,19 +79,19 @@ def refusal(action, *args, **kwargs):
 # Writing.
 
 
-def test_what_is_written_is_there_whole_and_its_digest_is_told(file):
+def test_what_is_written_is_there_whole_and_its_digest_is_told(file: Path) -> None:
     assert write(file, NEW) == hashlib.sha256(NEW).hexdigest()
     assert file.read_bytes() == NEW
     assert only_file_in(file)
 
 
-def test_content_may_come_in_pieces(file):
+def test_content_may_come_in_pieces(file: Path) -> None:
     digest = durable.write(str(file), iter([b"a", b"", b"bc"]))
     assert file.read_bytes() == b"abc"
     assert digest == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_a_new_file_is_for_its_owner_alone_whatever_the_umask(file):
+def test_a_new_file_is_for_its_owner_alone_whatever_the_umask(file: Path) -> None:
     umask = os.umask(0)
     try:
         write(file.with_name("new"), NEW)
@@ -94,7 +100,7 @@ def test_a_new_file_is_for_its_owner_alone_whatever_the_umask(file):
     assert stat.S_IMODE(file.with_name("new").stat().st_mode) == 0o600
 
 
-def test_a_new_file_gets_the_mode_that_is_asked_for_whatever_the_umask(file):
+def test_a_new_file_gets_the_mode_that_is_asked_for_whatever_the_umask(file: Path) -> None:
     umask = os.umask(0o077)
     try:
         write(file.with_name("new"), NEW, mode=0o644)
@@ -103,12 +109,12 @@ def test_a_new_file_gets_the_mode_that_is_asked_for_whatever_the_umask(file):
     assert stat.S_IMODE(file.with_name("new").stat().st_mode) == 0o644
 
 
-def test_a_copy_is_equal_and_its_digest_is_told(file):
+def test_a_copy_is_equal_and_its_digest_is_told(file: Path) -> None:
     assert durable.copy(str(file), str(file.with_name("copy"))) == hashlib.sha256(OLD).hexdigest()
     assert file.with_name("copy").read_bytes() == OLD
 
 
-def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file):
+def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file: Path) -> None:
     error = refusal(durable.copy, str(file.with_name("gone")), str(file))
     assert error.path == str(file.with_name("gone"))
     assert error.cause == "could not read the file: No such file or directory"
@@ -117,7 +123,7 @@ def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that can be opened but not read")
-def test_a_source_that_can_be_opened_but_not_read_is_named_and_the_target_left(file):
+def test_a_source_that_can_be_opened_but_not_read_is_named_and_the_target_left(file: Path) -> None:
     error = refusal(durable.copy, "/proc/self/mem", str(file))
     assert (error.path, error.cause) == ("/proc/self/mem", "could not read the file: Input/output error")
     assert file.read_bytes() == OLD
@@ -128,14 +134,14 @@ def test_a_source_that_can_be_opened_but_not_read_is_named_and_the_target_left(f
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444, 0o2664])
-def test_the_mode_of_the_replaced_file_is_kept(file, mode):
+def test_the_mode_of_the_replaced_file_is_kept(file: Path, mode: int) -> None:
     file.chmod(mode)
     write(file, NEW, like=str(file))
     assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_the_owner_and_group_of_the_replaced_file_are_kept(file):
+def test_the_owner_and_group_of_the_replaced_file_are_kept(file: Path) -> None:
     os.chown(file, 1234, 2345)
     file.chmod(0o640)
     write(file, NEW, like=str(file))
@@ -144,32 +150,32 @@ def test_the_owner_and_group_of_the_replaced_file_are_kept(file):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_a_new_file_goes_to_the_owner_that_is_named(file):
+def test_a_new_file_goes_to_the_owner_that_is_named(file: Path) -> None:
     os.chown(file, 1234, 2345)
     write(file.with_name("new"), NEW, owner_of=str(file))
     assert (file.with_name("new").stat().st_uid, file.with_name("new").stat().st_gid) == (1234, 2345)
 
 
-def test_extended_attributes_of_the_replaced_file_are_kept(file):
+def test_extended_attributes_of_the_replaced_file_are_kept(file: Path) -> None:
     set_attribute_or_skip(file, "user.origin", b"\x00scanner\xff")
     write(file, NEW, like=str(file))
     assert os.getxattr(file, "user.origin") == b"\x00scanner\xff"
 
 
-def test_the_acl_of_the_replaced_file_is_kept(file):
+def test_the_acl_of_the_replaced_file_is_kept(file: Path) -> None:
     set_attribute_or_skip(file, ACCESS_ACL, acl_with_user_1000(6))
     write(file, NEW, like=str(file))
     assert os.getxattr(file, ACCESS_ACL) == acl_with_user_1000(6)
 
 
-def test_a_replaced_file_without_an_acl_gets_none_from_its_folder(file):
+def test_a_replaced_file_without_an_acl_gets_none_from_its_folder(file: Path) -> None:
     set_attribute_or_skip(file.parent, DEFAULT_ACL, acl_with_user_1000(7))
     write(file, NEW, like=str(file))
     assert ACCESS_ACL not in os.listxattr(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
-def test_a_new_file_is_for_its_owner_alone_in_a_folder_that_gives_its_files_an_acl(file):
+def test_a_new_file_is_for_its_owner_alone_in_a_folder_that_gives_its_files_an_acl(file: Path) -> None:
     set_attribute_or_skip(file.parent, DEFAULT_ACL, acl_with_user_1000(7))
     new = file.with_name("new")
     write(new, NEW)
@@ -177,8 +183,8 @@ def test_a_new_file_is_for_its_owner_alone_in_a_folder_that_gives_its_files_an_a
 
 
 @pytest.mark.parametrize("function", ["fchown", "setxattr", "fchmod"])
-def test_where_the_metadata_cannot_be_kept_nothing_is_replaced(file, monkeypatch, function):
-    def refuse(*_args):
+def test_where_the_metadata_cannot_be_kept_nothing_is_replaced(file: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    def refuse(*_args: object) -> NoReturn:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     set_attribute_or_skip(file, "user.origin", b"scanner")
@@ -190,13 +196,13 @@ def test_where_the_metadata_cannot_be_kept_nothing_is_replaced(file, monkeypatch
     error = refusal(write, file, NEW, like=str(file))
     assert error.cause == ("not permitted to set the owner of the new file to that of this file (1234:2345)" if function == "fchown"
                            else "could not write the file: Operation not permitted")
-    assert (error.path, error.next_step[-1]) == (str(file), ".")
+    assert (error.path, present(error.next_step)[-1]) == (str(file), ".")
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
 
-def test_a_file_system_without_extended_attributes_is_no_obstacle(file, monkeypatch):
-    def unsupported(*_args):
+def test_a_file_system_without_extended_attributes_is_no_obstacle(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_args: object) -> NoReturn:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
     monkeypatch.setattr(os, "listxattr", unsupported, raising=False)
@@ -210,8 +216,8 @@ def test_a_file_system_without_extended_attributes_is_no_obstacle(file, monkeypa
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO], ids=errno.errorcode.get)
 @pytest.mark.parametrize("function", ["open", "fsync", "fchmod", "rename"])
-def test_a_write_that_fails_leaves_the_original_and_no_temporary_file(file, monkeypatch, function, number):
-    def fail(*_args, **_kwargs):
+def test_a_write_that_fails_leaves_the_original_and_no_temporary_file(file: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
+    def fail(*_args: object, **_kwargs: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
     before = file.stat()
@@ -225,7 +231,7 @@ def test_a_write_that_fails_leaves_the_original_and_no_temporary_file(file, monk
     assert only_file_in(file)
 
 
-def test_a_full_disk_leaves_the_original_and_no_temporary_file(tmp_path, mount):
+def test_a_full_disk_leaves_the_original_and_no_temporary_file(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", on=tmp_path)
     file = tmp_path / "library.json"
     file.write_bytes(OLD)
@@ -236,7 +242,7 @@ def test_a_full_disk_leaves_the_original_and_no_temporary_file(tmp_path, mount):
     assert only_file_in(file)
 
 
-def test_a_limit_on_the_size_of_files_leaves_the_original_and_no_temporary_file(file):
+def test_a_limit_on_the_size_of_files_leaves_the_original_and_no_temporary_file(file: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(NEW) // 2, limits[1]))  # Python ignores SIGXFSZ
     try:
@@ -244,12 +250,12 @@ def test_a_limit_on_the_size_of_files_leaves_the_original_and_no_temporary_file(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert error.cause == "could not write the file: File too large"
-    assert "ulimit -f" in error.next_step
+    assert "ulimit -f" in str(error.next_step)
     assert file.read_bytes() == OLD
     assert only_file_in(file)
 
 
-def test_a_file_system_that_is_read_only_is_named_as_the_reason(tmp_path, mount):
+def test_a_file_system_that_is_read_only_is_named_as_the_reason(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "tmpfs", on=tmp_path)
     file = tmp_path / "library.json"
     file.write_bytes(OLD)
@@ -260,7 +266,7 @@ def test_a_file_system_that_is_read_only_is_named_as_the_reason(tmp_path, mount)
     assert only_file_in(file)
 
 
-def test_a_folder_without_write_access_is_named_as_the_reason(file, as_nobody):
+def test_a_folder_without_write_access_is_named_as_the_reason(file: Path, as_nobody: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
     file.parent.chmod(0o500)
     try:
         with as_nobody():
@@ -272,7 +278,7 @@ def test_a_folder_without_write_access_is_named_as_the_reason(file, as_nobody):
     assert only_file_in(file)
 
 
-def test_what_does_not_read_back_the_same_is_not_put_in_place(file, monkeypatch):
+def test_what_does_not_read_back_the_same_is_not_put_in_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: read(descriptor, size, offset).replace(b"n", b"m"))
     error = refusal(write, file, NEW, like=str(file))
@@ -281,8 +287,8 @@ def test_what_does_not_read_back_the_same_is_not_put_in_place(file, monkeypatch)
     assert only_file_in(file)
 
 
-def test_an_interrupt_leaves_the_original_and_no_temporary_file(file):
-    def interrupted():
+def test_an_interrupt_leaves_the_original_and_no_temporary_file(file: Path) -> None:
+    def interrupted() -> Iterator[bytes]:
         yield NEW
         raise KeyboardInterrupt
 
@@ -292,7 +298,8 @@ def test_an_interrupt_leaves_the_original_and_no_temporary_file(file):
     assert only_file_in(file)
 
 
-def test_a_write_that_is_killed_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_cleans_up(file, killed_at):
+def test_a_write_that_is_killed_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_cleans_up(
+        file: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         file.write_bytes(OLD)
         if not killed_at(number, lambda: write(file, NEW, like=str(file))):
@@ -304,7 +311,7 @@ def test_a_write_that_is_killed_at_any_step_leaves_the_old_or_the_new_file_and_t
     assert number >= 5  # open, fchmod, fsync, rename, and the folder's fsync at least
 
 
-def test_a_link_where_the_temporary_file_goes_is_not_followed(file, tmp_path):
+def test_a_link_where_the_temporary_file_goes_is_not_followed(file: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     os.symlink(victim, durable.temporary_name(str(file)))
@@ -314,8 +321,8 @@ def test_a_link_where_the_temporary_file_goes_is_not_followed(file, tmp_path):
     assert not file.is_symlink()
 
 
-def test_a_link_where_the_temporary_file_goes_that_cannot_be_removed_is_refused(file, tmp_path, monkeypatch):
-    def refuse(*_args, **_kwargs):
+def test_a_link_where_the_temporary_file_goes_that_cannot_be_removed_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> NoReturn:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     victim = tmp_path / "victim"
@@ -329,31 +336,31 @@ def test_a_link_where_the_temporary_file_goes_that_cannot_be_removed_is_refused(
 # Two files that change places.
 
 
-def exchange_or_skip(one, other):
+def exchange_or_skip(one: Path, other: Path) -> None:
     if not durable.exchange(str(one), str(other)):
         pytest.skip("this kernel or file system cannot exchange two files")
 
 
-def test_two_files_change_places(file):
+def test_two_files_change_places(file: Path) -> None:
     other = file.with_name("other")
     other.write_bytes(NEW)
     exchange_or_skip(other, file)
     assert (file.read_bytes(), other.read_bytes()) == (NEW, OLD)
 
 
-def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole(file):
+def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole(file: Path) -> None:
     other = file.with_name("other")
     other.write_bytes(NEW)
     ready, stop = FORK.Event(), FORK.Event()
     receiving, sending = FORK.Pipe(duplex=False)
 
-    def read_on():
+    def read_on() -> None:
         seen = set()
         while not stop.is_set():
             try:
                 seen.add(hashlib.sha256(file.read_bytes()).hexdigest())
             except OSError as error:
-                seen.add(error.strerror)
+                seen.add(str(error.strerror))
             ready.set()
         sending.send(seen)
 
@@ -371,7 +378,7 @@ def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole
         reader.join()
 
 
-def test_where_two_files_cannot_change_places_that_is_told_and_nothing_is_done(file, monkeypatch):
+def test_where_two_files_cannot_change_places_that_is_told_and_nothing_is_done(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = file.with_name("other")
     other.write_bytes(NEW)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: SimpleNamespace())
@@ -379,7 +386,7 @@ def test_where_two_files_cannot_change_places_that_is_told_and_nothing_is_done(f
     assert (file.read_bytes(), other.read_bytes()) == (OLD, NEW)
 
 
-def test_an_exchange_with_what_is_not_there_is_refused(file):
+def test_an_exchange_with_what_is_not_there_is_refused(file: Path) -> None:
     error = refusal(exchange_or_skip, file.with_name("gone"), file)
     assert (error.path, error.cause) == (str(file), "could not replace the file: No such file or directory")
     assert file.read_bytes() == OLD
@@ -390,7 +397,8 @@ def test_an_exchange_with_what_is_not_there_is_refused(file):
     lambda other, file: durable.move(str(other), str(file)),
     lambda other, file: durable.copy(str(other), str(file), like=str(file)),
 ], ids=["exchange", "move", "copy"])
-def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(file, tmp_path, mount, replace):
+def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(
+        file: Path, tmp_path: Path, mount: Callable[..., None], replace: Callable[[Path, Path], object]) -> None:
     mounted = tmp_path / "mounted.json"
     mounted.write_bytes(OLD)
     mount("--bind", str(mounted), on=file)
@@ -406,14 +414,14 @@ def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(file, tmp_path
 # Folders, digests, removing.
 
 
-def test_a_folder_is_made_with_the_parents_it_lacks_for_its_owner_alone(tmp_path):
+def test_a_folder_is_made_with_the_parents_it_lacks_for_its_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     durable.make_folder(str(folder))
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)] == [0o700, 0o700]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_a_folder_and_the_parents_that_it_lacks_get_the_owner_that_is_asked_for(file, tmp_path):
+def test_a_folder_and_the_parents_that_it_lacks_get_the_owner_that_is_asked_for(file: Path, tmp_path: Path) -> None:
     os.chown(file, 1234, 2345)
     folder = tmp_path / "a" / "b"
     durable.make_folder(str(folder), 0o750, owner_of=str(file))
@@ -422,28 +430,28 @@ def test_a_folder_and_the_parents_that_it_lacks_get_the_owner_that_is_asked_for(
     assert tmp_path.stat().st_uid == 0
 
 
-def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     durable.make_folder(str(tmp_path))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_a_folder_that_cannot_be_made_is_named(file):
+def test_a_folder_that_cannot_be_made_is_named(file: Path) -> None:
     error = refusal(durable.make_folder, str(file / "state"))
     assert error.path == str(file / "state")
     assert "could not create the folder" in error.cause
 
 
-def test_the_digest_is_that_of_sha256sum(file):
+def test_the_digest_is_that_of_sha256sum(file: Path) -> None:
     assert durable.sha256_of_file(str(file)) == hashlib.sha256(OLD).hexdigest()
 
 
-def test_a_digest_of_what_cannot_be_read_is_an_error_with_the_path(file):
+def test_a_digest_of_what_cannot_be_read_is_an_error_with_the_path(file: Path) -> None:
     assert refusal(durable.sha256_of_file, str(file.parent)).path == str(file.parent)
     assert refusal(durable.sha256_of_file, str(file) + ".gone").cause == "could not read the file: No such file or directory"
 
 
-def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file):
+def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file: Path) -> None:
     assert durable.exists(str(file)) is True
     assert durable.exists(str(file.with_name("gone"))) is False
     assert durable.exists(str(file / "below a file")) is False
@@ -453,7 +461,7 @@ def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file):
     assert refusal(durable.exists, str(loop / "file")).cause.startswith("could not check whether the file exists")
 
 
-def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_nothing_else(file):
+def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_nothing_else(file: Path) -> None:
     for stamp in ("20260131T120000Z", "20260131T120001Z"):
         file.with_name(os.path.basename(durable.temporary_name(f"{file}.bak.{stamp}"))).touch()
     kept = [os.path.basename(durable.temporary_name(str(file))), "library.json.bak.20260131T120000Z", ".other.tmp", file.name]
@@ -464,24 +472,29 @@ def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_no
     durable.remove_leftovers(f"{file.parent}/gone/x")
 
 
-def test_removing_tells_whether_there_was_something_to_remove(file):
+def test_removing_tells_whether_there_was_something_to_remove(file: Path) -> None:
     assert durable.remove(str(file)) is True
     assert durable.remove(str(file)) is False
 
 
-def test_what_cannot_be_removed_is_named(file):
+def test_what_cannot_be_removed_is_named(file: Path) -> None:
     assert refusal(durable.remove, str(file.parent)).cause.startswith("could not remove the file")
 
 
 # The lock.
 
 
+class Holder(NamedTuple):
+    process: multiprocessing.process.BaseProcess
+    let_go: multiprocessing.synchronize.Event
+
+
 @contextlib.contextmanager
-def lock_held_elsewhere(file):
+def lock_held_elsewhere(file: Path) -> Iterator[Holder]:
     """The lock, held by another process until ``let_go`` is set or the process ended."""
     held, let_go = FORK.Event(), FORK.Event()
 
-    def hold():
+    def hold() -> None:
         with locking.lock(str(file), "migration", "20260131T120000Z-7", timeout=0):
             held.set()
             let_go.wait(60)
@@ -490,19 +503,19 @@ def lock_held_elsewhere(file):
     process.start()
     try:
         assert held.wait(30)
-        yield SimpleNamespace(process=process, let_go=let_go)
+        yield Holder(process, let_go)
     finally:
         process.kill()
         process.join()
 
 
-def test_the_lock_is_free_again_after_use_and_after_a_failure(file):
+def test_the_lock_is_free_again_after_use_and_after_a_failure(file: Path) -> None:
     for _time in range(2):
         with pytest.raises(ZeroDivisionError), locking.lock(str(file), "backup", "run", timeout=0):
             raise ZeroDivisionError
 
 
-def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
+def test_a_second_taker_is_told_who_holds_the_lock_since_when(file: Path) -> None:
     with lock_held_elsewhere(file) as holder, pytest.raises(LockedError) as caught, locking.lock(str(file), "backup", "run", timeout=0.2):
         pytest.fail("two hold the lock")
     error = caught.value
@@ -510,19 +523,19 @@ def test_a_second_taker_is_told_who_holds_the_lock_since_when(file):
     assert error.cause.startswith(
         f"the library is in use by migration (process {holder.process.pid} on {socket.gethostname()},"
         " run 20260131T120000Z-7, since 20")
-    assert "dhash_lock_timeout" in error.next_step
+    assert "dhash_lock_timeout" in str(error.next_step)
 
 
 @pytest.fixture
-def folders_fail(monkeypatch):
+def folders_fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
     """Have each fsync of a folder fail with that error; lists the warnings."""
-    warnings = []
+    warnings: list[str] = []
     monkeypatch.setattr(durable, "warn", warnings.append)
     durable._warn_of_unsynced_folders.cache_clear()
     fsync = os.fsync
 
-    def fail_with(number):
-        def failing(descriptor):
+    def fail_with(number: int) -> list[str]:
+        def failing(descriptor: int) -> None:
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 raise OSError(number, os.strerror(number))
             fsync(descriptor)
@@ -534,7 +547,7 @@ def folders_fail(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOTTY])
-def test_a_folder_that_cannot_be_synced_is_one_warning(file, tmp_path, folders_fail, number):
+def test_a_folder_that_cannot_be_synced_is_one_warning(file: Path, tmp_path: Path, folders_fail: Callable[[int], list[str]], number: int) -> None:
     warnings = folders_fail(number)
     durable.make_folder(str(tmp_path / "a" / "b"))
     durable.write(str(file), [b"new"])
@@ -546,26 +559,26 @@ def test_a_folder_that_cannot_be_synced_is_one_warning(file, tmp_path, folders_f
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EBADF])
-def test_any_other_error_of_a_folders_sync_fails(file, folders_fail, number):
+def test_any_other_error_of_a_folders_sync_fails(file: Path, folders_fail: Callable[[int], list[str]], number: int) -> None:
     warnings = folders_fail(number)
     with pytest.raises(DhashError, match=os.strerror(number)):
         durable.write(str(file), [b"new"])
     assert warnings == []
 
 
-def test_a_lock_of_something_else_names_it(file):
+def test_a_lock_of_something_else_names_it(file: Path) -> None:
     with lock_held_elsewhere(file), pytest.raises(LockedError) as caught, locking.lock(str(file), "export", "run", 0, "the review queue", locking.WAIT):
         pytest.fail("two hold the lock")
     assert caught.value.cause.startswith("the review queue is in use by migration (process")
     assert caught.value.next_step == locking.WAIT
 
 
-def test_a_second_taker_waits_for_the_lock_and_gets_it(file, monkeypatch):
+def test_a_second_taker_waits_for_the_lock_and_gets_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited = []
     with lock_held_elsewhere(file) as holder:
         sleep = time.sleep
 
-        def let_the_holder_go(seconds):
+        def let_the_holder_go(seconds: float) -> None:
             waited.append(seconds)
             holder.let_go.set()
             sleep(seconds)
@@ -573,21 +586,21 @@ def test_a_second_taker_waits_for_the_lock_and_gets_it(file, monkeypatch):
         monkeypatch.setattr(time, "sleep", let_the_holder_go)
         with locking.lock(str(file), "backup", "run", timeout=60):
             assert waited
-            assert locking.holder(str(file))["operation"] == "backup"
+            assert present(locking.holder(str(file)))["operation"] == "backup"
 
 
-def test_the_lock_of_a_killed_holder_is_free(file):
+def test_the_lock_of_a_killed_holder_is_free(file: Path) -> None:
     with lock_held_elsewhere(file) as holder:
         holder.process.kill()
         holder.process.join()
         assert locking.holder(str(file)) is None
         with locking.lock(str(file), "backup", "run", timeout=0):
-            assert locking.holder(str(file))["run"] == "run"
+            assert present(locking.holder(str(file)))["run"] == "run"
 
 
-def test_the_holder_stands_in_the_lock_for_people_to_read(file):
+def test_the_holder_stands_in_the_lock_for_people_to_read(file: Path) -> None:
     with lock_held_elsewhere(file) as holder:
-        shown = locking.holder(str(file))
+        shown = present(locking.holder(str(file)))
         assert shown == {"operation": "migration", "run": "20260131T120000Z-7", "process": holder.process.pid,
                          "host": socket.gethostname(), "since": shown["since"]}
     with locking.lock(str(file), "backup", "run", timeout=0):
@@ -595,7 +608,7 @@ def test_the_holder_stands_in_the_lock_for_people_to_read(file):
     assert locking.holder(str(file)) is None
 
 
-def test_looking_for_the_holder_writes_nothing(file, tree):
+def test_looking_for_the_holder_writes_nothing(file: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(file.parent)
     assert locking.holder(str(file)) is None
     assert tree(file.parent) == before
@@ -609,7 +622,7 @@ def test_looking_for_the_holder_writes_nothing(file, tree):
         assert tree(file.parent) == before
 
 
-def test_the_lock_file_is_never_unlinked(file):
+def test_the_lock_file_is_never_unlinked(file: Path) -> None:
     numbers = set()
     for _time in range(3):
         with locking.lock(str(file), "backup", "run", timeout=0):
@@ -618,19 +631,19 @@ def test_the_lock_file_is_never_unlinked(file):
     assert len(numbers) == 1
 
 
-def test_the_lock_on_one_library_leaves_others_free(file):
+def test_the_lock_on_one_library_leaves_others_free(file: Path) -> None:
     with lock_held_elsewhere(file), locking.lock(str(file.with_name("other.json")), "backup", "run", timeout=0):
         pass
 
 
-def test_whoever_may_write_the_library_may_take_its_lock(file):
+def test_whoever_may_write_the_library_may_take_its_lock(file: Path) -> None:
     file.chmod(0o664)
     with locking.lock(str(file), "backup", "run", timeout=0):
         pass
     assert stat.S_IMODE(os.stat(f"{file}.lock").st_mode) == 0o664
 
 
-def test_a_link_in_the_place_of_the_lock_is_not_followed(file, tmp_path):
+def test_a_link_in_the_place_of_the_lock_is_not_followed(file: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     os.symlink(victim, f"{file}.lock")
@@ -639,7 +652,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(file, tmp_path):
     assert victim.read_bytes() == b"mine"
 
 
-def test_a_lock_without_a_readable_holder_is_still_respected(file):
+def test_a_lock_without_a_readable_holder_is_still_respected(file: Path) -> None:
     with lock_held_elsewhere(file):
         with open(f"{file}.lock", "r+b") as lock:
             lock.truncate(5)
@@ -647,8 +660,8 @@ def test_a_lock_without_a_readable_holder_is_still_respected(file):
             pass
 
 
-def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
-    def full(*_args):
+def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object) -> NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
@@ -656,7 +669,7 @@ def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file, monkeypatch):
         assert locking.holder(str(file)) is None
 
 
-def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
+def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(DhashError) as caught, locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
         pass
     assert caught.value.cause == "could not open the lock file: No such file or directory"
@@ -666,43 +679,43 @@ def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["", "new", "new/below"])
-def test_a_folder_that_can_be_written_or_made_has_no_obstacle_and_is_not_made(tmp_path, folder):
+def test_a_folder_that_can_be_written_or_made_has_no_obstacle_and_is_not_made(tmp_path: Path, folder: str) -> None:
     assert durable.obstacle(str(tmp_path / folder)) is None
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["/proc", "/proc/new/below", "/sys/new"])
-def test_nobody_writes_into_the_folders_of_the_kernel(folder):
+def test_nobody_writes_into_the_folders_of_the_kernel(folder: str) -> None:
     assert durable.obstacle(folder) == (folder[:5].rstrip("/"), "is not writable", None)
     assert durable.obstacle(folder, may_be_made=False) == durable.obstacle(folder)
     with pytest.raises(DhashError):
         durable.make_folder(f"{folder}/new")
 
 
-def test_a_link_into_a_folder_of_the_kernel_is_no_way_round(tmp_path):
+def test_a_link_into_a_folder_of_the_kernel_is_no_way_round(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/proc")
-    assert durable.obstacle(str(tmp_path / "link" / "new")).path == str(tmp_path / "link")
+    assert present(durable.obstacle(str(tmp_path / "link" / "new"))).path == str(tmp_path / "link")
 
 
-def test_a_folder_whose_name_begins_as_one_of_the_kernel_is_another():
+def test_a_folder_whose_name_begins_as_one_of_the_kernel_is_another() -> None:
     assert durable.obstacle("/procession") is None or os.geteuid() != 0
 
 
-def test_what_is_no_folder_is_an_obstacle(file):
+def test_what_is_no_folder_is_an_obstacle(file: Path) -> None:
     assert durable.obstacle(str(file / "below")) == (str(file), "is not a folder", "Move this file away")
 
 
-def test_a_link_that_leads_nowhere_is_an_obstacle(tmp_path):
+def test_a_link_that_leads_nowhere_is_an_obstacle(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("gone")
-    assert durable.obstacle(str(tmp_path / "link")).cause == "is not a folder"
+    assert present(durable.obstacle(str(tmp_path / "link"))).cause == "is not a folder"
 
 
-def test_a_folder_that_has_to_be_there_and_is_not_is_an_obstacle(tmp_path):
+def test_a_folder_that_has_to_be_there_and_is_not_is_an_obstacle(tmp_path: Path) -> None:
     assert durable.obstacle(str(tmp_path / "new"), may_be_made=False) == (str(tmp_path / "new"), "does not exist", "Create this folder")
     assert durable.obstacle(str(tmp_path), may_be_made=False) is None
 
 
-def test_a_folder_of_somebody_else_is_an_obstacle_for_a_user_without_rights(tmp_path):
+def test_a_folder_of_somebody_else_is_an_obstacle_for_a_user_without_rights(tmp_path: Path) -> None:
     """As the user that a process runs as, whose rights the kernel tells it: root's would be those of everybody."""
     script = ("from ansible_collections.mobius.dhash.plugins.module_utils._files import durable\n"
               "print([durable.obstacle(folder) for folder in ('/', '/root/new', '/tmp')])\n")
