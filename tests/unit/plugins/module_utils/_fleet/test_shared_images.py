@@ -8,30 +8,36 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
 
 import numpy as np
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shared_images
+from conftest import SmallLibrary
 from hypothesis import given
 from hypothesis import strategies as st
 
 # Few bits, so that near and equal hashes are common.
 HASHES = st.integers(0, 255) | st.integers(0, 2**64 - 1)
 IMAGES = st.lists(st.tuples(st.integers(0, 3), HASHES, st.none() | HASHES), max_size=40)
+Image = tuple[int, int, Optional[int]]  # host, hash, vertical hash
+Row = tuple[str, int, Optional[int], Optional[int]]  # path, hash, vertical hash, bytes
 
 
-def bits(one, other):
+def bits(one: int, other: int) -> int:
     return bin(one ^ other).count("1")
 
 
-def by_brute_force(images, threshold, most_vertical):
+def by_brute_force(images: list[Image], threshold: int, most_vertical: int) -> tuple[list[list[int]], int, list[int], list[int]]:
     """Pairs by hosts, how many were refuted, the group of each image, and its distance."""
     parent = list(range(len(images)))
     pairs, refuted, distance = np.zeros((4, 4), int), 0, [255] * len(images)
 
-    def root(index):
+    def root(index: int) -> int:
         while parent[index] != index:
             index = parent[index]
         return index
@@ -52,7 +58,7 @@ def by_brute_force(images, threshold, most_vertical):
     return pairs.tolist(), refuted, groups, distance
 
 
-def as_arrays(images):
+def as_arrays(images: list[Image]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return (np.array([dhash for _host, dhash, _vertical in images], np.uint64),
             np.array([vertical or 0 for _host, _hash, vertical in images], np.uint64),
             np.array([vertical is not None for _host, _hash, vertical in images], bool),
@@ -60,22 +66,22 @@ def as_arrays(images):
 
 
 @given(IMAGES, st.integers(0, 64), st.sampled_from([3, 16, 64]))
-def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(images, threshold, most_vertical):
+def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(images: list[Image], threshold: int, most_vertical: int) -> None:
     held = shared_images.match(*as_arrays(images), 4, threshold, most_vertical)
     pairs, refuted, groups, distance = by_brute_force(images, threshold, most_vertical)
     assert (held.pairs.tolist(), held.refuted, held.distance.tolist()) == (pairs, refuted, distance)
     # A group is named by an image of it, whatever the order in which its images were joined.
-    names = {}
+    names: dict[int, int] = {}
     assert [names.setdefault(group, mine) for group, mine in zip(held.group.tolist(), groups)] == groups
     assert len(set(names.values())) == len(names)
 
 
-def test_a_group_is_named_by_its_first_image():
-    images = [(0, 0, None), (1, 0xFF00, None), (0, 0xFF00, None), (1, 0, None)]
+def test_a_group_is_named_by_its_first_image() -> None:
+    images: list[Image] = [(0, 0, None), (1, 0xFF00, None), (0, 0xFF00, None), (1, 0, None)]
     assert shared_images.match(*as_arrays(images), 2, 2, 64).group.tolist() == [0, 1, 1, 0]
 
 
-def test_many_equal_images_are_folded():
+def test_many_equal_images_are_folded() -> None:
     count = 200_000
     hashes = np.zeros(count, np.uint64)
     owner = np.arange(count) % 2
@@ -86,29 +92,30 @@ def test_many_equal_images_are_folded():
 class Fleet:
     """The files of hosts on the controller, and the folder of the report."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = {}
+        self.files: dict[str, str] = {}
 
-    def add(self, host, *rows, algorithm="pillow"):
+    def add(self, host: str, *rows: Row, algorithm: str = "pillow") -> None:
         """A host with images: path, hash, vertical hash or None, bytes."""
         self.files[host] = str(self.folder / f"{host}.jsonl.gz")
         row_files.write(self.files[host], handover.HASHES, {"algorithm": algorithm},
                         [[path, f"{dhash:016X}", vertical if vertical is None else f"{vertical:016X}", size] for path, dhash, vertical, size in rows])
 
-    def find(self, threshold=10, confirm=True, check=False):
+    def find(self, threshold: int = 10, confirm: bool = True, check: bool = False) -> dict[str, Any]:
         return shared_images.find(self.files, threshold, confirm, str(self.folder / "report"), check)
 
-    def report(self):
-        return json.loads((self.folder / "report/duplicates.json").read_text(encoding="utf-8"))
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.folder / "report/duplicates.json").read_text(encoding="utf-8"))
+        return report
 
-    def rows(self):
+    def rows(self) -> list[list[str]]:
         text = (self.folder / "report/duplicates.csv").read_bytes().decode("utf-8-sig")
         return list(csv.reader(io.StringIO(text)))
 
 
 @pytest.fixture
-def fleet(tmp_path):
+def fleet(tmp_path: Path) -> Fleet:
     fleet = Fleet(tmp_path)
     fleet.add("a", ("1.jpg", 0, 0, 100), ("2.jpg", 1, 0, 110), ("alone.jpg", 2**64 - 1, 0, 120))
     fleet.add("b", ("x/1.jpg", 3, 0, 200), ("other.jpg", 0xFFFF0000, 0, 210))
@@ -116,7 +123,7 @@ def fleet(tmp_path):
     return fleet
 
 
-def test_the_report_names_host_path_and_distance_of_what_several_hosts_hold(fleet):
+def test_the_report_names_host_path_and_distance_of_what_several_hosts_hold(fleet: Fleet) -> None:
     found = fleet.find()
     assert fleet.report()["groups"] == [{"group": 1, "images": [
         {"host": "a", "path": "1.jpg", "dhash": "0" * 16, "bytes": 100, "distance": 0},
@@ -129,7 +136,7 @@ def test_the_report_names_host_path_and_distance_of_what_several_hosts_hold(flee
     assert found["host_pairs"] == [{"hosts": ["a", "b"], "pairs": 2}, {"hosts": ["a", "c"], "pairs": 2}, {"hosts": ["b", "c"], "pairs": 1}]
 
 
-def test_what_the_vertical_hash_refutes_is_left_out_unless_it_is_asked_for(tmp_path):
+def test_what_the_vertical_hash_refutes_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     fleet.add("a", ("1.jpg", 0, 0, 100))
     fleet.add("b", ("2.jpg", 0, 2**17 - 1, 100), ("3.jpg", 0, 2**16 - 1, 100))
@@ -137,7 +144,8 @@ def test_what_the_vertical_hash_refutes_is_left_out_unless_it_is_asked_for(tmp_p
     assert (fleet.find(confirm=False)["pairs"], fleet.find(confirm=False)["refuted"]) == (2, 0)
 
 
-def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_nothing(fleet, tree):
+def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_nothing(
+        fleet: Fleet, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(fleet.folder)
     assert len(fleet.find(check=True)["written"]) == 2
     assert tree(fleet.folder) == before
@@ -149,7 +157,7 @@ def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_
 
 @pytest.mark.parametrize(("name", "content"), [
     ("duplicates.json", '{"images": []}'), ("duplicates.json", "[]"), ("duplicates.json", "somebody's"), ("duplicates.csv", "name,address")])
-def test_a_file_of_somebody_else_is_renamed_and_named(fleet, name, content):
+def test_a_file_of_somebody_else_is_renamed_and_named(fleet: Fleet, name: str, content: str) -> None:
     (fleet.folder / "report").mkdir()
     (fleet.folder / "report" / name).write_text(content, encoding="utf-8")
     assert fleet.find(check=True)["set_aside"] == []
@@ -160,14 +168,14 @@ def test_a_file_of_somebody_else_is_renamed_and_named(fleet, name, content):
     assert fleet.report()["groups"] and len(fleet.rows()) == 5
 
 
-def test_an_earlier_report_is_replaced(fleet):
+def test_an_earlier_report_is_replaced(fleet: Fleet) -> None:
     fleet.find()
     found = fleet.find(threshold=0)
     assert len(found["written"]) == 2 and found["set_aside"] == []
     assert fleet.report()["threshold"] == 0
 
 
-def test_names_that_a_spreadsheet_would_calculate_are_text(tmp_path):
+def test_names_that_a_spreadsheet_would_calculate_are_text(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     fleet.add("a", ("=cmd|' /C calc'!A0", 0, 0, 100))
     fleet.add("b", ("\ud83d.jpg", 0, 0, 100))
@@ -177,7 +185,7 @@ def test_names_that_a_spreadsheet_would_calculate_are_text(tmp_path):
     assert fleet.report()["groups"][0]["images"][1]["path"] == "\ud83d.jpg"
 
 
-def test_a_host_whose_file_is_damaged_or_of_another_algorithm_is_left_out_and_named(fleet):
+def test_a_host_whose_file_is_damaged_or_of_another_algorithm_is_left_out_and_named(fleet: Fleet) -> None:
     with open(fleet.files["b"], "r+b") as file:
         file.truncate(60)
     fleet.add("d", ("1.jpg", 0, 0, 100), algorithm="ffmpeg")
@@ -188,25 +196,25 @@ def test_a_host_whose_file_is_damaged_or_of_another_algorithm_is_left_out_and_na
 
 
 @pytest.mark.parametrize("row", [["a", "0" * 15, None, 1], ["a", "0" * 16, "x", 1], ["a", "0" * 16, None, -1], [None, "0" * 16, None, 1], ["a"]])
-def test_a_row_that_this_collection_does_not_write_is_refused(fleet, row):
+def test_a_row_that_this_collection_does_not_write_is_refused(fleet: Fleet, row: list[Any]) -> None:
     row_files.write(fleet.files["b"], handover.HASHES, {"algorithm": "pillow"}, [row])
     assert fleet.find()["left_out"]["b"]["reason"] == "damaged"
 
 
-def test_a_controller_without_numpy_is_told_what_to_install(fleet, monkeypatch):
+def test_a_controller_without_numpy_is_told_what_to_install(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(MissingRequirementError, match=r"uses on the controller.*pip install numpy.*ansible_python_interpreter"):
         fleet.find()
 
 
-def test_no_host_and_one_host_hold_nothing_together(tmp_path):
+def test_no_host_and_one_host_hold_nothing_together(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     assert (fleet.find()["groups"], fleet.find()["images"]) == (0, 0)
     fleet.add("a", ("1.jpg", 0, 0, 100), ("2.jpg", 0, 0, 100))
     assert (fleet.find()["groups"], fleet.find()["images"]) == (0, 2)
 
 
-def test_hashes_paths_and_sizes_leave_the_host_and_flat_pictures_stay(library, decoded_here):
+def test_hashes_paths_and_sizes_leave_the_host_and_flat_pictures_stay(library: SmallLibrary, decoded_here: list[str]) -> None:
     library.add("a.png", seed=1)
     library.add("flat.png", content=None)
     library.add("b.png", seed=2)

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, Union
 
 import pictures
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, image_decoder, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder, worker_pool
 
 COLLECTIONS = Path(__file__).resolve().parents[5] / ".ansible" / "collections"
 COLLECTION = COLLECTIONS / "ansible_collections" / "mobius" / "dhash"
@@ -43,16 +45,19 @@ if __name__ == "__main__":
 """
 
 
+Result = Union[difference_hash.Pixels, ImageError]
+
+
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "media").mkdir()
     return tmp_path / "media"
 
 
 @pytest.fixture
-def program(tmp_path, monkeypatch):
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Put a shell script in the FFmpeg program's place; it starts by writing down its process, and its worker's."""
-    def write(script):
+    def write(script: str) -> Path:
         programs = tmp_path / "programs"
         programs.mkdir()
         (programs / "ffmpeg").write_text(f"#!/bin/sh\necho $$ $PPID > {tmp_path}/pids.$$\nmv {tmp_path}/pids.$$ {tmp_path}/pids\n"
@@ -63,21 +68,28 @@ def program(tmp_path, monkeypatch):
     return write
 
 
-def draw(folder, count):
+def draw(folder: Path, count: int) -> list[tuple[Hashable, str]]:
     for number in range(count):
         (folder / f"{number}.png").write_bytes(pictures.encode(pictures.colour((40 + number, 40)), "PNG"))
     return [(number, str(folder / f"{number}.png")) for number in range(count)]
 
 
-def hash_files(paths, folder, parallel=2, algorithm="pillow", temp_dir=None, **limits):
+def hash_files(
+        paths: Iterable[tuple[Hashable, str]], folder: Path, parallel: int = 2, algorithm: str = "pillow", temp_dir: str | None = None,
+        **limits: int) -> Generator[tuple[Hashable, Result], None, None]:
     return worker_pool.hash_files(paths, algorithm, [os.path.realpath(folder)], decoder_limits.Limits(**limits), parallel, temp_dir)
 
 
-def kinds(results):
+def kinds(results: Iterable[tuple[Hashable, Result]]) -> dict[Hashable, str]:
     return {key: result.kind if isinstance(result, ImageError) else "hashed" for key, result in results}
 
 
-def eventually(condition):
+def failure(result: Result) -> ImageError:
+    assert isinstance(result, ImageError)
+    return result
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it has not come to that"
@@ -85,14 +97,14 @@ def eventually(condition):
     return True
 
 
-def has_ended(pid):
+def has_ended(pid: int | str) -> bool:
     """Whether a process is gone, or only waits for being collected."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "Z"
     return True
 
 
-def children():
+def children() -> list[int]:
     """The worker processes of this one."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -105,36 +117,37 @@ def children():
     return found
 
 
-def test_every_image_gets_the_result_that_it_has_alone(folder):
+def test_every_image_gets_the_result_that_it_has_alone(folder: Path) -> None:
     paths = [*draw(folder, 30), ("none", str(folder / "none.png"))]
     (folder / "page.jpg").write_bytes(b"<html>")
     results = dict(hash_files([*paths, ("page", str(folder / "page.jpg"))], folder))
     assert len(results) == 32
     for key, path in paths[:30]:
         alone = image_decoder.read_pixels(path, "pillow", [os.path.realpath(folder)], decoder_limits.Limits())
-        assert results[key]._replace(seconds=0) == alone._replace(seconds=0)
-    with pytest.raises(ImageError) as alone:
+        pooled = results[key]
+        assert isinstance(pooled, difference_hash.Pixels) and pooled._replace(seconds=0) == alone._replace(seconds=0)
+    with pytest.raises(ImageError) as error:
         image_decoder.read_pixels(str(folder / "none.png"), "pillow", [os.path.realpath(folder)], decoder_limits.Limits())
-    assert (results["none"].kind, str(results["none"])) == (alone.value.kind, str(alone.value))
-    assert results["page"].kind == "not_an_image"
+    assert (failure(results["none"]).kind, str(results["none"])) == (error.value.kind, str(error.value))
+    assert failure(results["page"]).kind == "not_an_image"
 
 
-def test_nothing_is_done_for_nothing(folder):
+def test_nothing_is_done_for_nothing(folder: Path) -> None:
     assert list(hash_files([], folder)) == []
     assert children() == []
 
 
-def test_there_are_never_more_workers_than_images(folder):
+def test_there_are_never_more_workers_than_images(folder: Path) -> None:
     results = hash_files(draw(folder, 2), folder, parallel=8)
     next(results)
     assert len(children()) <= 2
     results.close()
 
 
-def test_images_are_asked_for_as_results_are_taken(folder):
+def test_images_are_asked_for_as_results_are_taken(folder: Path) -> None:
     asked = []
 
-    def paths():
+    def paths() -> Iterator[tuple[int, str]]:
         for number, path in draw(folder, 1) * 100:
             asked.append(number)
             yield len(asked), path
@@ -145,13 +158,13 @@ def test_images_are_asked_for_as_results_are_taken(folder):
     assert taken == 100
 
 
-def test_names_that_are_no_unicode_reach_the_worker(folder):
+def test_names_that_are_no_unicode_reach_the_worker(folder: Path) -> None:
     path = os.fsdecode(os.fsencode(folder) + b"/\xff.png")
     Path(path).write_bytes(pictures.encode(pictures.colour(), "PNG"))
     assert kinds(hash_files([(1, path), (2, "\ud800")], folder)) == {1: "hashed", 2: "missing"}
 
 
-def test_closing_the_generator_ends_the_workers(folder):
+def test_closing_the_generator_ends_the_workers(folder: Path) -> None:
     results = hash_files(draw(folder, 20), folder)
     next(results)
     workers = children()
@@ -160,7 +173,7 @@ def test_closing_the_generator_ends_the_workers(folder):
     assert all(has_ended(pid) for pid in workers)
 
 
-def test_an_error_of_the_caller_ends_the_workers(folder):
+def test_an_error_of_the_caller_ends_the_workers(folder: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         for _key, _result in hash_files(draw(folder, 20), folder):
             workers = children()
@@ -168,25 +181,26 @@ def test_an_error_of_the_caller_ends_the_workers(folder):
     assert workers and all(has_ended(pid) for pid in workers)
 
 
-def test_a_worker_that_is_ended_by_a_signal_costs_its_own_image_alone(folder, program):
+def test_a_worker_that_is_ended_by_a_signal_costs_its_own_image_alone(folder: Path, program: Callable[[str], Path]) -> None:
     program("kill -SEGV $PPID; exec sleep 60")
     (folder / "a.mkv").write_bytes(MATROSKA)
     paths = draw(folder, 60)  # enough of them for parcels of many
     paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1))
-    assert (results["bad"].kind, results["bad"].cause) == ("crashed", "the decoder was killed by signal SIGSEGV")
+    bad = failure(results["bad"])
+    assert (bad.kind, bad.cause) == ("crashed", "the decoder was killed by signal SIGSEGV")
     assert [key for key, kind in kinds(results.items()).items() if kind != "hashed"] == ["bad"]
     assert len(results) == 61
 
 
-def test_many_workers_may_die_one_after_the_other(folder, program):
+def test_many_workers_may_die_one_after_the_other(folder: Path, program: Callable[[str], Path]) -> None:
     program("kill -KILL $PPID")
     (folder / "a.mkv").write_bytes(MATROSKA)
-    paths = [(number, path if number % 3 else str(folder / "a.mkv")) for number, path in draw(folder, 9)]
+    paths = [(number, path if number % 3 else str(folder / "a.mkv")) for number, (_key, path) in enumerate(draw(folder, 9))]
     assert kinds(hash_files(paths, folder)) == {number: "hashed" if number % 3 else "crashed" for number in range(9)}
 
 
-def test_all_that_a_worker_started_is_ended_with_it(folder, program, tmp_path):
+def test_all_that_a_worker_started_is_ended_with_it(folder: Path, program: Callable[[str], Path], tmp_path: Path) -> None:
     pids = program(f"sleep 600 & echo $! > {tmp_path}/grandchild; kill -SEGV $PPID; wait")
     (folder / "a.mkv").write_bytes(MATROSKA)
     assert kinds(hash_files([(1, str(folder / "a.mkv"))], folder)) == {1: "crashed"}
@@ -194,28 +208,29 @@ def test_all_that_a_worker_started_is_ended_with_it(folder, program, tmp_path):
     assert eventually(lambda: all(has_ended(pid) for pid in started))
 
 
-def test_a_slow_caller_costs_no_image_its_time(folder):
+def test_a_slow_caller_costs_no_image_its_time(folder: Path) -> None:
     results = hash_files(draw(folder, 2 * worker_pool.MAX_PARCEL), folder, parallel=1, seconds=2)
     next(results)
     time.sleep(2.5)  # the time limit passes while the answers lie in the pipe
     assert set(kinds(results).values()) == {"hashed"}
 
 
-def test_a_decoder_that_hangs_costs_its_own_image_alone(folder, program):
+def test_a_decoder_that_hangs_costs_its_own_image_alone(folder: Path, program: Callable[[str], Path]) -> None:
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
     paths = draw(folder, 60)
     paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1, seconds=2))
-    assert (results["bad"].kind, results["bad"].cause) == ("timeout", "decoding took longer than the limit of 2 s")
+    bad = failure(results["bad"])
+    assert (bad.kind, bad.cause) == ("timeout", "decoding took longer than the limit of 2 s")
     assert list(kinds(results.items()).values()).count("hashed") == 60
     assert eventually(lambda: has_ended(pids.read_text(encoding="ascii").split()[0]))
 
 
 @pytest.fixture
-def decoder(tmp_path, monkeypatch):
+def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Replace the package ffmpeg-python, which a worker imports and calls for what Pillow cannot open."""
-    def write(body):
+    def write(body: str) -> None:
         (tmp_path / "packages").mkdir()
         (tmp_path / "packages" / "ffmpeg.py").write_text(f"import os, time\nmerge_outputs = None\ndef input(*a, **k):\n    {body}\n",
                                                          encoding="utf-8")
@@ -233,18 +248,21 @@ def decoder(tmp_path, monkeypatch):
     ("bytearray(1 << 40)", "too_large", "decoding takes more memory than the limit allows"),
     ("os.write(1, b'noise'), os.write(2, b'noise'), os._exit(0)", "crashed", "the decoder ended with exit code 0"),
 ])
-def test_whatever_a_decoder_does_in_the_worker_its_image_alone_fails(folder, program, decoder, capfd, body, kind, cause):
+def test_whatever_a_decoder_does_in_the_worker_its_image_alone_fails(
+        folder: Path, program: Callable[[str], Path], decoder: Callable[[str], None], capfd: pytest.CaptureFixture[str], body: str, kind: str,
+        cause: str) -> None:
     program("")
     decoder(body)
     (folder / "a.mkv").write_bytes(MATROSKA)
     results = dict(hash_files([*draw(folder, 3), ("bad", str(folder / "a.mkv"))], folder, parallel=1, seconds=2))
-    assert (results["bad"].kind, results["bad"].cause) == (kind, cause)
+    bad = failure(results["bad"])
+    assert (bad.kind, bad.cause) == (kind, cause)
     assert list(kinds(results.items()).values()).count("hashed") == 3
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit address space")
-def test_a_worker_is_limited_in_memory_cpu_time_and_dumps(folder, program, decoder, tmp_path):
+def test_a_worker_is_limited_in_memory_cpu_time_and_dumps(folder: Path, program: Callable[[str], Path], decoder: Callable[[str], None], tmp_path: Path) -> None:
     program("")
     decoder(f"""import json, resource as r
     with open({str(tmp_path / 'seen')!r}, 'w') as file:
@@ -257,7 +275,7 @@ def test_a_worker_is_limited_in_memory_cpu_time_and_dumps(folder, program, decod
     assert 5 < cpu < 20
 
 
-def test_the_cpu_time_of_earlier_images_does_not_count(folder, program, decoder, tmp_path):
+def test_the_cpu_time_of_earlier_images_does_not_count(folder: Path, program: Callable[[str], Path], decoder: Callable[[str], None], tmp_path: Path) -> None:
     program("")
     decoder(f"""import resource
     with open({str(tmp_path / 'left')!r}, 'a') as file:
@@ -271,7 +289,7 @@ def test_the_cpu_time_of_earlier_images_does_not_count(folder, program, decoder,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit address space")
-def test_a_picture_that_passes_the_memory_limit_is_too_large_and_the_next_one_is_hashed(folder):
+def test_a_picture_that_passes_the_memory_limit_is_too_large_and_the_next_one_is_hashed(folder: Path) -> None:
     (folder / "large.png").write_bytes(pictures.png((30_000, 30_000), 8, 0, [bytes(100)]))
     paths = [("large", str(folder / "large.png")), *draw(folder, 2)]
     found = kinds(hash_files(paths, folder, parallel=1, memory_bytes=400 << 20, pixels=10**9))
@@ -279,14 +297,14 @@ def test_a_picture_that_passes_the_memory_limit_is_too_large_and_the_next_one_is
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the FFmpeg program")
-def test_ffmpeg_decodes_within_the_limits_of_a_worker(folder):
+def test_ffmpeg_decodes_within_the_limits_of_a_worker(folder: Path) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1280x720:d=1", folder / "a.mp4"], check=True)
     for algorithm in ("pillow", "ffmpeg"):
         ((_key, pixels),) = hash_files([(1, str(folder / "a.mp4"))], folder, algorithm=algorithm)
-        assert pixels.decoder == "ffmpeg"
+        assert isinstance(pixels, difference_hash.Pixels) and pixels.decoder == "ffmpeg"
 
 
-def test_a_worker_that_ends_while_it_has_nothing_to_do_costs_nothing(folder, program):
+def test_a_worker_that_ends_while_it_has_nothing_to_do_costs_nothing(folder: Path, program: Callable[[str], Path]) -> None:
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
     results = hash_files([("bad", str(folder / "a.mkv")), *draw(folder, 1)], folder, seconds=2)
@@ -299,7 +317,7 @@ def test_a_worker_that_ends_while_it_has_nothing_to_do_costs_nothing(folder, pro
     assert kinds(results) == {"bad": "timeout"}
 
 
-def test_an_interrupt_does_not_reach_the_workers(folder):
+def test_an_interrupt_does_not_reach_the_workers(folder: Path) -> None:
     results = hash_files(draw(folder, 40), folder)
     next(results)
     for worker in children():
@@ -307,18 +325,18 @@ def test_an_interrupt_does_not_reach_the_workers(folder):
     assert set(kinds(results).values()) == {"hashed"}
 
 
-def run_main(*arguments, **options):
+def run_main(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             start_new_session=True, **options)
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path: Path) -> Path:
     (tmp_path / "main.py").write_text(MAIN, encoding="utf-8")
     return tmp_path / "main.py"
 
 
-def test_workers_and_their_ffmpeg_end_when_their_parent_is_killed(folder, program, script):
+def test_workers_and_their_ffmpeg_end_when_their_parent_is_killed(folder: Path, program: Callable[[str], Path], script: Path) -> None:
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
     main = run_main(script, COLLECTIONS, folder / "a.mkv", *(path for _key, path in draw(folder, 5)))
@@ -330,7 +348,7 @@ def test_workers_and_their_ffmpeg_end_when_their_parent_is_killed(folder, progra
     assert eventually(lambda: has_ended(ffmpeg) and has_ended(worker))
 
 
-def test_an_interrupt_shows_the_traceback_of_the_parent_alone(folder, program, script):
+def test_an_interrupt_shows_the_traceback_of_the_parent_alone(folder: Path, program: Callable[[str], Path], script: Path) -> None:
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
     main = run_main(script, COLLECTIONS, folder / "a.mkv")
@@ -341,7 +359,7 @@ def test_an_interrupt_shows_the_traceback_of_the_parent_alone(folder, program, s
     assert eventually(lambda: all(has_ended(pid) for pid in pids.read_text(encoding="ascii").split()))
 
 
-def test_a_limit_on_open_files_that_is_too_low_for_the_workers_is_raised(folder, script):
+def test_a_limit_on_open_files_that_is_too_low_for_the_workers_is_raised(folder: Path, script: Path) -> None:
     paths = [path for _key, path in draw(folder, 5)]
     main = run_main(script, COLLECTIONS, *paths,
                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, decoder_limits.files_needed(2))))
@@ -349,7 +367,7 @@ def test_a_limit_on_open_files_that_is_too_low_for_the_workers_is_raised(folder,
     assert output.count("hashed") == 5, errors
 
 
-def test_workers_do_not_import_numpy(folder, script, tmp_path):
+def test_workers_do_not_import_numpy(folder: Path, script: Path, tmp_path: Path) -> None:
     (tmp_path / "packages" / "numpy").mkdir(parents=True)
     (tmp_path / "packages" / "numpy" / "__init__.py").write_text(
         f"import os\nwith open({str(tmp_path / 'importers')!r}, 'a') as file: print(os.getpid(), file=file)\n", encoding="utf-8")
@@ -360,7 +378,7 @@ def test_workers_do_not_import_numpy(folder, script, tmp_path):
     assert (tmp_path / "importers").read_text(encoding="ascii").split() == [str(main.pid)]
 
 
-def test_workers_start_from_a_zipped_module_as_ansible_runs_it(folder, tmp_path):
+def test_workers_start_from_a_zipped_module_as_ansible_runs_it(folder: Path, tmp_path: Path) -> None:
     module = "ansible_collections/mobius/dhash/plugins/modules/fake.py"
     packages = {"ansible_collections/mobius/dhash/plugins/module_utils"}
     with zipfile.ZipFile(tmp_path / "payload.zip", "w") as payload:
@@ -382,9 +400,9 @@ def test_workers_start_from_a_zipped_module_as_ansible_runs_it(folder, tmp_path)
 
 
 @pytest.fixture
-def pillow(tmp_path, monkeypatch):
+def pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Replace the workers' Pillow."""
-    def write(body):
+    def write(body: str) -> None:
         (tmp_path / "packages" / "PIL").mkdir(parents=True)
         (tmp_path / "packages" / "PIL" / "__init__.py").write_text(body, encoding="utf-8")
         monkeypatch.syspath_prepend(str(tmp_path / "packages"))
@@ -397,7 +415,8 @@ def pillow(tmp_path, monkeypatch):
     ("import os; os.kill(os.getpid(), 11)", "a worker process was killed by signal SIGSEGV while it started"),
     ("import time; time.sleep(600)", "a worker process did not start in 3 s"),
 ])
-def test_workers_that_cannot_start_end_the_run_with_the_reason(folder, pillow, monkeypatch, body, words):
+def test_workers_that_cannot_start_end_the_run_with_the_reason(
+        folder: Path, pillow: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, body: str, words: str) -> None:
     pillow(body)
     if "sleep" in body:
         monkeypatch.setattr(worker_pool, "START_SECONDS", 3)
