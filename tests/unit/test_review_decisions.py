@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_removals
@@ -21,7 +22,7 @@ WHY = {"this would remove every copy": "nothing remains", "would be removed as a
        "is no longer in the library": "what stays has left", "an earlier import removed one of the two": "taken out before"}
 
 
-def sides(case: dict) -> dict[str, decision_files.Side]:
+def sides(case: dict[str, Any]) -> dict[str, decision_files.Side]:
     """The images of a case by their name, each with a hash of its own."""
     earlier = case.get("earlier_imports", {})
     names = {*earlier, *earlier.values(), *(name for pair in case.get("earlier_different", []) for name in pair)}
@@ -33,7 +34,7 @@ def match_id(one: decision_files.Side, other: decision_files.Side) -> str:
     return review_queue.match_id(*one, *other)
 
 
-def judge(case: dict, folder: Path) -> tuple[import_rules.Verdict, dict[str, str]]:
+def judge(case: dict[str, Any], folder: Path) -> tuple[import_rules.Verdict, dict[str, str]]:
     """The verdict on a case, and by match the image that its decision is about."""
     images = sides(case)
     host = Host(folder)
@@ -44,8 +45,9 @@ def judge(case: dict, folder: Path) -> tuple[import_rules.Verdict, dict[str, str
     earlier = [library_removals.Removal(match_id(images[kept], images[name]), *images[name], *images[kept], "")
                for name, kept in case.get("earlier_imports", {}).items()]
     value = library_removals.take_out(host.value, earlier, ACCOUNT) if earlier else host.value
-    memory = [known_different.different(*(known_different.Side(*images[name], None) for name in pair), "", "2026-01-31T12:00:00Z")
-              for pair in case.get("earlier_different", [])]
+    sides_of = {name: known_different.Side(*side, None) for name, side in images.items()}
+    memory = [known_different.different(sides_of[one], sides_of[other], "", "2026-01-31T12:00:00Z")
+              for one, other in case.get("earlier_different", [])]
     decided = [(images[one], images[other], VERDICTS[decision]) for one, other, decision in case["decisions"] if decision in VERDICTS]
     decisions = [decision_files.Decision(match_id(one, other), one, other, verdict, "", "decisions.json")
                  for one, other, verdict in decided]
@@ -55,7 +57,7 @@ def judge(case: dict, folder: Path) -> tuple[import_rules.Verdict, dict[str, str
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_the_import_decides_each_shared_case_so(case, tmp_path) -> None:
+def test_the_import_decides_each_shared_case_so(case: dict[str, Any], tmp_path: Path) -> None:
     verdict, about = judge(case, tmp_path)
     refused = set()
     for fault in verdict.faults:

@@ -15,24 +15,35 @@ import signal
 import sqlite3
 import sys
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _errors
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import locking
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, hash_journal, image_decoder, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
+    decoder_limits,
+    decoder_versions,
+    difference_hash,
+    hash_journal,
+    image_decoder,
+    worker_pool,
+)
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_file
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, migration_run, migration_settings
-from conftest import timeless
+from conftest import SmallLibrary, present, timeless
 from PIL import Image
 
+Form = Literal["NFC", "NFD"]
 # What check mode predicts of a run.
 PREDICTED = ("images", "before", "source_sha256", "hashed", "errors", "errors_by_kind", "missing", "duplicates", "would_change",
              "staged_file_is_stale", "staged_file_is_current", "output")
 
 
-def fill(library):
+def fill(library: SmallLibrary) -> SmallLibrary:
     """Put a picture, a near-duplicate, a flat one, one with fields of others, and five that fail into ``library``."""
     library.add("media/a.png", seed=1)
     library.add("media/b.png", seed=2, rating=5, tags=["été", {"deep": 1.5}])
@@ -52,13 +63,13 @@ KINDS = {"missing": 1, "not_an_image": 1, "outside_media_root": 1, "truncated": 
 
 
 @pytest.fixture
-def mixed(library, decoded_here):
+def mixed(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
     """A library with some of everything, not yet migrated."""
     return fill(library)
 
 
 @pytest.fixture
-def pictures(library, decoded_here):
+def pictures(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
     """A library of five pictures, not yet migrated."""
     for number in range(5):
         library.add(f"{number}.png", seed=number)
@@ -66,7 +77,7 @@ def pictures(library, decoded_here):
     return library
 
 
-def migrate_and_deploy(library, **changes):
+def migrate_and_deploy(library: SmallLibrary, **changes: Any) -> None:
     library.run(**changes)
     library.deploy()
     cutover.verified(str(library.path), str(library.state), check=False)
@@ -76,7 +87,7 @@ def migrate_and_deploy(library, **changes):
 # What a migration makes.
 
 
-def test_every_image_gets_a_hash_or_an_error(mixed):
+def test_every_image_gets_a_hash_or_an_error(mixed: SmallLibrary) -> None:
     result = mixed.run()
     assert (result["images"], result["hashed"], result["errors"], result["errors_by_kind"]) == (9, 4, 5, KINDS)
     value = mixed.migrated()
@@ -87,7 +98,7 @@ def test_every_image_gets_a_hash_or_an_error(mixed):
         "media/folder.jpg": "unreadable", "../outside.png": "outside_media_root"}
 
 
-def test_a_near_duplicate_is_found_and_a_flat_picture_is_marked_and_matched_with_nothing(mixed):
+def test_a_near_duplicate_is_found_and_a_flat_picture_is_marked_and_matched_with_nothing(mixed: SmallLibrary) -> None:
     mixed.add("media/flat too.png", content=(mixed.folder / "media/flat.png").read_bytes())
     mixed.write()
     result = mixed.run()
@@ -97,7 +108,7 @@ def test_a_near_duplicate_is_found_and_a_flat_picture_is_marked_and_matched_with
     assert (result["duplicates"], result["low_detail"]) == (1, 2)
 
 
-def test_the_rest_of_the_library_comes_out_as_it_went_in(mixed):
+def test_the_rest_of_the_library_comes_out_as_it_went_in(mixed: SmallLibrary) -> None:
     before = mixed.path.read_bytes()
     mixed.run()
     migrated = library_file.read(str(mixed.output))[0]
@@ -105,7 +116,7 @@ def test_the_rest_of_the_library_comes_out_as_it_went_in(mixed):
     assert mixed.path.read_bytes() == before
 
 
-def test_the_result_tells_digests_counts_and_rates(mixed):
+def test_the_result_tells_digests_counts_and_rates(mixed: SmallLibrary) -> None:
     before = mixed.path.read_bytes()
     result = mixed.run()
     assert result["source_sha256"] == hashlib.sha256(before).hexdigest()
@@ -116,21 +127,21 @@ def test_the_result_tells_digests_counts_and_rates(mixed):
     assert (result["hashed_now"], result["to_hash"]) == (8, 0)  # the missing file needs no worker
 
 
-def test_the_record_binds_what_was_made_to_what_was_read(mixed):
+def test_the_record_binds_what_was_made_to_what_was_read(mixed: SmallLibrary) -> None:
     result = mixed.run()
-    record = mixed.record()
+    record = present(mixed.record())
     assert (record.phase, record.library, record.output) == (run_record.PREPARED, str(mixed.path), str(mixed.output))
     assert (record.old_sha256, record.new_sha256) == (result["source_sha256"], result["output_sha256"])
     assert not record.restart_owed
 
 
-def test_the_migrated_library_has_the_mode_of_the_live_one(mixed):
+def test_the_migrated_library_has_the_mode_of_the_live_one(mixed: SmallLibrary) -> None:
     mixed.path.chmod(0o640)
     mixed.run()
     assert mixed.output.stat().st_mode & 0o777 == 0o640
 
 
-def test_images_may_have_absolute_paths_and_odd_names(pictures):
+def test_images_may_have_absolute_paths_and_odd_names(pictures: SmallLibrary) -> None:
     odd = ["two words.png", "it's.png", "line\nbreak.png", "-n.png", "{{ braces }}.png", "日本.png", "back\\slash.png"]
     for number, name in enumerate(odd):
         pictures.add(name, seed=100 + number)
@@ -141,7 +152,7 @@ def test_images_may_have_absolute_paths_and_odd_names(pictures):
 
 
 @pytest.mark.parametrize(("there", "listed"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_missing_file_in_another_normalization_form_is_named_so(pictures, there, listed):
+def test_a_missing_file_in_another_normalization_form_is_named_so(pictures: SmallLibrary, there: Form, listed: Form) -> None:
     folder, name = "Zürich", "Müller.png"
     pictures.add(f"{unicodedata.normalize(there, folder)}/{unicodedata.normalize(there, name)}", seed=7)
     image = pictures.value["images"][-1]
@@ -155,14 +166,14 @@ def test_a_missing_file_in_another_normalization_form_is_named_so(pictures, ther
     assert f"form {listed}, but under the same name in {there}. Rename the file" in error["error"]
 
 
-def test_names_that_no_file_can_have_are_missing_files(pictures):
+def test_names_that_no_file_can_have_are_missing_files(pictures: SmallLibrary) -> None:
     pictures.value["images"] += [{"path": path, "filename": "x"} for path in ("nul\0.png", "\ud83d.png", "x" * 300, "")]
     pictures.path.write_text(json.dumps(pictures.value, indent=2))
     kinds = pictures.run()["errors_by_kind"]
     assert kinds == {"missing": 3, "unreadable": 1}  # an empty path is the library's own folder
 
 
-def test_a_file_that_two_images_share_is_hashed_once(pictures, decoded_here):
+def test_a_file_that_two_images_share_is_hashed_once(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     pictures.value["images"].append({"path": "./0.png", "filename": "again.png"})
     pictures.value["images"].append({"path": "0.png", "filename": "and again.png"})
     pictures.write()
@@ -171,7 +182,7 @@ def test_a_file_that_two_images_share_is_hashed_once(pictures, decoded_here):
     assert [image["dhash"] for image in pictures.migrated()["images"][-1:]] == [pictures.migrated()["images"][0]["dhash"]]
 
 
-def test_an_image_that_can_no_longer_be_read_loses_its_hash(pictures):
+def test_an_image_that_can_no_longer_be_read_loses_its_hash(pictures: SmallLibrary) -> None:
     migrate_and_deploy(pictures)
     (pictures.folder / "2.png").write_bytes(b"no longer a picture")
     (pictures.folder / "3.png").unlink()
@@ -180,7 +191,7 @@ def test_an_image_that_can_no_longer_be_read_loses_its_hash(pictures):
     assert [error["kind"] for error in pictures.migrated()["dhash_errors"]] == ["not_an_image", "missing"]
 
 
-def test_a_picture_that_has_changed_gets_a_new_hash_and_the_others_keep_their_times(pictures, decoded_here):
+def test_a_picture_that_has_changed_gets_a_new_hash_and_the_others_keep_their_times(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     migrate_and_deploy(pictures)
     before = pictures.value["images"]
     decoded_here.clear()
@@ -196,7 +207,8 @@ def test_a_picture_that_has_changed_gets_a_new_hash_and_the_others_keep_their_ti
 # Running again.
 
 
-def test_a_second_run_of_an_unchanged_library_changes_nothing_and_hashes_nothing(mixed, tmp_path, tree, decoded_here):
+def test_a_second_run_of_an_unchanged_library_changes_nothing_and_hashes_nothing(
+        mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], decoded_here: list[str]) -> None:
     migrate_and_deploy(mixed)
     decoded_here.clear()
     before = tree(mixed.folder)
@@ -207,7 +219,7 @@ def test_a_second_run_of_an_unchanged_library_changes_nothing_and_hashes_nothing
     assert [os.path.basename(path) for path in decoded_here] == ["folder.jpg", "outside.png"]  # tried again at every run
 
 
-def test_a_second_run_before_the_deploy_finds_its_output_current(mixed, tree):
+def test_a_second_run_before_the_deploy_finds_its_output_current(mixed: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     first = mixed.run()
     before = mixed.output.stat()
     record = mixed.record()
@@ -217,7 +229,7 @@ def test_a_second_run_before_the_deploy_finds_its_output_current(mixed, tree):
     assert mixed.record() == record
 
 
-def test_an_output_that_somebody_has_changed_is_refused(mixed):
+def test_an_output_that_somebody_has_changed_is_refused(mixed: SmallLibrary) -> None:
     mixed.run()
     mixed.output.write_bytes(b"{}")
     for run in (mixed.run, mixed.check):
@@ -226,7 +238,7 @@ def test_an_output_that_somebody_has_changed_is_refused(mixed):
         assert refused.value.path == str(mixed.output) and mixed.output.read_bytes() == b"{}"
 
 
-def test_the_output_of_the_old_runbook_is_refused_before_anything_is_written(mixed, tree):
+def test_the_output_of_the_old_runbook_is_refused_before_anything_is_written(mixed: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     mixed.output.write_bytes(mixed.path.read_bytes())
     before = tree(mixed.folder)
     for run in (mixed.run, mixed.check):
@@ -236,7 +248,7 @@ def test_the_output_of_the_old_runbook_is_refused_before_anything_is_written(mix
     assert mixed.run(limit=2, output=str(mixed.folder / "test-library.dhash.json"))["would_change"]
 
 
-def test_a_report_of_somebody_else_is_set_aside(mixed):
+def test_a_report_of_somebody_else_is_set_aside(mixed: SmallLibrary) -> None:
     report = mixed.folder / "report.json"
     report.write_text("notes")
     result = mixed.run(report=str(report))
@@ -245,23 +257,24 @@ def test_a_report_of_somebody_else_is_set_aside(mixed):
     assert mixed.run(report=str(report))["report_set_aside"] is None
 
 
-def test_a_restart_that_is_owed_stays_owed_when_the_library_is_migrated_anew(pictures):
+def test_a_restart_that_is_owed_stays_owed_when_the_library_is_migrated_anew(pictures: SmallLibrary) -> None:
     pictures.run()
     cutover.announce(str(pictures.path), str(pictures.state))
     pictures.add("new.png", seed=9)
     pictures.write()
     pictures.run()
-    assert (pictures.record().phase, pictures.record().restart_owed) == (run_record.PREPARED, True)
+    assert (present(pictures.record()).phase, present(pictures.record()).restart_owed) == (run_record.PREPARED, True)
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_longer(pictures, tmp_path, tree, phase):
+def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_longer(
+        pictures: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], phase: str) -> None:
     migrate_and_deploy(pictures)
     good = pictures.path.read_bytes()
     pictures.add("new.png", seed=9)
     pictures.write()
     pictures.run()
-    run_record.write(str(pictures.state), pictures.record()._replace(phase=phase, restart_owed=phase != run_record.PREPARED))
+    run_record.write(str(pictures.state), present(pictures.record())._replace(phase=phase, restart_owed=phase != run_record.PREPARED))
     pictures.path.write_bytes(good)  # the operator took the new image out again
 
     before = tree(tmp_path)
@@ -270,40 +283,44 @@ def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_
     result = pictures.run()
     assert (result["would_change"], result["staged_file_is_stale"]) == (False, True)
     assert not pictures.output.exists()
-    assert pictures.record().restart_owed is (phase != run_record.PREPARED)
+    assert present(pictures.record()).restart_owed is (phase != run_record.PREPARED)
     assert pictures.deploy() is False
     assert (pictures.path.read_bytes(), pictures.run()["staged_file_is_stale"]) == (good, False)
 
 
-def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_library_is_read_again(pictures, monkeypatch):
+def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_library_is_read_again(
+        pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures.run()
+    def end(*_args: object) -> NoReturn:
+        raise SystemExit
+
     with monkeypatch.context() as killed:
-        killed.setattr(cutover, "_keep_what_came_out", lambda *_args: (nothing for nothing in ()).throw(SystemExit))
+        killed.setattr(cutover, "_keep_what_came_out", end)
         with pytest.raises(SystemExit):
             pictures.deploy()
     result = pictures.run()
     assert (result["would_change"], result["staged_file_is_stale"]) == (False, False)
     assert pictures.deploy() is False
-    assert (pictures.record().phase, pictures.record().restart_owed) == (run_record.DEPLOYED, True)
+    assert (present(pictures.record()).phase, present(pictures.record()).restart_owed) == (run_record.DEPLOYED, True)
 
 
 # One file under several names.
 
 
-def link_hard(target, link):
+def link_hard(target: Path, link: Path) -> None:
     os.link(target, link)
 
 
-def link_symbolically(target, link):
+def link_symbolically(target: Path, link: Path) -> None:
     link.symlink_to(target)
 
 
-def name_twice(_target, _link):
+def name_twice(_target: Path, _link: Path) -> None:
     """The library names the same path twice."""
 
 
 @pytest.mark.parametrize("link", [link_hard, link_symbolically, name_twice])
-def test_a_duplicate_that_is_the_same_file_is_marked(pictures, link):
+def test_a_duplicate_that_is_the_same_file_is_marked(pictures: SmallLibrary, link: Callable[[Path, Path], None]) -> None:
     link(pictures.folder / "3.png", pictures.folder / "again.png")
     again = "3.png" if link is name_twice else "again.png"
     pictures.add(again)
@@ -316,7 +333,7 @@ def test_a_duplicate_that_is_the_same_file_is_marked(pictures, link):
     assert pictures.run()["would_change"] is False
 
 
-def test_a_record_from_before_the_mark_changes_once(pictures):
+def test_a_record_from_before_the_mark_changes_once(pictures: SmallLibrary) -> None:
     os.link(pictures.folder / "3.png", pictures.folder / "again.png")
     pictures.add("again.png")
     pictures.write()
@@ -335,7 +352,7 @@ def test_a_record_from_before_the_mark_changes_once(pictures):
 
 
 @pytest.fixture
-def alike(library, decoded_here):
+def alike(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
     """A library of pictures of one size and one time of change, migrated and deployed."""
     for number in range(6):
         os.utime(library.add(f"{number}.bmp", seed=number), ns=(0, 10**18))
@@ -345,18 +362,18 @@ def alike(library, decoded_here):
     return library
 
 
-def swap(library, one, other):
+def swap(library: SmallLibrary, one: str, other: str) -> None:
     """Rename two images to each other."""
     spare = library.folder / "spare"
     for source, target in ((one, spare), (other, one), (spare, other)):
         os.rename(library.folder / source, library.folder / target)
 
 
-def hashes(library):
+def hashes(library: SmallLibrary) -> dict[str, str]:
     return {image["path"]: image["dhash"] for image in library.reload()["images"]}
 
 
-def test_two_alike_pictures_that_are_swapped_are_hashed_again(alike, decoded_here):
+def test_two_alike_pictures_that_are_swapped_are_hashed_again(alike: SmallLibrary, decoded_here: list[str]) -> None:
     before = hashes(alike)
     swap(alike, "1.bmp", "4.bmp")
     assert alike.check()["to_hash"] == 2
@@ -365,21 +382,21 @@ def test_two_alike_pictures_that_are_swapped_are_hashed_again(alike, decoded_her
     assert hashes(alike) == {**before, "1.bmp": before["4.bmp"], "4.bmp": before["1.bmp"]}
 
 
-def test_a_picture_that_is_copied_over_another_is_hashed_again(alike, decoded_here):
+def test_a_picture_that_is_copied_over_another_is_hashed_again(alike: SmallLibrary, decoded_here: list[str]) -> None:
     before = hashes(alike)
     shutil.copy2(alike.folder / "1.bmp", alike.folder / "4.bmp")
     migrate_and_deploy(alike)
     assert hashes(alike) == {**before, "4.bmp": before["1.bmp"]}
 
 
-def test_with_ignored_ctime_a_swap_goes_unnoticed_and_a_change_does_not(alike, decoded_here):
+def test_with_ignored_ctime_a_swap_goes_unnoticed_and_a_change_does_not(alike: SmallLibrary, decoded_here: list[str]) -> None:
     swap(alike, "1.bmp", "4.bmp")
     os.utime(alike.folder / "2.bmp")
     alike.run(ignore_ctime=True)
     assert [os.path.basename(file) for file in decoded_here] == ["2.bmp"]
 
 
-def test_a_sample_that_does_not_match_has_everything_hashed_again(alike, decoded_here, tmp_path):
+def test_a_sample_that_does_not_match_has_everything_hashed_again(alike: SmallLibrary, decoded_here: list[str], tmp_path: Path) -> None:
     before = hashes(alike)
     swap(alike, "1.bmp", "4.bmp")
     result = alike.run(ignore_ctime=True, sample=6, log_dir=str(tmp_path / "logs"))
@@ -391,7 +408,7 @@ def test_a_sample_that_does_not_match_has_everything_hashed_again(alike, decoded
     assert (again["distrusted"], again["hashed_now"], again["would_change"]) == (0, 0, False)
 
 
-def test_check_mode_predicts_that_a_sample_does_not_match(alike, tmp_path, tree):
+def test_check_mode_predicts_that_a_sample_does_not_match(alike: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     swap(alike, "1.bmp", "4.bmp")
     before = tree(tmp_path)
     result = alike.check(ignore_ctime=True, sample=6)
@@ -401,7 +418,7 @@ def test_check_mode_predicts_that_a_sample_does_not_match(alike, tmp_path, tree)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_sample_is_what_a_verification_of_the_result_takes(alike, decoded_here, count):
+def test_the_sample_is_what_a_verification_of_the_result_takes(alike: SmallLibrary, decoded_here: list[str], count: int) -> None:
     alike.add("new.png", seed=9)
     alike.write()
     result = alike.run(sample=count)
@@ -411,15 +428,15 @@ def test_the_sample_is_what_a_verification_of_the_result_takes(alike, decoded_he
     assert sorted(map(os.path.basename, decoded_here)) == sorted({*drawn, "new.png"})
 
 
-def test_what_was_hashed_just_now_is_not_sampled(pictures, decoded_here):
+def test_what_was_hashed_just_now_is_not_sampled(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     assert pictures.run(sample=20)["distrusted"] == 0
     assert len(decoded_here) == 5
 
 
-def test_a_sample_that_cannot_be_read_costs_the_others_nothing(alike, monkeypatch, decoded_here):
+def test_a_sample_that_cannot_be_read_costs_the_others_nothing(alike: SmallLibrary, monkeypatch: pytest.MonkeyPatch, decoded_here: list[str]) -> None:
     read_pixels = image_decoder.read_pixels
 
-    def slow(path, *arguments):
+    def slow(path: str, *arguments: Any) -> difference_hash.Pixels:
         if path.endswith("3.bmp"):
             raise ImageError("timeout", "it took too long")
         return read_pixels(path, *arguments)
@@ -429,7 +446,7 @@ def test_a_sample_that_cannot_be_read_costs_the_others_nothing(alike, monkeypatc
     assert (result["distrusted"], result["errors_by_kind"]) == (1, {"timeout": 1})
 
 
-def test_an_error_is_tried_again_once_with_a_new_decoder(library, decoded_here, monkeypatch):
+def test_an_error_is_tried_again_once_with_a_new_decoder(library: SmallLibrary, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     library.add("cut.png", content=b"\x89PNG\r\n\x1a\n")
     library.write()
     migrate_and_deploy(library)
@@ -440,7 +457,7 @@ def test_an_error_is_tried_again_once_with_a_new_decoder(library, decoded_here, 
         assert len(decoded_here) == attempts
 
 
-def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures, decoded_here):
+def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     small = decoder_limits.Limits(pixels=100)
     assert pictures.run(limits=small)["errors_by_kind"] == {"too_large": 5}
     decoded_here.clear()
@@ -449,7 +466,7 @@ def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures, de
     assert pictures.run()["hashed"] == 5
 
 
-def test_another_threshold_needs_no_hashing_and_another_algorithm_all_of_it(pictures):
+def test_another_threshold_needs_no_hashing_and_another_algorithm_all_of_it(pictures: SmallLibrary) -> None:
     migrate_and_deploy(pictures)
     result = pictures.run(threshold=3)
     assert (result["hashed_now"], result["would_change"]) == (0, True)
@@ -457,7 +474,7 @@ def test_another_threshold_needs_no_hashing_and_another_algorithm_all_of_it(pict
     assert pictures.check(terms=settings.terms._replace(algorithm="ffmpeg"))["to_hash"] == 5
 
 
-def test_a_damaged_journal_is_set_aside_and_everything_is_hashed_anew(pictures):
+def test_a_damaged_journal_is_set_aside_and_everything_is_hashed_anew(pictures: SmallLibrary) -> None:
     first = pictures.run()
     journal = pictures.state / "journal.sqlite"
     journal.write_bytes(b"no database" * 1000)
@@ -469,7 +486,8 @@ def test_a_damaged_journal_is_set_aside_and_everything_is_hashed_anew(pictures):
 # Check mode.
 
 
-def test_check_mode_on_a_fresh_host_writes_nothing_and_tells_what_is_to_be_hashed(mixed, tmp_path, tree, decoded_here):
+def test_check_mode_on_a_fresh_host_writes_nothing_and_tells_what_is_to_be_hashed(
+        mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], decoded_here: list[str]) -> None:
     before = tree(tmp_path)
     checked = mixed.check()
     assert tree(tmp_path) == before
@@ -485,7 +503,7 @@ def test_check_mode_on_a_fresh_host_writes_nothing_and_tells_what_is_to_be_hashe
         ran[key] for key in ("images", "before", "source_sha256", "output")]
 
 
-def test_check_mode_after_a_dry_run_predicts_the_run_exactly(mixed, tmp_path, tree):
+def test_check_mode_after_a_dry_run_predicts_the_run_exactly(mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     mixed.value["images"] = [image for image in mixed.value["images"] if image["filename"] not in ("folder.jpg", "outside.png")]
     mixed.write()
     mixed.run(dry_run=True)
@@ -497,7 +515,8 @@ def test_check_mode_after_a_dry_run_predicts_the_run_exactly(mixed, tmp_path, tr
     assert (checked["to_hash"], ran["hashed_now"]) == (0, 0)
 
 
-def test_check_mode_of_a_migrated_library_predicts_that_nothing_changes_and_writes_nothing(mixed, tmp_path, tree):
+def test_check_mode_of_a_migrated_library_predicts_that_nothing_changes_and_writes_nothing(
+        mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     migrate_and_deploy(mixed)
     before = tree(tmp_path)
     checked = mixed.check()
@@ -511,10 +530,11 @@ def test_check_mode_of_a_migrated_library_predicts_that_nothing_changes_and_writ
     ("unreadable", "Input/output error"), ("timeout", "decoding took longer than the limit of 30 s"),
     ("crashed", "the decoder was killed by signal SIGSEGV"), ("unsupported", "JPEG XL needs the FFmpeg program"),
 ])
-def test_failures_that_are_tried_again_at_every_run_leave_the_prediction_as_it_is(pictures, monkeypatch, kind, error):
+def test_failures_that_are_tried_again_at_every_run_leave_the_prediction_as_it_is(
+        pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch, kind: str, error: str) -> None:
     decode = worker_pool.hash_files
 
-    def hash_files(paths, *args):
+    def hash_files(paths: Iterable[tuple[str, str]], *args: Any) -> Iterator[tuple[str, difference_hash.Pixels | ImageError]]:
         for key, result in decode(paths, *args):
             yield key, ImageError(kind, error, "Mend it.") if key.endswith("2.png") else result
 
@@ -530,36 +550,37 @@ def test_failures_that_are_tried_again_at_every_run_leave_the_prediction_as_it_i
 
 
 @pytest.mark.parametrize("errors", [None, "none", [None], [{"path": "0.png"}], [{"path": ["0.png"], "kind": "timeout", "error": ""}]])
-def test_records_of_errors_that_are_none_are_no_obstacle(pictures, errors):
+def test_records_of_errors_that_are_none_are_no_obstacle(pictures: SmallLibrary, errors: object) -> None:
     pictures.value["dhash_errors"] = errors
     pictures.write()
     assert pictures.check()["to_hash"] == 5
     assert pictures.run()["errors"] == 0
 
 
-def test_check_mode_needs_nothing_but_pythons_standard_library(pictures, monkeypatch):
+def test_check_mode_needs_nothing_but_pythons_standard_library(pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("numpy", "PIL", "ffmpeg"):
         monkeypatch.setitem(sys.modules, package, None)
     checked = pictures.check()
     assert (checked["to_hash"], checked["would_change"], checked["duplicates"]) == (5, True, None)
 
 
-def test_check_mode_without_numpy_still_tells_that_a_migrated_library_does_not_change(pictures, monkeypatch):
+def test_check_mode_without_numpy_still_tells_that_a_migrated_library_does_not_change(pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate_and_deploy(pictures)
     monkeypatch.setitem(sys.modules, "numpy", None)
     assert pictures.check()["would_change"] is False
     assert pictures.check(sample=5)["would_change"] is False
 
 
-def test_check_mode_takes_no_lock_and_is_not_kept_waiting_by_one(pictures):
+def test_check_mode_takes_no_lock_and_is_not_kept_waiting_by_one(pictures: SmallLibrary) -> None:
     with locking.lock(str(pictures.path), "migration", "run", timeout=0):
         assert pictures.check()["to_hash"] == 5
 
 
-def test_check_mode_beside_a_checkpoint_cut_short_writes_nothing(pictures, tmp_path, tree):
+def test_check_mode_beside_a_checkpoint_cut_short_writes_nothing(
+        pictures: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     pictures.run()
 
-    def die_in_a_transaction():
+    def die_in_a_transaction() -> None:
         connection = sqlite3.connect(hash_journal.path_in(str(pictures.state)))
         connection.execute("PRAGMA cache_size = 1")
         connection.execute("BEGIN IMMEDIATE")
@@ -576,7 +597,7 @@ def test_check_mode_beside_a_checkpoint_cut_short_writes_nothing(pictures, tmp_p
     assert pictures.run()["hashed_now"] == 0
 
 
-def test_a_forecast_tells_time_and_disk_once_some_images_have_been_timed(pictures):
+def test_a_forecast_tells_time_and_disk_once_some_images_have_been_timed(pictures: SmallLibrary) -> None:
     assert pictures.check()["forecast"]["hashing_seconds"] is None
     size = os.path.getsize(pictures.path)
     forecast = pictures.run(dry_run=True)["forecast"]
@@ -589,7 +610,7 @@ def test_a_forecast_tells_time_and_disk_once_some_images_have_been_timed(picture
 # The dry run, and the run of a part.
 
 
-def test_a_dry_run_writes_no_library_and_no_record(mixed):
+def test_a_dry_run_writes_no_library_and_no_record(mixed: SmallLibrary) -> None:
     result = mixed.run(dry_run=True)
     assert result["would_change"]
     assert "output_sha256" not in result
@@ -597,14 +618,14 @@ def test_a_dry_run_writes_no_library_and_no_record(mixed):
     assert mixed.record() is None
 
 
-def test_a_run_after_a_dry_run_hashes_nothing(pictures, decoded_here):
+def test_a_run_after_a_dry_run_hashes_nothing(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     assert pictures.run(dry_run=True)["hashed_now"] == 5
     decoded_here.clear()
     assert pictures.run()["hashed_now"] == 0
     assert decoded_here == []
 
 
-def test_a_dry_run_writes_its_report_with_every_missing_path(mixed, tmp_path):
+def test_a_dry_run_writes_its_report_with_every_missing_path(mixed: SmallLibrary, tmp_path: Path) -> None:
     report = tmp_path / "reports" / "migrate-dryrun.json"
     mixed.run(dry_run=True, report=str(report))
     told = json.loads(report.read_text())
@@ -614,7 +635,7 @@ def test_a_dry_run_writes_its_report_with_every_missing_path(mixed, tmp_path):
     assert len(told["dhash_errors"]) == 5
 
 
-def test_a_limited_run_takes_the_first_images_and_leaves_no_record_that_could_be_deployed(pictures):
+def test_a_limited_run_takes_the_first_images_and_leaves_no_record_that_could_be_deployed(pictures: SmallLibrary) -> None:
     result = pictures.run(limit=2, output=str(pictures.folder / "test-library.dhash.json"))
     assert (result["images"], result["hashed"], result["would_change"]) == (2, 2, True)
     written = json.loads((pictures.folder / "test-library.dhash.json").read_text())
@@ -624,7 +645,7 @@ def test_a_limited_run_takes_the_first_images_and_leaves_no_record_that_could_be
     assert pictures.deploy() is False
 
 
-def test_a_limited_run_of_a_library_that_is_migrated_already_writes_its_test_library_all_the_same(pictures):
+def test_a_limited_run_of_a_library_that_is_migrated_already_writes_its_test_library_all_the_same(pictures: SmallLibrary) -> None:
     migrate_and_deploy(pictures)
     result = pictures.run(limit=100, output=str(pictures.folder / "test-library.dhash.json"))
     assert result["would_change"]
@@ -632,7 +653,7 @@ def test_a_limited_run_of_a_library_that_is_migrated_already_writes_its_test_lib
     assert timeless(written) == timeless(pictures.path.read_bytes())
 
 
-def test_a_limited_run_leaves_the_record_of_an_unlimited_one_as_it_is(pictures):
+def test_a_limited_run_leaves_the_record_of_an_unlimited_one_as_it_is(pictures: SmallLibrary) -> None:
     pictures.run()
     record = pictures.record()
     pictures.run(limit=2, output=str(pictures.folder / "test-library.dhash.json"))
@@ -645,14 +666,14 @@ OPTIONS = {"state_dir": None, "output": None, "limit": None, "report": None, "lo
            "max_image_pixels": 1, "worker_memory": 1, "lock_timeout": 0, "dry_run": False}
 
 
-def test_the_output_of_a_limited_run_is_named_as_a_test(library):
+def test_the_output_of_a_limited_run_is_named_as_a_test(library: SmallLibrary) -> None:
     library.write()
     options = {**OPTIONS, "library": str(library.path)}
     assert migration_settings.of(options).output == str(library.folder / "library.dhash.json")
     assert migration_settings.of({**options, "limit": 5}).output == str(library.folder / "test-library.dhash.json")
 
 
-def test_two_libraries_of_one_folder_share_no_report(library):
+def test_two_libraries_of_one_folder_share_no_report(library: SmallLibrary) -> None:
     reports = {(name, kind): migration_settings.of({**OPTIONS, "library": str(library.folder / name), **given}).report
                for name in ("one.json", "two.json") for kind, given in (("run", {}), ("trial", {"limit": 5}), ("dry", {"dry_run": True}))}
     assert len(set(reports.values())) == len(reports)
@@ -664,7 +685,7 @@ def test_two_libraries_of_one_folder_share_no_report(library):
 # The log and the progress.
 
 
-def test_the_log_of_a_run_tells_its_errors_duplicates_and_report(mixed, tmp_path):
+def test_the_log_of_a_run_tells_its_errors_duplicates_and_report(mixed: SmallLibrary, tmp_path: Path) -> None:
     result = mixed.run(log_dir=str(tmp_path / "logs"))
     with open(result["log"]) as log:
         lines = [line.split(" ", 1)[1] for line in log.read().splitlines()]
@@ -677,14 +698,14 @@ def test_the_log_of_a_run_tells_its_errors_duplicates_and_report(mixed, tmp_path
 
 @pytest.mark.parametrize(("changes", "name"), [
     ({}, "migration"), ({"dry_run": True}, "dry-run"), ({"limit": 1, "output": "test.json"}, "test-migration")])
-def test_a_log_is_named_by_what_was_run(pictures, tmp_path, changes, name):
+def test_a_log_is_named_by_what_was_run(pictures: SmallLibrary, tmp_path: Path, changes: dict[str, Any], name: str) -> None:
     if "output" in changes:
         changes = {**changes, "output": str(tmp_path / changes["output"])}
     result = pictures.run(log_dir=str(tmp_path / "logs"), **changes)
     assert re.fullmatch(r"library\.json\." + name + r"-\d{8}-\d{6}\.log", os.path.basename(result["log"]))
 
 
-def test_a_library_that_is_refused_gets_no_file_beside_it_and_no_state(pictures, tmp_path):
+def test_a_library_that_is_refused_gets_no_file_beside_it_and_no_state(pictures: SmallLibrary, tmp_path: Path) -> None:
     pictures.path.write_bytes(b"[]")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(LibraryError):
@@ -692,7 +713,7 @@ def test_a_library_that_is_refused_gets_no_file_beside_it_and_no_state(pictures,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_log_of_a_run_that_fails_tells_why(pictures, tmp_path):
+def test_the_log_of_a_run_that_fails_tells_why(pictures: SmallLibrary, tmp_path: Path) -> None:
     pictures.run()
     pictures.path.write_bytes(b"[]")
     with pytest.raises(LibraryError):
@@ -701,8 +722,8 @@ def test_the_log_of_a_run_that_fails_tells_why(pictures, tmp_path):
     assert f"FAILED {pictures.path}: the file holds an array" in log.read_text()
 
 
-def test_progress_counts_what_is_hashed_and_nothing_else(pictures):
-    told = []
+def test_progress_counts_what_is_hashed_and_nothing_else(pictures: SmallLibrary) -> None:
+    told: list[dict[str, Any]] = []
     migration_run.run(pictures.settings(), told.append)
     assert (told[0]["total"], told[-1]["done"]) == (5, 5)
     told.clear()
@@ -714,7 +735,7 @@ def test_progress_counts_what_is_hashed_and_nothing_else(pictures):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"images": 1}', b'{"images": [{"filename": "a"}]}', b"[" * 10_000])
-def test_a_library_that_is_none_is_refused_and_nothing_made_of_it(library, decoded_here, content):
+def test_a_library_that_is_none_is_refused_and_nothing_made_of_it(library: SmallLibrary, decoded_here: list[str], content: bytes | None) -> None:
     if content is not None:
         library.path.write_bytes(content)
     for attempt in (library.check, library.run):
@@ -727,13 +748,14 @@ def test_a_library_that_is_none_is_refused_and_nothing_made_of_it(library, decod
     assert library.path.exists() is (content is not None)
 
 
-def test_two_migrations_of_a_library_do_not_run_at_once(pictures):
+def test_two_migrations_of_a_library_do_not_run_at_once(pictures: SmallLibrary) -> None:
     with locking.lock(str(pictures.path), "migration", "the first", timeout=0), pytest.raises(LockedError, match="run the first"):
         pictures.run()
     assert not pictures.output.exists()
 
 
-def test_a_migration_without_numpy_is_refused_before_anything_is_written(pictures, monkeypatch, tmp_path, tree):
+def test_a_migration_without_numpy_is_refused_before_anything_is_written(
+        pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     before = tree(tmp_path)
     with pytest.raises(_errors.MissingRequirementError):
@@ -741,7 +763,8 @@ def test_a_migration_without_numpy_is_refused_before_anything_is_written(picture
     assert tree(tmp_path) == before
 
 
-def test_a_full_disk_leaves_the_library_and_keeps_what_is_hashed(tmp_path, new_library, decoded_here, mount):
+def test_a_full_disk_leaves_the_library_and_keeps_what_is_hashed(
+        tmp_path: Path, new_library: Callable[[object], SmallLibrary], decoded_here: list[str], mount: Callable[..., None]) -> None:
     library = new_library("host")
     mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", on=library.folder)
     for number in range(3):
@@ -763,7 +786,7 @@ def test_a_full_disk_leaves_the_library_and_keeps_what_is_hashed(tmp_path, new_l
 # Killed and continued.
 
 
-def test_a_migration_that_is_killed_while_it_hashes_continues_and_ends_in_the_same_bytes(new_library):
+def test_a_migration_that_is_killed_while_it_hashes_continues_and_ends_in_the_same_bytes(new_library: Callable[[object], SmallLibrary]) -> None:
     killed, whole = new_library("killed"), new_library("whole")
     for library in (killed, whole):
         for number in range(18):
@@ -771,16 +794,16 @@ def test_a_migration_that_is_killed_while_it_hashes_continues_and_ends_in_the_sa
         library.add("media/gone.png")
         library.write()
 
-    def die_after_two_checkpoints():
+    def die_after_two_checkpoints() -> None:
         record = hash_journal.Journal.record
         checkpoints = itertools.count(1)
 
-        def record_and_die(journal, results):
+        def record_and_die(journal: hash_journal.Journal, results: Iterable[Any]) -> None:
             record(journal, results)
             if next(checkpoints) == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        hash_journal.Journal.record = record_and_die
+        pytest.MonkeyPatch().setattr(hash_journal.Journal, "record", record_and_die)
         killed.run(batch_size=5)
 
     process = multiprocessing.get_context("fork").Process(target=die_after_two_checkpoints)
@@ -795,7 +818,7 @@ def test_a_migration_that_is_killed_while_it_hashes_continues_and_ends_in_the_sa
 
 
 def test_a_migration_that_is_killed_at_any_step_on_disk_ends_in_the_same_bytes_when_it_is_run_again(
-        new_library, decoded_here, killed_at):
+        new_library: Callable[[object], SmallLibrary], decoded_here: list[str], killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     contents = set()
     for number in itertools.count():
         library = new_library(number)
@@ -805,7 +828,7 @@ def test_a_migration_that_is_killed_at_any_step_on_disk_ends_in_the_same_bytes_w
         killed = killed_at(number, library.run)
         assert library.path.read_bytes() == before
         if library.record() is not None:
-            assert library.record().new_sha256 == hashlib.sha256(library.output.read_bytes()).hexdigest()
+            assert present(library.record()).new_sha256 == hashlib.sha256(library.output.read_bytes()).hexdigest()
         library.run()
         assert library.deploy() is True
         contents.add(timeless(library.path.read_bytes()))

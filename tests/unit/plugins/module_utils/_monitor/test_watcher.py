@@ -9,13 +9,16 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking, log_tail
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_gates, watch_record, watcher
+from conftest import present
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +44,7 @@ class Host:
         self.shown: list[str] = []
         self.answers = [(200, b"ok")]
         self.asked = 0
-        self.before_pause = lambda poll: None
+        self.before_pause: Callable[[int], object] = lambda poll: None
         host = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -63,7 +66,7 @@ class Host:
         self.record = record
         run_record.write(str(self.state), record)
 
-    def settings(self, gates: dict | None = None, **changes) -> watcher.Settings:
+    def settings(self, gates: dict[str, Any] | None = None, **changes: Any) -> watcher.Settings:
         settings = watcher.Settings(
             library=str(self.library), state=str(self.state), run="watch-1", minutes=30, gates=watch_gates.chosen(gates or {}),
             health_url=self.url, health_body=None, service_manager="none", service_name=None, service_scope="system",
@@ -75,18 +78,19 @@ class Host:
         self.before_pause(len(self.pauses))
         self.time += seconds
 
-    def tell(self, progress: dict) -> None:
+    def tell(self, progress: dict[str, Any]) -> None:
         self.shown += [line for number, line in progress["lines"] if number > len(self.shown)]
 
-    def watch(self, gates: dict | None = None, **changes) -> dict:
+    def watch(self, gates: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         return watcher.watch(self.settings(gates, **changes), self.tell, self.sleep, lambda: self.time)
 
-    def kept(self) -> dict:
-        return json.loads((self.state / watch_record.FILE).read_text(encoding="utf-8"))
+    def kept(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((self.state / watch_record.FILE).read_text(encoding="utf-8"))
+        return value
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path)
     yield made
     made.server.shutdown()
@@ -96,7 +100,7 @@ def host(tmp_path):
 # The gates.
 
 @given(st.sampled_from(sorted(watch_gates.GATES)), st.floats(1, 1e9), st.floats(0, 1e9))
-def test_a_gate_breaks_just_where_it_says(name, limit, value):
+def test_a_gate_breaks_just_where_it_says(name: str, limit: float, value: float) -> None:
     limit = min(limit, 1) if name == "failure_rate" else limit
     gates = watch_gates.chosen({name: {"limit": limit, "action": "fail"}})
     kind = gates[name].breaks
@@ -106,20 +110,20 @@ def test_a_gate_breaks_just_where_it_says(name, limit, value):
     assert watch_gates.strongest(found) == ("fail" if breaks else "ignore")
 
 
-def test_what_is_not_known_or_ignored_breaks_nothing():
+def test_what_is_not_known_or_ignored_breaks_nothing() -> None:
     gates = watch_gates.chosen({"disk": {"action": "ignore"}})
     assert watch_gates.broken(gates, {"disk": 0, "memory": 1e15, "health": None}) == {}
 
 
 @pytest.mark.parametrize(("name", "limit"), [("health", 0.5), ("failure_rate", 5), ("disk", -1), ("queue", float("nan")), ("p95", float("inf"))])
-def test_a_limit_that_is_none_is_refused_by_the_name_of_its_gate(name, limit):
+def test_a_limit_that_is_none_is_refused_by_the_name_of_its_gate(name: str, limit: float) -> None:
     with pytest.raises(DhashError, match=f"gate {name}.*dhash_monitor_gates"):
         watch_gates.chosen({name: {"limit": limit}})
 
 
 # The watch.
 
-def test_a_healthy_service_is_polled_often_at_first_and_seldom_later_and_passes(host):
+def test_a_healthy_service_is_polled_often_at_first_and_seldom_later_and_passes(host: Host) -> None:
     before = host.library.read_bytes()
     result = host.watch()
     assert (result["verdict"], result["broken"]) == ("passed", [])
@@ -131,7 +135,7 @@ def test_a_healthy_service_is_polled_often_at_first_and_seldom_later_and_passes(
     assert host.library.read_bytes() == before
 
 
-def test_a_service_that_turns_ill_is_polled_often_again_and_broken_at_its_limit(host):
+def test_a_service_that_turns_ill_is_polled_often_again_and_broken_at_its_limit(host: Host) -> None:
     host.answers = [(200, b"ok")] * 8 + [(503, b"no")]
     result = host.watch()
     assert (result["verdict"], result["polls"]) == ("rollback", 11)
@@ -140,48 +144,48 @@ def test_a_service_that_turns_ill_is_polled_often_again_and_broken_at_its_limit(
     assert "health FAILED (status 503)" in host.shown[-1] and "; ROLLBACK: 3 consecutive health checks failed" in host.shown[-1]
 
 
-def test_a_service_that_gets_well_again_in_time_breaks_nothing(host):
+def test_a_service_that_gets_well_again_in_time_breaks_nothing(host: Host) -> None:
     host.answers = [(200, b""), (500, b""), (500, b""), (200, b"")] * 20
     assert host.watch(minutes=5)["verdict"] == "passed"
 
 
-def test_what_is_ill_at_the_end_is_watched_until_it_is_well_or_broken(host):
+def test_what_is_ill_at_the_end_is_watched_until_it_is_well_or_broken(host: Host) -> None:
     host.answers = [(200, b""), (500, b"")]
     result = host.watch(minutes=0.03)
     assert (result["verdict"], result["polls"]) == ("rollback", 4)
 
 
 @pytest.mark.parametrize(("action", "verdict"), [("warn", "passed"), ("ignore", "passed"), ("fail", "failed"), ("rollback", "rollback")])
-def test_a_gate_does_what_it_is_told_to(host, action, verdict):
+def test_a_gate_does_what_it_is_told_to(host: Host, action: str, verdict: str) -> None:
     host.answers = [(500, b"")]
     result = host.watch({"health": {"action": action}}, minutes=1)
     assert result["verdict"] == verdict
     assert [gate["gate"] for gate in result["broken"]] == ([] if action == "ignore" else ["health"])
 
 
-def test_the_strongest_of_the_gates_that_break_decides(host):
+def test_the_strongest_of_the_gates_that_break_decides(host: Host) -> None:
     result = host.watch({"average": {"limit": 10, "action": "fail"}, "p95": {"limit": 10, "action": "rollback"}, "disk": {"limit": 1e18}})
     (p95,) = (gate["says"] for gate in result["broken"] if gate["gate"] == "p95")
     assert (result["verdict"], result["reason"]) == ("rollback", p95)
     assert {gate["gate"]: gate["action"] for gate in result["broken"]} == {"average": "fail", "p95": "rollback", "disk": "warn"}
 
 
-def test_a_rollback_is_not_taken_back(host):
+def test_a_rollback_is_not_taken_back(host: Host) -> None:
     host.keep(host.record._replace(operation=run_record.RESTORE))
     host.answers = [(500, b"")]
     assert host.watch()["verdict"] == "failed"
 
 
-def test_a_library_that_cannot_be_read_fails_and_is_not_taken_for_a_restored_one(host):
+def test_a_library_that_cannot_be_read_fails_and_is_not_taken_for_a_restored_one(host: Host) -> None:
     host.before_pause = lambda poll: host.library.write_text("{") if poll == 2 else None
     result = host.watch()
     assert result["verdict"] == "failed" and [gate["gate"] for gate in result["broken"]] == ["library"]
 
 
-def test_the_evidence_is_kept(host):
+def test_the_evidence_is_kept(host: Host) -> None:
     host.answers = [(200, b"")] * 2 + [(503, b"")]
 
-    def complain(_poll):
+    def complain(_poll: int) -> None:
         with host.log.open("a") as log:
             log.write("ERROR cannot bear it \x1b[31m\nfine\n")
 
@@ -197,19 +201,23 @@ def test_the_evidence_is_kept(host):
     assert "WARN: 1 new lines in the error log, more than 0" in text
 
 
-def test_a_newer_deploy_ends_the_watch_without_a_judgement(host):
-    host.before_pause = lambda poll: poll == 3 and host.keep(host.record._replace(run="run-2", new_sha256="other"))
+def test_a_newer_deploy_ends_the_watch_without_a_judgement(host: Host) -> None:
+    def deploy_anew(poll: int) -> None:
+        if poll == 3:
+            host.keep(host.record._replace(run="run-2", new_sha256="other"))
+
+    host.before_pause = deploy_anew
     result = host.watch()
     assert result["verdict"] == "replaced" and "run-2" in result["reason"]
 
 
-def test_an_edit_by_the_service_does_not_end_it(host):
+def test_an_edit_by_the_service_does_not_end_it(host: Host) -> None:
     host.before_pause = lambda poll: poll == 3 and host.library.write_text(host.library.read_text() + "\n")
     assert host.watch(minutes=1)["verdict"] == "passed"
 
 
 @pytest.mark.parametrize("record", [None, {"phase": run_record.PREPARED}])
-def test_where_nothing_is_deployed_nothing_is_watched(host, record):
+def test_where_nothing_is_deployed_nothing_is_watched(host: Host, record: dict[str, Any] | None) -> None:
     if record is None:
         (host.state / "run.json").unlink()
     else:
@@ -218,10 +226,10 @@ def test_where_nothing_is_deployed_nothing_is_watched(host, record):
     assert (result["verdict"], result["polls"]) == (None, 0) and host.asked == 0
 
 
-def test_a_full_disk_hides_no_verdict(host, monkeypatch):
+def test_a_full_disk_hides_no_verdict(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.answers = [(500, b"")]
 
-    def full(*_args, **_options):
+    def full(*_args: object, **_options: object) -> NoReturn:
         raise DhashError("could not write the file: No space left on device")
 
     monkeypatch.setattr(durable, "write", full)
@@ -232,8 +240,8 @@ class Killed(BaseException):
     pass
 
 
-def killed_after(host: Host, polls: int, **changes) -> None:
-    def kill(pause):
+def killed_after(host: Host, polls: int, **changes: Any) -> None:
+    def kill(pause: int) -> None:
         if pause == polls:
             raise Killed
 
@@ -243,7 +251,7 @@ def killed_after(host: Host, polls: int, **changes) -> None:
     host.before_pause = lambda _pause: None
 
 
-def test_a_watcher_that_was_killed_is_continued_for_the_time_that_is_left(host):
+def test_a_watcher_that_was_killed_is_continued_for_the_time_that_is_left(host: Host) -> None:
     killed_after(host, 5)
     assert host.kept()["verdict"] is None
     host.time += 600
@@ -252,7 +260,7 @@ def test_a_watcher_that_was_killed_is_continued_for_the_time_that_is_left(host):
     assert result["polls"] == host.asked > 5
 
 
-def test_a_watch_whose_time_is_over_while_nobody_watched_judges_by_what_it_sees_then(host):
+def test_a_watch_whose_time_is_over_while_nobody_watched_judges_by_what_it_sees_then(host: Host) -> None:
     killed_after(host, 5)
     host.time += 24 * 3600
     host.answers = [(503, b"")]
@@ -260,7 +268,7 @@ def test_a_watch_whose_time_is_over_while_nobody_watched_judges_by_what_it_sees_
     assert (result["verdict"], result["polls"]) == ("rollback", 8)
 
 
-def test_a_continued_watch_reads_the_error_log_on_where_it_was(host):
+def test_a_continued_watch_reads_the_error_log_on_where_it_was(host: Host) -> None:
     killed_after(host, 2, error_log=str(host.log))
     with host.log.open("a") as log:
         log.write("ERROR while nobody watched\n")
@@ -268,44 +276,44 @@ def test_a_continued_watch_reads_the_error_log_on_where_it_was(host):
     assert [gate["value"] for gate in result["broken"]] == [1]
 
 
-def test_a_verdict_is_returned_until_it_is_acknowledged(host):
+def test_a_verdict_is_returned_until_it_is_acknowledged(host: Host) -> None:
     host.answers = [(500, b"")]
     first = host.watch()
     asked = host.asked
     assert host.watch() == first and host.asked == asked
-    summary = watch_record.summary(str(host.state))
+    summary = present(watch_record.summary(str(host.state)))
     assert summary["pending"] and summary["waits"] and summary["verdict"] == "rollback"
     watch_record.acknowledge(str(host.state), "another run")
-    assert watch_record.summary(str(host.state))["waits"]
+    assert present(watch_record.summary(str(host.state)))["waits"]
     watch_record.acknowledge(str(host.state), "run-1")
-    assert not watch_record.summary(str(host.state))["pending"]
+    assert not present(watch_record.summary(str(host.state)))["pending"]
     host.answers = [(200, b"")]
     assert host.watch()["verdict"] == "passed"
 
 
-def test_the_verdict_over_what_is_gone_waits_for_nobody(host):
+def test_the_verdict_over_what_is_gone_waits_for_nobody(host: Host) -> None:
     host.answers = [(500, b"")]
     host.watch()
     host.keep(host.record._replace(run="rollback-1", operation=run_record.RESTORE))
-    summary = watch_record.summary(str(host.state))
+    summary = present(watch_record.summary(str(host.state)))
     assert summary["verdict"] == "rollback" and not summary["pending"] and not summary["waits"]
 
 
-def test_a_second_watcher_follows_the_first_and_leaves_the_library_unlocked(host):
+def test_a_second_watcher_follows_the_first_and_leaves_the_library_unlocked(host: Host) -> None:
     first = watch_record.begin(host.record, host.time, 30)
     shown = first._replace(polls=1, evidence={**first.evidence, "polls": ["poll 1 by the first"]})
 
-    def end_of_the_first(pause):
+    def end_of_the_first(pause: int) -> None:
         if pause == 3:
             watch_record.write(str(host.state), shown._replace(verdict="passed", reason="by the first"))
             held.close()
 
     class Held:
-        def __init__(self):
+        def __init__(self) -> None:
             self.lock = locking.lock(watch_record.path(str(host.state)), "watch", "first", 0)
             self.lock.__enter__()
 
-        def close(self):
+        def close(self) -> None:
             self.lock.__exit__(None, None, None)
 
     held = Held()
@@ -318,7 +326,7 @@ def test_a_second_watcher_follows_the_first_and_leaves_the_library_unlocked(host
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"run": 1}', "{" * 10])
-def test_a_damaged_record_of_a_watch_is_named(host, content):
+def test_a_damaged_record_of_a_watch_is_named(host: Host, content: str) -> None:
     (host.state / watch_record.FILE).write_text(content)
     with pytest.raises(DhashError, match=r"monitor.json: the monitoring record is damaged\. .*run again"):
         host.watch()
@@ -329,30 +337,30 @@ def test_a_damaged_record_of_a_watch_is_named(host, content):
     ('{"verdict": "rollback", "acknowledged": false,', "Readable in the file: result rollback. Whether a run has acted upon"),
     ('{"verdict": "passed", "acknowledged": true,', "Readable in the file: result passed, acted upon. Rename this file"),
 ])
-def test_a_damaged_watch_says_what_is_still_pending(host, content, pending):
+def test_a_damaged_watch_says_what_is_still_pending(host: Host, content: str, pending: str) -> None:
     (host.state / watch_record.FILE).write_text(content)
     with pytest.raises(DhashError, match=pending):
         host.watch()
 
 
-def rewritten(host, **changes):
+def rewritten(host: Host, **changes: Any) -> watch_record.Watch:
     """What is read of a watch after its fields were changed, or taken out where they are Ellipsis."""
     value = {"format": 1, **watch_record.begin(host.record, 0.0, 5)._asdict(), **changes}
     (host.state / watch_record.FILE).write_text(json.dumps({name: field for name, field in value.items() if field is not ...}))
-    return watch_record.read(str(host.state))
+    return present(watch_record.read(str(host.state)))
 
 
 @pytest.mark.parametrize("changes", [
     {"more": 1}, {"format": ...}, {"evidence": {}}, {"evidence": {"more": 1, "poll": {}, "lines": []}},
     dict.fromkeys(("operation", "polled", "polls", "in_a_row", "broken", "log_place", "verdict", "reason", "acknowledged", "log",
                    "evidence"), ...)])
-def test_a_watch_of_another_version_is_read(host, changes):
+def test_a_watch_of_another_version_is_read(host: Host, changes: dict[str, Any]) -> None:
     watch = rewritten(host, **changes)
     assert watch._replace(evidence={}) == watch_record.begin(host.record, 0.0, 5)._replace(evidence={})
     assert watch.evidence["polls"] == []
 
 
-def test_a_watch_of_a_newer_format_is_refused_as_such(host):
+def test_a_watch_of_a_newer_format_is_refused_as_such(host: Host) -> None:
     with pytest.raises(RefusedError, match=r"written by a newer mobius.dhash \(format 2\)"):
         rewritten(host, format=2)
 
@@ -360,7 +368,7 @@ def test_a_watch_of_a_newer_format_is_refused_as_such(host):
 # What it looks at.
 
 @pytest.fixture
-def programs(tmp_path, monkeypatch):
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts programs of these names first in the path."""
     def put(**scripts: str) -> None:
         folder = tmp_path / "bin"
@@ -380,14 +388,14 @@ SYSTEMD = "printf 'LoadState=%s\\nActiveState=%s\\nSubState=%s\\nMainPID=0\\nMem
     (SYSTEMD.format("loaded activating auto-restart '[not set]'"), (False, "activating (auto-restart)", None)),
     (SYSTEMD.format("not-found inactive dead 18446744073709551615"), (False, "not found", None)),
     ("echo 'Failed to connect to bus' >&2; exit 1", (None, "Failed to connect to bus", None))])
-def test_what_systemd_says(programs, script, seen):
+def test_what_systemd_says(programs: Callable[..., None], script: str, seen: tuple[bool, str, int] | tuple[bool | None, str, None]) -> None:
     programs(systemctl=script)
     assert service_probes.service("systemd", "mobius.service", "system", None) == seen
 
 
-def test_the_systemd_of_a_user_is_asked_with_his_runtime_folder(programs):
+def test_the_systemd_of_a_user_is_asked_with_his_runtime_folder(programs: Callable[..., None]) -> None:
     programs(systemctl='[ "$1" = --user ] && [ -n "$XDG_RUNTIME_DIR" ] && ' + SYSTEMD.format("loaded active running 1"))
-    assert service_probes.service("systemd", "mobius.service", "user", None).running
+    assert present(service_probes.service("systemd", "mobius.service", "user", None)).running
 
 
 @pytest.mark.parametrize(("script", "seen"), [
@@ -396,7 +404,7 @@ def test_the_systemd_of_a_user_is_asked_with_his_runtime_folder(programs):
     ("echo 'Error: No such container: mobius' >&2; exit 1", (False, "Error: No such container: mobius", None)),
     ("echo 'Cannot connect to the Docker daemon' >&2; exit 1", (None, "Cannot connect to the Docker daemon", None)),
     ("echo '['", (None, "docker did not answer with JSON", None))])
-def test_what_docker_says(programs, script, seen):
+def test_what_docker_says(programs: Callable[..., None], script: str, seen: tuple[bool | None, str, None]) -> None:
     programs(docker=script)
     assert service_probes.service("docker", "mobius", "system", None) == seen
 
@@ -407,35 +415,35 @@ def test_what_docker_says(programs, script, seen):
      (False, "online, errored", None)),
     ("""echo '[{"name": "other", "pm2_env": {"status": "online"}}, 3]'""", (False, "not found", None)),
     ("echo nothing", (None, "pm2 did not answer with JSON", None))])
-def test_what_pm2_says(programs, script, seen):
+def test_what_pm2_says(programs: Callable[..., None], script: str, seen: tuple[bool | None, str, None]) -> None:
     programs(pm2=script)
     assert service_probes.service("pm2", "mobius", "system", None) == seen
 
 
-def test_a_command_says_it_by_its_exit_code_and_no_command_says_nothing(programs):
+def test_a_command_says_it_by_its_exit_code_and_no_command_says_nothing(programs: Callable[..., None]) -> None:
     programs(status='exit "$1"')
     assert service_probes.service("command", None, "system", "status 0") == (True, "running", None)
     assert service_probes.service("command", None, "system", "status 3") == (False, "exit code 3", None)
     assert service_probes.service("command", None, "system", None) is None
-    assert service_probes.service("command", None, "system", "'unclosed").running is None
+    assert present(service_probes.service("command", None, "system", "'unclosed")).running is None
 
 
-def test_a_manager_that_is_not_there_or_hangs_is_no_service_that_is_down(programs, monkeypatch):
+def test_a_manager_that_is_not_there_or_hangs_is_no_service_that_is_down(programs: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     programs(systemctl="exec sleep 60")
     monkeypatch.setattr(service_probes, "SECONDS", 0.3)
-    assert service_probes.service("systemd", "mobius", "system", None).running is None
-    assert "cannot be run: No such file" in service_probes.service("pm2", "mobius", "system", None).says
+    assert present(service_probes.service("systemd", "mobius", "system", None)).running is None
+    assert "cannot be run: No such file" in present(service_probes.service("pm2", "mobius", "system", None)).says
 
 
-def test_the_memory_of_a_process_is_what_the_kernel_says(programs):
+def test_the_memory_of_a_process_is_what_the_kernel_says(programs: Callable[..., None]) -> None:
     programs(docker="""printf '{"Status": "running", "Running": true, "Pid": %s}' $PPID""")
-    assert service_probes.service("docker", "mobius", "system", None).memory > 1 << 20
+    assert present(present(service_probes.service("docker", "mobius", "system", None)).memory) > 1 << 20
 
 
 # The error log.
 
 @given(st.lists(st.tuples(st.sampled_from(["write", "half", "rename", "truncate", "look"]), st.integers(1, 3)), max_size=12))
-def test_each_new_line_counts_once_wherever_the_log_is_rotated_to(tmp_path_factory, steps):
+def test_each_new_line_counts_once_wherever_the_log_is_rotated_to(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
     path = tmp_path_factory.mktemp("log") / "error.log"
     path.write_text("ERROR old\n")
     tail = log_tail.Tail(str(path), "ERROR")
@@ -465,7 +473,7 @@ def test_each_new_line_counts_once_wherever_the_log_is_rotated_to(tmp_path_facto
         assert tail.found == written
 
 
-def test_lines_that_were_written_just_before_a_rotation_are_read(tmp_path):
+def test_lines_that_were_written_just_before_a_rotation_are_read(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text("")
     tail = log_tail.Tail(str(path), "ERROR")
@@ -476,7 +484,7 @@ def test_lines_that_were_written_just_before_a_rotation_are_read(tmp_path):
     assert tail.found == 2 and list(tail.last) == ["ERROR one", "ERROR two"]
 
 
-def test_a_log_that_grows_by_more_than_is_read_says_what_was_skipped(tmp_path):
+def test_a_log_that_grows_by_more_than_is_read_says_what_was_skipped(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text("")
     tail = log_tail.Tail(str(path), "ERROR")
@@ -487,7 +495,7 @@ def test_a_log_that_grows_by_more_than_is_read_says_what_was_skipped(tmp_path):
     assert len(tail.last) == log_tail.KEPT and all(len(kept) <= log_tail.SHOWN for kept in tail.last)
 
 
-def test_a_log_that_comes_later_is_read_from_its_beginning(tmp_path):
+def test_a_log_that_comes_later_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "later.log"
     tail = log_tail.Tail(str(path), "ERROR")
     tail.look()
@@ -496,6 +504,6 @@ def test_a_log_that_comes_later_is_read_from_its_beginning(tmp_path):
     assert tail.found == 1
 
 
-def test_a_pattern_that_is_none_is_refused(tmp_path):
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DhashError, match="dhash_monitor_error_log_pattern"):
         log_tail.Tail(str(tmp_path / "log"), "(")

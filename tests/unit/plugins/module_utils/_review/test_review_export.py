@@ -10,7 +10,9 @@ import itertools
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _clock
@@ -26,17 +28,17 @@ HOSTILE = '"><img src=x onerror=alert(1)>.png'
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
 @pytest.fixture
-def looked_at(monkeypatch):
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return make_previews_here(monkeypatch)
 
 
 @pytest.fixture
-def two(host, looked_at):
+def two(host: Host, looked_at: list[str]) -> Host:
     """A library of two pictures that people have to judge."""
     host.add("a.png", 0, 0, picture((80, 60))).add("b.png", NEAR, 1, picture((40, 30)))
     host.write()
@@ -46,7 +48,7 @@ def two(host, looked_at):
 # What is written.
 
 
-def test_the_queue_is_written_in_every_form_that_is_asked_for_and_in_no_other(two):
+def test_the_queue_is_written_in_every_form_that_is_asked_for_and_in_no_other(two: Host) -> None:
     outcome = two.export(formats=("csv",))
     assert {path.name for path in two.review.iterdir()} == {"queue.csv", "images"}
     assert outcome.result["files"] == [str(two.review / "queue.csv")]
@@ -55,7 +57,7 @@ def test_the_queue_is_written_in_every_form_that_is_asked_for_and_in_no_other(tw
     assert outcome.result["written"] == ["queue.json", "review.html"]
 
 
-def test_the_result_is_counts_and_paths(two):
+def test_the_result_is_counts_and_paths(two: Host) -> None:
     assert two.export().result == {
         "images": 2, "total_matches": 1, "exported_matches": 1, "refuted_matches": 0, "decided_matches": 0, "clusters": 1,
         "previews": 2, "without_preview": 0, "review_dir": str(two.review), "set_aside": [],
@@ -63,13 +65,13 @@ def test_the_result_is_counts_and_paths(two):
         "written": ["queue.json", "queue.csv", "review.html"]}
 
 
-def test_the_json_is_laid_out_as_the_library_is(two):
+def test_the_json_is_laid_out_as_the_library_is(two: Host) -> None:
     two.export()
     text = (two.review / "queue.json").read_text(encoding="utf-8")
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
 
 
-def test_a_library_with_nothing_to_judge_has_an_empty_queue(host):
+def test_a_library_with_nothing_to_judge_has_an_empty_queue(host: Host) -> None:
     host.add("a.png", 0)
     host.write()
     outcome = host.export()
@@ -78,18 +80,18 @@ def test_a_library_with_nothing_to_judge_has_an_empty_queue(host):
     assert not host.export().changed
 
 
-def test_the_page_is_made_of_the_very_queue_that_the_json_holds(two, monkeypatch):
+def test_the_page_is_made_of_the_very_queue_that_the_json_holds(two: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(review_page, "render", lambda pieces: iter(["".join(pieces).encode()]))
     two.export()
     assert (two.review / "review.html").read_bytes() + b"\n" == (two.review / "queue.json").read_bytes()
 
 
-def test_the_real_page_comes_out(two):
+def test_the_real_page_comes_out(two: Host) -> None:
     two.export()
     assert (two.review / "review.html").read_bytes().startswith(b"<!DOCTYPE html>")
 
 
-def test_names_that_no_encoding_has_are_written_as_escapes(host, looked_at):
+def test_names_that_no_encoding_has_are_written_as_escapes(host: Host, looked_at: list[str]) -> None:
     host.add("a\ud800.png", 0).add("b\u2028.png", NEAR)
     host.live.write_text(json.dumps(host.value), encoding="ascii")
     host.export()
@@ -101,13 +103,13 @@ def test_names_that_no_encoding_has_are_written_as_escapes(host, looked_at):
 # CSV.
 
 
-def rows(host):
+def rows(host: Host) -> list[list[str]]:
     content = (host.review / "queue.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")
     return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
-def test_the_csv_is_as_the_standard_has_it(host, looked_at):
+def test_the_csv_is_as_the_standard_has_it(host: Host, looked_at: list[str]) -> None:
     host.add('a, "quoted"\nname.png', 0).add(HOSTILE, NEAR)
     host.write()
     host.export()
@@ -122,7 +124,7 @@ def test_the_csv_is_as_the_standard_has_it(host, looked_at):
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
-def test_no_cell_is_a_formula(host, looked_at, start):
+def test_no_cell_is_a_formula(host: Host, looked_at: list[str], start: str) -> None:
     name = f"{start}1+cmd|' calc'!A0"
     host.add(name, 0).add("harmless = 1+1.png", NEAR)
     host.write()
@@ -132,7 +134,7 @@ def test_no_cell_is_a_formula(host, looked_at, start):
     assert told["image2.path"] == "harmless = 1+1.png"
 
 
-def test_many_rows_are_all_written():
+def test_many_rows_are_all_written() -> None:
     match = {"id": "0", "image1": dict.fromkeys(review_export.SIDES), "image2": dict.fromkeys(review_export.SIDES),
              **dict.fromkeys(review_export.COLUMNS[1:])}
     pieces = list(review_export.csv_lines({**match, "id": str(number)} for number in range(2500)))
@@ -144,7 +146,7 @@ def test_many_rows_are_all_written():
 # Previews.
 
 
-def test_previews_are_small_and_upright_and_the_originals_size_is_told(host, looked_at):
+def test_previews_are_small_and_upright_and_the_originals_size_is_told(host: Host, looked_at: list[str]) -> None:
     light = Image.new("RGB", (1200, 900), "white")
     light.paste("red", (0, 0, 1200, 450))  # the upper half, which is the left one as it is stored
     exif = Image.Exif()
@@ -159,12 +161,13 @@ def test_previews_are_small_and_upright_and_the_originals_size_is_told(host, loo
         [(1200, 900, "JPEG"), (30, 50, "PNG")]
     turned, small = (Image.open(host.review / match[image]["preview"]) for image in ("image1", "image2"))
     assert (turned.format, turned.size, small.size) == ("JPEG", (640, 480), (30, 50))
-    assert turned.getpixel((320, 100))[1] < 60
-    assert turned.getpixel((320, 400))[1] > 200
+    upper, lower = (turned.getpixel((320, row)) for row in (100, 400))
+    assert isinstance(upper, tuple) and upper[1] < 60
+    assert isinstance(lower, tuple) and lower[1] > 200
     assert not turned.getexif()
 
 
-def test_what_cannot_be_shown_has_no_preview_and_does_not_stop_the_rest(host, looked_at, tmp_path):
+def test_what_cannot_be_shown_has_no_preview_and_does_not_stop_the_rest(host: Host, looked_at: list[str], tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes(picture())
     host.add("good.png", 0, 0, picture()).add("broken.png", NEAR, 0, picture()[:40]).add("page.png", NEAR ^ 1, 0, b"<html>")
     host.add("gone.png", NEAR ^ 2)
@@ -179,7 +182,7 @@ def test_what_cannot_be_shown_has_no_preview_and_does_not_stop_the_rest(host, lo
     assert len(list((host.review / "images").iterdir())) == 1
 
 
-def test_previews_of_unchanged_files_are_kept_and_only_new_ones_made(two, looked_at):
+def test_previews_of_unchanged_files_are_kept_and_only_new_ones_made(two: Host, looked_at: list[str]) -> None:
     two.export()
     before = digests(two.review / "images")
     two.add("c.png", NEAR ^ 1, 0, picture((20, 20)))
@@ -189,7 +192,7 @@ def test_previews_of_unchanged_files_are_kept_and_only_new_ones_made(two, looked
     assert before.items() < digests(two.review / "images").items()
 
 
-def test_the_preview_of_a_file_that_changed_is_made_anew_and_the_old_one_removed(two, looked_at):
+def test_the_preview_of_a_file_that_changed_is_made_anew_and_the_old_one_removed(two: Host, looked_at: list[str]) -> None:
     two.export()
     old = two.review / two.queue()["matches"][0]["image1"]["preview"]
     (two.folder / "a.png").write_bytes(picture((70, 20), "blue"))
@@ -201,7 +204,7 @@ def test_the_preview_of_a_file_that_changed_is_made_anew_and_the_old_one_removed
     assert len(list((two.review / "images").iterdir())) == 2
 
 
-def test_two_alike_pictures_that_are_swapped_get_new_previews(two, looked_at):
+def test_two_alike_pictures_that_are_swapped_get_new_previews(two: Host, looked_at: list[str]) -> None:
     one, other = (two.folder / image["path"] for image in two.value["images"][:2])
     for file in (one, other):
         file.write_bytes(file.read_bytes().ljust(1000, b"\0"))
@@ -220,7 +223,7 @@ def test_two_alike_pictures_that_are_swapped_get_new_previews(two, looked_at):
     assert not set(before) & {two.queue()["matches"][0][side]["preview"] for side in ("image1", "image2")}
 
 
-def test_a_preview_that_was_lost_is_made_again(two, looked_at):
+def test_a_preview_that_was_lost_is_made_again(two: Host, looked_at: list[str]) -> None:
     two.export()
     lost = two.review / two.queue()["matches"][0]["image2"]["preview"]
     lost.unlink()
@@ -229,7 +232,7 @@ def test_a_preview_that_was_lost_is_made_again(two, looked_at):
     assert lost.exists()
 
 
-def test_previews_that_no_match_needs_are_removed_and_nothing_else_is(two):
+def test_previews_that_no_match_needs_are_removed_and_nothing_else_is(two: Host) -> None:
     two.export()
     mine = {"my holiday.jpg", "0123456789abcdef.jpg"}  # somebody's own, the second named as a preview is
     for name in mine:
@@ -244,7 +247,7 @@ def test_previews_that_no_match_needs_are_removed_and_nothing_else_is(two):
     assert {path.name for path in (two.review / "images").iterdir()} == mine
 
 
-def test_the_library_folder_itself_may_be_the_review_folder_and_no_original_is_touched(two):
+def test_the_library_folder_itself_may_be_the_review_folder_and_no_original_is_touched(two: Host) -> None:
     (two.folder / "images").mkdir()
     (two.folder / "images" / "0123456789abcdef.jpg").write_bytes(picture())
     before = digests(two.folder)
@@ -253,7 +256,7 @@ def test_the_library_folder_itself_may_be_the_review_folder_and_no_original_is_t
     assert before.items() <= digests(two.folder).items()
 
 
-def test_images_are_not_opened_where_no_previews_are_asked_for(two, looked_at):
+def test_images_are_not_opened_where_no_previews_are_asked_for(two: Host, looked_at: list[str]) -> None:
     two.export(include_images=False)
     assert looked_at == []
     assert not (two.review / "images").exists()
@@ -261,10 +264,10 @@ def test_images_are_not_opened_where_no_previews_are_asked_for(two, looked_at):
 
 
 @pytest.mark.parametrize(("kind", "times"), [("not_an_image", 1), ("truncated", 1), ("timeout", 2), ("unsupported", 2)])
-def test_what_may_succeed_another_time_is_tried_again(host, monkeypatch, kind, times):
+def test_what_may_succeed_another_time_is_tried_again(host: Host, monkeypatch: pytest.MonkeyPatch, kind: str, times: int) -> None:
     tried = []
 
-    def make_previews(paths, *_args):
+    def make_previews(paths: Iterable[tuple[str, str]], *_args: object) -> Iterator[tuple[str, ImageError]]:
         for key, path in paths:
             tried.append(path)
             yield key, ImageError(kind, "no luck")
@@ -278,8 +281,8 @@ def test_what_may_succeed_another_time_is_tried_again(host, monkeypatch, kind, t
     assert len(tried) == 2 * times
 
 
-def test_an_export_that_was_killed_does_not_make_its_previews_again(two, looked_at, monkeypatch):
-    def die(_pieces):
+def test_an_export_that_was_killed_does_not_make_its_previews_again(two: Host, looked_at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_pieces: object) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(review_previews, "CHECKPOINT", 1)
@@ -290,7 +293,8 @@ def test_an_export_that_was_killed_does_not_make_its_previews_again(two, looked_
     assert looked_at == ["a.png", "b.png"]
 
 
-def test_an_export_killed_at_any_step_and_run_again_is_whole_and_takes_nothing_for_somebodys_work(tmp_path, killed_at, monkeypatch):
+def test_an_export_killed_at_any_step_and_run_again_is_whole_and_takes_nothing_for_somebodys_work(
+        tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     make_previews_here(monkeypatch)
     monkeypatch.setattr(_clock, "now", lambda: "2026-01-31T12:00:00.000Z")
     for number in itertools.count():
@@ -310,7 +314,7 @@ def test_an_export_killed_at_any_step_and_run_again_is_whole_and_takes_nothing_f
     assert number > 10
 
 
-def test_real_workers_make_the_same_previews(two, looked_at, monkeypatch):
+def test_real_workers_make_the_same_previews(two: Host, looked_at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     two.export()
     here = digests(two.review / "images")
     monkeypatch.undo()
@@ -325,7 +329,7 @@ def test_real_workers_make_the_same_previews(two, looked_at, monkeypatch):
 # Again, and in check mode.
 
 
-def test_an_export_that_would_say_the_same_changes_nothing(two, monkeypatch):
+def test_an_export_that_would_say_the_same_changes_nothing(two: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = (f"2026-01-31T12:00:{second:02}.000Z" for second in itertools.count())
     monkeypatch.setattr(_clock, "now", lambda: next(moments))
     first = two.export()
@@ -342,7 +346,7 @@ def test_an_export_that_would_say_the_same_changes_nothing(two, monkeypatch):
     assert two.queue()["exportedAt"] > "2026-01-31T12:00:00.000Z"
 
 
-def test_a_file_that_was_lost_is_written_again_with_the_same_content(two):
+def test_a_file_that_was_lost_is_written_again_with_the_same_content(two: Host) -> None:
     two.export()
     before = digests(two.review)["queue.csv"][0]
     (two.review / "queue.csv").unlink()
@@ -352,7 +356,7 @@ def test_a_file_that_was_lost_is_written_again_with_the_same_content(two):
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_check_mode_tells_what_the_real_run_does_and_writes_nothing(two, looked_at, exported):
+def test_check_mode_tells_what_the_real_run_does_and_writes_nothing(two: Host, looked_at: list[str], exported: bool) -> None:
     if exported:
         two.export()
         two.add("c.png", NEAR ^ 1)
@@ -367,7 +371,7 @@ def test_check_mode_tells_what_the_real_run_does_and_writes_nothing(two, looked_
     assert seen == (["a.png", "b.png"] if exported else [])
 
 
-def test_check_mode_on_a_host_without_numpy_says_that_the_export_may_change(two, monkeypatch):
+def test_check_mode_on_a_host_without_numpy_says_that_the_export_may_change(two: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     foretold = two.check()
     assert foretold.changed
@@ -376,7 +380,7 @@ def test_check_mode_on_a_host_without_numpy_says_that_the_export_may_change(two,
         two.export()
 
 
-def test_the_difference_is_told_in_counts(two):
+def test_the_difference_is_told_in_counts(two: Host) -> None:
     first = two.export()
     assert review_export.difference(first)["before"] == ""
     two.add("c.png", NEAR ^ 1)
@@ -389,7 +393,7 @@ def test_the_difference_is_told_in_counts(two):
 # What is there already.
 
 
-def test_a_file_that_somebody_edited_is_set_aside_and_not_overwritten(two):
+def test_a_file_that_somebody_edited_is_set_aside_and_not_overwritten(two: Host) -> None:
     two.export()
     edited = (two.review / "queue.json").read_bytes().replace(b"pending", b"skipped")
     (two.review / "queue.json").write_bytes(edited)
@@ -402,7 +406,7 @@ def test_a_file_that_somebody_edited_is_set_aside_and_not_overwritten(two):
     assert not two.export().changed
 
 
-def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two):
+def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two: Host) -> None:
     two.export()
     other = two.folder / "other.json"
     other.write_bytes(two.live.read_bytes())
@@ -411,13 +415,13 @@ def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two)
     for call in (two.check, two.export):
         with pytest.raises(RefusedError, match=f"the folder has the review of another library, {two.live}") as refused:
             call(**elsewhere)
-        assert refused.value.path == str(two.review) and "dhash_review_dir" in refused.value.next_step
+        assert refused.value.path == str(two.review) and "dhash_review_dir" in str(refused.value.next_step)
     assert digests(two.folder) == before
     two.live.unlink()
     assert two.export(**elsewhere).changed  # a library that was moved takes its review along
 
 
-def test_files_that_are_no_longer_asked_for_go_unless_somebody_edited_them(two):
+def test_files_that_are_no_longer_asked_for_go_unless_somebody_edited_them(two: Host) -> None:
     two.export()
     two.export(formats=("json",))
     assert {path.name for path in two.review.iterdir()} == {"queue.json", "images"}
@@ -427,7 +431,7 @@ def test_files_that_are_no_longer_asked_for_go_unless_somebody_edited_them(two):
     assert {path.name for path in two.review.iterdir()} == {"queue.json", "queue.csv", "images"}
 
 
-def test_another_folder_gets_an_export_of_its_own(two):
+def test_another_folder_gets_an_export_of_its_own(two: Host) -> None:
     two.export()
     before = digests(two.review)
     assert two.export(review_dir=str(two.folder / "second")).changed
@@ -435,25 +439,25 @@ def test_another_folder_gets_an_export_of_its_own(two):
     assert set(digests(two.folder / "second")) == set(before)
 
 
-def test_two_exports_at_once_do_not_get_into_one_anothers_way(two):
+def test_two_exports_at_once_do_not_get_into_one_anothers_way(two: Host) -> None:
     two.export()
     with locking.lock(os.path.join(two.state, "review"), "review_export", "1", 0), pytest.raises(LockedError):
         two.export()
 
 
-def test_an_export_does_not_wait_for_a_migration_nor_hold_up_a_rollback(two):
+def test_an_export_does_not_wait_for_a_migration_nor_hold_up_a_rollback(two: Host) -> None:
     with locking.lock(str(two.live), "migration", "1", 0):
         assert two.export().changed
 
 
-def test_a_library_that_is_refused_leaves_nothing_behind(host):
+def test_a_library_that_is_refused_leaves_nothing_behind(host: Host) -> None:
     host.live.write_text("[]", encoding="utf-8")
     with pytest.raises(LibraryError):
         host.export()
     assert {path.name for path in host.folder.parent.rglob("*")} == {"srv", "library.json"}
 
 
-def test_the_folder_and_its_files_are_closed_to_others(two):
+def test_the_folder_and_its_files_are_closed_to_others(two: Host) -> None:
     two.export()
     assert two.review.stat().st_mode & 0o777 == 0o750
     assert {path.stat().st_mode & 0o777 for path in two.review.rglob("*") if path.is_file()} == {0o640}

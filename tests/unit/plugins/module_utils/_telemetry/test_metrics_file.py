@@ -11,7 +11,9 @@ import shutil
 import signal
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
@@ -19,6 +21,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, locking
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_run
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, prometheus_text, run_measurements
+from conftest import SmallLibrary, present
 from prometheus_client.parser import text_string_to_metric_families
 
 ODD = ['a "quoted" name', "back\\slash", "line\nbreak", "carriage\rreturn", "tab\t", "{curly} #hash", "été 日本 🎲", "trailing\\"]
@@ -27,13 +30,14 @@ ODD = ['a "quoted" name', "back\\slash", "line\nbreak", "carriage\rreturn", "tab
 class Watched:
     """A small library, the folder that its metrics are published in, and the warnings that were given."""
 
-    def __init__(self, library, folder):
-        self.library, self.folder, self.warnings = library, folder, []
+    def __init__(self, library: SmallLibrary, folder: Path) -> None:
+        self.library, self.folder = library, folder
+        self.warnings: list[str] = []
 
     def metrics(self) -> metrics_file.Metrics:
         return metrics_file.Metrics(str(self.folder), str(self.library.path), str(self.library.state), self.warnings.append)
 
-    def run(self, **changes) -> dict:
+    def run(self, **changes: Any) -> dict[str, Any]:
         return migration_run.run(self.library.settings(**changes), lambda run_record: None, self.metrics())
 
     def deploy(self) -> None:
@@ -45,14 +49,14 @@ class Watched:
         self.metrics().settled(self.library.record(), changed, is_verified=True)
 
     @property
-    def file(self):
+    def file(self) -> Path:
         (file,) = self.folder.glob("*.prom")
         return file
 
     def text(self) -> str:
         return self.file.read_bytes().decode("utf-8")
 
-    def samples(self) -> dict:
+    def samples(self) -> dict[tuple[str, ...], float]:
         """Name and labels but ``library`` -> value, read by a parser that is not ours."""
         return {(sample.name, *sorted(value for name, value in sample.labels.items() if name != "library")): sample.value
                 for family in text_string_to_metric_families(self.text()) for sample in family.samples}
@@ -63,7 +67,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(library, decoded_here, tmp_path):
+def watched(library: SmallLibrary, decoded_here: list[str], tmp_path: Path) -> Watched:
     """A library of five pictures and a missing one, not yet migrated."""
     for number in range(5):
         library.add(f"{number}.png", seed=number)
@@ -78,12 +82,12 @@ def watched(library, decoded_here, tmp_path):
 
 
 @pytest.fixture
-def moved(new_library, tmp_path, decoded_here):
+def moved(new_library: Callable[[object], SmallLibrary], tmp_path: Path, decoded_here: list[str]) -> tuple[Watched, Watched, Path]:
     """A library that was moved, with its old metrics, beside two files that are not its own."""
     folder, state_dir = tmp_path / "textfile", str(tmp_path / "states")
     folder.mkdir()
 
-    def at(library):
+    def at(library: SmallLibrary) -> Watched:
         library.state = Path(run_record.folder(state_dir, str(library.path)))
         return Watched(library, folder)
 
@@ -99,11 +103,11 @@ def moved(new_library, tmp_path, decoded_here):
     return old, new, folder
 
 
-def names(folder):
+def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_metrics_of_a_library_that_was_moved_are_removed(moved):
+def test_the_metrics_of_a_library_that_was_moved_are_removed(moved: tuple[Watched, Watched, Path]) -> None:
     old, new, folder = moved
     os.rename(old.library.folder, new.library.folder)
     before = names(folder)
@@ -113,7 +117,7 @@ def test_the_metrics_of_a_library_that_was_moved_are_removed(moved):
     assert new.warnings == []
 
 
-def test_the_metrics_of_a_library_that_is_there_stay(moved):
+def test_the_metrics_of_a_library_that_is_there_stay(moved: tuple[Watched, Watched, Path]) -> None:
     old, new, folder = moved
     shutil.copytree(old.library.folder, new.library.folder)
     before = names(folder)
@@ -124,7 +128,7 @@ def test_the_metrics_of_a_library_that_is_there_stay(moved):
 # What a migration tells.
 
 
-def test_a_migration_tells_what_came_of_every_image(watched):
+def test_a_migration_tells_what_came_of_every_image(watched: Watched) -> None:
     watched.run()
     samples = watched.samples()
     assert {key[1]: value for key, value in samples.items() if key[0] == "dhash_run_images"} == {"hashed": 5, "known": 0, "failed": 1}
@@ -133,7 +137,7 @@ def test_a_migration_tells_what_came_of_every_image(watched):
     assert (samples["dhash_images",], samples["dhash_hashed_images",], samples["dhash_run_pending_images",]) == (6, 0, 0)
 
 
-def test_percentile_and_average_are_those_of_the_report(watched):
+def test_percentile_and_average_are_those_of_the_report(watched: Watched) -> None:
     result = watched.run()
     samples = watched.samples()
     assert 1000 * samples["dhash_run_hash_duration_p95_seconds",] == pytest.approx(result["p95_ms"])
@@ -141,7 +145,7 @@ def test_percentile_and_average_are_those_of_the_report(watched):
     assert samples["dhash_run_timed_images",] == 5
 
 
-def test_what_the_run_took_of_the_host_is_told(watched):
+def test_what_the_run_took_of_the_host_is_told(watched: Watched) -> None:
     result = watched.run()
     samples, sizes = watched.samples(), [watched.library.folder.joinpath(f"{number}.png").stat().st_size for number in range(5)]
     assert samples["dhash_run_read_bytes",] == sum(sizes)
@@ -150,13 +154,13 @@ def test_what_the_run_took_of_the_host_is_told(watched):
     assert samples["dhash_run_duration_seconds",] > 0
 
 
-def test_the_library_is_named_by_its_real_path_in_every_series(watched):
+def test_the_library_is_named_by_its_real_path_in_every_series(watched: Watched) -> None:
     watched.run()
     labels = {sample.labels["library"] for family in text_string_to_metric_families(watched.text()) for sample in family.samples}
     assert labels == {os.path.realpath(watched.library.path)}
 
 
-def test_the_figures_of_the_live_library_change_with_the_deploy_and_not_before(watched):
+def test_the_figures_of_the_live_library_change_with_the_deploy_and_not_before(watched: Watched) -> None:
     watched.run()
     assert watched.samples()["dhash_hashed_images",] == 0
     watched.deploy()
@@ -164,7 +168,7 @@ def test_the_figures_of_the_live_library_change_with_the_deploy_and_not_before(w
     assert (watched.samples()["dhash_restart_owed",], watched.phase()) == (1, "deployed")
 
 
-def test_only_a_verification_is_a_success(watched):
+def test_only_a_verification_is_a_success(watched: Watched) -> None:
     watched.run()
     watched.deploy()
     assert ("dhash_last_success_timestamp_seconds",) not in watched.samples()
@@ -173,7 +177,7 @@ def test_only_a_verification_is_a_success(watched):
     assert (watched.samples()["dhash_restart_owed",], watched.phase()) == (0, "verified")
 
 
-def test_a_verification_that_had_nothing_to_clear_is_a_success_as_well(watched, monkeypatch):
+def test_a_verification_that_had_nothing_to_clear_is_a_success_as_well(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.run()
     watched.deploy()
     watched.verify()
@@ -185,17 +189,17 @@ def test_a_verification_that_had_nothing_to_clear_is_a_success_as_well(watched, 
         "dhash_last_success_timestamp_seconds", "dhash_last_progress_timestamp_seconds"}
 
 
-def test_a_library_that_was_rolled_back_is_no_success_of_a_migration(watched):
+def test_a_library_that_was_rolled_back_is_no_success_of_a_migration(watched: Watched) -> None:
     watched.run()
     watched.deploy()
-    record = watched.library.record()
+    record = present(watched.library.record())
     run_record.write(str(watched.library.state), record._replace(operation=run_record.RESTORE))
     watched.verify()
     assert ("dhash_last_success_timestamp_seconds",) not in watched.samples()
 
 
 @pytest.mark.parametrize("end", ["failed", "hashing"])
-def test_a_verification_does_not_hide_that_images_wait_for_a_migration_that_failed_or_never_ended(watched, end):
+def test_a_verification_does_not_hide_that_images_wait_for_a_migration_that_failed_or_never_ended(watched: Watched, end: str) -> None:
     watched.run()
     watched.deploy()
     watched.verify()
@@ -216,16 +220,21 @@ def test_a_verification_does_not_hide_that_images_wait_for_a_migration_that_fail
     assert watched.phase() == "verified"
 
 
-def test_the_start_is_published_before_anything_is_hashed(watched, monkeypatch):
+def test_the_start_is_published_before_anything_is_hashed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
-    monkeypatch.setattr(migration_run, "_run", lambda *_arguments, **_options: told.append(watched.phase()) or 1 / 0)
+
+    def fail(*_arguments: object, **_options: object) -> NoReturn:
+        told.append(watched.phase())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(migration_run, "_run", fail)
     with pytest.raises(ZeroDivisionError):
         watched.run()
     assert told == ["hashing"]
     assert watched.samples()["dhash_last_start_timestamp_seconds",] == pytest.approx(time.time(), abs=60)
 
 
-def test_a_migration_that_fails_is_told(watched):
+def test_a_migration_that_fails_is_told(watched: Watched) -> None:
     watched.run()
     watched.library.path.write_bytes(b"{")
     with pytest.raises(DhashError):
@@ -234,7 +243,7 @@ def test_a_migration_that_fails_is_told(watched):
     assert watched.samples()["dhash_run_images", "hashed"] == 5  # of the last one that came to its end
 
 
-def test_a_run_that_finds_the_library_locked_leaves_the_metrics_of_the_one_that_goes_on(watched):
+def test_a_run_that_finds_the_library_locked_leaves_the_metrics_of_the_one_that_goes_on(watched: Watched) -> None:
     watched.run()
     watched.metrics().started()
     before = watched.text()
@@ -243,7 +252,7 @@ def test_a_run_that_finds_the_library_locked_leaves_the_metrics_of_the_one_that_
     assert watched.text() == before
 
 
-def test_a_long_run_tells_now_and_then_how_much_is_left(watched, monkeypatch):
+def test_a_long_run_tells_now_and_then_how_much_is_left(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = watched.metrics()
     metrics.started()
     metrics.progress(1, 9)
@@ -255,12 +264,12 @@ def test_a_long_run_tells_now_and_then_how_much_is_left(watched, monkeypatch):
 
 
 @pytest.mark.parametrize("trial", [{"dry_run": True}, {"limit": 3}])
-def test_a_trial_has_no_metrics(watched, trial):
+def test_a_trial_has_no_metrics(watched: Watched, trial: dict[str, Any]) -> None:
     watched.run(**trial)
     assert list(watched.folder.iterdir()) == []
 
 
-def test_without_a_folder_nothing_is_kept(watched):
+def test_without_a_folder_nothing_is_kept(watched: Watched) -> None:
     migration_run.run(watched.library.settings(), lambda run_record: None, metrics_file.Metrics(None, str(watched.library.path),
                                                                                                 str(watched.library.state), watched.warnings.append))
     assert not (watched.library.state / metrics_file.NAME).exists()
@@ -269,12 +278,12 @@ def test_without_a_folder_nothing_is_kept(watched):
 # The histogram is a counter.
 
 
-def buckets(samples: dict) -> list[float]:
+def buckets(samples: dict[tuple[str, ...], float]) -> list[float]:
     counted = {key[1]: value for key, value in samples.items() if key[0] == "dhash_hash_duration_seconds_bucket"}
     return [counted[bound] for bound in sorted(counted, key=float)]
 
 
-def test_the_histogram_is_cumulative_over_its_buckets_and_its_borders_are_the_targets(watched):
+def test_the_histogram_is_cumulative_over_its_buckets_and_its_borders_are_the_targets(watched: Watched) -> None:
     result = watched.run()
     samples = watched.samples()
     counts = buckets(samples)
@@ -283,7 +292,7 @@ def test_the_histogram_is_cumulative_over_its_buckets_and_its_borders_are_the_ta
     assert {0.05, 0.1, 0.2} <= set(run_measurements.BUCKETS)
 
 
-def test_the_histogram_is_cumulative_over_runs_and_counts_each_image_once(watched):
+def test_the_histogram_is_cumulative_over_runs_and_counts_each_image_once(watched: Watched) -> None:
     watched.run()
     first = watched.samples()
     watched.run()
@@ -298,7 +307,7 @@ def test_the_histogram_is_cumulative_over_runs_and_counts_each_image_once(watche
     assert (third["dhash_run_images", "hashed"], third["dhash_run_images", "known"]) == (1, 5)
 
 
-def test_what_a_killed_run_or_a_dry_one_has_hashed_is_counted_by_the_next(watched, monkeypatch):
+def test_what_a_killed_run_or_a_dry_one_has_hashed_is_counted_by_the_next(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.run(dry_run=True)
     watched.run()
     assert watched.samples()["dhash_hash_duration_seconds_count",] == 5
@@ -318,7 +327,7 @@ def test_what_a_killed_run_or_a_dry_one_has_hashed_is_counted_by_the_next(watche
 # The review.
 
 
-def test_a_review_shortens_the_queue(watched):
+def test_a_review_shortens_the_queue(watched: Watched) -> None:
     metrics = watched.metrics()
     metrics.queued(150)
     metrics.judged(60, left=40)  # of a hundred that were exported
@@ -326,7 +335,7 @@ def test_a_review_shortens_the_queue(watched):
     assert metrics_file.queue_length(str(watched.library.state)) == 90
 
 
-def test_the_queue_is_known_from_the_last_export_without_metrics(watched):
+def test_the_queue_is_known_from_the_last_export_without_metrics(watched: Watched) -> None:
     state = watched.library.state
     assert metrics_file.queue_length(str(state)) is None
     state.mkdir()
@@ -338,7 +347,7 @@ def test_the_queue_is_known_from_the_last_export_without_metrics(watched):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_the_exporter_can_read_the_file_whatever_the_umask(watched, umask):
+def test_the_exporter_can_read_the_file_whatever_the_umask(watched: Watched, umask: int) -> None:
     before = os.umask(umask)
     try:
         watched.run()
@@ -347,16 +356,17 @@ def test_the_exporter_can_read_the_file_whatever_the_umask(watched, umask):
     assert stat.S_IMODE(watched.file.stat().st_mode) == 0o644
 
 
-def test_what_is_being_written_is_no_file_that_the_exporter_reads(watched):
+def test_what_is_being_written_is_no_file_that_the_exporter_reads(watched: Watched) -> None:
     assert not durable.temporary_name(watched.metrics().path).endswith(".prom")
 
 
-def test_nothing_else_is_left_in_the_folder(watched):
+def test_nothing_else_is_left_in_the_folder(watched: Watched) -> None:
     watched.run()
     assert [file.name for file in watched.folder.iterdir()] == [watched.file.name]
 
 
-def test_two_libraries_of_a_host_have_files_of_their_own_with_the_same_help(new_library, tmp_path, decoded_here):
+def test_two_libraries_of_a_host_have_files_of_their_own_with_the_same_help(
+        new_library: Callable[[object], SmallLibrary], tmp_path: Path, decoded_here: list[str]) -> None:
     libraries = [Watched(new_library(f"{place}/media"), tmp_path) for place in ("one", "other")]
     for watched in libraries:
         watched.library.write()
@@ -368,7 +378,7 @@ def test_two_libraries_of_a_host_have_files_of_their_own_with_the_same_help(new_
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_hostile_path_is_one_label(new_library, tmp_path, decoded_here, name):
+def test_a_hostile_path_is_one_label(new_library: Callable[[object], SmallLibrary], tmp_path: Path, decoded_here: list[str], name: str) -> None:
     watched = Watched(new_library(name), tmp_path)
     watched.library.add("0.png", seed=0)
     watched.library.write()
@@ -377,7 +387,7 @@ def test_a_hostile_path_is_one_label(new_library, tmp_path, decoded_here, name):
     assert {sample.labels["library"] for family in families for sample in family.samples} == {os.path.realpath(watched.library.path)}
 
 
-def test_a_path_that_is_no_utf_8_is_published_escaped(watched):
+def test_a_path_that_is_no_utf_8_is_published_escaped(watched: Watched) -> None:
     known = {"library": "/srv/\udcff.json", "series": {"dhash_images": 1}, "build": {}, "durations": {"bounds": [1], "counts": [0, 0], "sum": 0}}
     assert 'dhash_images{library="/srv/\\\\udcff.json"} 1\n' in prometheus_text.render(known)
 
@@ -386,7 +396,7 @@ def test_a_path_that_is_no_utf_8_is_published_escaped(watched):
 
 
 @pytest.mark.parametrize("cause", ["missing", "a file"])
-def test_a_folder_that_is_not_there_is_one_warning_and_costs_nothing_else(watched, cause):
+def test_a_folder_that_is_not_there_is_one_warning_and_costs_nothing_else(watched: Watched, cause: str) -> None:
     watched.folder.rmdir()
     if cause == "a file":
         watched.folder.write_bytes(b"")
@@ -396,18 +406,18 @@ def test_a_folder_that_is_not_there_is_one_warning_and_costs_nothing_else(watche
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_a_warning(watched):
+def test_a_folder_that_may_not_be_written_is_a_warning(watched: Watched) -> None:
     watched.folder.chmod(0o500)
     assert watched.run()["hashed"] == 5
     assert len(watched.warnings) == 1 and str(watched.folder) in watched.warnings[0]
 
 
-def test_a_full_disk_is_a_warning_and_leaves_what_was_published(watched, monkeypatch):
+def test_a_full_disk_is_a_warning_and_leaves_what_was_published(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.run()
     before = watched.text()
     write = durable.write
 
-    def full(path, *arguments, **options):
+    def full(path: str, *arguments: Any, **options: Any) -> str:
         if path.endswith(".prom"):
             raise DhashError("could not write the file: No space left on device", path, "Free space on this file system, then run again.")
         return write(path, *arguments, **options)
@@ -419,13 +429,13 @@ def test_a_full_disk_is_a_warning_and_leaves_what_was_published(watched, monkeyp
     assert watched.text() == before
 
 
-def test_a_crash_between_the_two_writes_is_made_good_by_the_next(watched, monkeypatch):
+def test_a_crash_between_the_two_writes_is_made_good_by_the_next(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.run()
     watched.library.add("new.png", seed=9)
     watched.library.write()
     counts = json.loads((watched.library.state / metrics_file.NAME).read_text())["durations"]["counts"]
 
-    def die_with_new_counts(known):
+    def die_with_new_counts(known: dict[str, Any]) -> str:
         if known["durations"]["counts"] != counts:
             os.kill(os.getpid(), signal.SIGKILL)
         return ""
@@ -441,7 +451,7 @@ def test_a_crash_between_the_two_writes_is_made_good_by_the_next(watched, monkey
     assert watched.samples()["dhash_hash_duration_seconds_count",] == 6
 
 
-def test_metrics_of_a_newer_format_are_left_alone(watched):
+def test_metrics_of_a_newer_format_are_left_alone(watched: Watched) -> None:
     watched.run()
     path = watched.library.state / metrics_file.NAME
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
@@ -451,7 +461,7 @@ def test_metrics_of_a_newer_format_are_left_alone(watched):
     assert any("written by a newer mobius.dhash" in warning for warning in watched.warnings)
 
 
-def test_metrics_that_lack_a_part_keep_the_others(watched):
+def test_metrics_that_lack_a_part_keep_the_others(watched: Watched) -> None:
     watched.run()
     path = watched.library.state / metrics_file.NAME
     known = json.loads(path.read_text())
@@ -464,7 +474,7 @@ def test_metrics_that_lack_a_part_keep_the_others(watched):
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"library": 1, "series": {}, "build": {}, "durations": {}}',
                                      b'{"library": "x", "series": {"dhash_images": "1} evil 2"}, "build": {}, "durations": {}}'])
-def test_what_is_known_and_damaged_is_begun_anew(watched, content):
+def test_what_is_known_and_damaged_is_begun_anew(watched: Watched, content: bytes) -> None:
     watched.run()
     (watched.library.state / metrics_file.NAME).write_bytes(content)
     watched.run()
