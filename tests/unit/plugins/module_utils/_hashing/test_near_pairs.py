@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from collections.abc import Sequence
+from typing import Optional
 from unittest import mock
 
 import numpy as np
@@ -12,12 +14,14 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hammi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+Image = tuple[int, Optional[int]]  # horizontal hash, vertical hash
+
 ALL_SET = 2**64 - 1
 few_bits = st.lists(st.integers(0, 63), max_size=10).map(lambda bits: sum(1 << bit for bit in set(bits)))
 
 
 @st.composite
-def libraries(draw):
+def libraries(draw: st.DrawFn) -> list[Image]:
     """Families of near and of equal horizontal hashes, each image with a vertical hash or None; many come again."""
     firsts = draw(st.lists(st.integers(0, ALL_SET), min_size=1, max_size=3))
     near = st.builds(lambda first, flips: first ^ flips, st.sampled_from(firsts), few_bits)
@@ -26,7 +30,7 @@ def libraries(draw):
     return draw(st.lists(st.sampled_from(kinds), max_size=25))
 
 
-def found(images, minimum, maximum, limit, most_vertical=64):
+def found(images: Sequence[Image], minimum: int, maximum: int, limit: int, most_vertical: int = 64) -> tuple[list[tuple[int, int]], list[int], int]:
     hashes = np.array([image[0] for image in images], np.uint64)
     verticals = np.array([image[1] or 0 for image in images], np.uint64)
     known = np.array([image[1] is not None for image in images], bool)
@@ -34,17 +38,18 @@ def found(images, minimum, maximum, limit, most_vertical=64):
     return list(zip(pairs.one.tolist(), pairs.other.tolist())), pairs.counts.tolist(), pairs.refuted
 
 
-def expected(images, minimum, maximum, limit, most_vertical=64):
+def expected(images: Sequence[Image], minimum: int, maximum: int, limit: int, most_vertical: int = 64) -> tuple[list[tuple[int, int]], list[int], int]:
     pairs, counts, refuted = [], [0] * 65, 0
     for (i, one), (j, other) in itertools.combinations(enumerate(images), 2):
         distance = bin(one[0] ^ other[0]).count("1")
         if not minimum <= distance <= maximum:
             continue
-        both = None not in (one[1], other[1])
-        vertical = bin(one[1] ^ other[1]).count("1") if both else distance
-        if both and vertical > most_vertical:
-            refuted += 1
-            continue
+        vertical = distance
+        if one[1] is not None and other[1] is not None:
+            vertical = bin(one[1] ^ other[1]).count("1")
+            if vertical > most_vertical:
+                refuted += 1
+                continue
         counts[distance] += 1
         pairs.append((distance + vertical, i, j))
     return [pair[1:] for pair in sorted(pairs)[:limit]], counts, refuted
@@ -52,36 +57,37 @@ def expected(images, minimum, maximum, limit, most_vertical=64):
 
 @settings(deadline=None)
 @given(libraries(), st.integers(0, 64), st.integers(0, 64), st.integers(1, 400), st.sampled_from([0, 8, 16, 64]))
-def test_all_pairs_between_two_distances_are_counted_and_the_nearest_kept(images, one, other, limit, most_vertical):
+def test_all_pairs_between_two_distances_are_counted_and_the_nearest_kept(
+        images: Sequence[Image], one: int, other: int, limit: int, most_vertical: int) -> None:
     bounds = min(one, other), max(one, other)
     assert found(images, *bounds, limit, most_vertical) == expected(images, *bounds, limit, most_vertical)
 
 
 @settings(deadline=None)
 @given(libraries(), st.sampled_from([0, 4, 8]), st.sampled_from([8, 12, 15]), st.integers(1, 30))
-def test_a_split_into_chunks_finds_each_pair_once_too(images, minimum, maximum, limit):
+def test_a_split_into_chunks_finds_each_pair_once_too(images: Sequence[Image], minimum: int, maximum: int, limit: int) -> None:
     split = tuple((8, 1) for _chunk in range((maximum + 1) // 2)) + ((0, 0),) * ((maximum + 1) % 2)
     with mock.patch.object(hamming_search, "cheapest_split", return_value=split), mock.patch.object(near_pairs, "_SLACK", 3):
         assert found(images, minimum, maximum, limit) == expected(images, minimum, maximum, limit)
 
 
-def test_no_image_and_a_single_one_have_no_pair():
+def test_no_image_and_a_single_one_have_no_pair() -> None:
     assert found([], 8, 15, 10) == ([], [0] * 65, 0)
     assert found([(1, None)], 0, 64, 10) == ([], [0] * 65, 0)
 
 
-def test_equal_images_are_at_distance_0_from_one_another():
+def test_equal_images_are_at_distance_0_from_one_another() -> None:
     assert found([(5, 5)] * 3, 0, 0, 10)[0] == [(0, 1), (0, 2), (1, 2)]
     assert found([(5, 5)] * 3, 1, 64, 10)[0] == []
 
 
-def test_both_bounds_belong_to_what_is_found():
+def test_both_bounds_belong_to_what_is_found() -> None:
     images = [(0, None), (2**8 - 1, None), (2**20 - 1, None)]  # at 8, 20 and 12
     assert found(images, 8, 12, 10)[0] == [(0, 1), (1, 2)]
     assert found(images, 9, 11, 10)[0] == []
 
 
-def test_where_the_limit_cuts_the_farthest_go_first_and_of_those_as_far_the_last():
+def test_where_the_limit_cuts_the_farthest_go_first_and_of_those_as_far_the_last() -> None:
     images = [(0, 0), (2**8 - 1, 0), (2**9 - 1, 0), (2**8 - 1 << 20, 0)]
     nearest = [(0, 1), (0, 3), (0, 2), (1, 3), (2, 3)]  # at 8, 8, 9, 16 and 17
     for limit in range(1, 6):
@@ -89,13 +95,13 @@ def test_where_the_limit_cuts_the_farthest_go_first_and_of_those_as_far_the_last
         assert sum(found(images, 8, 64, limit)[1]) == 5
 
 
-def test_a_pair_is_refuted_by_its_vertical_hashes_only_where_both_are_known():
+def test_a_pair_is_refuted_by_its_vertical_hashes_only_where_both_are_known() -> None:
     assert found([(0, 0), (255, 2**17 - 1)], 8, 15, 10, most_vertical=16) == ([], [0] * 65, 1)
     assert found([(0, 0), (255, 2**16 - 1)], 8, 15, 10, most_vertical=16)[0] == [(0, 1)]
     assert found([(0, 0), (255, None)], 8, 15, 10, most_vertical=16)[0] == [(0, 1)]
 
 
-def test_billions_of_pairs_at_one_distance_cost_no_more_memory_than_the_few_that_are_kept():
+def test_billions_of_pairs_at_one_distance_cost_no_more_memory_than_the_few_that_are_kept() -> None:
     hashes = np.where(np.arange(100_000) % 2, np.uint64(0), np.uint64(2**10 - 1)).astype(np.uint64)
     tracemalloc.start()
     try:
@@ -108,7 +114,7 @@ def test_billions_of_pairs_at_one_distance_cost_no_more_memory_than_the_few_that
     assert peak < 32 * 2**20
 
 
-def test_memory_stays_bounded_where_every_image_is_near_every_other_and_none_are_equal():
+def test_memory_stays_bounded_where_every_image_is_near_every_other_and_none_are_equal() -> None:
     hashes = np.random.default_rng(0).permutation(np.arange(4096, dtype=np.uint64))  # 8 million pairs up to 12 bits
     tracemalloc.start()
     try:
