@@ -11,6 +11,9 @@ import os
 import signal
 import sqlite3
 import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
@@ -18,6 +21,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import file_st
 from ansible_collections.mobius.dhash.plugins.module_utils._files.file_stamps import Stamp
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_versions, hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal import Entry
+from conftest import present
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,31 +30,31 @@ FAILED = Entry(None, None, False, None, "truncated", "the file is empty", 0.0, "
 
 
 @pytest.fixture
-def state(tmp_path):
+def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def writing(state, algorithm="pillow", limits="1 byte"):
+def writing(state: Path, algorithm: str = "pillow", limits: str = "1 byte") -> hash_journal.Journal:
     journal, set_aside = hash_journal.open_for_writing(str(state), algorithm, limits)
     assert set_aside is None
     return journal
 
 
-def reading(state, algorithm="pillow", limits="1 byte"):
+def reading(state: Path, algorithm: str = "pillow", limits: str = "1 byte") -> hash_journal.Journal:
     return hash_journal.open_for_reading(str(state), algorithm, limits)
 
 
-def path_of(state):
+def path_of(state: Path) -> Path:
     return state / os.path.basename(hash_journal.path_in(str(state)))
 
 
-def write_some(state, count=1):
+def write_some(state: Path, count: int = 1) -> None:
     with writing(state) as journal:
         journal.record([(f"/srv/{number}.jpg", Stamp(number, number), HASHED) for number in range(count)])
 
 
-def in_a_process_that_is_killed(action):
-    def act():
+def in_a_process_that_is_killed(action: Callable[[], object]) -> None:
+    def act() -> None:
         action()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -60,9 +64,9 @@ def in_a_process_that_is_killed(action):
     assert process.exitcode == -signal.SIGKILL
 
 
-def leave_a_hot_rollback_journal(state):
+def leave_a_hot_rollback_journal(state: Path) -> None:
     """Die in the middle of a transaction that has reached the disk in part."""
-    def begin():
+    def begin() -> None:
         connection = sqlite3.connect(path_of(state))
         connection.execute("PRAGMA cache_size = 2")
         connection.execute("BEGIN IMMEDIATE")
@@ -76,7 +80,7 @@ def leave_a_hot_rollback_journal(state):
 
 
 @pytest.mark.parametrize("entry", [HASHED, FAILED, HASHED._replace(low_detail=True, decoder="ffmpeg", seconds=0.0)])
-def test_what_was_recorded_is_known_in_later_runs(state, entry):
+def test_what_was_recorded_is_known_in_later_runs(state: Path, entry: hash_journal.Entry) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), entry)])
     for opened in (writing, reading):
@@ -86,7 +90,7 @@ def test_what_was_recorded_is_known_in_later_runs(state, entry):
             assert known.low_detail is True or known.low_detail is False
 
 
-def test_a_file_that_has_changed_is_not_known(state):
+def test_a_file_that_has_changed_is_not_known(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
         assert journal.known("/srv/a.jpg", Stamp(11, 20)) is None
@@ -94,7 +98,7 @@ def test_a_file_that_has_changed_is_not_known(state):
         assert journal.known("/srv/b.jpg", Stamp(10, 20)) is None
 
 
-def test_what_one_algorithm_made_is_not_known_to_another_and_both_are_kept(state):
+def test_what_one_algorithm_made_is_not_known_to_another_and_both_are_kept(state: Path) -> None:
     other = HASHED._replace(dhash="0" * 16)
     for algorithm, entry in (("pillow", HASHED), ("ffmpeg", other)):
         with writing(state, algorithm) as journal:
@@ -105,7 +109,7 @@ def test_what_one_algorithm_made_is_not_known_to_another_and_both_are_kept(state
             assert journal.known("/srv/a.jpg", Stamp(10, 20)) == entry
 
 
-def test_an_image_that_was_too_large_is_tried_again_under_other_limits_and_no_other_is(state):
+def test_an_image_that_was_too_large_is_tried_again_under_other_limits_and_no_other_is(state: Path) -> None:
     too_large = FAILED._replace(kind="too_large")
     with writing(state, limits="1 byte") as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), too_large), ("/srv/b.jpg", Stamp(10, 20), FAILED), ("/srv/c.jpg", Stamp(10, 20), HASHED)])
@@ -117,7 +121,7 @@ def test_an_image_that_was_too_large_is_tried_again_under_other_limits_and_no_ot
         assert journal.known("/srv/c.jpg", Stamp(10, 20)) == HASHED
 
 
-def test_a_file_that_was_ever_hashed_is_told_from_one_that_never_was(state):
+def test_a_file_that_was_ever_hashed_is_told_from_one_that_never_was(state: Path) -> None:
     write_some(state)
     with reading(state) as journal:
         assert (journal.knows("/srv/0.jpg"), journal.knows("/srv/other.jpg")) == (True, False)
@@ -132,14 +136,14 @@ SEEN = Stamp(10, 20, 30, 40)
 
 
 @pytest.mark.parametrize("other", [SEEN._replace(ctime_ns=31), SEEN._replace(inode=41)])
-def test_a_file_of_another_ctime_or_inode_is_not_known(state, other):
+def test_a_file_of_another_ctime_or_inode_is_not_known(state: Path, other: file_stamps.Stamp) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", SEEN, HASHED)])
         assert journal.known("/srv/a.jpg", SEEN) == HASHED
         assert journal.known("/srv/a.jpg", other) is None
 
 
-def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state):
+def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", SEEN, HASHED)])
     journal, _set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte", ignore_ctime=True)
@@ -151,19 +155,19 @@ def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state):
         assert journal.known("/srv/a.jpg", SEEN._replace(ctime_ns=32, inode=42)) == HASHED
 
 
-def test_the_file_at_a_path_is_looked_up_as_it_is_now(state, tmp_path):
+def test_the_file_at_a_path_is_looked_up_as_it_is_now(state: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     file.write_bytes(b"picture")
     with writing(state) as journal:
         assert journal.look_up(str(file))[:3] == (file_stamps.stamp_of(file.stat()), None, False)
-        journal.record([(str(file), journal.look_up(str(file)).stamp, HASHED)])
+        journal.record([(str(file), present(journal.look_up(str(file)).stamp), HASHED)])
         assert journal.look_up(str(file)).entry == HASHED
         assert journal.look_up(str(tmp_path / "gone.jpg"))[:3] == (None, None, True)
         assert journal.look_up(str(file / "part.jpg"))[:3] == (None, None, True)
         assert journal.look_up("/srv/a\0.jpg")[:3] == (None, None, True)
 
 
-def as_before_ctime(state):
+def as_before_ctime(state: Path) -> None:
     """Turn the journal into one of the time before it had ctime, inode and decoders."""
     columns = ("path, algorithm, size, mtime_ns, limits, dhash, vertical, low_detail, decoder, kind, error, seconds,"
                " hashed_at")
@@ -176,7 +180,7 @@ def as_before_ctime(state):
     connection.close()
 
 
-def test_a_journal_from_before_ctime_keeps_its_hashes(state):
+def test_a_journal_from_before_ctime_keeps_its_hashes(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", SEEN, HASHED), ("/srv/b.jpg", SEEN, HASHED)])
     as_before_ctime(state)
@@ -192,7 +196,7 @@ def test_a_journal_from_before_ctime_keeps_its_hashes(state):
 
 
 @pytest.mark.parametrize("change", [{"pillow": "99.0"}, {"pillow_heif": "99.0"}, {"ffmpeg_python": "99.0"}, {"ffmpeg": "99.0"}])
-def test_an_error_is_forgotten_with_other_decoders(state, monkeypatch, change):
+def test_an_error_is_forgotten_with_other_decoders(state: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", SEEN, FAILED), ("/srv/b.jpg", SEEN, HASHED)])
         assert journal.known("/srv/a.jpg", SEEN) == FAILED
@@ -204,14 +208,14 @@ def test_an_error_is_forgotten_with_other_decoders(state, monkeypatch, change):
         assert journal.known("/srv/a.jpg", SEEN) == FAILED
 
 
-def test_what_is_forgotten_was_never_hashed(state):
+def test_what_is_forgotten_was_never_hashed(state: Path) -> None:
     write_some(state, 3)
     with writing(state) as journal:
         journal.forget(["/srv/0.jpg", "/srv/2.jpg"])
         assert [journal.knows(f"/srv/{number}.jpg") for number in range(3)] == [False, True, False]
 
 
-def test_the_newest_entry_of_a_file_counts(state):
+def test_the_newest_entry_of_a_file_counts(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), FAILED)])
         journal.record([("/srv/a.jpg", Stamp(11, 21), HASHED)])
@@ -220,22 +224,22 @@ def test_the_newest_entry_of_a_file_counts(state):
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff")), unique=True))
-def test_files_are_told_apart_by_any_difference_in_their_names(names):
+def test_files_are_told_apart_by_any_difference_in_their_names(names: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(hash_journal.SCHEMA)
     with hash_journal.Journal(connection, ":memory:", "pillow", "") as journal:
         journal.record([(name, Stamp(0, 0), HASHED._replace(hashed_at=str(number))) for number, name in enumerate(names)])
-        assert [journal.known(name, Stamp(0, 0)).hashed_at for name in names] == [str(number) for number in range(len(names))]
+        assert [present(journal.known(name, Stamp(0, 0))).hashed_at for name in names] == [str(number) for number in range(len(names))]
 
 
-def test_times_of_change_are_kept_to_the_nanosecond_and_sizes_beyond_32_bits(state):
+def test_times_of_change_are_kept_to_the_nanosecond_and_sizes_beyond_32_bits(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_789), HASHED)])
         assert journal.known("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_789)) == HASHED
         assert journal.known("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_788)) is None
 
 
-def test_a_note_is_kept_until_the_next_of_its_name(state):
+def test_a_note_is_kept_until_the_next_of_its_name(state: Path) -> None:
     with writing(state) as journal:
         assert journal.note("matches") is None
         journal.keep_note("matches", "first")
@@ -248,8 +252,8 @@ def test_a_note_is_kept_until_the_next_of_its_name(state):
 # What it survives.
 
 
-def test_a_process_that_is_killed_after_a_checkpoint_loses_nothing_of_it(state):
-    def checkpoint_twice():
+def test_a_process_that_is_killed_after_a_checkpoint_loses_nothing_of_it(state: Path) -> None:
+    def checkpoint_twice() -> None:
         journal = writing(state)
         journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
         journal.record([("/srv/b.jpg", Stamp(10, 20), FAILED)])
@@ -260,14 +264,15 @@ def test_a_process_that_is_killed_after_a_checkpoint_loses_nothing_of_it(state):
         assert journal.known("/srv/b.jpg", Stamp(10, 20)) == FAILED
 
 
-def test_a_checkpoint_that_is_killed_half_way_leaves_the_ones_before_it(state):
+def test_a_checkpoint_that_is_killed_half_way_leaves_the_ones_before_it(state: Path) -> None:
     write_some(state, 1000)
     leave_a_hot_rollback_journal(state)
     with writing(state) as journal:
         assert all(journal.known(f"/srv/{number}.jpg", Stamp(number, number)) == HASHED for number in range(1000))
 
 
-def test_a_run_that_is_killed_while_it_makes_the_journal_is_no_obstacle_to_the_next(state, killed_at):
+def test_a_run_that_is_killed_while_it_makes_the_journal_is_no_obstacle_to_the_next(
+        state: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         if not killed_at(number, lambda: write_some(state)):
             break
@@ -280,14 +285,14 @@ def test_a_run_that_is_killed_while_it_makes_the_journal_is_no_obstacle_to_the_n
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_damaged_journal_is_set_aside_as_it_is_and_a_new_one_begun(state, content):
+def test_a_damaged_journal_is_set_aside_as_it_is_and_a_new_one_begun(state: Path, content: bytes) -> None:
     state.mkdir()
     path_of(state).write_bytes(content)
     journal, set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte")
     with journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
         assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
-    assert set_aside.startswith(f"{path_of(state)}.damaged-")
+    assert set_aside is not None and set_aside.startswith(f"{path_of(state)}.damaged-")
     with open(set_aside, "rb") as damaged:
         assert damaged.read() == content
 
@@ -297,7 +302,7 @@ def test_a_damaged_journal_is_set_aside_as_it_is_and_a_new_one_begun(state, cont
     "ALTER TABLE images ADD COLUMN more TEXT NOT NULL DEFAULT 'x'; ALTER TABLE notes RENAME COLUMN content TO text",
     "DROP TABLE images; CREATE TABLE images (path BLOB PRIMARY KEY, size INTEGER)", "DROP TABLE notes; CREATE VIEW notes AS SELECT 1",
 ])
-def test_a_journal_of_another_schema_is_set_aside(state, change):
+def test_a_journal_of_another_schema_is_set_aside(state: Path, change: str) -> None:
     write_some(state, 3)
     with contextlib.closing(sqlite3.connect(path_of(state))) as connection:
         connection.executescript(change)
@@ -310,7 +315,7 @@ def test_a_journal_of_another_schema_is_set_aside(state, change):
         assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
 
 
-def test_a_journal_with_a_further_column_is_used(state):
+def test_a_journal_with_a_further_column_is_used(state: Path) -> None:
     write_some(state, 3)
     with contextlib.closing(sqlite3.connect(path_of(state))) as connection:
         connection.executescript("ALTER TABLE images ADD COLUMN more TEXT NOT NULL DEFAULT 'x'")
@@ -321,7 +326,7 @@ def test_a_journal_with_a_further_column_is_used(state):
         assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
 
 
-def test_a_journal_with_damage_in_the_middle_is_set_aside(state):
+def test_a_journal_with_damage_in_the_middle_is_set_aside(state: Path) -> None:
     write_some(state, 1000)
     with open(path_of(state), "r+b") as file:
         file.seek(4096 * 10)
@@ -332,7 +337,7 @@ def test_a_journal_with_damage_in_the_middle_is_set_aside(state):
         assert journal.known("/srv/1.jpg", Stamp(1, 1)) is None
 
 
-def test_a_journal_that_another_process_writes_to_is_not_taken_for_a_damaged_one(state, monkeypatch):
+def test_a_journal_that_another_process_writes_to_is_not_taken_for_a_damaged_one(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_some(state)
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **{**options, "timeout": 0.01}))
@@ -345,7 +350,7 @@ def test_a_journal_that_another_process_writes_to_is_not_taken_for_a_damaged_one
         assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
 
 
-def test_a_full_disk_is_told_with_the_journals_path_and_costs_no_earlier_checkpoint(tmp_path, mount):
+def test_a_full_disk_is_told_with_the_journals_path_and_costs_no_earlier_checkpoint(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "-o", "size=200k", "tmpfs", on=tmp_path)
     state = tmp_path / "state"
     write_some(state)
@@ -354,12 +359,12 @@ def test_a_full_disk_is_told_with_the_journals_path_and_costs_no_earlier_checkpo
             journal.record((f"/srv/more/{number}.jpg", Stamp(1, 1), HASHED) for number in range(10_000))
         assert caught.value.path == str(path_of(state))
         assert "could not write the journal: database or disk is full" in caught.value.cause
-        assert "dhash_state_dir" in caught.value.next_step
+        assert "dhash_state_dir" in str(caught.value.next_step)
         assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
         assert journal.known("/srv/more/1.jpg", Stamp(1, 1)) is None
 
 
-def test_a_journal_that_is_damaged_while_it_is_open_is_named(state):
+def test_a_journal_that_is_damaged_while_it_is_open_is_named(state: Path) -> None:
     write_some(state, 1000)
     with writing(state) as journal:
         path_of(state).write_bytes(b"\xa5" * path_of(state).stat().st_size)
@@ -371,16 +376,16 @@ def test_a_journal_that_is_damaged_while_it_is_open_is_named(state):
             assert caught.value.next_step
 
 
-def test_a_state_folder_that_cannot_be_written_is_named(tmp_path, mount):
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "-o", "ro", "tmpfs", on=tmp_path)
     with pytest.raises(DhashError) as caught:
         hash_journal.open_for_writing(str(tmp_path), "pillow", "1 byte")
     assert caught.value.path == str(path_of(tmp_path))
     assert "could not open the journal" in caught.value.cause
-    assert "writable" in caught.value.next_step
+    assert "writable" in str(caught.value.next_step)
 
 
-def test_the_state_folder_is_made_for_its_owner_alone(state):
+def test_the_state_folder_is_made_for_its_owner_alone(state: Path) -> None:
     write_some(state)
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
 
@@ -388,7 +393,7 @@ def test_the_state_folder_is_made_for_its_owner_alone(state):
 # Check mode reads it and writes nothing.
 
 
-def test_reading_where_there_is_no_journal_makes_none(tmp_path, tree):
+def test_reading_where_there_is_no_journal_makes_none(tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(tmp_path)
     with reading(tmp_path / "state") as journal:
         assert journal.known("/srv/a.jpg", Stamp(10, 20)) is None
@@ -396,7 +401,7 @@ def test_reading_where_there_is_no_journal_makes_none(tmp_path, tree):
     assert tree(tmp_path) == before
 
 
-def test_reading_a_journal_changes_nothing(state, tree):
+def test_reading_a_journal_changes_nothing(state: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     write_some(state)
     before = tree(state)
     with reading(state) as journal:
@@ -405,7 +410,8 @@ def test_reading_a_journal_changes_nothing(state, tree):
     assert tree(state) == before
 
 
-def test_reading_beside_a_hot_rollback_journal_changes_nothing_and_reads_nothing_half_written(state, tree):
+def test_reading_beside_a_hot_rollback_journal_changes_nothing_and_reads_nothing_half_written(
+        state: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     write_some(state, 1000)
     leave_a_hot_rollback_journal(state)
     before = tree(state)
@@ -416,7 +422,8 @@ def test_reading_beside_a_hot_rollback_journal_changes_nothing_and_reads_nothing
 
 
 @pytest.mark.parametrize("offset", [0, 4096 * 10])
-def test_reading_a_damaged_journal_knows_nothing_and_leaves_it_in_its_place(state, tree, offset):
+def test_reading_a_damaged_journal_knows_nothing_and_leaves_it_in_its_place(
+        state: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], offset: int) -> None:
     write_some(state, 1000)
     with open(path_of(state), "r+b") as file:
         file.seek(offset)
@@ -428,7 +435,7 @@ def test_reading_a_damaged_journal_knows_nothing_and_leaves_it_in_its_place(stat
 
 
 @pytest.mark.parametrize("name", ["a b", "100%", "%25", "what?", "#1", "a&b=c", "日本"])
-def test_a_journal_is_found_in_a_folder_of_any_name(tmp_path, name):
+def test_a_journal_is_found_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     write_some(tmp_path / name)
     with reading(tmp_path / name) as journal:
         assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
