@@ -7,13 +7,17 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps, row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shard_files
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, difference_hash, hash_journal
-from conftest import timeless
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
+from conftest import SmallLibrary, present, timeless
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,34 +28,34 @@ FAILED = [None, None, False, None, "truncated", "the file is empty", 0.0, "2026-
 class Hosts:
     """Hosts that see one library, each with a state folder of its own; ``leader`` is the one whose is ``library.state``."""
 
-    def __init__(self, library) -> None:
+    def __init__(self, library: SmallLibrary) -> None:
         self.library = library
 
-    def state(self, host):
+    def state(self, host: str) -> Path:
         return self.library.state if host == "leader" else self.library.state.with_name(f"state-{host}")
 
-    def merge(self, *files, check=False, **changes):
+    def merge(self, *files: str | Path, check: bool = False, **changes: Any) -> dict[str, Any]:
         settings = shard_files.Merge(str(self.library.path), str(self.library.state), "a run", "pillow", decoder_limits.Limits(),
                                      [str(file) for file in files], 0, False)._replace(**changes)
         return shard_files.check_merge(settings) if check else shard_files.merge(settings)
 
-    def settings(self, host, **changes):
+    def settings(self, host: str, **changes: Any) -> migration_settings.Settings:
         return self.library.settings(state=str(self.state(host)), **changes)
 
-    def shard(self, host, number, of, **changes):
+    def shard(self, host: str, number: int | None, of: int, **changes: Any) -> dict[str, Any]:
         pending = handover.path_in(str(self.library.state), handover.PENDING)
         return shard_files.hash_shard(self.settings(host, **changes), pending, number, of, lambda _state: None)
 
-    def check_shard(self, host, number, of):
+    def check_shard(self, host: str, number: int | None, of: int) -> dict[str, Any]:
         return shard_files.check_shard(self.settings(host), handover.path_in(str(self.library.state), handover.PENDING), number, of)
 
-    def listed(self):
+    def listed(self) -> list[str]:
         return [image.path for image in
                 row_files.read(handover.path_in(str(self.library.state), handover.PENDING), handover.PENDING, shard_files._to_listed)]
 
 
 @pytest.fixture
-def hosts(library, decoded_here):
+def hosts(library: SmallLibrary, decoded_here: list[str]) -> Hosts:
     """Hosts that see a library with some of everything."""
     for number in range(7):
         library.add(f"media/{number}.png", seed=number % 5)
@@ -63,7 +67,7 @@ def hosts(library, decoded_here):
     return Hosts(library)
 
 
-def write_entries(path, *rows, **header):
+def write_entries(path: Path, *rows: list[Any], **header: Any) -> Path:
     """Write a file of entries as another host would; ``rows`` need not be sound."""
     row_files.write(str(path), handover.ENTRIES,
                     {"algorithm": "pillow", "limits": decoder_limits.text(decoder_limits.Limits()),
@@ -71,7 +75,7 @@ def write_entries(path, *rows, **header):
     return path
 
 
-def row_of(library, name, entry):
+def row_of(library: SmallLibrary, name: str, entry: list[Any]) -> list[Any]:
     status = (library.folder / name).stat()
     return [name, status.st_size, status.st_mtime_ns, *entry]
 
@@ -79,7 +83,7 @@ def row_of(library, name, entry):
 # Shares.
 
 
-def test_the_library_of_three_shares_is_that_of_one_host(hosts, new_library):
+def test_the_library_of_three_shares_is_that_of_one_host(hosts: Hosts, new_library: Callable[[object], SmallLibrary]) -> None:
     hosts.merge()
     handed_over = [hosts.shard(host, number, 3)["entries"] for number, host in enumerate(("leader", "second", "third"))]
     merged = hosts.merge(*handed_over[1:])
@@ -93,7 +97,7 @@ def test_the_library_of_three_shares_is_that_of_one_host(hosts, new_library):
     assert timeless(hosts.library.output.read_bytes()) == sharded
 
 
-def test_each_pending_image_is_in_exactly_one_share_and_the_shares_are_as_large_as_one_another(hosts):
+def test_each_pending_image_is_in_exactly_one_share_and_the_shares_are_as_large_as_one_another(hosts: Hosts) -> None:
     pending = hosts.merge()["pending"]
     assert pending == 10  # the one that has no file is not to be hashed
     for count in range(1, 12):
@@ -101,13 +105,13 @@ def test_each_pending_image_is_in_exactly_one_share_and_the_shares_are_as_large_
         assert sum(sizes) == pending and max(sizes) - min(sizes) <= 1
 
 
-def test_a_share_hashes_its_images_alone(hosts, decoded_here):
+def test_a_share_hashes_its_images_alone(hosts: Hosts, decoded_here: list[str]) -> None:
     hosts.merge()
     assert hosts.shard("second", 1, 4)["hashed_now"] == 3
     assert [os.path.relpath(path, hosts.library.folder) for path in decoded_here] == hosts.listed()[1::4]
 
 
-def test_what_is_hashed_is_in_no_share_of_the_next_run(hosts, decoded_here):
+def test_what_is_hashed_is_in_no_share_of_the_next_run(hosts: Hosts, decoded_here: list[str]) -> None:
     hosts.merge()
     entries = hosts.shard("second", 0, 2)["entries"]
     hashed = set(decoded_here)
@@ -118,11 +122,11 @@ def test_what_is_hashed_is_in_no_share_of_the_next_run(hosts, decoded_here):
     assert hashed.isdisjoint({path for path in decoded_here if not path.endswith("folder.jpg")})
 
 
-def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(hosts, decoded_here, monkeypatch):
+def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(hosts: Hosts, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     hosts.merge()
     record = hash_journal.Journal.record
 
-    def die_after_the_second(journal, results):
+    def die_after_the_second(journal: hash_journal.Journal, results: list[Any]) -> None:
         record(journal, results)
         if len(decoded_here) >= 4:
             raise KeyboardInterrupt
@@ -134,7 +138,7 @@ def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(
     assert hosts.merge(looked["entries"])["taken"] == 4
 
 
-def test_a_library_that_lies_elsewhere_on_another_host_is_the_same_library(hosts, tmp_path):
+def test_a_library_that_lies_elsewhere_on_another_host_is_the_same_library(hosts: Hosts, tmp_path: Path) -> None:
     hosts.merge()
     pending = handover.path_in(str(hosts.library.state), handover.PENDING)
     elsewhere = tmp_path / "mnt"
@@ -145,7 +149,7 @@ def test_a_library_that_lies_elsewhere_on_another_host_is_the_same_library(hosts
     assert hosts.merge(entries)["taken"] == 9
 
 
-def test_a_file_that_is_another_one_here_is_not_hashed(hosts, decoded_here):
+def test_a_file_that_is_another_one_here_is_not_hashed(hosts: Hosts, decoded_here: list[str]) -> None:
     hosts.merge()
     (hosts.library.folder / "media/0.png").unlink()
     os.utime(hosts.library.folder / "media/1.png", (1, 1))
@@ -154,7 +158,7 @@ def test_a_file_that_is_another_one_here_is_not_hashed(hosts, decoded_here):
     assert not {"0.png", "1.png"} & {os.path.basename(path) for path in decoded_here}
 
 
-def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_to_the_leader(hosts, monkeypatch):
+def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_to_the_leader(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     avif = b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf"
     hosts.library.add("media/a.avif", content=avif)
     hosts.library.write()
@@ -166,7 +170,7 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
     assert hosts.shard("second", 0, 1, terms=hosts.library.settings().terms._replace(algorithm="pillow"))["known"] == 7
 
 
-def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(hosts, monkeypatch):
+def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts.merge(algorithm="ffmpeg")
     monkeypatch.setattr(decoder_versions, "versions", lambda: {"ffmpeg": "another"})
     terms = hosts.library.settings().terms._replace(algorithm="ffmpeg")
@@ -174,13 +178,13 @@ def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(
     assert (result["left_to_leader"], result["hashed_now"], result["handed_over"]) == (10, 0, 0)
 
 
-def test_a_list_of_another_algorithm_is_refused(hosts):
+def test_a_list_of_another_algorithm_is_refused(hosts: Hosts) -> None:
     hosts.merge(algorithm="ffmpeg")
     with pytest.raises(DhashError, match=r"not of algorithm pillow.*dhash_algorithm"):
         hosts.shard("second", 0, 1)
 
 
-def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
+def test_check_mode_writes_nothing_on_either_side(hosts: Hosts, tree: Callable[[Path], dict[str, tuple[Any, ...]]], tmp_path: Path) -> None:
     before = tree(tmp_path)
     assert hosts.merge(check=True)["pending"] == 10
     assert tree(tmp_path) == before
@@ -193,7 +197,7 @@ def test_check_mode_writes_nothing_on_either_side(hosts, tree, tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts):
+def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts: Hosts) -> None:
     hosts.merge()
     with handover.lock(str(hosts.state("second")), "library_hash", "another run", 0):
         with pytest.raises(LockedError, match=r"the handover folder is in use by library_hash.*another run"):
@@ -201,7 +205,7 @@ def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts
         assert hosts.shard("third", 0, 2)["hashed_now"] == 5
 
 
-def test_a_library_that_is_refused_gets_no_state_folder(hosts):
+def test_a_library_that_is_refused_gets_no_state_folder(hosts: Hosts) -> None:
     hosts.library.path.write_text("no library")
     with pytest.raises(DhashError):
         hosts.merge()
@@ -211,7 +215,7 @@ def test_a_library_that_is_refused_gets_no_state_folder(hosts):
 # What is taken.
 
 
-def test_an_entry_of_a_file_that_has_changed_since_is_not_taken(hosts, tmp_path):
+def test_an_entry_of_a_file_that_has_changed_since_is_not_taken(hosts: Hosts, tmp_path: Path) -> None:
     rows = [row_of(hosts.library, f"media/{number}.png", ENTRY) for number in range(3)]
     rows[0][1] += 1
     rows[1][2] -= 1
@@ -220,16 +224,16 @@ def test_an_entry_of_a_file_that_has_changed_since_is_not_taken(hosts, tmp_path)
     assert "media/2.png" not in hosts.listed() and {"media/0.png", "media/1.png"} < set(hosts.listed())
 
 
-def test_of_two_entries_of_one_image_the_one_that_fits_the_file_is_taken_wherever_it_stands(hosts, tmp_path):
+def test_of_two_entries_of_one_image_the_one_that_fits_the_file_is_taken_wherever_it_stands(hosts: Hosts, tmp_path: Path) -> None:
     right, wrong = (row_of(hosts.library, "media/0.png", ["A" * 16, *ENTRY[1:]]) for _number in range(2))
     wrong[2] += 1
     files = [write_entries(tmp_path / "1.gz", wrong), write_entries(tmp_path / "2.gz", right), write_entries(tmp_path / "3.gz", wrong)]
     assert hosts.merge(*files)["taken"] == 1
     with hash_journal.open_for_reading(str(hosts.library.state), "pillow", "") as journal:
-        assert journal.known(str(hosts.library.folder / "media/0.png"), file_stamps.Stamp(*right[1:3])).dhash == "A" * 16
+        assert present(journal.known(str(hosts.library.folder / "media/0.png"), file_stamps.Stamp(*right[1:3]))).dhash == "A" * 16
 
 
-def test_between_hosts_only_size_and_mtime_count(hosts, tmp_path):
+def test_between_hosts_only_size_and_mtime_count(hosts: Hosts, tmp_path: Path) -> None:
     hosts.merge()
     entries = hosts.shard("second", 0, 1)["entries"]
     for file in (hosts.library.folder / "media").glob("*.png"):  # as another host sees it: another ctime
@@ -240,7 +244,7 @@ def test_between_hosts_only_size_and_mtime_count(hosts, tmp_path):
     assert hosts.listed() == ["media/folder.jpg"]
 
 
-def test_errors_of_other_decoders_are_not_taken(hosts, tmp_path):
+def test_errors_of_other_decoders_are_not_taken(hosts: Hosts, tmp_path: Path) -> None:
     failure = [None, None, False, None, "truncated", "the file is empty", 0.0, ENTRY[-1]]
     row = row_of(hosts.library, "media/empty.jpg", failure)
     older = {**decoder_versions.versions(), "pillow": "9.0"}
@@ -248,19 +252,19 @@ def test_errors_of_other_decoders_are_not_taken(hosts, tmp_path):
     assert hosts.merge(write_entries(tmp_path / "same.gz", row), check=True)["taken"] == 1
 
 
-def test_what_is_not_in_the_library_is_not_taken(hosts, tmp_path):
+def test_what_is_not_in_the_library_is_not_taken(hosts: Hosts, tmp_path: Path) -> None:
     hosts.library.add("unlisted.png", seed=9)
     result = hosts.merge(write_entries(tmp_path / "entries.gz", row_of(hosts.library, "unlisted.png", ENTRY)))
     assert (result["taken"], result["not_pending"]) == (0, 1)
 
 
-def test_what_was_too_large_elsewhere_counts_only_under_the_same_limits(hosts, tmp_path):
+def test_what_was_too_large_elsewhere_counts_only_under_the_same_limits(hosts: Hosts, tmp_path: Path) -> None:
     row = row_of(hosts.library, "media/0.png", [*FAILED[:4], "too_large", "it is too large", *FAILED[6:]])
     assert hosts.merge(write_entries(tmp_path / "1.gz", row, limits="others"))["taken"] == 0
     assert hosts.merge(write_entries(tmp_path / "2.gz", row))["taken"] == 1
 
 
-def damaged(content):
+def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Files of entries with something wrong with them."""
     lines = gzip.decompress(content).split(b"\n")
     yield "cut off", content[:-9]
@@ -276,7 +280,7 @@ def damaged(content):
     yield "of another kind", gzip.compress(content.replace(b"x", b"y"))
 
 
-def test_nothing_is_taken_from_a_damaged_file_and_the_others_are_merged(hosts, tmp_path):
+def test_nothing_is_taken_from_a_damaged_file_and_the_others_are_merged(hosts: Hosts, tmp_path: Path) -> None:
     sound = write_entries(tmp_path / "sound.gz", row_of(hosts.library, "media/0.png", ENTRY), row_of(hosts.library, "media/1.png", FAILED))
     other = write_entries(tmp_path / "other.gz", row_of(hosts.library, "media/2.png", ENTRY))
     for how, content in damaged(sound.read_bytes()):
@@ -288,7 +292,7 @@ def test_nothing_is_taken_from_a_damaged_file_and_the_others_are_merged(hosts, t
     assert hosts.merge(file, other, tmp_path / "absent.gz")["taken"] == 1
 
 
-WRONG = [
+WRONG: list[tuple[str, int, Any]] = [
     ("dhash", 0, "0123456789abcdef"), ("dhash", 0, None), ("dhash", 0, 1), ("vertical", 1, "0" * 15), ("low_detail", 2, 1),
     ("decoder", 3, "sh"), ("decoder", 3, None), ("kind", 4, "missing"), ("kind", 4, "truncated"), ("kind", 4, []),
     ("error", 5, "an error"), ("seconds", 6, -1), ("seconds", 6, float("nan")), ("seconds", 6, "1"), ("seconds", 6, True),
@@ -296,7 +300,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("field", "position", "value"), WRONG)
-def test_an_entry_that_this_collection_does_not_write_is_refused(hosts, tmp_path, field, position, value):
+def test_an_entry_that_this_collection_does_not_write_is_refused(hosts: Hosts, tmp_path: Path, field: str, position: int, value: object) -> None:
     entry = list(ENTRY)
     entry[position] = value
     result = hosts.merge(write_entries(tmp_path / "entries.gz", row_of(hosts.library, "media/0.png", entry)))
@@ -305,12 +309,12 @@ def test_an_entry_that_this_collection_does_not_write_is_refused(hosts, tmp_path
 
 @pytest.mark.parametrize("start", [[1, 2, 3], ["a", "2", 3], ["a", 2, 3.5], ["a", 1 << 64, 3], ["a", -1, 3], ["a", 2], ["", 2, 3], ["a", True, 3],
                                    ["a" * 70_000, 2, 3], []])
-def test_a_row_without_a_sound_path_size_and_time_is_refused(hosts, tmp_path, start):
+def test_a_row_without_a_sound_path_size_and_time_is_refused(hosts: Hosts, tmp_path: Path, start: list[Any]) -> None:
     result = hosts.merge(write_entries(tmp_path / "entries.gz", [*start, *ENTRY]))
     assert result["taken"] == 0 and result["refused"]
 
 
-def test_a_file_of_another_algorithm_or_version_is_refused(hosts, tmp_path):
+def test_a_file_of_another_algorithm_or_version_is_refused(hosts: Hosts, tmp_path: Path) -> None:
     row = row_of(hosts.library, "media/0.png", ENTRY)
     for header, reason in (({"algorithm": "ffmpeg"}, "other_algorithm"), ({"version": 2}, "other_version")):
         result = hosts.merge(write_entries(tmp_path / "entries.gz", row, **header))
@@ -318,13 +322,13 @@ def test_a_file_of_another_algorithm_or_version_is_refused(hosts, tmp_path):
 
 
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=50), st.integers(0, 2**63 - 1), st.integers(-2**63, 2**63 - 1)).map(list)))
-def test_what_is_written_is_read_again_whatever_the_names(tmp_path_factory, rows):
+def test_what_is_written_is_read_again_whatever_the_names(tmp_path_factory: pytest.TempPathFactory, rows: list[list[Any]]) -> None:
     path = str(tmp_path_factory.getbasetemp() / "rows.gz")
     assert row_files.write(path, handover.PENDING, {}, rows) == len(rows)
     assert [list(row) for row in row_files.read(path, handover.PENDING, shard_files._to_listed)] == rows
 
 
-def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):
+def test_what_a_journal_holds_is_what_another_one_takes(hosts: Hosts, tmp_path: Path) -> None:
     hosts.merge()
     entries = hosts.shard("second", 0, 1)["entries"]
     hosts.merge(entries)
@@ -336,7 +340,7 @@ def test_what_a_journal_holds_is_what_another_one_takes(hosts, tmp_path):
             assert file.name == "folder.jpg" or leader.known(*known) is not None
 
 
-def test_the_file_holds_no_more_than_what_it_says(hosts):
+def test_the_file_holds_no_more_than_what_it_says(hosts: Hosts) -> None:
     hosts.merge()
     entries = hosts.shard("second", 0, 1)["entries"]
     with gzip.open(entries, "rt", encoding="utf-8") as file:
