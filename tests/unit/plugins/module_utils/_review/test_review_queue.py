@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
@@ -15,17 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reviews import Host, bits, digests, picture
 
+Side = tuple[matchable_images.Image, Optional[review_queue.Detail]]
+
 NEAR = bits(*range(9))  # nine bits from 0
 FAR = bits(*range(40, 60))
 PIXELS = picture()
 
 
 @pytest.fixture
-def host(tmp_path):
+def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def export(host, **changes):
+def export(host: Host, **changes: Any) -> dict[str, Any]:
     host.write()
     host.export(include_images=False, **changes)
     return host.queue()
@@ -34,7 +38,7 @@ def export(host, **changes):
 # Which pairs are asked.
 
 
-def test_pairs_within_both_distances_are_asked_and_others_are_not(host):
+def test_pairs_within_both_distances_are_asked_and_others_are_not(host: Host) -> None:
     for name, dhash in (("a", 0), ("at 7", bits(*range(7))), ("at 8", bits(*range(20, 28))), ("at 15", bits(*range(30, 45))),
                         ("at 16", bits(*range(48, 64)))):
         host.add(name, dhash)
@@ -45,7 +49,7 @@ def test_pairs_within_both_distances_are_asked_and_others_are_not(host):
     assert (queue["minDistance"], queue["maxDistance"], queue["totalMatches"]) == (7, 7, 1)
 
 
-def test_images_without_a_hash_with_a_broken_one_or_too_flat_to_match_are_not_asked_about(host):
+def test_images_without_a_hash_with_a_broken_one_or_too_flat_to_match_are_not_asked_about(host: Host) -> None:
     host.add("a", 0).add("flat", NEAR, dhash_low_detail=True).add("plain", NEAR).add("broken", NEAR).add("good", NEAR)
     del host.value["images"][2]["dhash"]
     host.value["images"][3]["dhash"] = "00000000000001ff"
@@ -53,13 +57,13 @@ def test_images_without_a_hash_with_a_broken_one_or_too_flat_to_match_are_not_as
     assert host.pairs() == [("a", "good")]
 
 
-def test_a_path_that_the_library_has_twice_is_asked_about_once(host):
+def test_a_path_that_the_library_has_twice_is_asked_about_once(host: Host) -> None:
     host.add("a", 0).add("b", NEAR).add("b", NEAR).add("a", 0)
     export(host)
     assert host.pairs() == [("a", "b")]
 
 
-def test_a_pair_that_the_vertical_hash_refutes_is_left_out_counted_and_shown_where_that_is_asked_for(host):
+def test_a_pair_that_the_vertical_hash_refutes_is_left_out_counted_and_shown_where_that_is_asked_for(host: Host) -> None:
     host.add("a", 0, 0, PIXELS).add("refuted", NEAR, bits(*range(17)), PIXELS).add("confirmed", NEAR, bits(*range(16)), PIXELS)
     queue = export(host)
     assert host.pairs() == [("a", "confirmed")]
@@ -70,7 +74,7 @@ def test_a_pair_that_the_vertical_hash_refutes_is_left_out_counted_and_shown_whe
 
 
 @pytest.mark.parametrize("why", ["never hashed here", "changed since", "no file"])
-def test_a_pair_cannot_be_refuted_where_a_vertical_hash_is_not_known(host, why):
+def test_a_pair_cannot_be_refuted_where_a_vertical_hash_is_not_known(host: Host, why: str) -> None:
     host.add("a", 0, 0, PIXELS).add("b", NEAR, None if why == "never hashed here" else 2**64 - 1, PIXELS)
     if why == "changed since":
         (host.folder / "b").write_bytes(PIXELS * 2)
@@ -81,7 +85,7 @@ def test_a_pair_cannot_be_refuted_where_a_vertical_hash_is_not_known(host, why):
     assert queue["matches"][0]["verticalDistance"] is None
 
 
-def test_where_the_limit_cuts_the_most_likely_pairs_are_exported_and_the_true_total_told(host):
+def test_where_the_limit_cuts_the_most_likely_pairs_are_exported_and_the_true_total_told(host: Host) -> None:
     host.add("a", 0, 0, PIXELS).add("at 10", bits(*range(10)), 0, PIXELS).add("at 9", bits(*range(20, 29)), 9, PIXELS)
     queue = export(host, maximum=10, limit=1)
     assert (queue["totalMatches"], queue["exportedMatches"]) == (2, 1)
@@ -93,7 +97,7 @@ def test_where_the_limit_cuts_the_most_likely_pairs_are_exported_and_the_true_to
 # The order, and what is said of a pair.
 
 
-def test_the_most_likely_pairs_come_first_and_those_as_likely_in_the_order_of_the_library(host):
+def test_the_most_likely_pairs_come_first_and_those_as_likely_in_the_order_of_the_library(host: Host) -> None:
     host.add("a", 0).add("at 9", bits(*range(9))).add("at 8, later", bits(*range(50, 58))).add("at 8", bits(*range(40, 48)))
     export(host)
     assert host.pairs()[:3] == [("a", "at 8, later"), ("a", "at 8"), ("a", "at 9")]
@@ -104,11 +108,11 @@ def test_the_most_likely_pairs_come_first_and_those_as_likely_in_the_order_of_th
 @pytest.mark.parametrize(("distance", "vertical", "confidence"), [
     (8, 0, 0.88), (9, 16, 0.61), (8, None, 0.75), (15, None, 0.53), (15, 64, 0.0), (8, 1, 0.86),
 ])
-def test_the_confidence_falls_with_both_distances(distance, vertical, confidence):
+def test_the_confidence_falls_with_both_distances(distance: int, vertical: int | None, confidence: float) -> None:
     assert difference_hash.confidence(distance, vertical) == confidence
 
 
-def test_a_match_has_all_that_the_page_and_the_import_need(host):
+def test_a_match_has_all_that_the_page_and_the_import_need(host: Host) -> None:
     host.add("in/a.png", 0).add("b.png", NEAR)
     queue = export(host)
     assert list(queue) == ["exportedAt", "library", "algorithm", "minDistance", "maxDistance", "totalMatches", "exportedMatches",
@@ -126,7 +130,7 @@ def test_a_match_has_all_that_the_page_and_the_import_need(host):
     assert len(match["id"]) == 16
 
 
-def test_matches_that_share_images_are_one_cluster(host):
+def test_matches_that_share_images_are_one_cluster(host: Host) -> None:
     for name, dhash in (("a", 0), ("b", NEAR), ("c", NEAR ^ bits(*range(30, 38))), ("x", FAR), ("y", FAR ^ NEAR)):
         host.add(name, dhash)
     export(host)
@@ -137,7 +141,7 @@ def test_matches_that_share_images_are_one_cluster(host):
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20))
-def test_clusters_are_the_connected_components(pairs):
+def test_clusters_are_the_connected_components(pairs: list[tuple[int, int]]) -> None:
     clusters = review_queue._clusters([one for one, _other in pairs], [other for _one, other in pairs])
     component = {number: {number} for pair in pairs for number in pair}
     for one, other in pairs:
@@ -153,7 +157,7 @@ def test_clusters_are_the_connected_components(pairs):
 # Which image to keep.
 
 
-def side(size=100, width=40, height=30, format_="JPEG", seen=True):
+def side(size: int | None = 100, width: int = 40, height: int = 30, format_: str = "JPEG", seen: bool = True) -> Side:
     image = matchable_images.Image("path", "name", "0" * 16, None, "file", size, 0, True, None)
     return image, review_queue.Detail(width, height, format_, "images/0.jpg") if seen else None
 
@@ -170,11 +174,11 @@ def side(size=100, width=40, height=30, format_="JPEG", seen=True):
     (side(), side(), "image1", "first in the library"),
     (side(size=None, seen=False), side(), "image1", "first in the library"),
 ])
-def test_the_larger_then_the_heavier_then_the_better_format_then_the_earlier_is_proposed(one, other, keep, reason):
+def test_the_larger_then_the_heavier_then_the_better_format_then_the_earlier_is_proposed(one: Side, other: Side, keep: str, reason: str) -> None:
     assert review_queue.propose(one, other) == (keep, reason)
 
 
-def test_of_two_names_of_one_file_neither_is_proposed(host):
+def test_of_two_names_of_one_file_neither_is_proposed(host: Host) -> None:
     host.add("a.png", 0, 0, content=b"a picture").add("b.png", NEAR, 0, content=b"a picture").add("c.png", 0, 0)
     os.link(host.folder / "a.png", host.folder / "c.png")
     matches = {(match["image1"]["path"], match["image2"]["path"]): match for match in export(host, minimum=0)["matches"]}
@@ -183,7 +187,7 @@ def test_of_two_names_of_one_file_neither_is_proposed(host):
     assert (other["sameFile"], other["proposedKeep"]) == (False, "image1")
 
 
-def test_what_loses_nothing_is_preferred_to_what_does():
+def test_what_loses_nothing_is_preferred_to_what_does() -> None:
     lossless = [review_queue.FORMATS.index(name) for name in ("TIFF", "PNG", "BMP", "PPM")]
     assert max(lossless) < min(review_queue.FORMATS.index(name) for name in ("JPEG", "WebP", "AVIF", "HEIC", "GIF"))
 
@@ -191,12 +195,13 @@ def test_what_loses_nothing_is_preferred_to_what_does():
 # What was judged different.
 
 
-def judged(host, one, other, vertical=None):
-    sides = [known_different.Side(path, f"{dhash:016X}", vertical and f"{vertical:016X}") for path, dhash in (one, other)]
-    known_different.write(str(host.live), [known_different.different(*sides, "no", "2026-01-31T12:00:00.000Z")])
+def judged(host: Host, one: tuple[str, int], other: tuple[str, int], vertical: int | None = None) -> None:
+    shown = None if vertical is None else f"{vertical:016X}"
+    first, second = (known_different.Side(path, f"{dhash:016X}", shown) for path, dhash in (one, other))
+    known_different.write(str(host.live), [known_different.different(first, second, "no", "2026-01-31T12:00:00.000Z")])
 
 
-def test_a_pair_that_was_judged_different_is_not_asked_again_and_counted(host):
+def test_a_pair_that_was_judged_different_is_not_asked_again_and_counted(host: Host) -> None:
     host.add("a", 0).add("b", NEAR).add("c", NEAR ^ 1)
     host.write()
     judged(host, ("b", NEAR), ("a", 0))
@@ -205,7 +210,7 @@ def test_a_pair_that_was_judged_different_is_not_asked_again_and_counted(host):
     assert (queue["totalMatches"], queue["exportedMatches"], queue["decidedMatches"]) == (1, 1, 1)
 
 
-def test_it_is_asked_again_when_an_image_has_changed(host):
+def test_it_is_asked_again_when_an_image_has_changed(host: Host) -> None:
     host.add("a", 0).add("b", NEAR)
     host.write()
     judged(host, ("a", 0), ("b", NEAR))
@@ -215,7 +220,7 @@ def test_it_is_asked_again_when_an_image_has_changed(host):
     assert queue["decidedMatches"] == 0
 
 
-def test_it_is_asked_again_when_only_the_vertical_hash_has_changed(host):
+def test_it_is_asked_again_when_only_the_vertical_hash_has_changed(host: Host) -> None:
     host.add("a", 0, 1, PIXELS).add("b", NEAR, 1, PIXELS)
     host.write()
     judged(host, ("a", 0), ("b", NEAR), vertical=1)
@@ -229,18 +234,18 @@ def test_it_is_asked_again_when_only_the_vertical_hash_has_changed(host):
     b"", b"[]", b"{}", b'{"different": [1]}', b'{"different": [{"path1": "a"}]}', b"\xff", b'{"different": ' + b"[" * 500,
     b'{"different": [{"path1": 1, "dhash1": "0000000000000000", "vertical1": null, "path2": "b", "dhash2": "0000000000000000",'
     b' "vertical2": null, "notes": "", "decidedAt": ""}]}'])
-def test_damaged_decisions_stop_the_export_and_say_what_to_do(host, content):
+def test_damaged_decisions_stop_the_export_and_say_what_to_do(host: Host, content: bytes) -> None:
     host.add("a", 0)
     host.write()
     (host.folder / "library.json.review.json").write_bytes(content)
     with pytest.raises(DhashError) as failed:
         host.export(include_images=False)
     assert failed.value.path == str(host.live) + ".review.json"
-    assert "move it away" in failed.value.next_step
+    assert "move it away" in str(failed.value.next_step)
     assert not host.review.exists()
 
 
-def test_what_is_remembered_is_written_with_the_owner_and_mode_of_the_library(host):
+def test_what_is_remembered_is_written_with_the_owner_and_mode_of_the_library(host: Host) -> None:
     host.add("a", 0)
     host.write()
     host.live.chmod(0o604)
