@@ -8,11 +8,15 @@ import copy
 import json
 import math
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import MissingRequirementError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_versions, hash_batches, hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal import Entry
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_file
@@ -27,32 +31,34 @@ MISSING = hash_batches.failure("missing", "the file does not exist. Check the pa
 
 
 @pytest.fixture
-def journal(tmp_path):
+def journal(tmp_path: Path) -> Iterator[hash_journal.Journal]:
     with hash_journal.open_for_writing(str(tmp_path), "pillow", "")[0] as journal:
         yield journal
 
 
-def hashed(dhash, vertical="0" * 16, low_detail=False, decoder="pillow", seconds=0.01, hashed_at=NOW):
+def hashed(dhash: str, vertical: str = "0" * 16, low_detail: bool = False, decoder: str = "pillow", seconds: float = 0.01, hashed_at: str = NOW) -> Entry:
     return Entry(dhash, vertical, low_detail, decoder, None, None, seconds, hashed_at)
 
 
-def flipped(dhash, *bits):
+def flipped(dhash: str, *bits: int) -> str:
     return f"{int(dhash, 16) ^ sum(1 << bit for bit in bits):016X}"
 
 
-def library_of(*images, **members):
+def library_of(*images: dict[str, Any], **members: Any) -> library_file.Library:
     """A library with images named a.jpg, b.jpg and so on, each with the fields given."""
     named = [{"path": f"media/{letter}.jpg", "filename": f"{letter}.jpg", **image} for letter, image in zip("abcdefgh", images)]
     return library_file.Library({"version": 3, "images": named, **members}, True)
 
 
-def assemble(library, entries, journal, algorithm="pillow", threshold=10, batch_size=100, timestamp=NOW, write_note=True,
-             identities=None):
+def assemble(
+        library: library_file.Library, entries: list[Entry], journal: hash_journal.Journal, algorithm: str = "pillow", threshold: int = 10,
+        batch_size: int = 100, timestamp: str = NOW, write_note: bool = True,
+        identities: list[file_stamps.Identity | None] | None = None) -> library_assembly.Migrated:
     terms = library_assembly.Terms(algorithm, threshold, batch_size)
     return library_assembly.assemble(library, entries, identities or [None] * len(entries), terms, journal, timestamp, write_note)
 
 
-def duplicates_of(entries, journal, threshold=10):
+def duplicates_of(entries: list[Entry], journal: hash_journal.Journal, threshold: int = 10) -> list[tuple[str, str, int]]:
     value = assemble(library_of(*[{}] * len(entries)), entries, journal, threshold=threshold).library.value
     return [(record["duplicate"], record["original"], record["hammingDistance"]) for record in value["dhash_duplicates"]]
 
@@ -60,19 +66,19 @@ def duplicates_of(entries, journal, threshold=10):
 # Our fields, and those of others.
 
 
-def test_our_fields_are_appended_in_their_order_to_an_image_that_lacks_them(journal):
+def test_our_fields_are_appended_in_their_order_to_an_image_that_lacks_them(journal: hash_journal.Journal) -> None:
     image = assemble(library_of({"rating": 5}), [hashed(A, low_detail=True)], journal).library.value["images"][0]
     assert list(image.items()) == [
         ("path", "media/a.jpg"), ("filename", "a.jpg"), ("rating", 5), ("dhash", A), ("dhash_generated_at", NOW),
         ("dhash_low_detail", True)]
 
 
-def test_our_records_are_appended_in_their_order_to_a_library_that_lacks_them(journal):
+def test_our_records_are_appended_in_their_order_to_a_library_that_lacks_them(journal: hash_journal.Journal) -> None:
     value = assemble(library_of({}, settings={}), [hashed(A)], journal).library.value
     assert list(value) == ["version", "images", "settings", "dhash_migration", "dhash_duplicates", "dhash_errors"]
 
 
-def test_our_fields_keep_their_place_where_they_are(journal):
+def test_our_fields_keep_their_place_where_they_are(journal: hash_journal.Journal) -> None:
     library = library_file.Library({"dhash_errors": [], "images": [
         {"dhash_generated_at": THEN, "path": "a.jpg", "dhash": B, "filename": "a.jpg"}], "dhash_migration": {}, "version": 3}, True)
     value = assemble(library, [hashed(A)], journal).library.value
@@ -81,7 +87,7 @@ def test_our_fields_keep_their_place_where_they_are(journal):
         ("dhash_generated_at", NOW), ("path", "a.jpg"), ("dhash", A), ("filename", "a.jpg")]
 
 
-def test_everything_that_is_not_ours_comes_out_as_it_went_in(journal):
+def test_everything_that_is_not_ours_comes_out_as_it_went_in(journal: hash_journal.Journal) -> None:
     text = json.dumps({
         "big": 0, "images": [
             {"path": "a.jpg", "score": 1, "filename": "a.jpg", "tags": ["été", {"dhash": "not ours"}], "dhash": "old"},
@@ -95,7 +101,7 @@ def test_everything_that_is_not_ours_comes_out_as_it_went_in(journal):
     assert b'"score": 1.0' in library_file.serialize(migrated)
 
 
-def test_the_library_that_came_in_stays_as_it_is(journal):
+def test_the_library_that_came_in_stays_as_it_is(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": B, "dhash_generated_at": THEN}, {"dhash": A}, dhash_errors=[{}])
     before = copy.deepcopy(library)
     assemble(library, [hashed(A), MISSING], journal)
@@ -105,25 +111,25 @@ def test_the_library_that_came_in_stays_as_it_is(journal):
 # Images.
 
 
-def test_the_time_of_a_hash_is_kept_while_the_hash_stays_the_same(journal):
+def test_the_time_of_a_hash_is_kept_while_the_hash_stays_the_same(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A, "dhash_generated_at": THEN}, {"dhash": B, "dhash_generated_at": THEN})
     images = assemble(library, [hashed(A), hashed(C)], journal).library.value["images"]
     assert [(image["dhash"], image["dhash_generated_at"]) for image in images] == [(A, THEN), (C, NOW)]
 
 
 @pytest.mark.parametrize("time", [None, 0, []])
-def test_a_hash_without_a_time_gets_that_of_its_hashing(journal, time):
+def test_a_hash_without_a_time_gets_that_of_its_hashing(journal: hash_journal.Journal, time: object) -> None:
     images = assemble(library_of({"dhash": A, "dhash_generated_at": time}, {"dhash": B}), [hashed(A), hashed(B)], journal)
     assert [image["dhash_generated_at"] for image in images.library.value["images"]] == [NOW, NOW]
 
 
-def test_an_image_that_fails_loses_the_hash_it_had_and_all_that_belongs_to_it(journal):
+def test_an_image_that_fails_loses_the_hash_it_had_and_all_that_belongs_to_it(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A, "dhash_generated_at": THEN, "dhash_low_detail": True, "rating": 5})
     image = assemble(library, [MISSING], journal).library.value["images"][0]
     assert image == {"path": "media/a.jpg", "filename": "a.jpg", "rating": 5}
 
 
-def test_only_pictures_that_are_too_flat_to_match_are_marked(journal):
+def test_only_pictures_that_are_too_flat_to_match_are_marked(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A, "dhash_low_detail": True}, {"dhash": B}, {"dhash": C, "dhash_low_detail": False})
     images = assemble(library, [hashed(A), hashed(B, low_detail=True), hashed(C)], journal).library.value["images"]
     assert [image.get("dhash_low_detail") for image in images] == [None, True, None]
@@ -133,7 +139,7 @@ def test_only_pictures_that_are_too_flat_to_match_are_marked(journal):
 # Errors.
 
 
-def test_the_errors_are_those_of_this_migration_in_the_librarys_order(journal):
+def test_the_errors_are_those_of_this_migration_in_the_librarys_order(journal: hash_journal.Journal) -> None:
     library = library_of({}, {}, {}, dhash_errors=[{"image": "of an earlier run"}])
     entries = [hash_batches.failure("timeout", "too slow"), hashed(A), MISSING]
     assert assemble(library, entries, journal).library.value["dhash_errors"] == [
@@ -144,7 +150,7 @@ def test_the_errors_are_those_of_this_migration_in_the_librarys_order(journal):
 # Duplicates.
 
 
-def test_a_duplicate_is_recorded_with_both_images_hashes_distance_and_confidence(journal):
+def test_a_duplicate_is_recorded_with_both_images_hashes_distance_and_confidence(journal: hash_journal.Journal) -> None:
     near = flipped(A, 0, 5, 63)
     entries = [hashed(A, vertical=B), hashed(near, vertical=flipped(B, 1, 2))]
     assert assemble(library_of({}, {}), entries, journal).library.value["dhash_duplicates"] == [{
@@ -154,43 +160,43 @@ def test_a_duplicate_is_recorded_with_both_images_hashes_distance_and_confidence
 
 @pytest.mark.parametrize(("horizontal", "vertical", "confidence"), [
     (0, 0, 1.0), (1, 0, 0.98), (10, 6, 0.75), (10, 16, 0.59), (10, 54, 0.0), (10, 64, 0.0), (0, 64, 0.0)])
-def test_the_confidence_falls_with_both_distances_and_never_below_0(journal, horizontal, vertical, confidence):
+def test_the_confidence_falls_with_both_distances_and_never_below_0(journal: hash_journal.Journal, horizontal: int, vertical: int, confidence: float) -> None:
     entries = [hashed(A, vertical=B), hashed(flipped(A, *range(horizontal)), vertical=flipped(B, *range(vertical)))]
     (record,) = assemble(library_of({}, {}), entries, journal).library.value["dhash_duplicates"]
     assert record["confidence"] == confidence
 
 
-def test_the_nearest_earlier_image_is_the_original_and_of_several_as_near_the_earliest(journal):
+def test_the_nearest_earlier_image_is_the_original_and_of_several_as_near_the_earliest(journal: hash_journal.Journal) -> None:
     entries = [hashed(A), hashed(flipped(A, 0, 1, 2)), hashed(flipped(A, 0)), hashed(B), hashed(flipped(A, 0, 1))]
     assert duplicates_of(entries, journal) == [("b.jpg", "a.jpg", 3), ("c.jpg", "a.jpg", 1), ("e.jpg", "b.jpg", 1)]
 
 
-def test_the_threshold_itself_is_still_a_duplicate(journal):
+def test_the_threshold_itself_is_still_a_duplicate(journal: hash_journal.Journal) -> None:
     entries = [hashed(A), hashed(flipped(A, *range(7)))]
     assert duplicates_of(entries, journal, threshold=7) == [("b.jpg", "a.jpg", 7)]
     assert duplicates_of(entries, journal, threshold=6) == []
 
 
-def test_pictures_too_flat_to_match_are_matched_with_nothing(journal):
+def test_pictures_too_flat_to_match_are_matched_with_nothing(journal: hash_journal.Journal) -> None:
     entries = [hashed(A, low_detail=True), hashed(A, low_detail=True), hashed(A), hashed(A)]
     assert duplicates_of(entries, journal) == [("d.jpg", "c.jpg", 0)]
 
 
-def test_images_without_a_hash_are_matched_with_nothing(journal):
+def test_images_without_a_hash_are_matched_with_nothing(journal: hash_journal.Journal) -> None:
     assert duplicates_of([MISSING, hashed(A), MISSING, hashed(A)], journal) == [("d.jpg", "b.jpg", 0)]
 
 
-def test_the_same_file_twice_in_a_library_is_a_duplicate_of_itself(journal):
+def test_the_same_file_twice_in_a_library_is_a_duplicate_of_itself(journal: hash_journal.Journal) -> None:
     assert duplicates_of([hashed(A), hashed(A)], journal) == [("b.jpg", "a.jpg", 0)]
 
 
-def test_a_library_without_images_is_migrated_too(journal):
+def test_a_library_without_images_is_migrated_too(journal: hash_journal.Journal) -> None:
     migrated = assemble(library_of(), [], journal)
     assert (migrated.library.value["dhash_duplicates"], migrated.library.value["dhash_errors"]) == ([], [])
     assert (migrated.record["total_images"], migrated.record["average_time_per_image"]) == (0, 0)
 
 
-def test_duplicates_that_were_found_before_are_not_looked_for_again(journal, monkeypatch):
+def test_duplicates_that_were_found_before_are_not_looked_for_again(journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [hashed(A), hashed(flipped(A, 0)), hashed(B)]
     migrated = assemble(library_of({}, {}, {}), entries, journal).library
     monkeypatch.setitem(sys.modules, "numpy", None)
@@ -208,7 +214,8 @@ def test_duplicates_that_were_found_before_are_not_looked_for_again(journal, mon
     lambda value, entries: entries.__setitem__(0, MISSING),
     lambda value, entries: entries.__setitem__(2, hashed(A, low_detail=True)),
 ])
-def test_duplicates_are_looked_for_again_where_anything_about_them_may_be_different(journal, change):
+def test_duplicates_are_looked_for_again_where_anything_about_them_may_be_different(
+        journal: hash_journal.Journal, change: Callable[[dict[str, Any], list[Entry]], object]) -> None:
     entries = [hashed(A), hashed(flipped(A, 0)), hashed(A)]
     migrated = assemble(library_of({}, {}, {}), entries, journal).library
     change(migrated.value, entries)
@@ -217,20 +224,20 @@ def test_duplicates_are_looked_for_again_where_anything_about_them_may_be_differ
     assert found == assemble(unprejudiced, entries, journal, threshold=10).library.value["dhash_duplicates"]
 
 
-def test_another_threshold_has_duplicates_looked_for_again(journal):
+def test_another_threshold_has_duplicates_looked_for_again(journal: hash_journal.Journal) -> None:
     entries = [hashed(A), hashed(flipped(A, *range(8)))]
     migrated = assemble(library_of({}, {}), entries, journal, threshold=10).library
     assert len(migrated.value["dhash_duplicates"]) == 1
     assert assemble(migrated, entries, journal, threshold=5).library.value["dhash_duplicates"] == []
 
 
-def test_looking_for_duplicates_without_numpy_is_refused_with_what_to_install(journal, monkeypatch):
+def test_looking_for_duplicates_without_numpy_is_refused_with_what_to_install(journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(MissingRequirementError, match="python3-numpy"):
         assemble(library_of({}), [hashed(A)], journal)
 
 
-def test_check_mode_writes_no_note_into_the_journal(journal):
+def test_check_mode_writes_no_note_into_the_journal(journal: hash_journal.Journal) -> None:
     assemble(library_of({}), [hashed(A)], journal, write_note=False)
     assert journal.note(library_assembly.MATCHES) is None
 
@@ -238,7 +245,7 @@ def test_check_mode_writes_no_note_into_the_journal(journal):
 # The record of the migration.
 
 
-def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal):
+def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal: hash_journal.Journal) -> None:
     entries = [hashed(A, seconds=0.25), MISSING, hashed(A, decoder="ffmpeg", seconds=0.125), hashed(B, seconds=0.0625)]
     migrated = assemble(library_of({}, {}, {}, {}), entries, journal, threshold=9, batch_size=50)
     record = migrated.library.value["dhash_migration"]
@@ -253,7 +260,7 @@ def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal):
     assert versions == {"collection": run_record.VERSION, **decoders, "numpy": numpy.__version__}
 
 
-def test_the_times_are_those_of_the_images_that_were_hashed_in_this_run(journal):
+def test_the_times_are_those_of_the_images_that_were_hashed_in_this_run(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A}, {"dhash": B}, {})
     migrated = assemble(library, [hashed(A, seconds=9.0), hashed(C, seconds=0.5), hashed(A, seconds=0.25)], journal)
     assert sorted(migrated.seconds) == [0.25, 0.5]
@@ -263,12 +270,12 @@ def test_the_times_are_those_of_the_images_that_were_hashed_in_this_run(journal)
 
 @pytest.mark.parametrize(("values", "percentile"), [
     ([], 0), ([3.0], 3.0), ([1.0, 2.0], 2.0), ([float(n) for n in range(1, 21)], 19.0), ([float(n) for n in range(1, 101)], 95.0)])
-def test_the_95th_percentile_is_that_by_nearest_rank(values, percentile):
+def test_the_95th_percentile_is_that_by_nearest_rank(values: list[float], percentile: float) -> None:
     assert run_measurements.percentile_95(values[::-1]) == percentile
 
 
 @given(st.lists(st.floats(0, 60), min_size=1))
-def test_95_values_in_100_are_no_greater_than_the_95th_percentile_and_no_smaller_value_will_do(values):
+def test_95_values_in_100_are_no_greater_than_the_95th_percentile_and_no_smaller_value_will_do(values: list[float]) -> None:
     percentile = run_measurements.percentile_95(values)
     needed = math.ceil(0.95 * len(values))
     assert percentile in values
@@ -280,34 +287,35 @@ def test_95_values_in_100_are_no_greater_than_the_95th_percentile_and_no_smaller
 
 
 @pytest.fixture
-def present(journal):
+def present(journal: hash_journal.Journal) -> library_file.Library:
     """A migrated library as it is read back, with a duplicate and an error."""
     library = library_of({}, {}, {})
     migrated = assemble(library, [hashed(A), hashed(flipped(A, 1)), MISSING], journal, timestamp=THEN).library
     return library_file.parse(library_file.serialize(migrated), "library.json")
 
 
-def again(present, journal, entries=None, **terms):
+def again(present: library_file.Library, journal: hash_journal.Journal, entries: list[Entry] | None = None, **terms: Any) -> library_assembly.Migrated:
     return assemble(present, entries or [hashed(A), hashed(flipped(A, 1)), MISSING], journal, **terms)
 
 
-def test_a_library_that_is_migrated_again_equals_itself(present, journal):
+def test_a_library_that_is_migrated_again_equals_itself(present: library_file.Library, journal: hash_journal.Journal) -> None:
     assert library_assembly.equals(again(present, journal), present)
 
 
-def test_timings_versions_decoders_and_batch_size_alone_are_no_change(present, journal):
+def test_timings_versions_decoders_and_batch_size_alone_are_no_change(present: library_file.Library, journal: hash_journal.Journal) -> None:
     entries = [hashed(A, seconds=5.0, decoder="ffmpeg", hashed_at=NOW), hashed(flipped(A, 1), seconds=0.0), MISSING]
     present.value["dhash_migration"]["versions"]["pillow"] = "9.0.0"
     assert library_assembly.equals(again(present, journal, entries, batch_size=7), present)
 
 
-def test_a_foreign_layout_alone_is_no_change(present, journal):
+def test_a_foreign_layout_alone_is_no_change(present: library_file.Library, journal: hash_journal.Journal) -> None:
     otherwise = library_file.parse(json.dumps(json.loads(library_file.serialize(present)), indent=4).encode() + b"\n", "library.json")
     assert library_assembly.equals(again(otherwise, journal), otherwise)
 
 
 @pytest.mark.parametrize("terms", [{"threshold": 9}, {"algorithm": "ffmpeg"}])
-def test_another_threshold_or_algorithm_is_a_change_even_where_nothing_else_changes(present, journal, terms):
+def test_another_threshold_or_algorithm_is_a_change_even_where_nothing_else_changes(
+        present: library_file.Library, journal: hash_journal.Journal, terms: dict[str, Any]) -> None:
     assert not library_assembly.equals(again(present, journal, **terms), present)
 
 
@@ -315,11 +323,11 @@ def test_another_threshold_or_algorithm_is_a_change_even_where_nothing_else_chan
     [hashed(B), hashed(flipped(A, 1)), MISSING],
     [hashed(A), hashed(flipped(A, 1), low_detail=True), MISSING],
     [hashed(A), hashed(flipped(A, 1), vertical=B), MISSING],  # the confidence of the duplicate
-    [hashed(A), hashed(flipped(A, 1)), hash_batches.failure("timeout", MISSING.error)],
+    [hashed(A), hashed(flipped(A, 1)), hash_batches.failure("timeout", str(MISSING.error))],
     [hashed(A), hashed(flipped(A, 1)), hash_batches.failure("missing", "another text")],
     [hashed(A), hashed(flipped(A, 1)), hashed(B)],
 ])
-def test_another_hash_duplicate_or_error_is_a_change(present, journal, entries):
+def test_another_hash_duplicate_or_error_is_a_change(present: library_file.Library, journal: hash_journal.Journal, entries: list[hash_journal.Entry]) -> None:
     assert not library_assembly.equals(again(present, journal, entries), present)
 
 
@@ -332,6 +340,7 @@ def test_another_hash_duplicate_or_error_is_a_change(present, journal, entries):
     lambda value: value["images"][0].pop("dhash_generated_at"),
     lambda value: value["images"][2].update(dhash=A),
 ])
-def test_a_library_that_has_lost_something_of_ours_is_migrated_again(present, journal, damage):
+def test_a_library_that_has_lost_something_of_ours_is_migrated_again(
+        present: library_file.Library, journal: hash_journal.Journal, damage: Callable[[dict[str, Any]], object]) -> None:
     damage(present.value)
     assert not library_assembly.equals(again(present, journal), present)
