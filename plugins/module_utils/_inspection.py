@@ -11,7 +11,7 @@ import shutil
 from typing import Any
 
 from ._deploy import run_record
-from ._errors import printable
+from ._errors import DhashError, printable
 from ._files import locking
 from ._hashing import difference_hash, hash_journal
 from ._library import library_fields, library_file, library_removals
@@ -38,6 +38,22 @@ def inspect(library: str, state: str) -> dict[str, Any]:
 def inspect_record(library: str, state: str) -> dict[str, Any]:
     """What this host has on record of the last run. It does not read the library. Raises ``DhashError``."""
     return {"real_path": library, "run": run_record.shown(run_record.read(state)), "lock": locking.holder(library)}
+
+
+def pending_elsewhere(name: str, library: str, state: str) -> run_record.Record | None:
+    """A run whose restart is pending, and that was given another library than the one at the real path ``library`` by the same ``name``.
+
+    What the name leads to was replaced since. A record that cannot be read is passed over.
+    """
+    root = os.path.dirname(state)
+    for other in sorted(os.listdir(root) if os.path.isdir(root) else []):
+        try:
+            record = run_record.read(os.path.join(root, other))
+        except DhashError:
+            continue
+        if record and record.restart_owed and record.library != library and (record.service or {}).get("library") == name:
+            return record
+    return None
 
 
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:

@@ -137,7 +137,8 @@ dependents:
 service:
   description:
     - The service whose restart is pending. None if no restart is pending, or if no run has managed a service.
-    - The service has a V(manager), a V(name) and V(since), the time (UTC) since which the restart is pending.
+    - The service has a V(manager), a V(name), V(since), the time (UTC) since which the restart is pending, and V(library), the path of the
+      library as the run was given it.
   returned: success, if there was a run
   type: dict
 undoes:

@@ -165,6 +165,9 @@ run:
         since:
           description: The time (UTC) since which the restart is pending.
           type: str
+        library:
+          description: The path of the library as the run was given it.
+          type: str
     undoes:
       description: The run that this rollback reverts, if a failed run has prepared the rollback. None for a rollback that an operator
         requested.
@@ -178,6 +181,25 @@ run:
     unfinished:
       description: Whether the operation was prepared and is not deployed yet, or its deploy was interrupted.
       type: bool
+pending_elsewhere:
+  description:
+    - A run whose restart is pending, and that was given another file by the same path O(library), because what the path leads to was
+      replaced since. None if there is no such run.
+  returned: success
+  type: dict
+  contains:
+    library:
+      description: The real path of the library of that run.
+      type: str
+    run:
+      description: The identifier of that run.
+      type: str
+    stopped_at:
+      description: The time (UTC) since which that run has the service stopped. None if the service has been started since.
+      type: str
+    next:
+      description: The command that completes that run.
+      type: str
 watch:
   description: The last monitoring after a deploy (M(mobius.dhash.library_monitor)). None if there was no monitoring.
   returned: success
@@ -242,6 +264,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
@@ -253,6 +276,12 @@ def watch_or_warning(module: AnsibleModule, state: str) -> dict[str, Any] | None
     except DhashError as error:
         module.warn(str(error))
         return None
+
+
+def pending_elsewhere(name: str, library: str, state: str) -> dict[str, Any] | None:
+    record = _inspection.pending_elsewhere(run_record.named(name), library, state)
+    return record and {"library": record.library, "run": record.run, "stopped_at": record.stopped_at,
+                       "next": module_arguments.verify_command(record.library)}
 
 
 def main() -> None:
@@ -269,7 +298,8 @@ def main() -> None:
         respawn.respawn_if_needed(None, module.check_mode)
         library, state = module_arguments.library_and_state(module.params, reads_only=True)
         look = _inspection.inspect if module.params["check_library"] else _inspection.inspect_record
-        result = {**look(library, state), "watch": watch_or_warning(module, state)}
+        result = {**look(library, state), "watch": watch_or_warning(module, state),
+                  "pending_elsewhere": pending_elsewhere(module.params["library"], library, state)}
         if module.params["check_library"] and module.params["check_media"]:
             result.update(_inspection.inspect_media(library, state, module.params["max_examples"]))
     except DhashError as error:

@@ -203,3 +203,28 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record
     advised = site.playbook("verify", **service.settings)
     assert advised.code == 0, advised.output
     assert record(site)["restart_owed"] is False
+
+
+@pytest.mark.parametrize(("playbook", "options"), [
+    ("verify", []), pytest.param("migrate", [], marks=pytest.mark.thorough), pytest.param("monitor", [], marks=pytest.mark.thorough),
+    pytest.param("migrate", ["--check"], marks=pytest.mark.thorough), pytest.param("dry_run", [], marks=pytest.mark.thorough)])
+def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopped_service(site: Site, service: Service, linked: Linked,
+                                                                                            playbook: str, options: list[str]) -> None:
+    steps: list[tuple[str, dict[str, Any]]] = [("library_migrate", {}), ("library_deploy", {"state": "announced", "service_manager": "command"})]
+    for module, arguments in steps:
+        result = site.module(module, library=str(linked.path), state_dir=str(site.state), **arguments)
+        assert not result.get("failed"), result
+    service.stopped.touch()
+    since = record(site)["stopped_at"]
+    subprocess.run(["/bin/sh", "-c", linked.replace], check=True)
+    variables = {**service.settings, "dhash_library": str(linked.path), "dhash_media_roots": [str(site.library.parent)]}
+
+    run = site.playbook(playbook, *options, **variables)
+    told = " ".join((run.failures()[-1:] or [message for message in said(run) if "stopped" in message])[0].split())
+    assert f"service has been stopped since {since}" in told and f"ansible-playbook mobius.dhash.verify -e dhash_library={site.library}" in told
+    assert (run.code == 0) is (playbook == "dry_run"), run.output
+    assert service.told() == []
+
+    advised = site.playbook("verify", **service.settings)  # which fails, because nothing was deployed
+    assert [verb for verb, _digest in service.told()] == ["start"] and not service.is_stopped(), advised.output
+    assert (record(site)["restart_owed"], record(site)["stopped_at"]) == (False, None)

@@ -49,7 +49,8 @@ class Record(NamedTuple):
     back. ``metadata`` is that of the live library (:func:`file_metadata.read`), for a restore after it was deleted. ``origin`` tells
     who began the run. ``rollback_target`` is the :func:`rollback_target` of the previous record, which counts until this run has
     deployed something; ``withdrawn``: it never will. ``service`` is the service whose restart is pending: its ``manager``, its
-    ``name`` if it has one, and ``since`` (UTC); None if no run managed a service, or if that is unknown.
+    ``name`` if it has one, ``since`` (UTC), and the path of its ``library`` as the run was given it; None if no run managed a service, or
+    if that is unknown.
     """
 
     run: str
@@ -160,6 +161,11 @@ def began(record: Record) -> datetime | None:
 def resolve(library: str) -> str:
     """The absolute path of the real file behind ``library``."""
     return os.path.realpath(os.path.expanduser(library))
+
+
+def named(library: str) -> str:
+    """The absolute path ``library`` itself, whatever it leads to."""
+    return os.path.abspath(os.path.expanduser(library))
 
 
 def folder(state_dir: str | None, library: str) -> str:

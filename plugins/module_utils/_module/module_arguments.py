@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 from collections.abc import Collection
 from typing import Any
@@ -64,26 +66,33 @@ def library_and_state(params: dict[str, Any], check_places: bool = True, reads_o
 
 def _require_same_file(params: dict[str, Any], library: str) -> None:
     """Raise ``RefusedError`` if the path of the library no longer leads to the file with which the run began."""
-    named, before = os.path.abspath(os.path.expanduser(params["library"])), params["real_path"]
+    named, before = run_record.named(params["library"]), params["real_path"]
     if library == before:
         return
     try:
         record = run_record.read(run_record.folder(params["state_dir"], before))
     except DhashError:
         record = None
-    settle = (f" To keep {printable(library)}, first complete the run on record for the other file: ansible-playbook mobius.dhash.verify"
-              f" -e dhash_library={printable(shlex.quote(before))}." if run_record.is_swapped(record) else "")
+    settle = (f" To keep {printable(library)}, first complete the run on record for the other file: {verify_command(before)}."
+              if run_record.is_swapped(record) else "")
     raise RefusedError(
         f"the library is another file now: {printable(library)}, was {printable(before)}", named,
         f"Compare the two files. To go back to the earlier one, move {printable(named)} away and link it again:"
         f" ln -s {printable(shlex.quote(before))} {printable(shlex.quote(named))}.{settle} Then run the playbook again.")
 
 
+def verify_command(library: str) -> str:
+    """The command that completes the run on record for the library at this real path."""
+    # Ansible splits the text NAME=VALUE at blanks and quotes.
+    value = f"dhash_library={library}" if re.fullmatch(r"[\w./+-]+", library) else json.dumps({"dhash_library": library})
+    return f"ansible-playbook mobius.dhash.verify -e {printable(shlex.quote(value))}"
+
+
 def service(params: dict[str, Any]) -> dict[str, Any] | None:
     """The managed service, in the form of the run record; None if no service is managed."""
     if params["service_manager"] == "none":
         return None
-    return {"manager": params["service_manager"], "name": params["service_name"]}
+    return {"manager": params["service_manager"], "name": params["service_name"], "library": run_record.named(params["library"])}
 
 
 def limits(params: dict[str, Any]) -> decoder_limits.Limits:

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, respawn
@@ -52,6 +56,22 @@ def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(t
         module_arguments.library_and_state(params, reads_only=True)
     assert str(caught.value).startswith(f"{link}: the library is another file now: {link}, was {real}. ")
     assert f"ln -s {real} {link}" in str(caught.value.next_step) and "mobius.dhash.verify" not in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize(("name", "is_text"), [("real.json", True), ("it's the 2nd.json", False)])
+def test_the_command_that_completes_the_run_of_another_file_works_as_it_is(tmp_path: Path, name: str, is_text: bool) -> None:
+    real, link, state_dir = tmp_path / name, tmp_path / "library.json", str(tmp_path / "state")
+    (tmp_path / "state").mkdir()
+    real.write_bytes(b"")
+    link.write_bytes(b"")
+    service = {"manager": "command", "name": None, "library": str(link), "since": "2026-01-31T12:00:00Z"}
+    run_record.write(run_record.folder(state_dir, str(real)), run_record.Record(
+        "1", run_record.MIGRATION, run_record.ANNOUNCED, str(real), "", "", "0" * 64, "1" * 64, True, {}, service=service))
+    found = _inspection.pending_elsewhere(str(link), str(link), run_record.folder(state_dir, str(link)))
+    assert found is not None and found.library == str(real)
+    value = shlex.split(module_arguments.verify_command(found.library))[-1]
+    assert value == f"dhash_library={real}" if is_text else json.loads(value) == {"dhash_library": str(real)}
+    assert _inspection.pending_elsewhere(str(link), str(real), run_record.folder(state_dir, str(real))) is None
 
 
 def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path: Path) -> None:
