@@ -94,8 +94,10 @@ UNWRITABLE: dict[str, tuple[str, list[str], dict[str, Any]]] = {  # a host for e
     "migrate fetched": ("migrate", ["dhash_backup_fetch_dir"], {}),
     "review_import without a backup": ("review_import", ["dhash_backup_encrypt_to"], {"dhash_backup": False}),
     "review_import itself": ("review_import", [*STATE, "dhash_log_dir", "dhash_review_dir"], {}),
+    "review_export": ("review_export", ["dhash_review_fetch_dir"], {"dhash_review_min_distance": 0, "dhash_review_include_images": False}),
     "rollback": ("rollback", ["dhash_backup_encrypt_to"], {}),
     "rollback itself": ("rollback", [*STATE, "dhash_log_dir"], {}),
+    "monitor": ("monitor", ["dhash_backup_encrypt_to"], {"dhash_monitor_minutes": 0.01, "dhash_monitor_error_log": "{{ dhash_library }}"}),
 }
 IN_A_FOLDER = ("dhash_output", "dhash_report", "dhash_dry_run_report")
 
