@@ -212,10 +212,20 @@ def _wrong_with_file(library: str, state: str, path: str) -> str | None:
 
 
 def _wrong_with_content(state: str, path: str) -> str | None:
-    """A library of which no run knows is recognised by its content. Not for the output, which has its own check."""
-    if os.path.isfile(path) and written_files.counts(path) is not None and not written_files.is_ours(state, path):
-        return "this file holds a library"
-    return None
+    """A library of which no run knows is recognised by its content, and so is an image. Not for the output, which has its own check."""
+    if not os.path.isfile(path):
+        return None
+    cause = ("this file holds a library" if written_files.counts(path) is not None
+             else "this file is not a text file, so it may be an image of a library" if _is_binary(path) else None)
+    return None if cause is None or written_files.is_ours(state, path) else cause
+
+
+def _is_binary(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return b"\0" in file.read(4096)
+    except OSError:
+        return False
 
 
 def _wrong_with_folder(library: str, state: str, variable: str, path: str) -> str | None:

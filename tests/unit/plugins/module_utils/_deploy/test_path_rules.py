@@ -94,6 +94,13 @@ def test_a_file_of_a_library_is_no_folder_to_write(host: Host, option: str, name
 
 
 @pytest.mark.parametrize("option", ["report", "dry_run_report"])
+def test_an_image_of_a_library_is_no_report(host: Host, option: str) -> None:
+    Path(host.path("image.png")).write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    assert host.problems(**{option: "image.png"}) == [
+        (path_rules.FILES[option], "this file is not a text file, so it may be an image of a library")]
+
+
+@pytest.mark.parametrize("option", ["report", "dry_run_report"])
 def test_a_library_that_no_run_has_met_is_no_report(host: Host, option: str) -> None:
     assert host.problems(**{option: "bare.json"}) == [(path_rules.FILES[option], "this file holds a library")]
 
