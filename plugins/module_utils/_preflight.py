@@ -265,7 +265,7 @@ def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
         return []
     return [_problem("rehearsal_missing", f"a rehearsal in the last {days} days",
                      f"the last rehearsal passed on {needs.rehearsed:%Y-%m-%d}" if needs.rehearsed else "no rehearsal has passed on this host",
-                     "ansible-playbook mobius.dhash.rehearse")]
+                     "With the same inventory and options: ansible-playbook mobius.dhash.rehearse")]
 
 
 def _library_problems(needs: Needs) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ._monitor import service_probes
 OLD, NEW, EDITED, UNREADABLE, MISSING, UNRECORDED = ("old", "new", "edited", "unreadable", "missing", "unrecorded")
 RUNNING, STOPPED, UNKNOWN, UNMANAGED = "running", "stopped", "unknown", "unmanaged"
 DIGITS = 12  # of a SHA-256 in a sentence
+LIKE_BEFORE = ", with the same inventory and options."  # without an inventory, Ansible finds no host and succeeds
 
 
 class Host(NamedTuple):
@@ -46,7 +47,7 @@ def report(host: Host) -> dict[str, Any]:
     lines = [sentence.format(library=printable(host.library), digest=(digest or "")[:DIGITS], run=record and record.run),
              *([problem] if problem else []),
              _SERVICE[service].format(since=record and record.stopped_at, says=says), _files(remains),
-             f"Next: {command}"]
+             f"Next: {command}{LIKE_BEFORE if command.startswith('ansible-playbook ') else ''}"]
     return {"live": live, "sha256": digest, "service": service, "stopped_at": record and record.stopped_at,
             "phase": record and record.phase, "kept": remains.kept, "backups": remains.backups, "next": command,
             "summary": [line for line in lines if line]}

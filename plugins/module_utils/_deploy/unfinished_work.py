@@ -78,7 +78,7 @@ def refusal(record: run_record.Record) -> RefusedError:
     undoes = f" This operation rolls back run {record.undoes}, which failed." if record.undoes else ""
     playbook = "migrate" if record.undoes else PLAYBOOKS[record.operation]
     rest = "; then only the restart of the service is pending" if record.restart_owed else ""
-    options = "" if record.undoes else ", with the same options as before"
+    options = f", with the same inventory{'' if record.undoes else ' and options'} as before"
     abandon = f"remove {printable(record.output)}{rest}"
     if record.undoes or record.operation in run_record.WAYS_BACK or library_file.is_readable(record.library):
         next_step = f"To finish this operation, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon this operation, {abandon}."

@@ -148,7 +148,7 @@ def _removals_of(record: run_record.Record) -> list[Removal]:
 
 def _incomplete(record: run_record.Record) -> DhashError:
     return DhashError("the record of the last run does not contain the decisions of the review", record.library,
-                      "Import the decisions again: ansible-playbook mobius.dhash.review_import.")
+                      "Import the decisions again, with the same inventory and options: ansible-playbook mobius.dhash.review_import.")
 
 
 def is_due(planned: Plan) -> bool:

@@ -82,7 +82,9 @@ def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(
     assert "There is no backup to roll back to" in report["next"] and str(host.library.parent) in report["next"]
     assert "from elsewhere" in report["next"] and report["summary"][-1] == f"Next: {report['next']}"
     host.library.with_name("library.json.pre-dhash").write_text(json.dumps(OLD), encoding="utf-8")
-    assert host.report()["next"] == "ansible-playbook mobius.dhash.rollback"
+    report = host.report()
+    assert report["next"] == "ansible-playbook mobius.dhash.rollback"
+    assert report["summary"][-1] == f"Next: {report['next']}, with the same inventory and options."
 
 
 def test_a_backup_of_another_library_is_nothing_to_roll_back_to(host: Host, tmp_path: Path) -> None:

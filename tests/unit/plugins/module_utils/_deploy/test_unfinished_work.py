@@ -304,5 +304,5 @@ def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abando
 def test_what_was_prepared_for_a_library_that_can_be_read_does_not_give_way(new_host: Callable[..., Host], waiting: str) -> None:
     host = new_host(waiting)
     backup_files.make(host.library, str(host.folder))
-    with pytest.raises(RefusedError, match="To finish this operation, run"):
+    with pytest.raises(RefusedError, match=r"To finish this operation, run: .*, with the same inventory and options as before"):
         host.plan_rollback()
