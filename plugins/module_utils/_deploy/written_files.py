@@ -10,6 +10,7 @@ killed run are recognised. The run record has the same for the files that it nam
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable
@@ -120,8 +121,9 @@ def _guess(path: str) -> str:
 
 
 def _advice(path: str, variable: str | None) -> str:
-    name = printable(path)
-    advice = f"If the file is not needed here, move it away (mv '{name}' '{name}.old')"
+    free = next(name for name in (f"{path}.old{number or ''}" for number in itertools.count()) if not os.path.lexists(name))
+    old, new = ("'{}'".format(printable(name).replace("'", "'\"'\"'")) for name in (path, free))
+    advice = f"If the file is not needed here, move it away (mv {old} {new})"
     return f"{advice}, or set {variable} to another file. Then run again." if variable else f"{advice}, then run again."
 
 

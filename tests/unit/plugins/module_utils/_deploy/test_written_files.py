@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def test_a_refusal_says_what_the_file_probably_is(tmp_path: Path, state: str, na
     assert text.startswith(f"{file}: this file was not written by this collection") and guess in text
     assert "the file is a library with 2 images, 1 of them with a hash" in text
     assert f"mv '{file}' '{file}.old'" in text and "dhash_output" in text
+
+
+def test_the_command_that_moves_a_file_away_works_as_it_is_and_replaces_nothing(tmp_path: Path, state: str) -> None:
+    file = tmp_path / "it's 5\" $HOME.pre-dhash"
+    for content in ("one", "two", "three"):
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(RefusedError) as refused:
+            written_files.require_ours(state, str(file))
+        command = str(refused.value).partition("(")[2].rpartition(")")[0]
+        subprocess.run(["/bin/sh", "-c", command], check=True)
+        assert not file.exists()
+    assert sorted(kept.read_text(encoding="utf-8") for kept in tmp_path.glob("it's*")) == ["one", "three", "two"]
 
 
 @pytest.mark.parametrize("noted", [False, True])
