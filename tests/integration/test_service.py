@@ -228,3 +228,16 @@ def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopp
     advised = site.playbook("verify", **service.settings)  # which fails, because nothing was deployed
     assert [verb for verb, _digest in service.told()] == ["start"] and not service.is_stopped(), advised.output
     assert (record(site)["restart_owed"], record(site)["stopped_at"]) == (False, None)
+
+
+@pytest.mark.thorough
+def test_a_failed_run_is_rolled_back_although_the_identity_file_is_gone(site: Site, service: Service) -> None:
+    before = site.library.read_bytes()
+    service.answer = lambda: (200, '{"status": "ok"}') if site.library.read_bytes() == before else (500, "out of order")
+    identity: dict[str, Any] = {"dhash_rollback_identity_file": str(site.home / "key.txt")}
+    run = site.playbook("migrate", **service.settings, **identity)
+    assert run.code != 0 and site.library.read_bytes() == before, run.output
+    assert "The library is the old one again" in run.failures()[-1] and not service.is_stopped()
+
+    asked = site.playbook("rollback", **service.settings, **identity)  # an operator who names a file wants it read
+    assert asked.code != 0 and identity["dhash_rollback_identity_file"] in " ".join(asked.failures())
