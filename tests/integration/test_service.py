@@ -241,3 +241,17 @@ def test_a_failed_run_is_rolled_back_although_the_identity_file_is_gone(site: Si
 
     asked = site.playbook("rollback", **service.settings, **identity)  # an operator who names a file wants it read
     assert asked.code != 0 and identity["dhash_rollback_identity_file"] in " ".join(asked.failures())
+
+
+@pytest.mark.thorough
+def test_a_service_that_crashes_with_the_new_library_is_no_reason_to_keep_the_library(site: Site, service: Service) -> None:
+    before = site.home / "before.json"
+    before.write_bytes(site.library.read_bytes())
+    # Its commands succeed as those of a daemon do: a start whose process dies soon after it, but no stop of what does not run.
+    service.answer = lambda: (500, "out of order") if service.is_stopped() else (200, '{"status": "ok"}')
+    commands = {"dhash_start_command": f"{service.commands['dhash_start_command']} && {{ cmp -s '{before}' '{site.library}' || touch '{service.stopped}'; }}",
+                "dhash_stop_command": f"if [ -e '{service.stopped}' ]; then echo 'not running' >&2; exit 1; fi; {service.commands['dhash_stop_command']}"}
+    run = site.playbook("migrate", **service.settings | commands)
+    assert run.code != 0 and site.library.read_bytes() == before.read_bytes(), run.output
+    assert "The library is the old one again" in run.failures()[-1] and not service.is_stopped()
+    assert (record(site)["restart_owed"], record(site)["stopped_at"]) == (False, None)
