@@ -205,11 +205,8 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record
     assert record(site)["restart_owed"] is False
 
 
-@pytest.mark.parametrize(("playbook", "options"), [
-    ("verify", []), pytest.param("migrate", [], marks=pytest.mark.thorough), pytest.param("monitor", [], marks=pytest.mark.thorough),
-    pytest.param("migrate", ["--check"], marks=pytest.mark.thorough), pytest.param("dry_run", [], marks=pytest.mark.thorough)])
-def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopped_service(site: Site, service: Service, linked: Linked,
-                                                                                            playbook: str, options: list[str]) -> None:
+def replaced_after_a_kill(site: Site, service: Service, linked: Linked) -> str:
+    """Leave the service stopped by a killed run, and replace the link by a file; the time since which the service is stopped."""
     steps: list[tuple[str, dict[str, Any]]] = [("library_migrate", {}), ("library_deploy", {"state": "announced", "service_manager": "command"})]
     for module, arguments in steps:
         result = site.module(module, library=str(linked.path), state_dir=str(site.state), **arguments)
@@ -217,6 +214,22 @@ def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopp
     service.stopped.touch()
     since = record(site)["stopped_at"]
     subprocess.run(["/bin/sh", "-c", linked.replace], check=True)
+    return str(since)
+
+
+@pytest.mark.thorough
+def test_fleet_status_shows_the_service_that_a_replaced_link_hides(site: Site, service: Service, linked: Linked) -> None:
+    since = replaced_after_a_kill(site, service, linked)
+    status = site.playbook("fleet_status", dhash_library=str(linked.path))
+    assert status.code == 0 and f"the service has been stopped since {since}" in status.output, status.output
+
+
+@pytest.mark.parametrize(("playbook", "options"), [
+    ("verify", []), pytest.param("migrate", [], marks=pytest.mark.thorough), pytest.param("monitor", [], marks=pytest.mark.thorough),
+    pytest.param("migrate", ["--check"], marks=pytest.mark.thorough), pytest.param("dry_run", [], marks=pytest.mark.thorough)])
+def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopped_service(site: Site, service: Service, linked: Linked,
+                                                                                            playbook: str, options: list[str]) -> None:
+    since = replaced_after_a_kill(site, service, linked)
     variables = {**service.settings, "dhash_library": str(linked.path), "dhash_media_roots": [str(site.library.parent)]}
 
     run = site.playbook(playbook, *options, **variables)
