@@ -162,6 +162,12 @@ options:
         where a nightly job resets the times of files. Without this option every run on such a host hashes all images again.
     type: bool
     default: false
+  rehash:
+    description:
+      - Hash the images again whose journal entry was made by a version that did not keep the pixels. Without this option such an entry
+        counts, and only the vertical hash confirms the duplicates of its image.
+    type: bool
+    default: false
 """
 
     # Of a watch.

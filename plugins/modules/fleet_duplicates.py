@@ -33,7 +33,9 @@ options:
     type: int
     default: 10
   confirm:
-    description: Whether to leave out the pairs that the vertical hash refutes.
+    description:
+      - Whether to leave out the pairs that are not confirmed by the pixels that the hashes were computed from, or by the vertical hash
+        where a host has no pixels of an image.
     type: bool
     default: true
   dest:
@@ -70,7 +72,7 @@ pairs:
   returned: success
   type: int
 refuted:
-  description: The number of further pairs that were left out because the vertical hash refutes them.
+  description: The number of further pairs that were left out because they are not confirmed.
   returned: success
   type: int
 groups:
@@ -93,7 +95,7 @@ left_out:
     - The reason is V(missing), V(unreadable), V(damaged), V(other_kind), V(other_version) (of the collection) or V(other_algorithm).
   returned: success
   type: dict
-  sample: {host3: {reason: other_algorithm, message: 'its hashes are of algorithm ffmpeg, those of host1 of pillow'}}
+  sample: {host3: {reason: other_algorithm, message: 'the hashes are of algorithm ffmpeg, those of host1 of pillow'}}
 files:
   description: The paths of the report files.
   returned: success

@@ -141,7 +141,7 @@ def main() -> None:
         library, state = module_arguments.library_and_state(params, writes=("state_dir",))
         limits = decoder_limits.Limits(file_bytes=params["max_image_bytes"], pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
         settings = shard_files.Merge(library, state, run_record.new_run(), params["algorithm"], limits, params["entries"],
-                                     params["lock_timeout"], params["ignore_ctime"])
+                                     params["lock_timeout"], params["ignore_ctime"], params["rehash"])
         result = shard_files.check_merge(settings) if module.check_mode else shard_files.merge(settings)
     except DhashError as error:
         module.fail_json(msg=str(error))

@@ -41,6 +41,13 @@ options:
     description: Maximum Hamming distance at which two images are duplicates.
     type: int
     default: 10
+  confirm:
+    description:
+      - Whether the pixels of two images must confirm a duplicate. The pixels are the 144 brightness values that the hashes were computed
+        from; for an image of which the journal has no pixels, the vertical hash confirms.
+      - Without confirmation every image within O(threshold) is a duplicate. In a large library most of these are different pictures.
+    type: bool
+    default: true
   limit:
     description:
       - Process only the first N images, for a trial run.
@@ -192,6 +199,13 @@ duplicates:
   returned: success
   type: int
   sample: 540
+duplicates_refuted:
+  description:
+    - The number of images whose nearest earlier image within O(threshold) is not the same picture. None in check mode if there are images
+      to hash, and V(0) without O(confirm).
+  returned: success
+  type: int
+  sample: 12
 failure_rate:
   description: The fraction of the images that have no hash, from 0 to 1.
   returned: success
@@ -285,6 +299,7 @@ def main() -> None:
         argument_spec=dict(
             output=dict(type="path"),
             threshold=dict(type="int", default=10),
+            confirm=dict(type="bool", default=True),
             limit=dict(type="int"),
             dry_run=dict(type="bool", default=False),
             sample=dict(type="int", default=0),

@@ -36,6 +36,13 @@ options:
     description: Maximum Hamming distance at which two images are duplicates.
     type: int
     default: 10
+  confirm:
+    description:
+      - Whether the pixels of two images must confirm a duplicate. The pixels are the 144 brightness values that the hashes were computed
+        from; for an image of which the journal has no pixels, the vertical hash confirms.
+      - Without confirmation every image within O(threshold) is a duplicate. In a large library most of these are different pictures.
+    type: bool
+    default: true
   encrypt_to:
     description: The recipients that backups will be encrypted to. The rehearsal encrypts to these recipients and to an identity of its own,
       and decrypts with its own identity.
@@ -87,6 +94,7 @@ def main() -> None:
         argument_spec=dict(
             images=dict(type="int", default=100),
             threshold=dict(type="int", default=10),
+            confirm=dict(type="bool", default=True),
             encrypt_to=dict(type="list", elements="str", default=[]),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.BATCHES,
         ),

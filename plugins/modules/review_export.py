@@ -59,7 +59,10 @@ options:
     type: bool
     default: true
   confirm:
-    description: Whether to leave out the pairs that the vertical hash refutes. RV(refuted_matches) is the number of these pairs.
+    description:
+      - Whether to leave out the pairs that need no decision. A pair is clearly refuted if its confidence is below 0.05
+        (RV(refuted_matches)). A pair is clearly confirmed if its confidence is 0.95 or more; the pair is left out if the library records it
+        as a duplicate (RV(recorded_matches)).
     type: bool
     default: true
   limit:
@@ -75,7 +78,7 @@ EXAMPLES = r"""
     media_roots:
       - /srv/mobius/media
 
-- name: Export the queue for a spreadsheet, with the pairs that the vertical hash refutes
+- name: Export the queue for a spreadsheet, with the pairs that need no decision
   mobius.dhash.review_export:
     library: /srv/mobius/library.json
     formats: [csv]
@@ -121,7 +124,11 @@ exported_matches:
   type: int
   sample: 34
 refuted_matches:
-  description: The number of pairs that were left out because the vertical hash refutes them.
+  description: The number of pairs that were left out because they are clearly refuted.
+  returned: success
+  type: int
+recorded_matches:
+  description: The number of pairs that were left out because they are clearly confirmed and recorded as duplicates in the library.
   returned: success
   type: int
 decided_matches:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hamming_search, near_pairs
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import confirmation, decoder_limits, hamming_search, near_pairs
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from bench_matching import realistic_hashes, timed
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ def brute_force(hashes: NDArray[np.uint64], minimum: int, maximum: int, high: in
 
 
 def search(hashes: NDArray[np.uint64], limit: int) -> near_pairs.Pairs:
-    nothing = np.zeros(len(hashes), np.uint64), np.zeros(len(hashes), bool)
-    return near_pairs.pairs_between(hashes, *nothing, *DISTANCES, limit)
+    pictures = confirmation.Pictures(np.zeros(len(hashes), np.uint64), np.zeros(len(hashes), bool), [None] * len(hashes))
+    return near_pairs.pairs_between(hashes, pictures, near_pairs.Rule(*DISTANCES, True, -1), limit)
 
 
 def export(hashes: NDArray[np.uint64], limit: int, answer: Connection) -> None:

@@ -16,7 +16,7 @@ import pytest
 from command_service import Service
 from conftest import IMAGES, Run, Site, sha256, snapshot
 
-QUEUE: dict[str, Any] = {"dhash_review_min_distance": 0, "dhash_review_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
+QUEUE: dict[str, Any] = {"dhash_review_min_distance": 0, "dhash_confirm": False, "dhash_review_formats": ["json", "csv", "html"]}
 
 
 class Way(NamedTuple):

@@ -88,14 +88,14 @@ def test_by_playbook_a_library_becomes_what_it_becomes_by_hand_and_goes_back_to_
 
     shown = by_hand(hand, TO_THE_DEPLOY)
     assert f"Images: {PICTURES}\nFormat valid: true" in shown
-    run = play.playbook("migrate", dhash_algorithm="ffmpeg")
+    run = play.playbook("migrate", dhash_algorithm="ffmpeg", dhash_confirm=False)
     assert run.code == 0, run.output
     assert comparable(play) == comparable(hand)
     assert list(play.read()) == list(hand.read())
     assert len(play.read()["dhash_duplicates"]) > 2
     assert [backup.read_bytes() for backup in play.backups()] == [before[play]]
 
-    exported = play.playbook("review_export", dhash_review_max_distance=24, dhash_review_confirm=False,
+    exported = play.playbook("review_export", dhash_review_max_distance=24, dhash_confirm=False,
                              dhash_review_include_images=False)
     assert exported.code == 0, exported.output
     queue = json.loads((play.library.parent / "library.json.review/queue.json").read_text(encoding="utf-8"))

@@ -146,7 +146,7 @@ def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_si
     reports = home / "mobius-dhash-reports/duplicates"
     reports.mkdir(parents=True)
     reports.chmod(0o1777)
-    run = hosts.run("fleet_duplicates", dhash_review_confirm=False, dhash_fleet_duplicates_dir=str(reports))
+    run = hosts.run("fleet_duplicates", dhash_confirm=False, dhash_fleet_duplicates_dir=str(reports))
 
     assert run.code == 2 and "the library has no hashes yet" in run.failures("new")[0], run.output
     assert run.changed() == [] and {host: sha256(site.library) for host, site in sites.items()} == before

@@ -11,6 +11,7 @@ contain more than data (triggers, views, a schema that keeps the reader busy).
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
@@ -110,6 +111,21 @@ def text(value: Any, longest: int = MAX_LINE) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise ValueError("a text is missing or too long")
     return value
+
+
+def packed(content: bytes | None) -> str | None:
+    """``content`` as a text, for :func:`write`."""
+    return None if content is None else base64.b64encode(content).decode()
+
+
+def unpacked(value: Any, length: int) -> bytes | None:
+    """The ``length`` bytes that :func:`packed` made a text of. Raises ValueError if ``value`` is neither that nor None."""
+    if value is None:
+        return None
+    content = base64.b64decode(text(value, MAX_LINE), validate=True)
+    if len(content) != length:
+        raise ValueError("the pixels are not complete")
+    return content
 
 
 def _line(value: Any) -> bytes:

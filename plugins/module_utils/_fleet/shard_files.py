@@ -61,12 +61,13 @@ class Merge(NamedTuple):
     files: Sequence[str]
     lock_timeout: float
     ignore_ctime: bool
+    rehash: bool = False
 
 
 def check_merge(settings: Merge) -> dict[str, Any]:
     """The expected result of :func:`merge`. Writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.algorithm, decoder_limits.text(settings.limits),
-                                       settings.ignore_ctime) as journal:
+                                       settings.ignore_ctime, settings.rehash) as journal:
         return _merge(settings, journal, lambda _taken: None)[0]
 
 
@@ -79,7 +80,8 @@ def merge(settings: Merge) -> dict[str, Any]:
     library_survey.read_settled(settings.library)  # raises before a refused library gets a state folder
     with handover.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.algorithm,
-                                                           decoder_limits.text(settings.limits), settings.ignore_ctime)
+                                                           decoder_limits.text(settings.limits), settings.ignore_ctime,
+                                                           settings.rehash)
         with journal:
             result, left = _merge(settings, journal, journal.record)
             journal.complete()
@@ -134,7 +136,7 @@ def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counte
 def check_shard(settings: migration_settings.Settings, file: str, shard: int | None, shards: int) -> dict[str, Any]:
     """The expected counts of :func:`hash_shard`. Writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, decoder_limits.text(settings.limits),
-                                       settings.ignore_ctime) as journal:
+                                       settings.ignore_ctime, settings.rehash) as journal:
         return _Share(settings, file, shard, shards, journal).result
 
 
@@ -150,7 +152,8 @@ def hash_shard(settings: migration_settings.Settings, file: str, shard: int | No
     row_files.header_of(file, handover.PENDING)
     with handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                           decoder_limits.text(settings.limits), settings.ignore_ctime)
+                                                           decoder_limits.text(settings.limits), settings.ignore_ctime,
+                                                           settings.rehash)
         with journal, run_log.Log(None, settings.library, "shard") as log:
             work = _Share(settings, file, shard, shards, journal)
             journal.complete()
@@ -206,7 +209,7 @@ class _Share:
         for image in self._mine:
             stamp, entry, _is_missing, _identity = self._journal.look_up(os.path.join(self._folder, image.path))
             if entry and image.fits(stamp) and (self._same_decoders or entry.kind is None):
-                yield [*image, *entry]
+                yield [*image, *entry[:-1], row_files.packed(entry.luma)]
 
     def _look_at(self, path: str, image: Listed, found: hash_journal.Found) -> str | None:
         """The name of the count for the image; None if it has to be hashed."""
@@ -235,8 +238,10 @@ def _to_listed(row: list[Any]) -> Listed:
 
 
 def _to_entry(row: list[Any]) -> tuple[Listed, Entry]:
-    """The image and the journal entry in a row. Raises ValueError if the row is invalid."""
-    entry = Entry(*row[3:])
+    """The image and the journal entry in a row; rows of older versions have no luma. Raises ValueError if the row is invalid."""
+    if len(row) > 12:
+        raise ValueError("the row is too long")
+    entry = Entry(*row[3:11])._replace(luma=row_files.unpacked(row[11] if len(row) == 12 else None, hash_journal.PIXELS))
     if not isinstance(entry.low_detail, bool):
         raise ValueError("low_detail is invalid")
     if not isinstance(entry.hashed_at, str) or not TIME.fullmatch(entry.hashed_at):

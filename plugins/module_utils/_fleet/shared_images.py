@@ -4,7 +4,7 @@
 
 """Images that several hosts have, found by their hashes alone: no picture leaves its host.
 
-The search is the same as for duplicates in one library: exact, and the vertical hash refutes pairs that are only similar. The memory
+The search is the same as for duplicates in one library: exact, and the pixels refute pairs of which only the hashes are similar. The memory
 holds a few numbers per image, and the paths of images that several hosts have.
 """
 
@@ -23,7 +23,7 @@ except ImportError:
 
 from .._errors import DhashError, HandoverError, MissingRequirementError
 from .._files import durable, row_files, spreadsheet
-from .._hashing import difference_hash
+from .._hashing import difference_hash, hash_journal
 from .._library import json_text, library_fields, library_file
 from .._migrate import matchable_images
 from . import handover
@@ -34,12 +34,24 @@ COLUMNS = ("group", "host", "path", "dhash", "bytes", "distance")
 
 
 class Hashed(NamedTuple):
-    """An image of a host; ``vertical`` and ``size`` (bytes) are None if they are not known."""
+    """An image of a host; ``vertical`` (hash), ``size`` (bytes) and ``luma`` (144 pixels) are None if they are not known."""
 
     path: str
     dhash: str
     vertical: str | None
     size: int | None
+    luma: bytes | None
+
+
+class Images(NamedTuple):
+    """The images of all hosts: ``hashes``, ``verticals`` (n,) uint64; ``known``: (n,) bool, whether that vertical hash is known;
+    ``owner``: (n,) int64, the number of the host; ``luma``: the pixels of each image."""
+
+    hashes: np.ndarray
+    verticals: np.ndarray
+    known: np.ndarray
+    owner: np.ndarray
+    luma: Sequence[bytes | None]
 
 
 class Held(NamedTuple):
@@ -47,7 +59,7 @@ class Held(NamedTuple):
     of the first image of its group, or -1, and ``distance`` (uint8) the distance to the nearest image of another host, in bits.
 
     ``pairs``: (hosts, hosts) int64, the number of pairs of images of two hosts; the lower host is the first index. ``refuted``: the
-    number of pairs that the vertical hash refutes.
+    number of pairs that are refuted.
     """
 
     group: np.ndarray
@@ -66,7 +78,7 @@ def export(library: str, state: str, run: str, lock_timeout: float) -> dict[str,
     with handover.lock(state, "hash_export", run, lock_timeout):
         path = handover.path_in(state, handover.HASHES)
         count = row_files.write(path, handover.HASHES, {"algorithm": result["algorithm"]},
-                                ([image.path, image.dhash, image.vertical, image.size] for image in images))
+                                ([image.path, image.dhash, image.vertical, image.size, row_files.packed(image.luma)] for image in images))
     return {**result, "exported": count, "hashes": path}
 
 
@@ -105,10 +117,9 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
         except HandoverError as error:
             left_out[host] = {"reason": error.reason, "message": error.cause}  # without the path, which is that of a temporary copy
     hosts = list(algorithms)
-    hashes, verticals, known, owner = _read_all([files[host] for host in hosts])
-    most_vertical = difference_hash.MOST_VERTICAL if confirm else 64
-    held = match(hashes, verticals, known, owner, len(hosts), threshold, most_vertical)
-    result = {"hosts": len(hosts), "images": len(hashes), "threshold": threshold,
+    images = _read_all([files[host] for host in hosts])
+    held = match(images, len(hosts), threshold, confirm)
+    result = {"hosts": len(hosts), "images": len(images.hashes), "threshold": threshold,
               "pairs": int(held.pairs.sum()), "refuted": held.refuted,
               "groups": len(np.unique(held.group[held.group >= 0])), "grouped_images": int((held.group >= 0).sum()),
               "host_pairs": _host_pairs(hosts, held), "left_out": left_out}
@@ -126,21 +137,21 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
     return {**result, "files": [os.path.join(folder, name) for name in NAMES], "written": written, "set_aside": set_aside}
 
 
-def match(hashes: np.ndarray, verticals: np.ndarray, known: np.ndarray, owner: np.ndarray, hosts: int, threshold: int,
-          most_vertical: int) -> Held:
+def match(images: Images, hosts: int, threshold: int, confirm: bool) -> Held:
     """Group the images of different hosts that lie within ``threshold`` bits, directly or through other images.
 
-    ``hashes``, ``verticals``: (n,) uint64; ``known``: (n,) bool, whether that vertical hash is known; ``owner``: (n,)
-    int64, the host's number, below ``hosts``. A pair whose vertical hashes are known and differ by more than
-    ``most_vertical`` bits is refuted. Two images of one host are not a pair, but a third image can connect them to one group.
+    The numbers of the hosts are below ``hosts``. With ``confirm`` pairs that are not confirmed are left out. Two images of one host
+    are not a pair, but a third image can connect them to one group.
     """
-    from .._hashing import hamming_search
+    from .._hashing import confirmation, hamming_search
 
-    # Images of one host with the same two hashes are searched once.
-    keys = np.rec.fromarrays([owner, hashes, known, np.where(known, verticals, np.uint64(0))])
+    hashes, verticals, known, owner, luma = images
+    pictures = confirmation.Pictures(verticals, known, luma)
+    # Images of one host that cannot be told apart are searched once.
+    keys = np.rec.fromarrays([owner, hashes, pictures.kinds(confirm)])
     _kinds, first, inverse, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(-1)  # numpy 2.0 gives it the shape of the keys
-    one_hash, one_vertical, one_known, one_owner = hashes[first], verticals[first], known[first], owner[first]
+    one_hash, one_owner = hashes[first], owner[first]
     pairs, refuted = np.zeros((hosts, hosts), np.int64), 0
     nearest = np.full(len(first), 255, np.uint8)
     groups = _Groups(len(first))
@@ -149,8 +160,7 @@ def match(hashes: np.ndarray, verticals: np.ndarray, known: np.ndarray, owner: n
     for one, other, distance in hamming_search.pairs_within(one_hash, radii, split, once=True):
         across = one_owner[one] != one_owner[other]
         one, other, distance = one[across], other[across], distance[across]
-        vertical = hamming_search.distances(one_vertical[one], one_vertical[other])
-        wrong = one_known[one] & one_known[other] & (vertical > most_vertical)
+        wrong = pictures.hundredths(first[one], first[other], distance) < confirmation.CONFIRMED if confirm else np.zeros(len(one), bool)
         refuted += int((sizes[one[wrong]] * sizes[other[wrong]]).sum())
         one, other, distance = one[~wrong], other[~wrong], distance[~wrong]
         lower, higher = (bound(one_owner[one], one_owner[other]) for bound in (np.minimum, np.maximum))
@@ -197,13 +207,19 @@ def _require_numpy_here() -> None:
             " to a Python with numpy.") from error
 
 
-def _read_all(files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The hashes, the vertical hashes, whether these are known, and the number of the file, for all images."""
-    rows = ((difference_hash.from_hex(image.dhash), difference_hash.from_hex(image.vertical or "0"), image.vertical is not None, number)
-            for number, file in enumerate(files) for image in row_files.read(file, handover.HASHES, _to_hashed))
-    table = np.fromiter(rows, [("hash", np.uint64), ("vertical", np.uint64), ("known", bool), ("owner", np.int64)])
+def _read_all(files: Sequence[str]) -> Images:
+    luma: list[bytes | None] = []
+
+    def rows() -> Iterator[tuple[int, int, bool, int]]:
+        for number, file in enumerate(files):
+            for image in row_files.read(file, handover.HASHES, _to_hashed):
+                luma.append(image.luma)
+                yield (difference_hash.from_hex(image.dhash), difference_hash.from_hex(image.vertical or "0"),
+                       image.vertical is not None, number)
+
+    table = np.fromiter(rows(), [("hash", np.uint64), ("vertical", np.uint64), ("known", bool), ("owner", np.int64)])
     hashes, verticals, known, owner = (np.ascontiguousarray(table[name]) for name in ("hash", "vertical", "known", "owner"))
-    return hashes, verticals, known, owner
+    return Images(hashes, verticals, known, owner, luma)
 
 
 def _host_pairs(hosts: Sequence[str], held: Held) -> list[dict[str, Any]]:
@@ -272,7 +288,10 @@ def _is_report(path: str) -> bool:
 
 
 def _to_hashed(row: list[Any]) -> Hashed:
-    path, dhash, vertical, size = row
+    path, dhash, vertical, size = row[:4]
+    luma = row_files.unpacked(row[4] if len(row) == 5 else None, hash_journal.PIXELS)  # rows of older versions have none
+    if len(row) > 5:
+        raise ValueError("the row is too long")
     if not difference_hash.is_hex(dhash) or not (vertical is None or difference_hash.is_hex(vertical)):
         raise ValueError("a hash is invalid")
-    return Hashed(row_files.text(path), dhash, vertical, None if size is None else row_files.whole(size))
+    return Hashed(row_files.text(path), dhash, vertical, None if size is None else row_files.whole(size), luma)

@@ -35,9 +35,9 @@ _MAX_CHUNKS = 16
 _MAX_WIDTH = 20  # the buckets of a chunk are a dense array
 
 # A match as one integer: the smallest is the nearest, and among equally near matches the earliest.
-_INDEX_BITS = 32
-_INDEX_MASK = (1 << _INDEX_BITS) - 1
-_NO_MATCH = (1 << 63) - 1
+INDEX_BITS = 32
+INDEX_MASK = (1 << INDEX_BITS) - 1
+NO_MATCH = (1 << 63) - 1
 
 # Measured seconds. They only decide which split is taken, never what is found.
 _SORT_COST = 150e-9  # per hash and chunk
@@ -65,9 +65,9 @@ def nearest_earlier(hashes: ArrayLike, threshold: int) -> Found:
     # one hash the earliest is the first, so each hash is searched for once.
     first.sort()
     best = _nearest_earlier_distinct(hashes[first], threshold)
-    found = np.flatnonzero(best != _NO_MATCH)
-    original[first[found]] = first[best[found] & _INDEX_MASK]
-    distance[first[found]] = best[found] >> _INDEX_BITS
+    found = np.flatnonzero(best != NO_MATCH)
+    original[first[found]] = first[best[found] & INDEX_MASK]
+    distance[first[found]] = best[found] >> INDEX_BITS
     matched[first[found]] = True
 
     later = np.flatnonzero(matched)
@@ -83,15 +83,15 @@ def distances(a: ArrayLike, b: ArrayLike) -> Bytes:
 
 
 def _nearest_earlier_distinct(hashes: Words, threshold: int) -> Numbers:
-    best = np.full(len(hashes), _NO_MATCH, np.int64)
+    best = np.full(len(hashes), NO_MATCH, np.int64)
     radii = np.full(len(hashes), threshold, np.uint8)
     for one, other, distance in pairs_within(hashes, radii, cheapest_split(len(hashes), threshold)):
         later = np.maximum(one, other)
-        match = distance.astype(np.int64) << _INDEX_BITS | np.minimum(one, other)
+        match = distance.astype(np.int64) << INDEX_BITS | np.minimum(one, other)
         better = match < best[later]
         later = later[better]
         np.minimum.at(best, later, match[better])
-        radii[later] = best[later] >> _INDEX_BITS
+        radii[later] = best[later] >> INDEX_BITS
     return best
 
 

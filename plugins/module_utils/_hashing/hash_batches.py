@@ -20,7 +20,7 @@ def entries(results: Sequence[difference_hash.Pixels | ImageError]) -> list[Entr
     moment = _clock.now()
     hashes = iter(difference_hash.hash_pixels([result for result in results if not isinstance(result, ImageError)]))
     return [failure(result.kind, str(result), moment) if isinstance(result, ImageError)
-            else Entry(*next(hashes), result.decoder, None, None, round(result.seconds, 6), moment)
+            else Entry(*next(hashes), result.decoder, None, None, round(result.seconds, 6), moment, result.horizontal + result.vertical)
             for result in results]
 
 

@@ -20,24 +20,26 @@ from . import decoder_versions
 
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
 READABLE = "Check the disk, then run again. Without this file all images are hashed again."
+PIXELS = 144  # bytes: the horizontal and the vertical pixels of difference_hash.Pixels
 REMEMBERED_KINDS = ("not_an_image", "truncated", "too_large")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     path BLOB NOT NULL, algorithm TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, limits TEXT,
     dhash TEXT, vertical TEXT, low_detail INTEGER, decoder TEXT, kind TEXT, error TEXT,
     seconds REAL NOT NULL, hashed_at TEXT NOT NULL,
-    ctime_ns INTEGER, inode INTEGER, decoders TEXT,
+    ctime_ns INTEGER, inode INTEGER, decoders TEXT, luma BLOB,
     PRIMARY KEY (path, algorithm)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
-LATER_COLUMNS = {"ctime_ns": "INTEGER", "inode": "INTEGER", "decoders": "TEXT"}  # older journals lack these columns
+LATER_COLUMNS = {"ctime_ns": "INTEGER", "inode": "INTEGER", "decoders": "TEXT", "luma": "BLOB"}  # older journals lack these columns
 
 
 class Entry(NamedTuple):
     """The result for one image: ``dhash`` and ``vertical`` (16 hexadecimal digits each), or ``kind`` and ``error``.
 
-    ``seconds`` is the time for decoding, ``hashed_at`` the time of hashing in UTC.
+    ``seconds`` is the time for decoding, ``hashed_at`` the time of hashing in UTC. ``luma``: the 144 pixels of the two hashes; None
+    in the entries of older versions.
     """
 
     dhash: str | None
@@ -48,6 +50,7 @@ class Entry(NamedTuple):
     error: str | None
     seconds: float
     hashed_at: str
+    luma: bytes | None = None
 
 
 class Found(NamedTuple):
@@ -68,16 +71,17 @@ class Journal:
 
     ``limits``: the text of the limits in force (:func:`decoder_limits.text`). The entry of an image that was too large counts only
     under the same limits, and the entry of an error only with the same decoders. With ``ignore_ctime`` a file counts as unchanged
-    if its size and mtime are the same.
+    if its size and mtime are the same. With ``rehash`` a hash without pixels, from an older version, does not count.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: str, algorithm: str, limits: str,
-                 ignore_ctime: bool = False) -> None:
+                 ignore_ctime: bool = False, rehash: bool = False) -> None:
         self._connection = connection
         self._path = path
         self._algorithm = algorithm
         self._limits = limits
         self._ignore_ctime = ignore_ctime
+        self._rehash = rehash
         self._incomplete: dict[str, file_stamps.Stamp] = {}
 
     def __enter__(self) -> Journal:
@@ -100,15 +104,17 @@ class Journal:
     def known(self, path: str, stamp: file_stamps.Stamp) -> Entry | None:
         """The entry of the file at ``path`` if it had this stamp when it was hashed. Raises ``DhashError``."""
         row = self._find(
-            "SELECT dhash, vertical, low_detail, decoder, kind, error, seconds, hashed_at, limits, decoders, ctime_ns,"
-            " inode FROM images WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ?",
+            "SELECT dhash, vertical, low_detail, decoder, kind, error, seconds, hashed_at,"
+            f" CASE WHEN typeof(luma) = 'blob' AND length(luma) = {PIXELS} THEN luma END, limits, decoders,"
+            " ctime_ns, inode FROM images WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ?",
             os.fsencode(path), self._algorithm, stamp.size, stamp.mtime_ns)
         if row is None:
             return None
-        recorded = stamp._replace(ctime_ns=row[10], inode=row[11])
-        entry = Entry(row[0], row[1], bool(row[2]), *row[3:8])
-        if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and row[9] != _decoders_here()) or \
-                (entry.kind == "too_large" and row[8] != self._limits):
+        *columns, limits, decoders, ctime_ns, inode = row
+        recorded = stamp._replace(ctime_ns=ctime_ns, inode=inode)
+        entry = Entry(*columns)._replace(low_detail=bool(row[2]))
+        if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and decoders != _decoders_here()) or \
+                (entry.kind == "too_large" and limits != self._limits) or (self._rehash and entry.dhash and not entry.luma):
             return None
         if recorded != self._trusted(stamp) and stamp.ctime_ns is not None:
             self._incomplete[path] = self._trusted(stamp)
@@ -130,8 +136,8 @@ class Journal:
         with self._commit():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO images (path, algorithm, size, mtime_ns, ctime_ns, inode, limits, decoders, dhash,"
-                " vertical, low_detail, decoder, kind, error, seconds, hashed_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " vertical, low_detail, decoder, kind, error, seconds, hashed_at, luma)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(os.fsencode(path), self._algorithm, *self._trusted(stamp), self._limits,
                   _decoders_here() if entry.kind else None, *entry) for path, stamp, entry in results])
 
@@ -185,8 +191,8 @@ def path_in(state: str) -> str:
     return os.path.join(state, "journal.sqlite")
 
 
-def open_for_writing(state: str, algorithm: str, limits: str,
-                     ignore_ctime: bool = False) -> tuple[Journal, str | None]:
+def open_for_writing(state: str, algorithm: str, limits: str, ignore_ctime: bool = False,
+                     rehash: bool = False) -> tuple[Journal, str | None]:
     """The journal in the state folder ``state``, and the new path of a damaged journal that was set aside, otherwise None.
 
     A missing journal is created. Raises ``DhashError`` if the journal can be neither opened nor created.
@@ -207,7 +213,7 @@ def open_for_writing(state: str, algorithm: str, limits: str,
             connection = _connect(path)
     except (sqlite3.Error, OSError) as error:
         raise DhashError(f"could not open the journal: {error}", path, WRITABLE) from error
-    return Journal(connection, path, algorithm, limits, ignore_ctime), set_aside
+    return Journal(connection, path, algorithm, limits, ignore_ctime, rehash), set_aside
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -224,7 +230,7 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool = False) -> Journal:
+def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool = False, rehash: bool = False) -> Journal:
     """The journal in ``state``, opened without writing a byte; an empty one if there is none, or it cannot be opened read-only."""
     quoted = path_in(state).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
@@ -238,7 +244,7 @@ def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool
     except sqlite3.Error:
         connection = sqlite3.connect(":memory:")
         connection.executescript(SCHEMA)
-    return Journal(connection, path_in(state), algorithm, limits, ignore_ctime)
+    return Journal(connection, path_in(state), algorithm, limits, ignore_ctime, rehash)
 
 
 def _lacking(connection: sqlite3.Connection) -> list[str]:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, mobius.dhash contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the pairs of images between two distances, in bounded memory: all pairs are counted, the nearest are returned."""
+"""Find the pairs of images to review, in bounded memory: all pairs are counted, the most likely duplicates are returned."""
 from __future__ import annotations
 
 import heapq
@@ -14,7 +14,7 @@ try:
 except ImportError:
     np = None  # type: ignore[assignment] # difference_hash.require_numpy checks this before the search; check mode needs no numpy
 
-from . import hamming_search
+from . import confirmation, hamming_search
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,62 +27,93 @@ _KIND_BITS = 28  # two of these, and 8 bits for the distance of the two
 _SLACK = 65536  # numbers that are collected before the smallest are selected
 
 
-class Pairs(NamedTuple):
-    """The nearest pairs of images, in order. ``one`` and ``other``: their positions (int64), one < other.
+CLEARLY_REFUTED = 5  # hundredths of confidence: people need not look at pairs below this one,
+CLEARLY_CONFIRMED = 95  # or from this one on
 
-    ``counts``: (65,) int64, the number of pairs at each distance, including those above the limit;
-    ``refuted``: the number of further pairs that the vertical hash refutes.
+
+class Rule(NamedTuple):
+    """Which pairs are to be reviewed: those with a distance from ``minimum`` to ``maximum`` bits.
+
+    With ``confirm`` pairs that are clearly refuted are left out, and so are pairs that are clearly confirmed and within ``recorded``
+    bits: the library records them as duplicates.
+    """
+
+    minimum: int
+    maximum: int
+    confirm: bool
+    recorded: int
+
+
+class Judged(NamedTuple):
+    """Which of m pairs are to be reviewed (bool), which are left out because they are refuted or recorded (bool), and the order of the
+    pairs: the smallest number (int64, below 256) is the most likely duplicate."""
+
+    to_review: NDArray[np.bool_]
+    refuted: NDArray[np.bool_]
+    recorded: NDArray[np.bool_]
+    rank: Numbers
+
+
+class Pairs(NamedTuple):
+    """The most likely pairs of images, in order. ``one`` and ``other``: their positions (int64), one < other.
+
+    ``counts``: (65,) int64, the number of pairs to review at each distance, including those above the limit; ``refuted`` and
+    ``recorded``: the numbers of pairs that are left out.
     """
 
     one: Numbers
     other: Numbers
     counts: Numbers
     refuted: int
+    recorded: int
 
 
-def pairs_between(hashes: ArrayLike, verticals: ArrayLike, known: ArrayLike, minimum: int, maximum: int, limit: int,
-                  most_vertical: int = 64) -> Pairs:
-    """Find the pairs of images whose distance lies within two bounds: all pairs are counted, the nearest are returned.
+def judge(pictures: confirmation.Pictures, rule: Rule, one: Numbers, other: Numbers, distances: NDArray[np.uint8]) -> Judged:
+    """Decide which pairs within the distances of ``rule`` are to be reviewed. ``one``, ``other``: positions in ``pictures``."""
+    if not rule.confirm:
+        none = np.zeros(len(one), bool)
+        return Judged(~none, none, none, pictures.far(one, other, distances))
+    hundredths = pictures.hundredths(one, other, distances)
+    refuted = hundredths < CLEARLY_REFUTED
+    recorded = (hundredths >= CLEARLY_CONFIRMED) & (distances.astype(np.int64) <= rule.recorded)
+    return Judged(~refuted & ~recorded, refuted, recorded, 100 - hundredths)
 
-    The nearest pair has the smallest sum of both distances (twice the horizontal distance if a vertical hash is not known); among
-    equally near pairs it has the smallest positions. The limit bounds the memory for all hashes: images with the same two
-    hashes are searched for once, and only the pairs that are returned are generated.
+
+def pairs_between(hashes: ArrayLike, pictures: confirmation.Pictures, rule: Rule, limit: int) -> Pairs:
+    """Find the pairs of images that ``rule`` wants: all pairs are counted, the most likely duplicates are returned.
+
+    Without confirmation the most likely pair has the smallest sum of both distances (twice the horizontal distance if a vertical
+    hash is not known), with it the highest confidence; among equally likely pairs it has the smallest positions. The limit bounds the
+    memory for all hashes: images that cannot be told apart are searched for once, and only the pairs that are returned are generated.
 
     :arg hashes: (n,) uint64, in library order; n up to 2**28.
-    :arg verticals: (n,) uint64, and ``known``: (n,) bool, whether that vertical hash is known.
-    :arg minimum, maximum: in bits, both included, from 0 to 64.
+    :arg pictures: what confirms the pairs of these images.
     :arg limit: the largest number of pairs that are returned, 1 or more.
-    :arg most_vertical: a pair whose vertical distance is known and greater is refuted.
-    :returns: :class:`Pairs`.
     """
-    known = np.asarray(known, bool)
-    verticals = np.where(known, np.asarray(verticals, np.uint64), np.uint64(0))
-    kinds = _Kinds(np.asarray(hashes, np.uint64), verticals, known)
-    nearest = _Smallest(limit + 1)  # one more, because a kind's pair with itself may begin after its pair with the next kind
-    counts, refuted = np.zeros(65, np.int64), 0
-    for one, other, distance in kinds.pairs(minimum, maximum):
-        both = kinds.known[one] & kinds.known[other]
-        vertical = np.where(both, hamming_search.distances(kinds.verticals[one], kinds.verticals[other]), distance)
+    kinds = _Kinds(np.asarray(hashes, np.uint64), pictures.kinds(rule.confirm))
+    likely = _Smallest(limit + 1)  # one more, because a kind's pair with itself may begin after its pair with the next kind
+    counts, refuted, recorded = np.zeros(65, np.int64), 0, 0
+    for one, other, distance in kinds.pairs(rule.minimum, rule.maximum):
         pairs = np.where(one == other, kinds.sizes[one] - 1, kinds.sizes[other]) * kinds.sizes[one]
         pairs[one == other] //= 2
-        stands = ~(both & (vertical > most_vertical))
-        refuted += int(pairs[~stands].sum())
-        np.add.at(counts, distance[stands], pairs[stands])
-        far = distance.astype(np.uint64) + vertical
-        keys = far << np.uint64(2 * _KIND_BITS) | one.astype(np.uint64) << np.uint64(_KIND_BITS)
-        nearest.add((keys | other.astype(np.uint64))[stands])
-    kept = kinds.expand(nearest.sorted(), limit)
+        judged = judge(pictures, rule, kinds.firsts[one], kinds.firsts[other], distance)
+        np.add.at(counts, distance[judged.to_review], pairs[judged.to_review])
+        refuted += int(pairs[judged.refuted].sum())
+        recorded += int(pairs[judged.recorded].sum())
+        keys = judged.rank.astype(np.uint64) << np.uint64(2 * _KIND_BITS) | one.astype(np.uint64) << np.uint64(_KIND_BITS)
+        likely.add((keys | other.astype(np.uint64))[judged.to_review])
+    kept = kinds.expand(likely.sorted(), limit)
     one, other = kept >> np.uint64(_POSITION_BITS), kept & np.uint64(_POSITION_MASK)
-    return Pairs(one.astype(np.int64), other.astype(np.int64), counts, refuted)
+    return Pairs(one.astype(np.int64), other.astype(np.int64), counts, refuted, recorded)
 
 
 class _Kinds:
-    """Kinds of images: those with the same two hashes are one kind. In the order of their first appearance."""
+    """Kinds of images: those with the same hash and the same ``contents`` are one kind. In the order of their first appearance."""
 
-    def __init__(self, hashes: Words, verticals: Words, known: NDArray[np.bool_]) -> None:
-        order = np.lexsort((verticals, known, hashes))
+    def __init__(self, hashes: Words, contents: Numbers) -> None:
+        order = np.lexsort((contents, hashes))
         new = np.ones(len(order), bool)
-        for key in (hashes, verticals, known):
+        for key in (hashes, contents):
             new[1:] &= key[order[1:]] == key[order[:-1]]
         new[1:] = ~new[1:]
         starts = np.flatnonzero(new)
@@ -91,7 +122,7 @@ class _Kinds:
         self._order, self._starts = order, starts[appearance]  # members of a kind are adjacent, in ascending order
         self.sizes = np.diff(starts, append=len(order))[appearance]
         self.firsts = firsts[appearance]
-        self.hashes, self.verticals, self.known = hashes[self.firsts], verticals[self.firsts], known[self.firsts]
+        self.hashes = hashes[self.firsts]
 
     def pairs(self, minimum: int, maximum: int) -> Iterator[Found]:
         """Yield each pair of kinds within the bounds once, the lower one first, and its distance, as three arrays."""

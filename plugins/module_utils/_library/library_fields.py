@@ -25,6 +25,13 @@ def algorithm(value: dict[str, Any]) -> str:
     return name if isinstance(name, str) else "pillow"
 
 
+def threshold(value: dict[str, Any]) -> int:
+    """The threshold in bits of the duplicates in the library ``value``, by its migration record; -1 if there are none."""
+    record = value.get("dhash_migration")
+    bits = record.get("dhash_threshold") if isinstance(record, dict) else None
+    return bits if isinstance(bits, int) else -1
+
+
 def counts(value: dict[str, Any]) -> dict[str, int]:
     """How many ``images``, ``hashed`` images, ``errors`` and ``duplicates`` the library ``value`` records."""
     errors, duplicates = (value.get(field) for field in ("dhash_errors", "dhash_duplicates"))

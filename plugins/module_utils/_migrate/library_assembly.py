@@ -21,23 +21,36 @@ from .._telemetry import run_measurements
 # A new migration record is written only if one of these fields, a hash, a duplicate or an error has changed.
 LASTING = ("total_images", "processed_successfully", "processing_errors", "duplicates_found", "dhash_threshold",
            "algorithm")
+MEASURE = " confirmed by pixels 1"  # another text when another measure of similarity finds other duplicates
 MATCHES = "matches"  # the note in the journal about the last search for duplicates: the digest of its input and of its result
 
 
+Matchable = tuple[dict[str, Any], hash_journal.Entry, "int | None"]  # an image, its entry, and the number of its file if it has other names
+
+
 class Terms(NamedTuple):
-    """The options of a migration that its record contains."""
+    """The options of a migration that decide what its library contains."""
 
     algorithm: str
     threshold: int
     batch_size: int
+    confirm: bool = False  # records of older versions lack it; they had no confirmation
 
 
 class Migrated(NamedTuple):
-    """A migrated library, its migration record, and the times (s) of its images."""
+    """A migrated library, its migration record, the times (s) of its images, and the number of refuted duplicates."""
 
     library: library_file.Library
     record: dict[str, Any]
     seconds: list[float]
+    refuted: int
+
+
+class Duplicates(NamedTuple):
+    """The duplicate records, and the number of images whose nearest earlier image within the threshold is refuted."""
+
+    records: list[dict[str, Any]]
+    refuted: int
 
 
 def assemble(library: library_file.Library, entries: list[hash_journal.Entry], identities: list[file_stamps.Identity | None],
@@ -53,7 +66,7 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
     value["images"] = [_with_hash(image, entry) for image, entry in zip(images, entries)]
     errors = [{"image": image["filename"], "error": entry.error, "path": image["path"], "kind": entry.kind}
               for image, entry in zip(images, entries) if entry.kind]
-    duplicates = _duplicates(library.value, entries, _shared(identities), terms.threshold, journal, write_note)
+    duplicates = _duplicates(library.value, entries, _shared(identities), terms, journal, write_note)
     changed = [entry for image, entry in zip(images, entries) if image.get("dhash") != entry.dhash]
     seconds = [entry.seconds for entry in (changed or entries) if entry.seconds]
     decoders = {name: decoder_versions.versions()[name] for name in ("pillow", "ffmpeg")}
@@ -62,7 +75,7 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
         "total_images": len(images),
         "processed_successfully": len(images) - len(errors),
         "processing_errors": len(errors),
-        "duplicates_found": len(duplicates),
+        "duplicates_found": len(duplicates.records),
         "processing_time_seconds": round(sum(seconds), 3),
         "average_time_per_image": round(sum(seconds) / len(seconds), 6) if seconds else 0,
         "dhash_threshold": terms.threshold,
@@ -74,9 +87,9 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
     }
     # The order of new fields in the library.
     value["dhash_migration"] = record
-    value["dhash_duplicates"] = duplicates
+    value["dhash_duplicates"] = duplicates.records
     value["dhash_errors"] = errors
-    return Migrated(library._replace(value=value), record, seconds)
+    return Migrated(library._replace(value=value), record, seconds, duplicates.refuted)
 
 
 def equals(migrated: Migrated, present: library_file.Library) -> bool:
@@ -112,55 +125,83 @@ def _shared(identities: list[file_stamps.Identity | None]) -> list[int | None]:
     return [first[identity] if identity is not None and count[identity] > 1 else None for identity in identities]
 
 
-def _duplicates(value: dict[str, Any], entries: list[hash_journal.Entry], files: list[int | None], threshold: int,
-                journal: hash_journal.Journal, write_note: bool) -> list[dict[str, Any]]:
-    """The duplicate records. Those of the library are reused if they were made from the same hashes, names and files."""
+def _duplicates(value: dict[str, Any], entries: list[hash_journal.Entry], files: list[int | None], terms: Terms,
+                journal: hash_journal.Journal, write_note: bool) -> Duplicates:
+    """The duplicates. Those of the library are reused if they were made from the same hashes, pixels, names and files."""
     matchable = [(image, entry, file) for image, entry, file in zip(value["images"], entries, files)
                  if entry.dhash is not None and not entry.low_detail]
-    question = hashlib.sha256(f"{threshold}".encode())
+    question = _question(matchable, terms)
+    noted = json.loads(journal.note(MATCHES) or "{}")
+    present = value.get("dhash_duplicates")
+    if noted.get("question") == question and isinstance(present, list) and noted.get("answer") == _digest(present):
+        return Duplicates(present, noted.get("refuted", 0))
+    _require_numpy()
+    duplicates = _find_confirmed(matchable, terms.threshold) if terms.confirm else _find_near(matchable, terms.threshold)
+    if write_note:
+        journal.keep_note(MATCHES, json.dumps({
+            "question": question, "answer": _digest(duplicates.records), "refuted": duplicates.refuted}))
+    return duplicates
+
+
+def _question(matchable: list[Matchable], terms: Terms) -> str:
+    """A digest of everything that decides which images are duplicates."""
+    question = hashlib.sha256(f"{terms.threshold}{MEASURE if terms.confirm else ''}".encode())
     for image, entry, file in matchable:
         known = [image["filename"], image["path"], entry.dhash, entry.vertical]
         line = json.dumps(known if file is None else [*known, file])
         question.update(line.encode() + b"\n")
-    noted = json.loads(journal.note(MATCHES) or "{}")
-    present = value.get("dhash_duplicates")
-    if noted.get("question") == question.hexdigest() and isinstance(present, list) and \
-            noted.get("answer") == _digest(present):
-        return present
-    duplicates = _find_duplicates(matchable, threshold)
-    if write_note:
-        journal.keep_note(MATCHES, json.dumps({"question": question.hexdigest(), "answer": _digest(duplicates)}))
-    return duplicates
+        if terms.confirm:
+            question.update(entry.luma or b"")
+    return question.hexdigest()
 
 
-def _find_duplicates(matchable: list[tuple[dict[str, Any], hash_journal.Entry, int | None]],
-                     threshold: int) -> list[dict[str, Any]]:
+def _require_numpy() -> None:
     try:
-        import numpy as np
+        import numpy  # noqa: F401
     except ImportError as error:
         raise MissingRequirementError(
             "numpy is needed to find duplicates and is not installed in this Python", next_step="Install python3-numpy.",
         ) from error
+
+
+def _find_confirmed(matchable: list[Matchable], threshold: int) -> Duplicates:
+    from .._hashing import confirmed_matches
+
+    found = confirmed_matches.nearest_earlier(
+        [confirmed_matches.Hashed(entry.dhash or "", entry.vertical or "", entry.luma) for _image, entry, _file in matchable], threshold)
+    records = [_record(matchable[later], matchable[original], distance, hundredths / 100) for later, original, distance, hundredths
+               in zip(found.later.tolist(), found.original.tolist(), found.distance.tolist(), found.hundredths.tolist())]
+    return Duplicates(records, found.refuted)
+
+
+def _find_near(matchable: list[Matchable], threshold: int) -> Duplicates:
+    import numpy as np
+
     from .._hashing import hamming_search
 
     hashes = np.array([int(entry.dhash, 16) for _image, entry, _file in matchable if entry.dhash], dtype=np.uint64)
     later, earlier, distances = hamming_search.nearest_earlier(hashes, threshold)
-    duplicates = []
+    records = []
     for index, original, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
-        image, entry, file = matchable[index]
-        original_image, original_entry, original_file = matchable[original]
-        duplicates.append({
-            "original": original_image["filename"],
-            "duplicate": image["filename"],
-            "hash": entry.dhash,
-            "originalHash": original_entry.dhash,
-            "hammingDistance": distance,
-            "originalPath": original_image["path"],
-            "duplicatePath": image["path"],
-            "confidence": difference_hash.confidence(distance, difference_hash.distance(entry.vertical, original_entry.vertical)),
-            **({"sameFile": True} if file is not None and file == original_file else {}),
-        })
-    return duplicates
+        vertical = difference_hash.distance(matchable[index][1].vertical or "", matchable[original][1].vertical or "")
+        records.append(_record(matchable[index], matchable[original], distance, difference_hash.confidence(distance, vertical)))
+    return Duplicates(records, 0)
+
+
+def _record(duplicate: Matchable, original: Matchable, distance: int, confidence: float) -> dict[str, Any]:
+    image, entry, file = duplicate
+    original_image, original_entry, original_file = original
+    return {
+        "original": original_image["filename"],
+        "duplicate": image["filename"],
+        "hash": entry.dhash,
+        "originalHash": original_entry.dhash,
+        "hammingDistance": distance,
+        "originalPath": original_image["path"],
+        "duplicatePath": image["path"],
+        "confidence": confidence,
+        **({"sameFile": True} if file is not None and file == original_file else {}),
+    }
 
 
 def _digest(duplicates: list[dict[str, Any]]) -> str:

@@ -16,8 +16,8 @@ from .._library import library_fields
 
 class Image(NamedTuple):
     """An image of the library that can be matched. ``file`` is its path on disk; ``size`` (bytes) and ``mtime_ns`` are
-    None if there is no file (``is_missing``) or this user cannot access it; ``vertical`` is None if that hash is not
-    known. ``is_current``: the journal knows the file as it is now. ``identity`` is that of its file."""
+    None if there is no file (``is_missing``) or this user cannot access it; ``vertical`` (hash) and ``luma`` (144 pixels)
+    are None if they are not known. ``is_current``: the journal knows the file as it is now. ``identity`` is that of its file."""
 
     path: str
     filename: str
@@ -29,6 +29,7 @@ class Image(NamedTuple):
     is_current: bool
     identity: file_stamps.Identity | None
     is_missing: bool = False
+    luma: bytes | None = None
 
 
 def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
@@ -45,10 +46,10 @@ def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
 def look_up(file: str, image: dict[str, Any], journal: hash_journal.Journal) -> Image:
     """The hashed ``image`` of a library, with the journal entry of its file ``file``."""
     stamp, entry, is_missing, identity = journal.look_up(file)
-    vertical = entry.vertical if entry and entry.dhash == image["dhash"] else None
+    vertical, luma = (entry.vertical, entry.luma) if entry and entry.dhash == image["dhash"] else (None, None)
     size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
     return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None,
-                 identity, is_missing)
+                 identity, is_missing, luma)
 
 
 def distances(one: Image, other: Image) -> tuple[int, int | None]:

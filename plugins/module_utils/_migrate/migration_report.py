@@ -37,6 +37,7 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
         f"Successfully processed: {result['hashed']}",
         f"Errors: {result['errors']}" + (f" ({kinds})" if kinds else ""),
         f"Duplicates found: {result['duplicates']}",
+        *([f"Duplicates refuted: {result['duplicates_refuted']}"] if result["duplicates_refuted"] else []),
         f"Hashed in this run: {result['hashed_now']}",
         *([f"Hashed again because a sample did not have the recorded hashes: {result['distrusted']}"]
           if result.get("distrusted") else []),

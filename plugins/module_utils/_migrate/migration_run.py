@@ -37,7 +37,8 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
     _require_finished(settings)
     _require_free_names(settings)
     limits = decoder_limits.text(settings.limits)
-    with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime) as journal:
+    with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime,
+                                       settings.rehash) as journal:
         source = _look(settings, *library_survey.read_settled(settings.library), journal)
         pending = sum(image.entry is None for image in source.images)
         result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
@@ -60,7 +61,7 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
     errors = sum(kinds.values())
     return result | {
         "output": settings.output, "hashed": len(source.images) - errors, "errors": errors,
-        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None,
+        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None, "duplicates_refuted": None,
         "would_change": True, "staged_file_is_stale": False, "staged_file_is_current": False}
 
 
@@ -150,7 +151,8 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
     _require_finished(settings)
     read = library_survey.read_settled(settings.library)
     journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
-                                                       decoder_limits.text(settings.limits), settings.ignore_ctime)
+                                                       decoder_limits.text(settings.limits), settings.ignore_ctime,
+                                                       settings.rehash)
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version. It was renamed to {set_aside}, and all images are hashed again")
@@ -267,6 +269,7 @@ def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated,
     would_change = settings.limit is not None or not library_assembly.equals(migrated, source.library)
     return {
         "output": settings.output, "hashed": counts["hashed"], "errors": counts["errors"], "duplicates": counts["duplicates"],
+        "duplicates_refuted": migrated.refuted,
         "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"],
         "low_detail": sum(image.get("dhash_low_detail") is True for image in value["images"]),
         "failure_rate": round(counts["errors"] / counts["images"], 4) if counts["images"] else 0.0,

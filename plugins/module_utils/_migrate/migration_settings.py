@@ -15,8 +15,8 @@ from .._module import module_arguments
 from . import library_assembly
 
 # Options that only a migration has; a rehearsal and a shard use these values.
-NOT_ASKED = {"output": None, "threshold": 0, "limit": None, "dry_run": False, "report": None, "log_dir": None,
-             "origin": None, "sample": 0, "ignore_ctime": False}
+NOT_ASKED = {"output": None, "threshold": 0, "confirm": False, "limit": None, "dry_run": False, "report": None, "log_dir": None,
+             "origin": None, "sample": 0, "ignore_ctime": False, "rehash": False}
 WRITES = frozenset({"state_dir", "log_dir", "temp_dir", *path_rules.FILES})
 
 
@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     origin: dict[str, Any] | None = None
     sample: int = 0  # the number of images in the journal that are hashed again as a check
     ignore_ctime: bool = False
+    rehash: bool = False
 
 
 def of(params: dict[str, Any]) -> Settings:
@@ -51,7 +52,7 @@ def of(params: dict[str, Any]) -> Settings:
         output=path_rules.output_of(library, params),
         state=state,
         run=run_record.new_run(),
-        terms=library_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"]),
+        terms=library_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"], params["confirm"]),
         parallel=module_arguments.parallel(params),
         temp_dir=params["temp_dir"],
         media_roots=module_arguments.media_roots(params, library),
@@ -64,4 +65,5 @@ def of(params: dict[str, Any]) -> Settings:
         origin=params["origin"],
         sample=params["sample"],
         ignore_ctime=params["ignore_ctime"],
+        rehash=params["rehash"],
     )

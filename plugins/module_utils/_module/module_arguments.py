@@ -40,7 +40,7 @@ SERVICE = {
     "status_command": {"type": "str"},
 }
 RESTARTED = {name: SERVICE[name] for name in ("service_manager", "service_name")}
-JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}}
+JOURNAL = {"ignore_ctime": {"type": "bool", "default": False}, "rehash": {"type": "bool", "default": False}}
 BATCHES = {"batch_size": {"type": "int", "default": 100}, **HASHING}
 
 

@@ -26,7 +26,7 @@ from .._library import json_text, library_fields, library_file
 from .._migrate import matchable_images
 from . import known_different, review_previews, review_queue
 
-COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "decided_matches", "clusters", "previews",
+COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "recorded_matches", "decided_matches", "clusters", "previews",
           "without_preview")
 EMPTY: dict[str, Any] = {"files": {}, "previews": {}, "counts": {}}
 LOCK = "review"
@@ -136,7 +136,7 @@ def _plan(settings: Settings) -> Export:
     _require_no_other_review(settings, last)
     value = _read_migrated(settings.library)
     images = matchable_images.survey(settings.library, value, settings.state)
-    queue = review_queue.find(images, settings.terms, known_different.read(settings.library))
+    queue = review_queue.find(images, settings.terms, library_fields.threshold(value), known_different.read(settings.library))
     wanted = {index: images[index] for index in sorted({*queue.one.tolist(), *queue.other.tolist()})
               if settings.include_images and images[index].size is not None}
     previews = review_previews.Previews(
@@ -273,5 +273,5 @@ def _paths(settings: Settings) -> dict[str, Any]:
 def _counts(export: Export) -> dict[str, int]:
     queue, previews = export.queue, export.previews
     return dict(zip(COUNTS, (
-        len(queue.images), queue.total, len(queue.one), queue.refuted, queue.decided, max(queue.clusters, default=0),
+        len(queue.images), queue.total, len(queue.one), queue.refuted, queue.recorded, queue.decided, max(queue.clusters, default=0),
         len(previews.details) + len(previews.pending), previews.without)))

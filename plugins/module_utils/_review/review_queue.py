@@ -19,6 +19,8 @@ from . import known_different
 if TYPE_CHECKING:
     import numpy as np
 
+    from .._hashing import confirmation, near_pairs
+
 MOST_PAIRS = 10_000_000  # in an export
 INSTRUCTIONS = (
     "Decide for each match whether both images show the same picture, and which image to keep. If they are the same, set"
@@ -32,7 +34,7 @@ FORMATS = ("TIFF", "Photoshop", "PNG", "PPM", "PGM", "PBM", "BMP", "JPEG XL", "J
 
 
 class Terms(NamedTuple):
-    """The options of a queue. Distances in bits; ``confirm``: leave out pairs that the vertical hash refutes."""
+    """The options of a queue. Distances in bits; ``confirm``: leave out the pairs that need no decision (:class:`near_pairs.Rule`)."""
 
     minimum: int
     maximum: int
@@ -50,53 +52,71 @@ class Detail(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """The pairs to show: the positions in ``images`` of both, and the number of the cluster that they belong to."""
+    """The pairs to show: the positions in ``images`` of both, their confidence (0 to 1), and the number of their cluster.
+
+    ``total``: all pairs to review. ``refuted``, ``recorded`` and ``decided``: pairs that are left out.
+    """
 
     images: Sequence[matchable_images.Image]
     one: np.ndarray
     other: np.ndarray
+    confidence: list[float]
     clusters: list[int]
     total: int
     refuted: int
+    recorded: int
     decided: int
 
 
-def find(images: Sequence[matchable_images.Image], terms: Terms, memory: Sequence[known_different.Different]) -> Queue:
+def find(images: Sequence[matchable_images.Image], terms: Terms, recorded: int,
+         memory: Sequence[known_different.Different]) -> Queue:
     """The pairs of ``images`` (in library order) to review, without those in ``memory``.
 
-    Raises ``MissingRequirementError``.
+    ``recorded``: the threshold in bits of the duplicates that the library records. Raises ``MissingRequirementError``.
     """
     difference_hash.require_numpy()
     import numpy as np
 
-    from .._hashing import near_pairs
+    from .._hashing import confirmation, hamming_search, near_pairs
 
-    most_vertical = difference_hash.MOST_VERTICAL if terms.confirm else 64
-    decided, counted = _decided(images, memory, terms, most_vertical)
-    pairs = near_pairs.pairs_between(
-        np.array([difference_hash.from_hex(image.dhash) for image in images], np.uint64),
+    hashes = np.array([difference_hash.from_hex(image.dhash) for image in images], np.uint64)
+    pictures = confirmation.Pictures(
         np.array([difference_hash.from_hex(image.vertical or "0") for image in images], np.uint64),
-        np.array([image.vertical is not None for image in images], bool),
-        terms.minimum, terms.maximum, terms.limit + len(decided), most_vertical)
+        np.array([image.vertical is not None for image in images], bool), [image.luma for image in images])
+    rule = near_pairs.Rule(terms.minimum, terms.maximum, terms.confirm, recorded)
+    decided = _decided(images, memory, pictures, rule)
+    pairs = near_pairs.pairs_between(hashes, pictures, rule, terms.limit + len(decided))
     keep = [pair not in decided for pair in zip(pairs.one.tolist(), pairs.other.tolist())]
     one, other = (positions[np.array(keep, bool)][:terms.limit] for positions in (pairs.one, pairs.other))
-    return Queue(images, one, other, _clusters(one.tolist(), other.tolist()), int(pairs.counts.sum()) - counted,
-                 pairs.refuted, counted)
+    if terms.confirm:
+        hundredths = pictures.hundredths(one, other, hamming_search.distances(hashes[one], hashes[other]))
+        confidence = [hundredth / 100 for hundredth in hundredths.tolist()]
+    else:
+        confidence = [difference_hash.confidence(*matchable_images.distances(images[left], images[right]))
+                      for left, right in zip(one.tolist(), other.tolist())]
+    return Queue(images, one, other, confidence, _clusters(one.tolist(), other.tolist()), int(pairs.counts.sum()) - len(decided),
+                 pairs.refuted, pairs.recorded, len(decided))
 
 
-def _decided(images: Sequence[matchable_images.Image], memory: Sequence[known_different.Different], terms: Terms,
-             most_vertical: int) -> tuple[set[tuple[int, int]], int]:
-    """The pairs that are known to be different and would otherwise be in the queue, and their number."""
+def _decided(images: Sequence[matchable_images.Image], memory: Sequence[known_different.Different], pictures: confirmation.Pictures,
+             rule: near_pairs.Rule) -> set[tuple[int, int]]:
+    """The pairs that are known to be different and would otherwise be in the queue."""
+    import numpy as np
+
+    from .._hashing import near_pairs
+
     position = {image.path: index for index, image in enumerate(images)}
-    decided = set()
+    different = []
     for record in memory:
         one, other = (position.get(side.path) for side in (record.one, record.other))
         if one is None or other is None or not record.fits(images[one], images[other]):
             continue
-        distance, vertical = matchable_images.distances(images[one], images[other])
-        if terms.minimum <= distance <= terms.maximum and (vertical is None or vertical <= most_vertical):
-            decided.add((min(one, other), max(one, other)))
-    return decided, len(decided)
+        distance = difference_hash.distance(images[one].dhash, images[other].dhash)
+        if rule.minimum <= distance <= rule.maximum:
+            different.append((min(one, other), max(one, other), distance))
+    ones, others, distances = np.array(different, np.int64).reshape(-1, 3).T
+    judged = near_pairs.judge(pictures, rule, ones, others, distances.astype(np.uint8))
+    return set(zip(ones[judged.to_review].tolist(), others[judged.to_review].tolist()))
 
 
 def _clusters(one: list[int], other: list[int]) -> list[int]:
@@ -127,13 +147,14 @@ def document(queue: Queue, details: Mapping[int, Detail], library: str, algorith
         "exportedAt": exported_at, "library": library, "algorithm": algorithm,
         "minDistance": terms.minimum, "maxDistance": terms.maximum,
         "totalMatches": queue.total, "exportedMatches": len(queue.one),
-        "refutedMatches": queue.refuted, "decidedMatches": queue.decided,
+        "refutedMatches": queue.refuted, **({"recordedMatches": queue.recorded} if terms.confirm else {}),
+        "decidedMatches": queue.decided,
         "reviewInstructions": INSTRUCTIONS, "matches": _matches(queue, details, exported_at),
     }
 
 
 def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> Iterator[dict[str, Any]]:
-    for left, right, cluster in zip(queue.one, queue.other, queue.clusters):
+    for left, right, confidence, cluster in zip(queue.one, queue.other, queue.confidence, queue.clusters):
         one, other = queue.images[left], queue.images[right]
         seen = details.get(int(left)), details.get(int(right))
         distance, vertical = matchable_images.distances(one, other)
@@ -141,7 +162,7 @@ def _matches(queue: Queue, details: Mapping[int, Detail], exported_at: str) -> I
         yield {
             "id": match_id(one.path, one.dhash, other.path, other.dhash),
             "image1": _shown(one, seen[0]), "image2": _shown(other, seen[1]),
-            "hammingDistance": distance, "confidence": difference_hash.confidence(distance, vertical), "verticalDistance": vertical,
+            "hammingDistance": distance, "confidence": confidence, "verticalDistance": vertical,
             "sameFile": matchable_images.is_same_file(one, other), "cluster": cluster, "needsReview": True,
             "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None,
             "keepImage": None, "proposedKeep": keep, "proposedReason": reason, "createdAt": exported_at,

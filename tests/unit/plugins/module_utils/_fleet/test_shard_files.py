@@ -233,6 +233,27 @@ def test_of_two_entries_of_one_image_the_one_that_fits_the_file_is_taken_whereve
         assert present(journal.known(str(hosts.library.folder / "media/0.png"), file_stamps.Stamp(*right[1:3]))).dhash == "A" * 16
 
 
+def test_pixels_come_with_the_hashes(hosts: Hosts) -> None:
+    hosts.merge()
+    assert hosts.merge(hosts.shard("second", 0, 1)["entries"])["taken"] == 9
+    path = hosts.library.folder / "media/0.png"
+    with hash_journal.open_for_reading(str(hosts.library.state), "pillow", "") as journal:
+        assert len(present(present(journal.known(str(path), file_stamps.stamp_of(path.stat()))).luma)) == 144
+
+
+def test_entries_of_older_versions_are_taken_without_pixels(hosts: Hosts, tmp_path: Path) -> None:
+    row = row_of(hosts.library, "media/0.png", ENTRY)
+    assert hosts.merge(write_entries(tmp_path / "entries.gz", row))["taken"] == 1
+    with hash_journal.open_for_reading(str(hosts.library.state), "pillow", "") as journal:
+        assert present(journal.known(str(hosts.library.folder / "media/0.png"), file_stamps.Stamp(*row[1:3]))).luma is None
+
+
+@pytest.mark.parametrize("pixels", ["AAAA", "no base64", 144, "A" * 192 + "=", ["A"]])
+def test_incomplete_pixels_are_refused(hosts: Hosts, tmp_path: Path, pixels: object) -> None:
+    result = hosts.merge(write_entries(tmp_path / "entries.gz", [*row_of(hosts.library, "media/0.png", ENTRY), pixels]))
+    assert result["taken"] == 0 and result["refused"][0]["reason"] == "damaged"
+
+
 def test_between_hosts_only_size_and_mtime_count(hosts: Hosts, tmp_path: Path) -> None:
     hosts.merge()
     entries = hosts.shard("second", 0, 1)["entries"]

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shared_images
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import image_similarity
 from conftest import SmallLibrary
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,13 +27,14 @@ HASHES = st.integers(0, 255) | st.integers(0, 2**64 - 1)
 IMAGES = st.lists(st.tuples(st.integers(0, 3), HASHES, st.none() | HASHES), max_size=40)
 Image = tuple[int, int, Optional[int]]  # host, hash, vertical hash
 Row = tuple[str, int, Optional[int], Optional[int]]  # path, hash, vertical hash, bytes
+PICTURE, OTHER = (np.random.default_rng(seed).integers(0, 256, image_similarity.PIXELS, np.uint8).tobytes() for seed in (1, 2))
 
 
 def bits(one: int, other: int) -> int:
     return bin(one ^ other).count("1")
 
 
-def by_brute_force(images: list[Image], threshold: int, most_vertical: int) -> tuple[list[list[int]], int, list[int], list[int]]:
+def by_brute_force(images: list[Image], threshold: int, confirm: bool) -> tuple[list[list[int]], int, list[int], list[int]]:
     """Pairs by hosts, how many were refuted, the group of each image, and its distance."""
     parent = list(range(len(images)))
     pairs, refuted, distance = np.zeros((4, 4), int), 0, [255] * len(images)
@@ -46,7 +48,7 @@ def by_brute_force(images: list[Image], threshold: int, most_vertical: int) -> t
         for one, (host, dhash, vertical) in enumerate(images[:other]):
             if host == other_host or bits(dhash, other_hash) > threshold:
                 continue
-            if vertical is not None and other_vertical is not None and bits(vertical, other_vertical) > most_vertical:
+            if vertical is not None and other_vertical is not None and bits(vertical, other_vertical) > (16 if confirm else 64):
                 refuted += 1
                 continue
             pairs[min(host, other_host), max(host, other_host)] += 1
@@ -58,17 +60,19 @@ def by_brute_force(images: list[Image], threshold: int, most_vertical: int) -> t
     return pairs.tolist(), refuted, groups, distance
 
 
-def as_arrays(images: list[Image]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    return (np.array([dhash for _host, dhash, _vertical in images], np.uint64),
-            np.array([vertical or 0 for _host, _hash, vertical in images], np.uint64),
-            np.array([vertical is not None for _host, _hash, vertical in images], bool),
-            np.array([host for host, _hash, _vertical in images], np.int64))
+def as_arrays(images: list[Image], luma: list[bytes | None] | None = None) -> shared_images.Images:
+    return shared_images.Images(
+        np.array([dhash for _host, dhash, _vertical in images], np.uint64),
+        np.array([vertical or 0 for _host, _hash, vertical in images], np.uint64),
+        np.array([vertical is not None for _host, _hash, vertical in images], bool),
+        np.array([host for host, _hash, _vertical in images], np.int64),
+        luma or [None] * len(images))
 
 
-@given(IMAGES, st.integers(0, 64), st.sampled_from([3, 16, 64]))
-def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(images: list[Image], threshold: int, most_vertical: int) -> None:
-    held = shared_images.match(*as_arrays(images), 4, threshold, most_vertical)
-    pairs, refuted, groups, distance = by_brute_force(images, threshold, most_vertical)
+@given(IMAGES, st.integers(0, 64), st.booleans())
+def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(images: list[Image], threshold: int, confirm: bool) -> None:
+    held = shared_images.match(as_arrays(images), 4, threshold, confirm)
+    pairs, refuted, groups, distance = by_brute_force(images, threshold, confirm)
     assert (held.pairs.tolist(), held.refuted, held.distance.tolist()) == (pairs, refuted, distance)
     # A group is named by an image of it, whatever the order in which its images were joined.
     names: dict[int, int] = {}
@@ -78,15 +82,22 @@ def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(im
 
 def test_a_group_is_named_by_its_first_image() -> None:
     images: list[Image] = [(0, 0, None), (1, 0xFF00, None), (0, 0xFF00, None), (1, 0, None)]
-    assert shared_images.match(*as_arrays(images), 2, 2, 64).group.tolist() == [0, 1, 1, 0]
+    assert shared_images.match(as_arrays(images), 2, 2, False).group.tolist() == [0, 1, 1, 0]
 
 
 def test_many_equal_images_are_folded() -> None:
     count = 200_000
     hashes = np.zeros(count, np.uint64)
     owner = np.arange(count) % 2
-    held = shared_images.match(hashes, hashes, np.ones(count, bool), owner, 2, 10, 16)
+    held = shared_images.match(shared_images.Images(hashes, hashes, np.ones(count, bool), owner, [None] * count), 2, 10, True)
     assert held.pairs.tolist() == [[0, (count // 2) ** 2], [0, 0]]
+
+
+def test_pixels_refute_images_with_equal_hashes() -> None:
+    images = as_arrays([(0, 0, 0), (1, 0, 0), (1, 0, 0)], [PICTURE, OTHER, PICTURE])
+    held = shared_images.match(images, 2, 10, True)
+    assert (held.pairs.tolist(), held.refuted, held.group.tolist()) == ([[0, 1], [0, 0]], 1, [0, -1, 0])
+    assert shared_images.match(images, 2, 10, False).pairs.tolist() == [[0, 2], [0, 0]]
 
 
 class Fleet:

@@ -79,7 +79,7 @@ def leave_a_hot_rollback_journal(state: Path) -> None:
 # What it knows.
 
 
-@pytest.mark.parametrize("entry", [HASHED, FAILED, HASHED._replace(low_detail=True, decoder="ffmpeg", seconds=0.0)])
+@pytest.mark.parametrize("entry", [HASHED, FAILED, HASHED._replace(low_detail=True, decoder="ffmpeg", seconds=0.0), HASHED._replace(luma=bytes(range(144)))])
 def test_what_was_recorded_is_known_in_later_runs(state: Path, entry: hash_journal.Entry) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), entry)])
@@ -88,6 +88,23 @@ def test_what_was_recorded_is_known_in_later_runs(state: Path, entry: hash_journ
             known = journal.known("/srv/a.jpg", Stamp(10, 20))
             assert known == entry
             assert known.low_detail is True or known.low_detail is False
+
+
+def test_incomplete_pixels_are_not_known(state: Path) -> None:
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED._replace(luma=b"pixels"))])
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) == HASHED
+
+
+def test_rehash_forgets_hashes_without_pixels_and_no_others(state: Path) -> None:
+    complete = HASHED._replace(luma=bytes(144))
+    with writing(state) as journal:
+        journal.record([(f"/srv/{name}.jpg", Stamp(10, 20), entry) for name, entry in (("old", HASHED), ("new", complete), ("failed", FAILED))])
+    journals = (hash_journal.open_for_reading(str(state), "pillow", "1 byte", rehash=True),
+                hash_journal.open_for_writing(str(state), "pillow", "1 byte", rehash=True)[0])
+    for opened in journals:
+        with opened as journal:
+            assert [journal.known(f"/srv/{name}.jpg", Stamp(10, 20)) for name in ("old", "new", "failed")] == [None, complete, FAILED]
 
 
 def test_a_file_that_has_changed_is_not_known(state: Path) -> None:

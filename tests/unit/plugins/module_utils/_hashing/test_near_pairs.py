@@ -10,57 +10,74 @@ from typing import Optional
 from unittest import mock
 
 import numpy as np
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hamming_search, near_pairs
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import confirmation, hamming_search, image_similarity, near_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-Image = tuple[int, Optional[int]]  # horizontal hash, vertical hash
+NoPixels = tuple[int, Optional[int]]  # horizontal hash, vertical hash
+Image = tuple[int, Optional[int], Optional[bytes]]  # with pixels
 
 ALL_SET = 2**64 - 1
 few_bits = st.lists(st.integers(0, 63), max_size=10).map(lambda bits: sum(1 << bit for bit in set(bits)))
 
 
+PICTURES = [np.random.default_rng(seed).integers(0, 256, image_similarity.PIXELS, np.uint8).tobytes() for seed in range(2)]
+# A copy of the first picture with a painted part: neither clearly confirmed nor clearly refuted (see below).
+PICTURES.append(bytes(255 if 20 <= number < 58 or 90 <= number < 116 else level for number, level in enumerate(PICTURES[0])))
+
+
 @st.composite
 def libraries(draw: st.DrawFn) -> list[Image]:
-    """Families of near and of equal horizontal hashes, each image with a vertical hash or None; many come again."""
+    """Families of near and of equal horizontal hashes, each image with a vertical hash and pixels, or None; many come again."""
     firsts = draw(st.lists(st.integers(0, ALL_SET), min_size=1, max_size=3))
     near = st.builds(lambda first, flips: first ^ flips, st.sampled_from(firsts), few_bits)
-    vertical = st.sampled_from([None, 0, 1, 0xFF, ALL_SET])
-    kinds = draw(st.lists(st.tuples(near, vertical), min_size=1, max_size=10))
+    vertical = st.sampled_from([None, 0, 1, 0xFF, 0x1FFFF, ALL_SET])
+    kinds = draw(st.lists(st.tuples(near, vertical, st.sampled_from([None, *PICTURES])), min_size=1, max_size=10))
     return draw(st.lists(st.sampled_from(kinds), max_size=25))
 
 
-def found(images: Sequence[Image], minimum: int, maximum: int, limit: int, most_vertical: int = 64) -> tuple[list[tuple[int, int]], list[int], int]:
-    hashes = np.array([image[0] for image in images], np.uint64)
-    verticals = np.array([image[1] or 0 for image in images], np.uint64)
-    known = np.array([image[1] is not None for image in images], bool)
-    pairs = near_pairs.pairs_between(hashes, verticals, known, minimum, maximum, limit, most_vertical)
-    return list(zip(pairs.one.tolist(), pairs.other.tolist())), pairs.counts.tolist(), pairs.refuted
+def arrays(images: Sequence[Image | NoPixels]) -> tuple[NDArray[np.uint64], confirmation.Pictures]:
+    pictures = confirmation.Pictures(np.array([image[1] or 0 for image in images], np.uint64),
+                                     np.array([image[1] is not None for image in images], bool), [image[2] if len(image) == 3 else None for image in images])
+    return np.array([image[0] for image in images], np.uint64), pictures
 
 
-def expected(images: Sequence[Image], minimum: int, maximum: int, limit: int, most_vertical: int = 64) -> tuple[list[tuple[int, int]], list[int], int]:
-    pairs, counts, refuted = [], [0] * 65, 0
+Result = tuple[list[tuple[int, int]], list[int], tuple[int, int]]
+
+
+def found(images: Sequence[Image | NoPixels], minimum: int, maximum: int, limit: int, confirm: bool = False, recorded: int = 10) -> Result:
+    rule = near_pairs.Rule(minimum, maximum, confirm, recorded)
+    pairs = near_pairs.pairs_between(*arrays(images), rule, limit)
+    return list(zip(pairs.one.tolist(), pairs.other.tolist())), pairs.counts.tolist(), (pairs.refuted, pairs.recorded)
+
+
+def expected(images: Sequence[Image | NoPixels], minimum: int, maximum: int, limit: int, confirm: bool = False, recorded: int = 10) -> Result:
+    _hashes, pictures = arrays(images)
+    pairs: list[tuple[int, int, int]] = []
+    counts, left_out = [0] * 65, [0, 0]
     for (i, one), (j, other) in itertools.combinations(enumerate(images), 2):
         distance = bin(one[0] ^ other[0]).count("1")
         if not minimum <= distance <= maximum:
             continue
-        vertical = distance
-        if one[1] is not None and other[1] is not None:
-            vertical = bin(one[1] ^ other[1]).count("1")
-            if vertical > most_vertical:
-                refuted += 1
-                continue
-        counts[distance] += 1
-        pairs.append((distance + vertical, i, j))
-    return [pair[1:] for pair in sorted(pairs)[:limit]], counts, refuted
+        vertical = distance if one[1] is None or other[1] is None else bin(one[1] ^ other[1]).count("1")
+        hundredths = int(pictures.hundredths(np.array([i]), np.array([j]), np.array([distance], np.uint8))[0])
+        if confirm and hundredths < 5:
+            left_out[0] += 1
+        elif confirm and hundredths >= 95 and distance <= recorded:
+            left_out[1] += 1
+        else:
+            counts[distance] += 1
+            pairs.append((-hundredths if confirm else distance + vertical, i, j))
+    return [(pair[1], pair[2]) for pair in sorted(pairs)[:limit]], counts, (left_out[0], left_out[1])
 
 
 @settings(deadline=None)
-@given(libraries(), st.integers(0, 64), st.integers(0, 64), st.integers(1, 400), st.sampled_from([0, 8, 16, 64]))
-def test_all_pairs_between_two_distances_are_counted_and_the_nearest_kept(
-        images: Sequence[Image], one: int, other: int, limit: int, most_vertical: int) -> None:
+@given(libraries(), st.integers(0, 64), st.integers(0, 64), st.integers(1, 400), st.booleans(), st.sampled_from([-1, 3, 10]))
+def test_all_pairs_between_two_distances_are_counted_and_the_most_likely_kept(
+        images: Sequence[Image], one: int, other: int, limit: int, confirm: bool, recorded: int) -> None:
     bounds = min(one, other), max(one, other)
-    assert found(images, *bounds, limit, most_vertical) == expected(images, *bounds, limit, most_vertical)
+    assert found(images, *bounds, limit, confirm, recorded) == expected(images, *bounds, limit, confirm, recorded)
 
 
 @settings(deadline=None)
@@ -72,8 +89,8 @@ def test_a_split_into_chunks_finds_each_pair_once_too(images: Sequence[Image], m
 
 
 def test_no_image_and_a_single_one_have_no_pair() -> None:
-    assert found([], 8, 15, 10) == ([], [0] * 65, 0)
-    assert found([(1, None)], 0, 64, 10) == ([], [0] * 65, 0)
+    assert found([], 8, 15, 10) == ([], [0] * 65, (0, 0))
+    assert found([(1, None)], 0, 64, 10, True) == ([], [0] * 65, (0, 0))
 
 
 def test_equal_images_are_at_distance_0_from_one_another() -> None:
@@ -95,17 +112,38 @@ def test_where_the_limit_cuts_the_farthest_go_first_and_of_those_as_far_the_last
         assert sum(found(images, 8, 64, limit)[1]) == 5
 
 
-def test_a_pair_is_refuted_by_its_vertical_hashes_only_where_both_are_known() -> None:
-    assert found([(0, 0), (255, 2**17 - 1)], 8, 15, 10, most_vertical=16) == ([], [0] * 65, 1)
-    assert found([(0, 0), (255, 2**16 - 1)], 8, 15, 10, most_vertical=16)[0] == [(0, 1)]
-    assert found([(0, 0), (255, None)], 8, 15, 10, most_vertical=16)[0] == [(0, 1)]
+def test_vertical_hashes_refute_a_pair_if_both_are_known() -> None:
+    assert found([(0, 0), (255, 2**17 - 1)], 8, 15, 10, confirm=True) == ([], [0] * 65, (1, 0))
+    assert found([(0, 0), (255, 2**16 - 1)], 8, 15, 10, confirm=True)[0] == [(0, 1)]
+    assert found([(0, 0), (255, None)], 8, 15, 10, confirm=True)[0] == [(0, 1)]
+
+
+def test_clearly_different_pixels_refute_a_pair() -> None:
+    images = [(0, 0, PICTURES[0]), (255, 0, PICTURES[1])]
+    assert found(images, 8, 15, 10, confirm=True) == ([], [0] * 65, (1, 0))
+    assert found(images, 8, 15, 10)[0] == [(0, 1)]
+
+
+def test_identical_pixels_are_reviewed_only_beyond_the_recorded_distance() -> None:
+    images = [(0, 0, PICTURES[0]), (2**10 - 1, 0, PICTURES[0]), (2**10 - 1 << 1, 0, PICTURES[1]), (2**11 - 1 << 20, 0, PICTURES[0])]
+    assert found(images, 8, 15, 10, confirm=True) == ([(0, 3)], [0] * 11 + [1] + [0] * 53, (1, 1))
+
+
+def test_doubtful_pixels_are_reviewed() -> None:
+    _hashes, pictures = arrays([(0, 0, PICTURES[0]), (0, 0, PICTURES[2])])
+    assert 5 <= int(pictures.hundredths(np.array([0]), np.array([1]), np.array([8], np.uint8))[0]) < 95
+    assert found([(0, 0, PICTURES[0]), (255, 0, PICTURES[2])], 8, 15, 10, confirm=True)[0] == [(0, 1)]
+
+
+def without_pixels(verticals: NDArray[np.uint64]) -> confirmation.Pictures:
+    return confirmation.Pictures(verticals, np.ones(len(verticals), bool), [None] * len(verticals))
 
 
 def test_billions_of_pairs_at_one_distance_cost_no_more_memory_than_the_few_that_are_kept() -> None:
     hashes = np.where(np.arange(100_000) % 2, np.uint64(0), np.uint64(2**10 - 1)).astype(np.uint64)
     tracemalloc.start()
     try:
-        pairs = near_pairs.pairs_between(hashes, hashes, np.ones(len(hashes), bool), 8, 15, 1000)
+        pairs = near_pairs.pairs_between(hashes, without_pixels(hashes), near_pairs.Rule(8, 15, True, -1), 1000)
         _size, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -118,7 +156,7 @@ def test_memory_stays_bounded_where_every_image_is_near_every_other_and_none_are
     hashes = np.random.default_rng(0).permutation(np.arange(4096, dtype=np.uint64))  # 8 million pairs up to 12 bits
     tracemalloc.start()
     try:
-        pairs = near_pairs.pairs_between(hashes, hashes, np.zeros(len(hashes), bool), 2, 12, 1000)
+        pairs = near_pairs.pairs_between(hashes, without_pixels(hashes), near_pairs.Rule(2, 12, False, -1), 1000)
         _size, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

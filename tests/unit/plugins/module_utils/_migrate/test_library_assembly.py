@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 THEN, NOW = "2025-12-31T23:59:59.999Z", "2026-01-31T12:00:00.000Z"
 A, B, C = "0F1E2D3C4B5A6978", "F0E1D2C3B4A59687", "00000000FFFFFFFF"  # A and B differ in all 64 bits, C from both in 32
+PICTURE, OTHER = (numpy.random.default_rng(seed).integers(0, 256, 144, numpy.uint8).tobytes() for seed in (1, 2))
 MISSING = hash_batches.failure("missing", "the file does not exist. Check the path in the library.")
 
 
@@ -36,8 +37,9 @@ def journal(tmp_path: Path) -> Iterator[hash_journal.Journal]:
         yield journal
 
 
-def hashed(dhash: str, vertical: str = "0" * 16, low_detail: bool = False, decoder: str = "pillow", seconds: float = 0.01, hashed_at: str = NOW) -> Entry:
-    return Entry(dhash, vertical, low_detail, decoder, None, None, seconds, hashed_at)
+def hashed(dhash: str, vertical: str = "0" * 16, low_detail: bool = False, decoder: str = "pillow", seconds: float = 0.01, hashed_at: str = NOW,
+           luma: bytes | None = None) -> Entry:
+    return Entry(dhash, vertical, low_detail, decoder, None, None, seconds, hashed_at, luma)
 
 
 def flipped(dhash: str, *bits: int) -> str:
@@ -53,14 +55,57 @@ def library_of(*images: dict[str, Any], **members: Any) -> library_file.Library:
 def assemble(
         library: library_file.Library, entries: list[Entry], journal: hash_journal.Journal, algorithm: str = "pillow", threshold: int = 10,
         batch_size: int = 100, timestamp: str = NOW, write_note: bool = True,
-        identities: list[file_stamps.Identity | None] | None = None) -> library_assembly.Migrated:
-    terms = library_assembly.Terms(algorithm, threshold, batch_size)
+        identities: list[file_stamps.Identity | None] | None = None, confirm: bool = False) -> library_assembly.Migrated:
+    terms = library_assembly.Terms(algorithm, threshold, batch_size, confirm)
     return library_assembly.assemble(library, entries, identities or [None] * len(entries), terms, journal, timestamp, write_note)
 
 
 def duplicates_of(entries: list[Entry], journal: hash_journal.Journal, threshold: int = 10) -> list[tuple[str, str, int]]:
     value = assemble(library_of(*[{}] * len(entries)), entries, journal, threshold=threshold).library.value
     return [(record["duplicate"], record["original"], record["hammingDistance"]) for record in value["dhash_duplicates"]]
+
+
+# Confirmation by pixels.
+
+
+def confirmed(journal: hash_journal.Journal, *lumas: bytes | None, confirm: bool = True,
+              library: library_file.Library | None = None) -> library_assembly.Migrated:
+    """The result for images of one hash with these pixels."""
+    entries = [hashed(A, luma=luma) for luma in lumas]
+    return assemble(library or library_of(*[{}] * len(entries)), entries, journal, confirm=confirm)
+
+
+def test_duplicate_is_recorded_only_if_its_pixels_confirm_it(journal: hash_journal.Journal) -> None:
+    migrated = confirmed(journal, PICTURE, OTHER, PICTURE)
+    [record] = migrated.library.value["dhash_duplicates"]
+    assert (record["duplicate"], record["original"], record["confidence"]) == ("c.jpg", "a.jpg", 1.0)
+    assert (migrated.refuted, migrated.record["duplicates_found"]) == (1, 1)
+
+
+def test_plain_threshold_records_every_near_image(journal: hash_journal.Journal) -> None:
+    migrated = confirmed(journal, PICTURE, OTHER, confirm=False)
+    assert [record["confidence"] for record in migrated.library.value["dhash_duplicates"]] == [1.0]
+    assert migrated.refuted == 0
+
+
+def test_confidence_is_below_1_if_pixels_are_not_known(journal: hash_journal.Journal) -> None:
+    [record] = confirmed(journal, None, None).library.value["dhash_duplicates"]
+    assert record["confidence"] == 0.99
+
+
+def test_reused_duplicates_keep_the_number_of_refuted_ones(journal: hash_journal.Journal) -> None:
+    first = confirmed(journal, PICTURE, OTHER)
+    assert confirmed(journal, PICTURE, OTHER, library=first.library).refuted == 1
+
+
+def test_other_pixels_with_the_same_hashes_are_searched_again(journal: hash_journal.Journal) -> None:
+    first = confirmed(journal, PICTURE, OTHER)
+    assert len(confirmed(journal, PICTURE, PICTURE, library=first.library).library.value["dhash_duplicates"]) == 1
+
+
+def test_confirmation_that_is_switched_off_is_searched_again(journal: hash_journal.Journal) -> None:
+    first = confirmed(journal, PICTURE, OTHER)
+    assert len(confirmed(journal, PICTURE, OTHER, library=first.library, confirm=False).library.value["dhash_duplicates"]) == 1
 
 
 # Our fields, and those of others.

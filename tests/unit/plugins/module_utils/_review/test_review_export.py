@@ -59,7 +59,7 @@ def test_the_queue_is_written_in_every_form_that_is_asked_for_and_in_no_other(tw
 
 def test_the_result_is_counts_and_paths(two: Host) -> None:
     assert two.export().result == {
-        "images": 2, "total_matches": 1, "exported_matches": 1, "refuted_matches": 0, "decided_matches": 0, "clusters": 1,
+        "images": 2, "total_matches": 1, "exported_matches": 1, "refuted_matches": 0, "recorded_matches": 0, "decided_matches": 0, "clusters": 1,
         "previews": 2, "without_preview": 0, "review_dir": str(two.review), "set_aside": [],
         "files": [str(two.review / name) for name in ("queue.json", "queue.csv", "review.html")],
         "written": ["queue.json", "queue.csv", "review.html"]}

@@ -116,7 +116,7 @@ def test_a_match_has_all_that_the_page_and_the_import_need(host: Host) -> None:
     host.add("in/a.png", 0).add("b.png", NEAR)
     queue = export(host)
     assert list(queue) == ["exportedAt", "library", "algorithm", "minDistance", "maxDistance", "totalMatches", "exportedMatches",
-                           "refutedMatches", "decidedMatches", "reviewInstructions", "matches"]
+                           "refutedMatches", "recordedMatches", "decidedMatches", "reviewInstructions", "matches"]
     [match] = queue["matches"]
     assert match == {
         "id": review_queue.match_id("in/a.png", "0" * 16, "b.png", f"{NEAR:016X}"),
@@ -124,7 +124,7 @@ def test_a_match_has_all_that_the_page_and_the_import_need(host: Host) -> None:
                    "format": None, "modifiedAt": None, "preview": None},
         "image2": {"filename": "b.png", "path": "b.png", "dhash": f"{NEAR:016X}", "width": None, "height": None, "bytes": None,
                    "format": None, "modifiedAt": None, "preview": None},
-        "hammingDistance": 9, "confidence": 0.72, "verticalDistance": None, "sameFile": False, "cluster": 1, "needsReview": True,
+        "hammingDistance": 9, "confidence": 0.71, "verticalDistance": None, "sameFile": False, "cluster": 1, "needsReview": True,
         "reviewStatus": "pending", "reviewNotes": "", "isDuplicate": None, "keepImage": None, "proposedKeep": "image1",
         "proposedReason": "first in the library", "createdAt": queue["exportedAt"]}
     assert len(match["id"]) == 16
