@@ -14,7 +14,7 @@ try:
 except ImportError:
     np = None  # type: ignore[assignment] # difference_hash.require_numpy checks this before the search; check mode needs no numpy
 
-from . import confirmation, difference_hash, hamming_search
+from . import confirmation, hamming_search
 from .hamming_search import INDEX_BITS, INDEX_MASK, NO_MATCH
 
 if TYPE_CHECKING:
@@ -52,42 +52,50 @@ def nearest_earlier(images: Sequence[Hashed], threshold: int) -> Matches:
 
     ``images`` in library order, fewer than 2**32; ``threshold`` from 0 to 64.
     """
-    # Images with the same hash and the same pixels (without pixels: the same vertical hash) are confirmed by the same images.
-    # Only the first of them is searched.
-    position_of: dict[tuple[str, bytes | str], int] = {}
-    first = np.fromiter((position_of.setdefault((image.dhash, image.luma or image.vertical), position)
-                         for position, image in enumerate(images)), np.int64, len(images))
-    searched = np.fromiter(position_of.values(), np.int64, len(position_of))
-    kinds = [images[position] for position in searched.tolist()]
-    hashes = _words(image.dhash for image in kinds)
-    pictures = confirmation.Pictures(_words(image.vertical for image in kinds), np.ones(len(kinds), bool), [image.luma for image in kinds])
-    confirmed, nearest = _search(hashes, pictures, threshold)
+    hashes = _words(image.dhash for image in images)
+    pictures = confirmation.Pictures(_words(image.vertical for image in images), np.ones(len(images), bool), [image.luma for image in images])
+    first = _first_copies(images, hashes)
+    searched = np.flatnonzero(first == np.arange(len(images)))
+    confirmed, nearest = _search(hashes[searched], pictures, searched, threshold)
     later, original, distance = _of_all_images(confirmed, first, searched)
-    kind = np.searchsorted(searched, first)
-    hundredths = pictures.hundredths(kind[later], kind[original], distance.astype(np.uint8))
+    hundredths = pictures.hundredths(later, original, distance.astype(np.uint8))
     return Matches(later, original, distance, hundredths, _count_refuted(confirmed, nearest, first, searched))
 
 
+def _first_copies(images: Sequence[Hashed], hashes: Words) -> Numbers:
+    """The position of the first image with the same hash and the same pixels (without pixels: the same vertical hash), for each image.
+
+    These images are confirmed by the same images, so only the first of them has to be searched.
+    """
+    first = np.arange(len(images))
+    _distinct, family, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    position_of: dict[tuple[str, bytes | str], int] = {}
+    for position in np.flatnonzero(sizes[family.reshape(-1)] > 1).tolist():
+        image = images[position]
+        first[position] = position_of.setdefault((image.dhash, image.luma or image.vertical), position)
+    return first
+
+
 def _words(hexadecimal: Iterable[str]) -> Words:
-    return np.array([difference_hash.from_hex(digits) for digits in hexadecimal], np.uint64)
+    return np.frombuffer(bytes.fromhex("".join(hexadecimal)), ">u8").astype(np.uint64)
 
 
-def _search(hashes: Words, pictures: confirmation.Pictures, threshold: int) -> tuple[Numbers, Numbers]:
+def _search(hashes: Words, pictures: confirmation.Pictures, searched: Numbers, threshold: int) -> tuple[Numbers, Numbers]:
     """The nearest earlier image of each image that is confirmed, and the nearest one at all.
 
-    Both as one integer per image: the distance and the position, or NO_MATCH.
+    ``searched``: the positions of the images in ``pictures``. Both results as one integer per image: the distance and the position, or NO_MATCH.
     """
-    confirmed, nearest = _search_equal_hashes(hashes, pictures)
+    confirmed, nearest = _search_equal_hashes(hashes, pictures, searched)
     radii = np.where(confirmed == NO_MATCH, threshold, 0).astype(np.uint8)
     split = hamming_search.cheapest_split(len(hashes), threshold)
-    candidates = _Candidates(confirmed, nearest, radii, pictures)
+    candidates = _Candidates(confirmed, nearest, radii, pictures, searched)
     for one, other, distance in hamming_search.pairs_within(hashes, radii, split, minimum=1, once=True):
         candidates.add(np.maximum(one, other), distance.astype(np.int64) << INDEX_BITS | np.minimum(one, other))
     candidates.confirm()
     return confirmed, nearest
 
 
-def _search_equal_hashes(hashes: Words, pictures: confirmation.Pictures) -> tuple[Numbers, Numbers]:
+def _search_equal_hashes(hashes: Words, pictures: confirmation.Pictures, searched: Numbers) -> tuple[Numbers, Numbers]:
     """As :func:`_search`, within 0 bits: each image is compared with the first, then the second, ... image with its hash."""
     confirmed, nearest = np.full((2, len(hashes)), NO_MATCH, np.int64)
     order = np.argsort(hashes, kind="stable")
@@ -100,7 +108,7 @@ def _search_equal_hashes(hashes: Words, pictures: confirmation.Pictures) -> tupl
     rank = 0
     while len(left):
         one, other = order[left], order[family[left] + rank]
-        stands = pictures.hundredths(one, other, np.zeros(len(left), np.uint8)) >= confirmation.CONFIRMED
+        stands = pictures.hundredths(searched[one], searched[other], np.zeros(len(left), np.uint8)) >= confirmation.CONFIRMED
         confirmed[one[stands]] = other[stands]
         rank += 1
         left = left[~stands]
@@ -111,11 +119,12 @@ def _search_equal_hashes(hashes: Words, pictures: confirmation.Pictures) -> tupl
 class _Candidates:
     """Pairs of a later image and an earlier one that are near enough, confirmed some at a time.
 
-    ``confirmed``, ``nearest`` and ``radii`` are those of :func:`_search`, and are updated.
+    ``confirmed``, ``nearest``, ``radii`` and ``searched`` are those of :func:`_search`; the first three are updated.
     """
 
-    def __init__(self, confirmed: Numbers, nearest: Numbers, radii: NDArray[np.uint8], pictures: confirmation.Pictures) -> None:
-        self._confirmed, self._nearest, self._radii, self._pictures = confirmed, nearest, radii, pictures
+    def __init__(self, confirmed: Numbers, nearest: Numbers, radii: NDArray[np.uint8], pictures: confirmation.Pictures,
+                 searched: Numbers) -> None:
+        self._confirmed, self._nearest, self._radii, self._pictures, self._searched = confirmed, nearest, radii, pictures, searched
         self._held: list[tuple[Numbers, Numbers]] = []
         self._count = 0
 
@@ -135,7 +144,8 @@ class _Candidates:
         self._held, self._count = [], 0
         better = match < self._confirmed[later]
         later, match = later[better], match[better]
-        stands = self._pictures.hundredths(later, match & INDEX_MASK, (match >> INDEX_BITS).astype(np.uint8)) >= confirmation.CONFIRMED
+        stands = self._pictures.hundredths(self._searched[later], self._searched[match & INDEX_MASK],
+                                           (match >> INDEX_BITS).astype(np.uint8)) >= confirmation.CONFIRMED
         later = later[stands]
         np.minimum.at(self._confirmed, later, match[stands])
         self._radii[later] = self._confirmed[later] >> INDEX_BITS

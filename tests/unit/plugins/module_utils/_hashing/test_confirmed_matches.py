@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import confirmation, confirmed_matches, difference_hash, image_similarity
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing.confirmed_matches import Hashed
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PICTURE, OTHER, THIRD = (np.random.default_rng(seed).integers(0, 256, image_similarity.PIXELS, np.uint8).tobytes() for seed in (1, 2, 3))
@@ -74,6 +74,7 @@ def test_empty_library_has_no_matches() -> None:
     assert matches([]) == ([], 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(image, st.integers(0, 31), st.sampled_from([None, PICTURE, OTHER, THIRD]), st.sampled_from([0, 1, 2**20 - 1])),
                 max_size=30), st.integers(0, 5))
 def test_search_finds_what_brute_force_finds(images: list[Hashed], threshold: int) -> None:
