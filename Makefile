@@ -96,7 +96,7 @@ page: .venv/bin/python ## The file with the review page that the module ships, f
 build: .venv/.demo ## The collection's tarball, in dist/
 	@$(BIN)/ansible-galaxy collection build --force --output-path dist
 
-bench: .venv/.dev ## Speed, as ratios measured in one run
+bench: .venv/.dev ## Speed, as ratios measured in one run, and how many duplicates are true
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; PYTHONPATH=.ansible/collections $(BIN)/python "$$script"; done
 
 clean: ## Remove all that make has made, .venv included
