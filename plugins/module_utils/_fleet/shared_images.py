@@ -30,6 +30,7 @@ from . import handover
 
 NAMES = ("duplicates.json", "duplicates.csv")
 HEAD = ("hosts", "leftOut", "threshold", "images", "pairs", "refutedPairs", "hostPairs")  # of the JSON, before the groups
+BATCH = 16384  # pairs that are compared at a time
 COLUMNS = ("group", "host", "path", "dhash", "bytes", "distance")
 
 
@@ -157,7 +158,7 @@ def match(images: Images, hosts: int, threshold: int, confirm: bool) -> Held:
     groups = _Groups(len(first))
     split = hamming_search.cheapest_split(len(first), threshold)
     radii = np.full(len(first), threshold, np.uint8)
-    for one, other, distance in hamming_search.pairs_within(one_hash, radii, split, once=True):
+    for one, other, distance in hamming_search.gathered(hamming_search.pairs_within(one_hash, radii, split, once=True), BATCH):
         across = one_owner[one] != one_owner[other]
         one, other, distance = one[across], other[across], distance[across]
         wrong = pictures.hundredths(first[one], first[other], distance) < confirmation.CONFIRMED if confirm else np.zeros(len(one), bool)

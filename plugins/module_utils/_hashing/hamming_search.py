@@ -152,6 +152,25 @@ def pairs_within(hashes: Words, radii: Bytes, split: Sequence[tuple[int, int]], 
         earlier.append((bits, reach))
 
 
+def gathered(found: Iterator[Found], least: int) -> Iterator[Found]:
+    """Yield the same pairs, at least ``least`` at a time but for the last ones: work on few pairs costs as much as on many."""
+    held: list[Found] = []
+    count = 0
+    for pairs in found:
+        held.append(pairs)
+        count += len(pairs[0])
+        if count >= least:
+            yield _joined(held)
+            held, count = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: list[Found]) -> Found:
+    one, other, distance = (np.concatenate(pieces) for pieces in zip(*held))
+    return one, other, distance
+
+
 def _tiles(rows: int, columns: int) -> Iterator[tuple[int, int, int, int]]:
     """Cut the part of a matrix that lies right of its diagonal into tiles: top, bottom, left, right of each."""
     wide = min(columns, _TILE_COLUMNS)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _POSITION_BITS = 32  # a pair of images is one integer: the smaller of two integers is the earlier pair
 _POSITION_MASK = (1 << _POSITION_BITS) - 1
 _KIND_BITS = 28  # two of these, and 8 bits for the distance of the two
+_BATCH = 16384  # pairs that are judged at a time
 _SLACK = 65536  # numbers that are collected before the smallest are selected
 
 
@@ -93,7 +94,7 @@ def pairs_between(hashes: ArrayLike, pictures: confirmation.Pictures, rule: Rule
     kinds = _Kinds(np.asarray(hashes, np.uint64), pictures.kinds(rule.confirm))
     likely = _Smallest(limit + 1)  # one more, because a kind's pair with itself may begin after its pair with the next kind
     counts, refuted, recorded = np.zeros(65, np.int64), 0, 0
-    for one, other, distance in kinds.pairs(rule.minimum, rule.maximum):
+    for one, other, distance in hamming_search.gathered(kinds.pairs(rule.minimum, rule.maximum), _BATCH):
         pairs = np.where(one == other, kinds.sizes[one] - 1, kinds.sizes[other]) * kinds.sizes[one]
         pairs[one == other] //= 2
         judged = judge(pictures, rule, kinds.firsts[one], kinds.firsts[other], distance)
