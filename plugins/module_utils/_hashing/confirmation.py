@@ -49,14 +49,22 @@ class Pictures:
         """The confidence in hundredths that the images of m pairs are the same picture: (m,) int64.
 
         ``one``, ``other``: the positions of the images of each pair, and ``distances`` the Hamming distances of their hashes in bits.
-        A pair is confirmed from CONFIRMED on. 100 means the same 144 luma pixels.
+        A pair is confirmed from CONFIRMED on. 100 means the same 144 luma pixels, of images that are not of one colour.
         """
-        result = self._by_hashes(one, other, distances)
-        known = np.flatnonzero(self._has_luma[one] & self._has_luma[other])
-        one, other = self._row[one[known]], self._row[other[known]]
-        self._sign(np.unique(np.concatenate((one, other))))
-        found = image_similarity.confidence_of(image_similarity.similarity(self._signatures[one], self._signatures[other]))
-        result[known] = np.where((self._luma[one] == self._luma[other]).all(axis=1), image_similarity.IDENTICAL, found)
+        known = self._has_luma[one] & self._has_luma[other]
+        result = np.empty(len(one), np.int64)
+        result[known] = self._by_pixels(self._row[one[known]], self._row[other[known]])
+        result[~known] = self._by_hashes(one[~known], other[~known], distances[~known])
+        return result
+
+    def _by_pixels(self, one: Numbers, other: Numbers) -> Numbers:
+        """As :func:`hundredths`, of images with pixels; ``one`` and ``other`` are their rows."""
+        self._sign(np.concatenate((one, other)))
+        found = image_similarity.similarity(self._signatures[one], self._signatures[other])
+        result = image_similarity.confidence_of(found)
+        alike = np.flatnonzero(found == image_similarity.MOST)
+        identical = (self._luma[one[alike]] == self._luma[other[alike]]).all(axis=1)
+        result[alike[identical]] = image_similarity.IDENTICAL
         return result
 
     def kinds(self, confirm: bool) -> Numbers:
@@ -83,7 +91,7 @@ class Pictures:
         return np.where(both & (far - distances > difference_hash.MOST_VERTICAL), 0, confirmed)
 
     def _sign(self, rows: Numbers) -> None:
-        missing = rows[~self._is_signed[rows]]
+        missing = np.unique(rows[~self._is_signed[rows]])
         self._is_signed[missing] = True
         for start in range(0, len(missing), image_similarity.CHUNK):
             part = missing[start:start + image_similarity.CHUNK]

@@ -63,16 +63,15 @@ def nearest_earlier(images: Sequence[Hashed], threshold: int) -> Matches:
 
 
 def _first_copies(images: Sequence[Hashed], hashes: Words) -> Numbers:
-    """The position of the first image with the same hash and the same pixels (without pixels: the same vertical hash), for each image.
+    """The position of the first image with the same hashes and the same pixels, for each image.
 
     These images are confirmed by the same images, so only the first of them has to be searched.
     """
     first = np.arange(len(images))
     _distinct, family, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
-    position_of: dict[tuple[str, bytes | str], int] = {}
+    position_of: dict[Hashed, int] = {}
     for position in np.flatnonzero(sizes[family.reshape(-1)] > 1).tolist():
-        image = images[position]
-        first[position] = position_of.setdefault((image.dhash, image.luma or image.vertical), position)
+        first[position] = position_of.setdefault(images[position], position)
     return first
 
 
