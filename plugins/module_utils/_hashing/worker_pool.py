@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import multiprocessing
 import os
@@ -23,10 +24,10 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple, Optional, TypeVar, Union, cast
+from typing import NamedTuple, Protocol, TypeVar, Union, cast
 
 from .._errors import ImageError, MissingRequirementError, from_os_error
 from . import decoder_limits, difference_hash, image_decoder, preview_maker
@@ -40,20 +41,34 @@ START_ADVICE = "Run `import PIL.Image` in the Python that runs the modules and f
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is a fallback: the clock of the parent is checked first
 
 
-RESULTS = (difference_hash.Pixels, preview_maker.Preview)
-_Result = Union[difference_hash.Pixels, preview_maker.Preview]
-_Answer = Union[_Result, tuple[str, str, Optional[str]]]  # the result, or the arguments of an ImageError
-Key = TypeVar("Key", bound=Hashable)
+class Timed(Protocol):
+    """The result of a file."""
+
+    @property
+    def seconds(self) -> float:
+        """The time that the file took."""
+
+
+class Failure(NamedTuple):
+    """The arguments of an ImageError, as a worker sends them."""
+
+    kind: str
+    cause: str
+    next_step: str | None
 
 
 class Job(NamedTuple):
-    """The settings for all images of a pool: hash with ``algorithm``, or make previews of ``edge`` pixels if it is not None."""
+    """What a pool does with each path: ``read`` returns the result or raises ImageError. A worker imports its function by name."""
 
-    algorithm: str
-    edge: int | None
-    media_roots: tuple[str, ...]
+    read: Callable[[str], Timed]
+    needs_pillow: bool
     limits: decoder_limits.Limits
     temp_dir: str | None
+
+
+_Answer = Union[Timed, Failure]
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result", bound=Timed)
 
 
 def hash_files(
@@ -70,8 +85,9 @@ def hash_files(
     as workers become free. Closing the generator ends the workers. Raises MissingRequirementError if a worker cannot
     start.
     """
+    read = functools.partial(image_decoder.read_pixels, algorithm=algorithm, media_roots=tuple(media_roots), limits=limits)
     return cast("Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]",
-                _work_through(paths, Job(algorithm, None, tuple(media_roots), limits, temp_dir), parallel))
+                _work_through(paths, Job(read, algorithm != "ffmpeg", limits, temp_dir), parallel))
 
 
 def make_previews(
@@ -83,12 +99,24 @@ def make_previews(
     temp_dir: str | None = None,
 ) -> Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]:
     """Make previews of ``paths``, at most ``edge`` pixels wide and high, in the same way as :func:`hash_files`."""
-    return cast("Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]",
-                _work_through(paths, Job("", edge, tuple(media_roots), limits, temp_dir), parallel))
+    read = functools.partial(preview_maker.read_preview, edge=edge, media_roots=tuple(media_roots), limits=limits)
+    return read_files(paths, read, limits, parallel, temp_dir)
+
+
+def read_files(
+    paths: Iterable[tuple[Key, str]],
+    read: Callable[[str], Result],
+    limits: decoder_limits.Limits,
+    parallel: int,
+    temp_dir: str | None = None,
+) -> Generator[tuple[Key, Result | ImageError], None, None]:
+    """Call ``read``, a function of a module or a partial of one, with each of ``paths`` in a worker, as :func:`hash_files` does."""
+    return cast("Generator[tuple[Key, Result | ImageError], None, None]",
+                _work_through(paths, Job(read, True, limits, temp_dir), parallel))
 
 
 def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
-                  parallel: int) -> Generator[tuple[Hashable, _Result | ImageError], None, None]:
+                  parallel: int) -> Generator[tuple[Hashable, Timed | ImageError], None, None]:
     if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < decoder_limits.files_needed(parallel):
         _limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
     pool = _Pool(job, parallel)
@@ -106,7 +134,7 @@ class _Pool:
         self.workers: list[_Worker] = []
         self.put_back: deque[tuple[Hashable, str]] = deque()  # sent to a worker that ended before it decoded them
 
-    def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+    def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, Timed | ImageError]]:
         while True:
             self._give(paths)
             if not any(worker.images for worker in self.workers):
@@ -141,7 +169,7 @@ class _Pool:
                 self.workers.append(least)
             least.give(images)
 
-    def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, _Result | ImageError]]:
+    def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, Timed | ImageError]]:
         try:
             answer = worker.connection.recv()
         except (EOFError, OSError):
@@ -149,7 +177,7 @@ class _Pool:
             return
         if worker.ready:
             for key, result in worker.take(answer):
-                yield key, result if isinstance(result, RESULTS) else ImageError(*result)
+                yield key, ImageError(*result) if isinstance(result, Failure) else result
         elif answer is None:
             worker.ready = True
         else:
@@ -208,7 +236,7 @@ class _Worker:
         """The answers to the first images that were sent, each with the key of its image."""
         self.answered += len(answers)
         keys = [self.images.popleft()[0] for _answer in answers]
-        seconds = sum(answer.seconds if isinstance(answer, RESULTS) else 0.0 for answer in answers)
+        seconds = sum(0.0 if isinstance(answer, Failure) else answer.seconds for answer in answers)
         self.parcel = max(1, min(MAX_PARCEL, int(PARCEL_SECONDS * len(answers) / max(seconds, 1e-6))))
         yield from zip(keys, answers)
 
@@ -253,7 +281,7 @@ def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], paren
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, job.limits.memory_bytes)
     try:
-        if job.algorithm != "ffmpeg":
+        if job.needs_pillow:
             pillow_decoder.require()
     except MissingRequirementError as error:
         connection.send((error.cause, error.next_step))
@@ -278,13 +306,11 @@ def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], paren
 def _answer(path: str, job: Job) -> _Answer:
     _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(job.limits.seconds) + CPU_MARGIN_SECONDS)
     try:
-        if job.edge is not None:
-            return preview_maker.read_preview(path, job.edge, job.media_roots, job.limits)
-        return image_decoder.read_pixels(path, job.algorithm, job.media_roots, job.limits)
+        return job.read(path)
     except ImageError as error:
-        return error.kind, error.cause, error.next_step
+        return Failure(error.kind, error.cause, error.next_step)
     except Exception as error:  # a bug in the decoder must not cost more than this image
-        return "crashed", f"the decoder failed with {type(error).__name__}", None
+        return Failure("crashed", f"the decoder failed with {type(error).__name__}", None)
 
 
 def _limit(resource_: int, value: int) -> None:
