@@ -76,7 +76,8 @@ KINDS = {  # by the id of a problem
 PURPOSES = {"library_dir": "the migrated library", "backup_dir": "backups", "copy_dir": "copies of backups", "state_dir": "the state",
             "log_dir": "logs", "output_dir": "the staged library", "report_dir": "the report",
             "review_dir": "the review", "venv": "the virtual environment", "async_dir": "Ansible's background jobs", "temp_dir": "temporary files"}
-OTHER_FOLDERS = {"output": "output_dir", "report": "report_dir", "dry_run_report": "report_dir", "review_dir": "review_dir", "venv": "venv"}
+OTHER_FOLDERS = {"output": "output_dir", "report": "report_dir", "dry_run_report": "report_dir", "calibration_report": "report_dir",
+                 "review_dir": "review_dir", "venv": "venv"}
 
 MINIMUM = {"python": (3, 9), "pillow": (9, 0), "numpy": (1, 24)}
 PROGRAM_TIMEOUT = 20

@@ -79,6 +79,9 @@ options:
   dry_run_report:
     description: The path at which a dry run writes its report. A relative path counts from the folder of the library.
     type: path
+  calibration_report:
+    description: The path at which a calibration writes its report. A relative path counts from the folder of the library.
+    type: path
   review_dir:
     description: The folder of the review. A relative path counts from the folder of the library.
     type: path
@@ -229,6 +232,7 @@ def main() -> None:
             output=dict(type="path"),
             report=dict(type="path"),
             dry_run_report=dict(type="path"),
+            calibration_report=dict(type="path"),
             review_dir=dict(type="path"),
             metrics_dir=dict(type="path"),
             controller=dict(type="dict", default={}),

@@ -17,13 +17,14 @@ from conftest import Run, Site, sha256
 
 STATE = ["dhash_state_dir"]
 LOGGED = [*STATE, "dhash_log_dir", "dhash_metrics_dir"]
-PREPARED = [*LOGGED, "dhash_output", "dhash_report", "dhash_dry_run_report", "dhash_backup_dir", "dhash_backup_copy_dir", "dhash_review_dir",
-            "dhash_temp_dir", "dhash_review_fetch_dir", "dhash_backup_fetch_dir"]
+PREPARED = [*LOGGED, "dhash_output", "dhash_report", "dhash_dry_run_report", "dhash_calibration_report", "dhash_backup_dir", "dhash_backup_copy_dir",
+            "dhash_review_dir", "dhash_temp_dir", "dhash_review_fetch_dir", "dhash_backup_fetch_dir"]
 PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "migrate": (PREPARED, {"dhash_serial": "100%"}),
     "dry_run": (PREPARED, {}),
     "rehearse": (PREPARED, {}),
     "rollback": ([*LOGGED, "dhash_backup_dir"], {}),
+    "calibrate": ([*STATE, "dhash_calibration_report", "dhash_temp_dir"], {}),
     "review_export": ([*STATE, "dhash_metrics_dir", "dhash_review_dir", "dhash_temp_dir"], {}),
     # A state folder would fail first, and end the run for all hosts.
     "review_import": ([*LOGGED[1:], "dhash_review_dir"], {"dhash_review_state": "absent"}),

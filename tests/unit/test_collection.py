@@ -204,7 +204,7 @@ def test_playbooks_begin_without_results_of_earlier_ones(playbook: str) -> None:
     assert {(role["name"], role["tasks_from"]) for role in first} == {("mobius.dhash.run", "begin")}
 
 
-@pytest.mark.parametrize("playbook", ["dry_run", "fleet_duplicates", "migrate", "migrate_sharded", "monitor", "rehearse", "review_export",
+@pytest.mark.parametrize("playbook", ["calibrate", "dry_run", "fleet_duplicates", "migrate", "migrate_sharded", "monitor", "rehearse", "review_export",
                                       "review_import", "rollback", "verify"])
 def test_playbooks_check_all_variables_before_other_roles(playbook: str) -> None:
     tasks = [task["ansible.builtin.include_role"] if "ansible.builtin.include_role" in task else task["ansible.builtin.import_role"]

@@ -13,7 +13,7 @@ from imports import MODULE_UTILS, imported
 
 LAYERS = (  # from the lowest; the packages of one layer do not import from each other
     {"_errors", "_clock"}, {"_files"}, {"_library", "_hashing"}, {"_deploy"}, {"_module"}, {"_telemetry"}, {"_migrate"},
-    {"_review", "_monitor", "_fleet"},
+    {"_review", "_monitor", "_fleet", "_calibration"},
     {"_inspection", "_notification", "_preflight", "_recovery", "_redeploy", "_rehearsal"},
 )
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -17,6 +17,7 @@ import jinja2
 import pytest
 import yaml
 from ansible_collections.mobius.dhash.plugins.module_utils import _inspection, _recovery
+from ansible_collections.mobius.dhash.plugins.module_utils._calibration import threshold_choice
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files
 from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_record
@@ -37,6 +38,7 @@ PYTHON_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "plugins")
 WATCH = [watch_record.PASSED, watch_record.FAILED, watch_record.ROLLBACK, watch_record.REPLACED]
 DOCUMENTED = [  # module, where in RETURN, what the code gives
     ("journal_merge", "refused.reason", row_files.REASONS),
+    ("library_calibrate", "reason", threshold_choice.REASONS),
     ("health_info", "problem", service_probes.FIXES), ("library_backup_info", "backups.problem", backup_files.PROBLEMS),
     ("library_info", "inconsistencies.id", _inspection.INCONSISTENCIES), ("library_info", "watch.verdict", WATCH),
     ("library_monitor", "verdict", WATCH),

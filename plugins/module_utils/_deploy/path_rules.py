@@ -20,7 +20,8 @@ from .._errors import RefusedError, printable
 from .._files import durable
 from . import run_record, written_files
 
-FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "dhash_dry_run_report"}
+FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "dhash_dry_run_report",
+         "calibration_report": "dhash_calibration_report"}
 FOLDERS = {"state_dir": "dhash_state_dir", "log_dir": "dhash_log_dir", "backup_dir": "dhash_backup_dir",
            "copy_dir": "dhash_backup_copy_dir", "review_dir": "dhash_review_dir", "metrics_dir": "dhash_metrics_dir",
            "temp_dir": "dhash_temp_dir", "venv": "dhash_venv"}
@@ -68,6 +69,11 @@ def report_of(library: str, params: Mapping[str, Any]) -> str | None:
         return os.path.join(folder, f"{name}.migrate-dryrun.json")
     prefix = "" if params.get("limit") is None else "test-"
     return os.path.join(folder, params["log_dir"], f"{name}.{prefix}migration-report.json")
+
+
+def calibration_report_of(library: str, params: Mapping[str, Any]) -> str:
+    """Where a calibration writes its report."""
+    return os.path.normpath(os.path.join(os.path.dirname(library), params.get("calibration_report") or f"{library}.calibration.html"))
 
 
 def review_dir_of(library: str, params: Mapping[str, Any]) -> str:
@@ -165,6 +171,8 @@ def _files(library: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "dry_run_report" in params:
         report = report_of(library, {"report": params["dry_run_report"], "log_dir": params["log_dir"], "dry_run": True})
         files += [(FILES["dry_run_report"], report)] if report else []
+    if "calibration_report" in params:
+        files.append((FILES["calibration_report"], calibration_report_of(library, params)))
     if "review_dir" in params:
         files += [(FOLDERS["review_dir"], os.path.join(review_dir_of(library, params), name)) for name in REVIEW_FILES]
     return [(variable, path) for variable, path in files if path]

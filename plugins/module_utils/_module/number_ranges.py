@@ -26,6 +26,7 @@ RANGES = {
     "dhash_backup_keep": Range(0, option="keep"),
     "dhash_backup_keep_days": Range(0, option="keep_days"),
     "dhash_batch_size": Range(1, option="batch_size"),
+    "dhash_calibration_pictures": Range(1, option="pictures"),
     "dhash_verify_compare_max_distance": Range(0, HASH_BITS),
     "dhash_verify_compare_min_distance": Range(0, HASH_BITS),
     "dhash_health_delay": Range(0),

@@ -16,9 +16,9 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import Refuse
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
 
 LIBRARY = '{"images": []}'
-OPTIONS = {"output": None, "report": None, "dry_run_report": None, "log_dir": "logs", "state_dir": None, "backup_dir": None,
+OPTIONS = {"output": None, "report": None, "dry_run_report": None, "calibration_report": None, "log_dir": "logs", "state_dir": None, "backup_dir": None,
            "copy_dir": None, "review_dir": None, "metrics_dir": None, "temp_dir": None, "venv": None}
-FILES = ["output", "report", "dry_run_report"]
+FILES = ["output", "report", "dry_run_report", "calibration_report"]
 FOLDERS = ["log_dir", "state_dir", "backup_dir", "copy_dir", "review_dir", "metrics_dir", "temp_dir", "venv"]
 
 

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Measure a library: its pairs of unrelated images, and edited copies of some of its pictures. Writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+from typing import Any, NamedTuple
+
+from .._errors import ImageError, LibraryError, RefusedError
+from .._hashing import confirmation, decoder_limits, difference_hash, worker_pool
+from .._library import library_fields, library_file
+from .._migrate import matchable_images
+from . import pair_counts, picture_edits, threshold_choice
+
+
+class Settings(NamedTuple):
+    """One calibration. Paths are absolute; ``library`` is the real file, ``media_roots`` are real folders.
+
+    ``pictures``: how many pictures are edited. ``confirm``: whether the library is migrated with confirmation.
+    """
+
+    library: str
+    state: str
+    report: str
+    run: str
+    pictures: int
+    confirm: bool
+    media_roots: tuple[str, ...]
+    limits: decoder_limits.Limits
+    parallel: int
+    temp_dir: str | None
+    lock_timeout: float
+
+
+class EditRecall(NamedTuple):
+    """What an edit leaves to be found: of the copies, 0 to 1, by threshold, within the threshold and also confirmed."""
+
+    name: str
+    found: tuple[float, ...]
+    found_confirmed: tuple[float, ...]
+
+
+class Calibration(NamedTuple):
+    """What was measured. ``images``: those that can be matched; ``without_pixels``: those of them whose pixels are not known.
+
+    ``pictures`` were edited, ``unreadable`` ones could not be decoded. ``current``: the threshold of the library.
+    """
+
+    library: str
+    algorithm: str
+    images: int
+    without_pixels: int
+    pictures: int
+    unreadable: int
+    current: int
+    confirm: bool
+    unrelated: pair_counts.Unrelated
+    edits: pair_counts.Counts
+    by_edit: tuple[EditRecall, ...]
+    table: list[threshold_choice.Outlook]
+    choice: threshold_choice.Choice
+
+
+def measure(settings: Settings) -> Calibration:
+    """Measure the library of ``settings``. The same library gives the same result. Raises ``DhashError``."""
+    difference_hash.require_numpy()
+    value = read_migrated(settings.library)
+    images = matchable_images.survey(settings.library, value, settings.state)
+    known = sorted((image for image in images if image.luma is not None), key=_chance)
+    if len(known) < 2:
+        raise RefusedError(f"the journal has the pixels of {len(known)} images, and two are needed", settings.library,
+                           "Run the migrate playbook with dhash_rehash=true on this host, then run again.")
+    unrelated = pair_counts.count_unrelated(pair_counts.as_array([image.luma or b"" for image in known[:pair_counts.MOST_IMAGES]]))
+    edited, unreadable = _edit(settings, known[:settings.pictures])
+    by_edit = [_count_copies(edited, number) for number in range(len(picture_edits.EDITS))]
+    edits = pair_counts.together(by_edit)
+    table = threshold_choice.outlooks(unrelated, edits, len(images))
+    current = library_fields.threshold(value)
+    choice = threshold_choice.choose(table, current, settings.confirm, len(images), unrelated.images, len(edited))
+    return Calibration(settings.library, library_fields.algorithm(value), len(images), len(images) - len(known), len(edited), unreadable, current,
+                       settings.confirm, unrelated, edits, tuple(map(_recall, picture_edits.EDITS, by_edit)), table, choice)
+
+
+def read_migrated(library: str) -> dict[str, Any]:
+    """The content of the library. Raises ``LibraryError`` if it has no hashes."""
+    value = library_file.read(library)[0].value
+    if not isinstance(value.get("dhash_migration"), dict):
+        raise LibraryError("the library has no hashes yet, so there is nothing to measure", library,
+                           "Run the migrate playbook, then run again.")
+    return value
+
+
+def _chance(image: matchable_images.Image) -> str:
+    """A key that sorts images by chance, but the same images in the same way: other images and fields do not matter."""
+    return hashlib.sha256(f"{image.dhash} {image.path}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _edit(settings: Settings, images: list[matchable_images.Image]) -> tuple[list[picture_edits.Edited], int]:
+    """Edit the pictures of ``images`` in workers; returns them in this order, and how many cannot be decoded."""
+    read = functools.partial(picture_edits.read_edits, media_roots=settings.media_roots, limits=settings.limits)
+    paths = [(number, os.fspath(image.file)) for number, image in enumerate(images)]
+    found: dict[int, picture_edits.Edited] = {}
+    with contextlib.closing(worker_pool.read_files(paths, read, settings.limits, settings.parallel, settings.temp_dir)) as results:
+        for number, result in results:
+            if not isinstance(result, ImageError):
+                found[number] = result
+    return [found[number] for number in sorted(found)], len(images) - len(found)
+
+
+def _count_copies(edited: list[picture_edits.Edited], number: int) -> pair_counts.Counts:
+    """Count the pairs of the pictures and their copies with one edit."""
+    return pair_counts.count_edits(pair_counts.as_array([picture.original for picture in edited]),
+                                   pair_counts.as_array([picture.copies[number] for picture in edited]))
+
+
+def _recall(edit: picture_edits.Edit, counts: pair_counts.Counts) -> EditRecall:
+    found = counts.by_distance[:pair_counts.WIDEST + 1].cumsum() / max(counts.total, 1)
+    confirmed = counts.near[:, confirmation.CONFIRMED:].sum(axis=1).cumsum() / max(counts.total, 1)
+    return EditRecall(edit.name, tuple(found.tolist()), tuple(confirmed.tolist()))
