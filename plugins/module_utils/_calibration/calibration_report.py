@@ -247,10 +247,11 @@ def _method(found: library_measures.Calibration) -> str:
             f" {found.unreadable:,} more pictures could not be decoded." if found.unreadable else "") + (
             " The library has hashes of FFmpeg; the pictures and their copies were hashed with Pillow." if found.algorithm == "ffmpeg" else ""),
         f"<b>Unrelated pairs.</b> {unrelated.pairs.total:,} pairs of different images, among {unrelated.images:,} images. {unrelated.left_out:,} pairs are"
-        " left out because they are likely duplicates: they are confirmed, or other confirmed pairs connect them. Some of them may be different"
+        " left out because they are likely duplicates: they are confirmed, or clearly confirmed pairs connect them. Some of them may be different"
         " pictures, so the number of false duplicates can be slightly too low.",
         f"<b>Confirmation.</b> The pairs of the library cannot show how many false duplicates are confirmed, because a confirmed pair may be a true"
-        f" duplicate. The share is taken from {unrelated.mirrored.total:,} pairs in which one picture is mirrored, which makes every pair a different one."
+        f" duplicate. The share is taken from {unrelated.mirrored.total:,} pairs in which one picture is mirrored: these are different pictures, and as"
+        f" likely to be similar by chance. {unrelated.mirrored_left_out:,} pairs are left out because they are likely duplicates or mirrored copies."
         f" {near:,} of them are within {pair_counts.WIDEST} bits, and {confirmed:,} of these would be confirmed. In one of twenty libraries the number"
         " of false duplicates is greater than the one after “at most”.",
         f"<b>False duplicates</b> are pairs. The share of the unrelated pairs is multiplied by the {found.images * (found.images - 1) // 2:,} pairs of the"

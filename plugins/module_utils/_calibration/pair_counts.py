@@ -7,7 +7,7 @@
 Nobody has told which pictures of a library are duplicates, so two groups stand for unrelated pairs. The pairs of different images
 of the library, without those that are likely duplicates, show how many unrelated pairs have a similar hash. They cannot show how
 many of these would be confirmed: a confirmed pair may be a true duplicate. For that, one image of each pair is mirrored. A
-mirrored picture is as likely as any other to be similar by chance, and is a duplicate of none.
+mirrored picture is as likely as any other to be similar by chance, and is a duplicate of none but a mirrored copy.
 """
 
 from __future__ import annotations
@@ -54,13 +54,15 @@ class Counts(NamedTuple):
 class Unrelated(NamedTuple):
     """Pairs of unrelated pictures among ``images`` images of a library.
 
-    ``pairs``: different images, without ``left_out`` pairs that are likely duplicates. ``mirrored``: the same, one of them mirrored.
+    ``pairs``: different images, without ``left_out`` pairs that are likely duplicates. ``mirrored``: the same, one of them mirrored,
+    without ``mirrored_left_out`` pairs of pictures that are likely duplicates or mirrored copies.
     """
 
     images: int
     pairs: Counts
     mirrored: Counts
     left_out: int
+    mirrored_left_out: int
 
 
 class Pictures:
@@ -93,15 +95,15 @@ def count_unrelated(luma: Luma) -> Unrelated:
     number = len(luma)
     both = Pictures(np.concatenate([luma, mirrored(luma)]))
     every = np.arange(number)
-    pairs, likely = _count(both, every, every)
-    groups = _groups(number, *likely)
-    pairs_left_out = pairs.total
-    mirror_images, _none = _count(both, every, every + number)
-    for group in groups:
+    pairs, (one, other) = _count(both, every, every)
+    mirror_images, (of_mirrored, mirrored_copy) = _count(both, every, every + number)
+    total = pairs.total
+    # A library may have mirrored copies: the pair with one of them mirrored is a true one.
+    for group in _groups(number, np.concatenate([one, of_mirrored]), np.concatenate([other, mirrored_copy])):
         pairs = _less(pairs, _count(both, group, group)[0])
         mirror_images = _less(mirror_images, _count(both, group, group + number)[0])
     pairs = _without_confirmed(pairs)
-    return Unrelated(number, pairs, mirror_images, pairs_left_out - pairs.total)
+    return Unrelated(number, pairs, mirror_images, total - pairs.total, total - mirror_images.total)
 
 
 def count_edits(original: Luma, copies: Luma) -> Counts:
@@ -137,13 +139,13 @@ def _count(pictures: Pictures, ones: Numbers, others: Numbers) -> tuple[Counts, 
     """Count the pairs of ``ones[i]`` and ``others[j]`` with i < j; returns also i and j of the pairs that are clearly confirmed."""
     by_distance = np.zeros(PAST + 1, np.int64)
     near = np.zeros((WIDEST + 1) * 101, np.int64)
-    likely = []
+    clearly = []
     for one, other, distance in _near(pictures.hashes[ones], pictures.hashes[others], by_distance):
         hundredths = pictures.hundredths(ones[one], others[other], distance)
         near += np.bincount(distance.astype(np.int64) * 101 + hundredths, minlength=len(near))
         clear = hundredths >= CLEARLY_CONFIRMED
-        likely.append((one[clear], other[clear]))
-    one, other = (np.concatenate(found) for found in zip(*likely)) if likely else np.empty((2, 0), np.int64)
+        clearly.append((one[clear], other[clear]))
+    one, other = (np.concatenate(found) for found in zip(*clearly)) if clearly else np.empty((2, 0), np.int64)
     return Counts(by_distance[:BITS + 1], near.reshape(WIDEST + 1, 101)), (one, other)
 
 

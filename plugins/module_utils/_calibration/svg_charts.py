@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 440, 260
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 26, 44  # margins around the plot
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 26, 44  # margins around the plot
 FEWEST_DECADES, MOST_DECADES = 2, 9  # of a logarithmic axis
 MOST_LABELS = 6  # on one axis
 
@@ -93,14 +93,17 @@ def _log_axis(least: int, most: int, text: Callable[[float], str]) -> _Axis:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.8f}".rstrip("0").rstrip(".") + " %" if share >= 1e-5 else f"10⁻{str(round(-math.log10(100 * share))).translate(_RAISED)} %"
+    return f"{_number(100 * share)} %"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+def _number(power: float) -> str:
+    """A power of ten."""
+    if 0.001 <= power <= 10_000:
+        return f"{power:,.0f}" if power >= 1 else f"{power:g}"
+    return f"10{str(round(math.log10(power))).translate(_RAISED)}"
 
 
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _across(x: _Axis, value: float) -> float:

@@ -57,7 +57,14 @@ def test_likely_duplicates_do_not_count_as_unrelated() -> None:
     assert found.pairs.total == 55 * 54 // 2 - 20
     assert found.pairs.near.sum() == found.pairs.by_distance[:17].sum() and found.pairs.near[:, 50:].sum() == 0
     assert without.pairs.by_distance[:6].sum() == found.pairs.by_distance[:6].sum() == 0
-    assert found.mirrored.total == found.pairs.total  # a picture and its mirror image may be alike
+    assert (found.mirrored.total, found.mirrored_left_out) == (found.pairs.total, 20)  # a picture and its mirror image may be alike
+
+
+def test_mirrored_copies_do_not_count_as_unrelated() -> None:
+    originals = pair_counts.as_array(drawn(40))
+    found = pair_counts.count_unrelated(np.concatenate([originals, pair_counts.mirrored(originals[:10])]))
+    assert (found.left_out, found.mirrored_left_out) == (10, 10)
+    assert found.mirrored.near[:, 95:].sum() == 0
 
 
 def test_an_image_that_other_pairs_connect_with_another_is_left_out() -> None:

@@ -36,7 +36,7 @@ def choose(rows: list[Outlook], current: int = 0, confirm: bool = True, images: 
 
 
 def test_the_rates_of_the_sample_are_taken_to_the_size_of_the_library() -> None:
-    unrelated = pair_counts.Unrelated(100, counts({(5, 0): 2, (10, 30): 6}, 4942), counts({(5, 0): 3, (10, 0): 4, (10, 60): 1}, 4942), 0)
+    unrelated = pair_counts.Unrelated(100, counts({(5, 0): 2, (10, 30): 6}, 4942), counts({(5, 0): 3, (10, 0): 4, (10, 60): 1}, 4942), 0, 0)
     edits = counts({(0, 100): 60, (5, 95): 20, (10, 10): 10, (12, 60): 5}, 5)
     rows = threshold_choice.outlooks(unrelated, edits, 1001)
     scale = 500_500 / 4950
@@ -47,7 +47,7 @@ def test_the_rates_of_the_sample_are_taken_to_the_size_of_the_library() -> None:
 
 
 def test_the_greatest_number_of_false_duplicates_is_never_below_the_expected_one_nor_above_that_of_a_greater_threshold() -> None:
-    unrelated = pair_counts.Unrelated(100, counts({(3, 0): 5, (8, 0): 9}, 4936), counts({(3, 0): 2, (8, 0): 200, (9, 80): 2}, 4746), 0)
+    unrelated = pair_counts.Unrelated(100, counts({(3, 0): 5, (8, 0): 9}, 4936), counts({(3, 0): 2, (8, 0): 200, (9, 80): 2}, 4746), 0, 0)
     rows = threshold_choice.outlooks(unrelated, counts({(0, 100): 1}), 100)
     assert all(row.false_confirmed <= row.most_confirmed <= row.false for row in rows)
     assert all(one.most_confirmed <= other.most_confirmed for one, other in zip(rows, rows[1:]))
