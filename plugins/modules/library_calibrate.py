@@ -81,7 +81,7 @@ images_without_pixels:
   type: int
   sample: 0
 images_compared:
-  description: The number of images that were compared with each other.
+  description: The number of images that were compared with each other. Images with the same pixels are compared once.
   returned: success
   type: int
   sample: 10000

@@ -77,7 +77,7 @@ td.graph{width:34%;min-width:90px}
 ul{margin:6px 0;padding-left:1.2em;max-width:76ch}li{margin:5px 0}
 footer{color:var(--soft);font-size:.85rem;margin-top:28px}
 @media (max-width:520px){main{padding:20px 10px 36px}.advice{padding:16px}
-.advice>div:first-child{text-align:left}td.graph,th:empty{display:none}figure{padding:12px 8px 8px}th,td{padding:5px 6px}.wide{padding:2px}}
+.advice>div:first-child{text-align:left}td.graph,th:empty,.most{display:none}figure{padding:12px 8px 8px}th,td{padding:5px 6px}.wide{padding:2px}}
 @media print{body{background:#fff}figure,.wide{break-inside:avoid}}
 """.strip()
 
@@ -219,11 +219,13 @@ def _thresholds(found: library_measures.Calibration) -> str:
     for row in found.table:
         style = ' class="chosen"' if row.threshold == found.choice.threshold else ""
         note = " (now)" if row.threshold == found.current else ""
-        most = f" (at most {_number(row.most_confirmed)})" if row.false and _number(row.most_confirmed) != _number(row.false_confirmed) else ""
+        most = ""
+        if row.false and _number(row.most_confirmed) != _number(row.false_confirmed):
+            most = f'<span class="most"> (at most {_number(row.most_confirmed)})</span>'
         rows.append(f"<tr{style}><th>{row.threshold}{note}</th><td>{_percent(row.found)}</td><td>{_percent(row.found_confirmed)}</td>"
                     f"<td>{_number(row.false)}</td><td>{_number(row.false_confirmed)}{most}</td></tr>")
     head = "".join(f"<th>{text}</th>" for text in ("Threshold", "Copies found", "found and confirmed", "False duplicates", "with confirmation"))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _edits(found: library_measures.Calibration) -> str:
@@ -234,7 +236,7 @@ def _edits(found: library_measures.Calibration) -> str:
         rows.append(f'<tr><th>{edit.name}</th><td class="graph">{svg_charts.bar(share, "copies")}</td><td>{_percent(edit.found[at])}</td>'
                     f"<td>{_percent(edit.found_confirmed[at])}</td></tr>")
     head = "".join(f"<th>{text}</th>" for text in ("Edit", "", "Found", "found and confirmed"))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _method(found: library_measures.Calibration) -> str:
@@ -246,7 +248,8 @@ def _method(found: library_measures.Calibration) -> str:
         f" {edits.total:,} copies. Each copy is compared with its picture." + (
             f" {found.unreadable:,} more pictures could not be decoded." if found.unreadable else "") + (
             " The library has hashes of FFmpeg; the pictures and their copies were hashed with Pillow." if found.algorithm == "ffmpeg" else ""),
-        f"<b>Unrelated pairs.</b> {unrelated.pairs.total:,} pairs of different images, among {unrelated.images:,} images. {unrelated.left_out:,} pairs are"
+        f"<b>Unrelated pairs.</b> {unrelated.pairs.total:,} pairs of different images, among {unrelated.images:,} images."
+        + (f" {found.copies:,} images have the same pixels as another one and are not compared." if found.copies else "") + f" {unrelated.left_out:,} pairs are"
         " left out because they are likely duplicates: they are confirmed, or clearly confirmed pairs connect them. Some of them may be different"
         " pictures, so the number of false duplicates can be slightly too low.",
         f"<b>Confirmation.</b> The pairs of the library cannot show how many false duplicates are confirmed, because a confirmed pair may be a true"

@@ -47,7 +47,8 @@ class EditRecall(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """What was measured. ``images``: those that can be matched; ``without_pixels``: those of them whose pixels are not known.
+    """What was measured. ``images``: those that can be matched; ``without_pixels``: those of them whose pixels are not known;
+    ``copies``: those that have the same pixels as another one, and are left out.
 
     ``pictures`` were edited, ``unreadable`` ones could not be decoded. ``current``: the threshold of the library.
     """
@@ -56,6 +57,7 @@ class Calibration(NamedTuple):
     algorithm: str
     images: int
     without_pixels: int
+    copies: int
     pictures: int
     unreadable: int
     current: int
@@ -73,18 +75,23 @@ def measure(settings: Settings) -> Calibration:
     value = read_migrated(settings.library)
     images = matchable_images.survey(settings.library, value, settings.state)
     known = sorted((image for image in images if image.luma is not None), key=_chance)
-    if len(known) < 2:
-        raise RefusedError(f"the journal has the pixels of {len(known)} images, and two are needed", settings.library,
-                           "Run the migrate playbook with dhash_rehash=true on this host, then run again.")
-    unrelated = pair_counts.count_unrelated(pair_counts.as_array([image.luma or b"" for image in known[:pair_counts.MOST_IMAGES]]))
-    edited, unreadable = _edit(settings, known[:settings.pictures])
+    first_with: dict[bytes | None, matchable_images.Image] = {}
+    for image in known:
+        first_with.setdefault(image.luma, image)
+    distinct = list(first_with.values())
+    if len(distinct) < 2:
+        raise RefusedError(f"the journal has the pixels of {len(distinct)} different images of this library, and two are needed",
+                           settings.library, "Run the migrate playbook with dhash_rehash=true on this host, then run again.")
+    unrelated = pair_counts.count_unrelated(pair_counts.as_array([image.luma or b"" for image in distinct[:pair_counts.MOST_IMAGES]]))
+    edited, unreadable = _edit(settings, distinct[:settings.pictures])
     by_edit = [_count_copies(edited, number) for number in range(len(picture_edits.EDITS))]
     edits = pair_counts.together(by_edit)
     table = threshold_choice.outlooks(unrelated, edits, len(images))
     current = library_fields.threshold(value)
-    choice = threshold_choice.choose(table, current, settings.confirm, len(images), unrelated.images, len(edited))
-    return Calibration(settings.library, library_fields.algorithm(value), len(images), len(images) - len(known), len(edited), unreadable, current,
-                       settings.confirm, unrelated, edits, tuple(map(_recall, picture_edits.EDITS, by_edit)), table, choice)
+    choice = threshold_choice.choose(table, current, settings.confirm, len(images), unrelated.pairs.total, len(edited))
+    return Calibration(
+        settings.library, library_fields.algorithm(value), len(images), len(images) - len(known), len(known) - len(distinct), len(edited),
+        unreadable, current, settings.confirm, unrelated, edits, tuple(map(_recall, picture_edits.EDITS, by_edit)), table, choice)
 
 
 def read_migrated(library: str) -> dict[str, Any]:

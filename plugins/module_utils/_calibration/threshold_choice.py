@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from .._hashing import confirmation
@@ -14,7 +13,7 @@ from . import pair_counts
 
 LEAST_GAIN = 0.01  # of all edited copies: a threshold that finds less in addition is not worth its false duplicates
 TOLERATED = 1000  # images to one false duplicate that is tolerated
-LEAST_IMAGES, LEAST_PICTURES = 100, 20  # with fewer compared images or edited pictures the figures mean little
+LEAST_PAIRS, LEAST_PICTURES = 4000, 20  # with fewer unrelated pairs or edited pictures the figures mean little
 CURRENT_IS_GOOD, RECALL_LEVELS_OFF, FALSE_DUPLICATES = "current_is_good", "recall_levels_off", "false_duplicates"
 GREATEST_MEASURED, FALSE_AT_EVERY_THRESHOLD, TOO_LITTLE_DATA = "greatest_measured", "false_at_every_threshold", "too_little_data"
 REASONS = (CURRENT_IS_GOOD, RECALL_LEVELS_OFF, FALSE_DUPLICATES, GREATEST_MEASURED, FALSE_AT_EVERY_THRESHOLD, TOO_LITTLE_DATA)
@@ -58,12 +57,14 @@ def outlooks(unrelated: pair_counts.Unrelated, edits: pair_counts.Counts, images
     found = edits.by_distance.cumsum() / max(edits.total, 1)
     confirmed = edits.near[:, confirmation.CONFIRMED:].sum(axis=1).cumsum() / max(edits.total, 1)
     table: list[Outlook] = []
-    for bits in range(pair_counts.WIDEST, -1, -1):
+    for bits in range(pair_counts.WIDEST + 1):
         expected = float(near[bits]) * scale
         share, most_share = (min(1.0, count / max(int(control[bits]), 1)) for count in (int(false[bits]), at_most(int(false[bits]))))
-        most = min(expected * most_share, table[-1].most_confirmed if table else math.inf)  # a greater threshold gives no fewer
-        table.append(Outlook(bits, float(found[bits]), float(confirmed[bits]), expected, expected * share, max(most, expected * share)))
-    return table[::-1]
+        confirmed_false = max(expected * share, table[-1].false_confirmed if table else 0.0)  # a smaller threshold gives no more
+        table.append(Outlook(bits, float(found[bits]), float(confirmed[bits]), expected, confirmed_false, max(expected * most_share, confirmed_false)))
+    for bits in range(pair_counts.WIDEST - 1, -1, -1):  # a greater threshold gives no fewer
+        table[bits] = table[bits]._replace(most_confirmed=min(table[bits].most_confirmed, table[bits + 1].most_confirmed))
+    return table
 
 
 def at_most(count: int) -> float:
@@ -79,15 +80,15 @@ def tolerated(images: int) -> float:
     return max(1.0, images / TOLERATED)
 
 
-def choose(table: list[Outlook], current: int, confirm: bool, images: int, compared: int, pictures: int) -> Choice:
+def choose(table: list[Outlook], current: int, confirm: bool, images: int, pairs: int, pictures: int) -> Choice:
     """Recommend the smallest threshold that finds about as much as any with a tolerable number of false duplicates.
 
-    ``current``: the threshold of the library, which is kept if it does that as well. ``compared``: the images that were compared;
-    ``pictures``: those that were edited.
+    ``current``: the threshold of the library, which is kept if it does that as well. ``pairs``: the number of unrelated pairs that were
+    compared; ``pictures``: that of edited pictures.
     """
-    if compared < LEAST_IMAGES or pictures < LEAST_PICTURES:
-        return Choice(max(current, 0), TOO_LITTLE_DATA, f"Keep the present threshold: {compared:,} images were compared and {pictures:,}"
-                      f" pictures were edited, and with fewer than {LEAST_IMAGES} and {LEAST_PICTURES} the figures mean little.")
+    if pairs < LEAST_PAIRS or pictures < LEAST_PICTURES:
+        return Choice(max(current, 0), TOO_LITTLE_DATA, f"Keep the present threshold. Only {pairs:,} unrelated pairs were compared and {pictures:,}"
+                      f" pictures edited. With fewer than {LEAST_PAIRS:,} pairs or {LEAST_PICTURES} pictures the figures mean little.")
     limit = tolerated(images)
     allowed = [row for row in table if row.expected(confirm) <= limit]
     if not allowed:

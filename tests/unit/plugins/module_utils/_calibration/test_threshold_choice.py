@@ -30,9 +30,9 @@ def table(recall: list[float], false: list[float], plain: list[float] | None = N
     return [Outlook(bits, found, found, (plain or false)[bits], false[bits], false[bits]) for bits, found in enumerate(recall)]
 
 
-def choose(rows: list[Outlook], current: int = 0, confirm: bool = True, images: int = 10_000, compared: int = 10_000,
+def choose(rows: list[Outlook], current: int = 0, confirm: bool = True, images: int = 10_000, pairs: int = 10_000,
            pictures: int = 200) -> threshold_choice.Choice:
-    return threshold_choice.choose(rows, current, confirm, images, compared, pictures)
+    return threshold_choice.choose(rows, current, confirm, images, pairs, pictures)
 
 
 def test_the_rates_of_the_sample_are_taken_to_the_size_of_the_library() -> None:
@@ -50,7 +50,7 @@ def test_the_greatest_number_of_false_duplicates_is_never_below_the_expected_one
     unrelated = pair_counts.Unrelated(100, counts({(3, 0): 5, (8, 0): 9}, 4936), counts({(3, 0): 2, (8, 0): 200, (9, 80): 2}, 4746), 0, 0)
     rows = threshold_choice.outlooks(unrelated, counts({(0, 100): 1}), 100)
     assert all(row.false_confirmed <= row.most_confirmed <= row.false for row in rows)
-    assert all(one.most_confirmed <= other.most_confirmed for one, other in zip(rows, rows[1:]))
+    assert all(one.most_confirmed <= other.most_confirmed and one.false_confirmed <= other.false_confirmed for one, other in zip(rows, rows[1:]))
 
 
 @pytest.mark.parametrize(("count", "mean"), [(0, 3.00), (1, 4.74), (5, 10.51), (100, 118.1)])
@@ -88,11 +88,11 @@ def test_without_confirmation_the_plain_figures_count() -> None:
     assert "dhash_confirm" in found.text
 
 
-@pytest.mark.parametrize(("compared", "pictures"), [(99, 200), (10_000, 19)])
-def test_a_small_library_keeps_its_threshold(compared: int, pictures: int) -> None:
-    found = choose(table(RISES, NONE), current=10, compared=compared, pictures=pictures)
+@pytest.mark.parametrize(("pairs", "pictures"), [(3999, 200), (10_000, 19)])
+def test_a_small_library_keeps_its_threshold(pairs: int, pictures: int) -> None:
+    found = choose(table(RISES, NONE), current=10, pairs=pairs, pictures=pictures)
     assert (found.threshold, found.reason) == (10, threshold_choice.TOO_LITTLE_DATA)
-    assert f"{compared:,} images" in found.text and f"{pictures} pictures" in found.text
+    assert f"{pairs:,} unrelated pairs" in found.text and f"{pictures} pictures" in found.text
 
 
 def test_every_reason_is_given_by_one_of_these_tests() -> None:
