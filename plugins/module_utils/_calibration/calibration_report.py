@@ -77,7 +77,8 @@ td.graph{width:34%;min-width:90px}
 ul{margin:6px 0;padding-left:1.2em;max-width:76ch}li{margin:5px 0}
 footer{color:var(--soft);font-size:.85rem;margin-top:28px}
 @media (max-width:520px){main{padding:20px 10px 36px}.advice{padding:16px}
-.advice>div:first-child{text-align:left}td.graph,th:empty,.most{display:none}figure{padding:12px 8px 8px}th,td{padding:5px 6px}.wide{padding:2px}}
+.advice>div:first-child{text-align:left}td.graph,th:empty,.most{display:none}figure{padding:12px 8px 8px}
+table{font-size:.82rem}thead th{font-size:.7rem}th,td{padding:5px 4px}.wide{padding:2px}}
 @media print{body{background:#fff}figure,.wide{break-inside:avoid}}
 """.strip()
 
@@ -224,7 +225,7 @@ def _thresholds(found: library_measures.Calibration) -> str:
             most = f'<span class="most"> (at most {_number(row.most_confirmed)})</span>'
         rows.append(f"<tr{style}><th>{row.threshold}{note}</th><td>{_percent(row.found)}</td><td>{_percent(row.found_confirmed)}</td>"
                     f"<td>{_number(row.false)}</td><td>{_number(row.false_confirmed)}{most}</td></tr>")
-    head = "".join(f"<th>{text}</th>" for text in ("Threshold", "Copies found", "found and confirmed", "False duplicates", "with confirmation"))
+    head = "".join(f"<th>{text}</th>" for text in ("Bits", "Copies found", "and confirmed", "False duplicates", "and confirmed"))
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
@@ -235,7 +236,7 @@ def _edits(found: library_measures.Calibration) -> str:
         share = (edit.found_confirmed if found.confirm else edit.found)[at]
         rows.append(f'<tr><th>{edit.name}</th><td class="graph">{svg_charts.bar(share, "copies")}</td><td>{_percent(edit.found[at])}</td>'
                     f"<td>{_percent(edit.found_confirmed[at])}</td></tr>")
-    head = "".join(f"<th>{text}</th>" for text in ("Edit", "", "Found", "found and confirmed"))
+    head = "".join(f"<th>{text}</th>" for text in ("Edit", "", "Copies found", "and confirmed"))
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
@@ -249,7 +250,7 @@ def _method(found: library_measures.Calibration) -> str:
             f" {found.unreadable:,} more pictures could not be decoded." if found.unreadable else "") + (
             " The library has hashes of FFmpeg; the pictures and their copies were hashed with Pillow." if found.algorithm == "ffmpeg" else ""),
         f"<b>Unrelated pairs.</b> {unrelated.pairs.total:,} pairs of different images, among {unrelated.images:,} images."
-        + (f" {found.copies:,} images have the same pixels as another one and are not compared." if found.copies else "") + f" {unrelated.left_out:,} pairs are"
+        + (f" Images with the same pixels as another one are not compared: {found.copies:,}." if found.copies else "") + f" {unrelated.left_out:,} pairs are"
         " left out because they are likely duplicates: they are confirmed, or clearly confirmed pairs connect them. Some of them may be different"
         " pictures, so the number of false duplicates can be slightly too low.",
         f"<b>Confirmation.</b> The pairs of the library cannot show how many false duplicates are confirmed, because a confirmed pair may be a true"

@@ -56,6 +56,17 @@ def test_the_default_paths_have_no_problem(host: Host) -> None:
     assert host.problems() == []
 
 
+@pytest.mark.parametrize(("given", "expected"), [
+    (None, "/srv/library.json.calibration.html"), ("c.html", "/srv/c.html"), ("../c.html", "/c.html"), ("/tmp/c.html", "/tmp/c.html")])
+def test_a_relative_path_of_the_report_of_a_calibration_counts_from_the_library(given: str | None, expected: str) -> None:
+    assert path_rules.calibration_report_of("/srv/library.json", {"calibration_report": given}) == expected
+
+
+def test_the_report_of_a_calibration_is_no_other_report(host: Host) -> None:
+    assert host.problems(report="reports/one.html", calibration_report="reports/one.html") == [
+        ("dhash_calibration_report", "dhash_report names the same file")]
+
+
 @pytest.mark.parametrize(("name", "cause"), [
     ("library.json", "this is the library itself"),
     ("link.json", "this is the library itself"),
