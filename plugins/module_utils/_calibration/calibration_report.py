@@ -234,7 +234,7 @@ def _edits(found: library_measures.Calibration) -> str:
     rows = []
     for edit in found.by_edit:
         share = (edit.found_confirmed if found.confirm else edit.found)[at]
-        rows.append(f'<tr><th>{edit.name}</th><td class="graph">{svg_charts.bar(share, "copies")}</td><td>{_percent(edit.found[at])}</td>'
+        rows.append(f'<tr><th>{edit.name}</th><td class="graph">{svg_charts.share_bar(share, "copies")}</td><td>{_percent(edit.found[at])}</td>'
                     f"<td>{_percent(edit.found_confirmed[at])}</td></tr>")
     head = "".join(f"<th>{text}</th>" for text in ("Edit", "", "Copies found", "and confirmed"))
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'

@@ -71,7 +71,7 @@ def lines(label: str, x_name: str, most_x: int, series: Sequence[Series], logari
     return _svg(label, [*parts, *_vertical(x, marks)])
 
 
-def bar(share: float, style: str) -> str:
+def share_bar(share: float, style: str) -> str:
     """A bar of ``share``, 0 to 1, for a cell of a table."""
     return (f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="8"/>'
             f'<rect class="{style}" width="{100 * share:.1f}" height="8"/></svg>')

@@ -49,4 +49,4 @@ def test_the_axis_of_numbers_reaches_the_greatest_one(most: float, label: str) -
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:
-    assert [element.get("width") for element in ET.fromstring(svg_charts.bar(0.25, "copies")).iter("rect")] == ["100", "25.0"]
+    assert [element.get("width") for element in ET.fromstring(svg_charts.share_bar(0.25, "copies")).iter("rect")] == ["100", "25.0"]
