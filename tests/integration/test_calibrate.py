@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from conftest import Site, sha256
 
 WRITE, SHOW = "Calibrate | Measure the library and write the report", "Show the recommendation"
@@ -19,6 +20,7 @@ def without_locks(site: Site) -> dict[str, tuple[Any, ...]]:
     return {name: about for name, about in site.snapshot().items() if about[2] is not None and not name.endswith(".lock")}
 
 
+@pytest.mark.thorough
 def test_a_library_that_is_not_migrated_is_refused_with_the_next_step(site: Site) -> None:
     before = site.snapshot()
     for options in (["--check"], []):
@@ -56,6 +58,7 @@ def test_only_the_report_is_written_and_a_second_run_changes_nothing(site: Site)
     assert without_locks(site) == after
 
 
+@pytest.mark.thorough
 def test_a_file_of_somebody_else_is_set_aside_and_named(site: Site) -> None:
     site.migrate()
     mine = site.library.with_name("report.html")

@@ -262,8 +262,7 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
 }
 # Of each playbook the worst; make matrix plays all of them.
 SOONER = ("the service cannot be stopped", "the service is unhealthy with either library", "the controller is killed while the service is stopped",
-          "nothing is to be deployed, and the service is unhealthy", "the service is unhealthy", "the rollback is refused",
-          "the decisions are refused", "the service is stopped")
+          "nothing is to be deployed, and the service is unhealthy", "the service is unhealthy")
 NOT_RUN = ("the controller is killed while the service is stopped",)
 SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
            "`monitor.json` cannot be read, which is a warning")

@@ -91,6 +91,7 @@ def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothi
     assert review.stat().st_mode & 0o777 == 0o750
 
 
+@pytest.mark.thorough
 def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site: Callable[[str], Site]) -> None:
     """The decisions of a reviewer, or the review of another library; an archive of the host's name; a folder of everybody."""
     site = make_site("brought")
@@ -272,6 +273,7 @@ def record(site: Site) -> dict[str, Any]:
     return run
 
 
+@pytest.mark.thorough
 def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warning(editing: Editing) -> None:
     site = editing.site
     run = site.playbook("review_import", dhash_review_decisions=editing.decisions, **editing.settings)
