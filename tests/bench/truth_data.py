@@ -234,9 +234,9 @@ def chart(size: tuple[int, int], rng: random.Random) -> Image.Image:
     width, height = size
     im = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(im)
-    bars = rng.randint(4, 10)
-    for bar in range(bars):
-        box = width * bar // bars + 3, height - rng.randint(10, height - 10), width * (bar + 1) // bars - 3, height
+    columns = rng.randint(4, 10)
+    for column in range(columns):
+        box = width * column // columns + 3, height - rng.randint(10, height - 10), width * (column + 1) // columns - 3, height
         draw.rectangle(box, _colour(rng, 220))
     return im
 

@@ -120,10 +120,10 @@ def caption(im: Image.Image, _rng: random.Random) -> Image.Image:
 
 def caption_below(im: Image.Image, _rng: random.Random) -> Image.Image:
     """A white bar with text below the picture, which makes the picture higher."""
-    bar = max(8, im.height // 10)
-    taller = Image.new("RGB", (im.width, im.height + bar), (255, 255, 255))
+    added = max(8, im.height // 10)
+    taller = Image.new("RGB", (im.width, im.height + added), (255, 255, 255))
     taller.paste(im)
-    ImageDraw.Draw(taller).text((4, im.height + bar // 6), "fig. 3: as seen from the bridge", (0, 0, 0), _font(bar // 2))
+    ImageDraw.Draw(taller).text((4, im.height + added // 6), "fig. 3: as seen from the bridge", (0, 0, 0), _font(added // 2))
     return taller
 
 

@@ -227,8 +227,8 @@ def test_fleet_status_shows_the_service_that_a_replaced_link_hides(site: Site, s
 @pytest.mark.parametrize(("playbook", "options"), [
     ("verify", []), pytest.param("migrate", [], marks=pytest.mark.thorough), pytest.param("monitor", [], marks=pytest.mark.thorough),
     pytest.param("migrate", ["--check"], marks=pytest.mark.thorough), pytest.param("dry_run", [], marks=pytest.mark.thorough)])
-def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopped_service(site: Site, service: Service, linked: Linked,
-                                                                                            playbook: str, options: list[str]) -> None:
+def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopped_service(
+        site: Site, service: Service, linked: Linked, playbook: str, options: list[str]) -> None:
     since = replaced_after_a_kill(site, service, linked)
     variables = {**service.settings, "dhash_library": str(linked.path), "dhash_media_roots": [str(site.library.parent)]}
 

@@ -257,7 +257,7 @@ def _method(found: library_measures.Calibration) -> str:
         f" duplicate. The share is taken from {unrelated.mirrored.total:,} pairs in which one picture is mirrored: these are different pictures, and as"
         f" likely to be similar by chance. {unrelated.mirrored_left_out:,} pairs are left out because they are likely duplicates or mirrored copies."
         f" {near:,} of them are within {pair_counts.WIDEST} bits, and {confirmed:,} of these would be confirmed. In one of twenty libraries the number"
-        " of false duplicates is greater than the one after “at most”.",
+        " of false duplicates is greater than the one after \"at most\".",
         f"<b>False duplicates</b> are pairs. The share of the unrelated pairs is multiplied by the {found.images * (found.images - 1) // 2:,} pairs of the"
         " library. A library records at most one duplicate per image, so it has fewer records.",
         f"<b>Recommendation.</b> The smallest threshold that finds at most {100 * threshold_choice.LEAST_GAIN:g} % of the copies less than any other"

@@ -22,7 +22,7 @@ def similarity(one: Pixels, other: Pixels) -> NDArray[np.int64]:
 def pictures() -> Pixels:
     """200 smooth pictures, as 144 luma pixels each, from integers alone."""
     fine = np.random.default_rng(5).integers(0, 256, (200, 19, 19), dtype=np.int64)
-    for _ in range(2):
+    for _pass in range(2):
         fine = (fine[:, :-1, :-1] + fine[:, 1:, :-1] + fine[:, :-1, 1:] + fine[:, 1:, 1:]) // 4
     smooth = np.clip((fine - 128) * 4 + 128, 0, 255).astype(np.uint8)
     return np.concatenate((smooth[:, :16:2, :].reshape(200, 8, 17)[:, :, ::2].reshape(200, 72),

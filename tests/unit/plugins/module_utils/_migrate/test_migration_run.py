@@ -291,6 +291,7 @@ def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_
 def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_library_is_read_again(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures.run()
+
     def end(*_args: object) -> NoReturn:
         raise SystemExit
 
