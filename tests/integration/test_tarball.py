@@ -91,7 +91,7 @@ def test_documented_relative_paths_count_from_current_directory(run: Elsewhere, 
         "dhash_state_dir": str(tmp_path / "state"), "dhash_monitor_minutes": 0, "dhash_verify_sample_size": 0}))
     run("ansible-playbook", "mobius.dhash.migrate", *common, "-e", "dhash_backup_fetch_dir=fetched/backups")
     run("ansible-playbook", "mobius.dhash.review_export", *common, "-e", "dhash_review_fetch_dir=./reviews", "-e", "dhash_review_min_distance=0",
-        "-e", "dhash_review_include_images=false")
+        "-e", "dhash_confirm=false", "-e", "dhash_review_include_images=false")
     queue = json.loads((run.folder / "reviews/images1/queue.json").read_text(encoding="utf-8"))
     queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
     (run.folder / "decisions.json").write_text(json.dumps(queue), encoding="utf-8")

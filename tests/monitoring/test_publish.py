@@ -70,7 +70,7 @@ def test_a_rollback_shows_in_the_figures(library: Library) -> None:
 
 def test_an_import_of_decisions_shortens_the_queue(library: Library) -> None:
     library.migrate()
-    found = library.run("review_export", min_distance=0, include_images=False)["total_matches"]
+    found = library.run("review_export", min_distance=0, confirm=False, include_images=False)["total_matches"]
     assert found > 1 and f'dhash_review_queue_pairs{{library="{library.path}"}} {found}\n' in library.published()
     queue = library.folder / "library.json.review/queue.json"
     value = json.loads(queue.read_text(encoding="utf-8"))

@@ -76,7 +76,7 @@ def fleet(prometheus: Prometheus, drawn: Path, textfiles: dict[str, Path], tmp_p
         assert run.returncode == 0, run.stdout
 
     in_parallel(play, lambda: (two.migrate(), three.migrate()))
-    in_parallel(*(lambda library=library: library.run("review_export", include_images=False, min_distance=0) for library in (one, two, three)))
+    in_parallel(*(lambda library=library: library.run("review_export", include_images=False, min_distance=0, confirm=False) for library in (one, two, three)))
     scraped(prometheus)
     return {"one": one, "two": two, "three": three}
 
