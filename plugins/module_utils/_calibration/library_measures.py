@@ -79,9 +79,7 @@ def measure(settings: Settings) -> Calibration:
     for image in known:
         first_with.setdefault(image.luma, image)
     distinct = list(first_with.values())
-    if len(distinct) < 2:
-        raise RefusedError(f"the journal has the pixels of {len(distinct)} different images of this library, and two are needed",
-                           settings.library, "Run the migrate playbook with dhash_rehash=true on this host, then run again.")
+    _require_two(settings.library, len(distinct), len(images) - len(known))
     unrelated = pair_counts.count_unrelated(pair_counts.as_array([image.luma or b"" for image in distinct[:pair_counts.MOST_IMAGES]]))
     edited, unreadable = _edit(settings, distinct[:settings.pictures])
     by_edit = [_count_copies(edited, number) for number in range(len(picture_edits.EDITS))]
@@ -92,6 +90,16 @@ def measure(settings: Settings) -> Calibration:
     return Calibration(
         settings.library, library_fields.algorithm(value), len(images), len(images) - len(known), len(known) - len(distinct), len(edited),
         unreadable, current, settings.confirm, unrelated, edits, tuple(map(_recall, picture_edits.EDITS, by_edit)), table, choice)
+
+
+def _require_two(library: str, distinct: int, lacking: int) -> None:
+    """Raise ``RefusedError`` if there are fewer than two ``distinct`` images. ``lacking``: images whose pixels are not known."""
+    if distinct < 2 and lacking:
+        raise RefusedError(f"two different images are needed, and the journal has the pixels of {distinct}", library,
+                           "Run the migrate playbook with dhash_rehash=true on this host, then run again.")
+    if distinct < 2:
+        raise RefusedError(f"two different images are needed, and the library has {distinct} that can be matched", library,
+                           "Calibrate a library with more pictures.")
 
 
 def read_migrated(library: str) -> dict[str, Any]:
