@@ -18,7 +18,7 @@ description:
   - Recommends a threshold, and gives the reason.
   - The pixels of the images are those in the journal in O(state_dir). The library and its images are only read.
   - The same library gives the same report, and a report with the same content is not written again. A file at O(calibration_report) that
-    the collection has not written is renamed, with C(.set-aside-YYYYMMDDTHHMMSSZ) at the end of its name.
+    is not the report of a calibration is renamed, with C(.set-aside-YYYYMMDDTHHMMSSZ) at the end of its name. A library there is refused.
   - In check mode the module measures the library and writes nothing.
 requirements:
   - Pillow >= 9.0
@@ -66,7 +66,7 @@ report:
   type: str
   sample: /srv/mobius/library.json.calibration.html
 report_set_aside:
-  description: The new path of a file at the path of the report that the collection has not written; none if there was no such file.
+  description: The new path of a file at the path of the report that was not the report of a calibration; none if there was no such file.
   returned: success, none in check mode
   type: str
 images:

@@ -67,4 +67,4 @@ def test_a_file_of_somebody_else_is_set_aside_and_named(site: Site) -> None:
     assert run.code == 0, run.output
     (kept,) = mine.parent.glob("report.html.set-aside-*")
     assert kept.read_text(encoding="utf-8") == "mine" and mine.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert f"Renamed, because the collection had not written it: {kept}" in run.of(SHOW)["msg"]
+    assert f"Renamed, because it was no report of a calibration: {kept}" in run.of(SHOW)["msg"]

@@ -5,7 +5,7 @@
 """Calibrate: measure a library and write the report beside it. Nothing else is written.
 
 Check mode and the real run share the measurement and the comparison with the present report. A report with the same content is not
-written again, and it has no time in it, so a second run changes nothing. A file that the collection has not written is renamed.
+written again, and it has no time in it, so a second run changes nothing. A file that is not the report of a calibration is renamed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run(settings: library_measures.Settings) -> Outcome:
     changed, kept = _is_due(settings.report, content), None
     if changed:
         with locking.lock(settings.library, "calibration", settings.run, settings.lock_timeout):
-            kept = written_files.set_aside(settings.state, settings.report)
+            kept = _set_aside(settings)
             durable.make_folder(os.path.dirname(settings.report), 0o750, owner_of=settings.library)
             written_files.write(settings.state, settings.report, [content], mode=0o640, owner_of=settings.library)
     return Outcome(_result(measured, settings, kept), before, calibration_report.summary(measured), changed)
@@ -65,7 +65,17 @@ def difference(outcome: Outcome, report: str) -> dict[str, str]:
 
 
 def _is_due(path: str, content: bytes) -> bool:
-    return not durable.exists(path) or durable.sha256_of_file(path) != hashlib.sha256(content).hexdigest()
+    return not os.path.isfile(path) or durable.sha256_of_file(path) != hashlib.sha256(content).hexdigest()
+
+
+def _set_aside(settings: library_measures.Settings) -> str | None:
+    """Rename a file at the path of the report that is not the report of a calibration of ours; its new path, None if there is none."""
+    path = settings.report
+    if not durable.exists(path) or (written_files.is_ours(settings.state, path) and _summary_of(path)):
+        return None
+    kept = durable.free_name(f"{path}.set-aside-")
+    durable.move(path, kept)
+    return kept
 
 
 def _summary_of(path: str) -> list[str]:

@@ -125,7 +125,8 @@ def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Pr
     for variable, path in files:
         cause = _wrong_with_file(library, state, path)
         if cause is None and variable != FILES["output"]:
-            cause = _wrong_with_content(state, path)
+            # A calibration has no output to compare with: the staged library is ours, and stays.
+            cause = _wrong_with_content(None if variable == FILES["calibration_report"] else state, path)
         if cause:
             yield Problem(variable, path, cause)
     yield from _shared(files, folders)
@@ -219,13 +220,16 @@ def _wrong_with_file(library: str, state: str, path: str) -> str | None:
     return _wrong_with_place(state, real)
 
 
-def _wrong_with_content(state: str, path: str) -> str | None:
-    """A library of which no run knows is recognised by its content, and so is an image. Not for the output, which has its own check."""
+def _wrong_with_content(state: str | None, path: str) -> str | None:
+    """A library of which no run knows is recognised by its content, and so is an image. Not for the output, which has its own check.
+
+    With ``state`` a file that the collection has written there is no problem.
+    """
     if not os.path.isfile(path):
         return None
     cause = ("this file holds a library" if written_files.counts(path) is not None
              else "this file is not a text file, so it may be an image of a library" if _is_binary(path) else None)
-    return None if cause is None or written_files.is_ours(state, path) else cause
+    return None if cause is None or (state is not None and written_files.is_ours(state, path)) else cause
 
 
 def _is_binary(path: str) -> bool:

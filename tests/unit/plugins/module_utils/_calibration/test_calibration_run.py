@@ -142,6 +142,23 @@ def test_a_report_that_somebody_has_edited_is_kept(migrated: SmallLibrary) -> No
     assert Path(calibration_run.run(settings(migrated)).result["report_set_aside"]).read_text() == "edited"
 
 
+def test_another_file_of_the_collection_is_kept(migrated: SmallLibrary) -> None:
+    written_files.write(str(migrated.state), str(report_of(migrated)), [b"the report of a migration"])
+    assert Path(calibration_run.run(settings(migrated)).result["report_set_aside"]).read_text() == "the report of a migration"
+
+
+@pytest.mark.parametrize("was_written", [False, True])
+def test_a_link_to_a_missing_file_is_kept(was_written: bool, migrated: SmallLibrary) -> None:
+    if was_written:
+        calibration_run.run(settings(migrated))
+        report_of(migrated).unlink()
+    report_of(migrated).symlink_to("missing.html")
+    assert calibration_run.check(settings(migrated)).changed
+    kept = Path(calibration_run.run(settings(migrated)).result["report_set_aside"])
+    assert os.readlink(kept) == "missing.html" and not report_of(migrated).is_symlink()
+    assert not (migrated.folder / "missing.html").exists()
+
+
 def test_a_library_without_hashes_is_refused_with_the_next_step(library: SmallLibrary) -> None:
     library.add("0.png", seed=0)
     library.write()
@@ -154,9 +171,19 @@ def test_a_library_without_hashes_is_refused_with_the_next_step(library: SmallLi
 
 def test_a_library_without_pixels_is_refused_with_the_next_step(migrated: SmallLibrary) -> None:
     os.unlink(hash_journal.path_in(str(migrated.state)))
-    with pytest.raises(RefusedError, match="the pixels of 0 different images") as caught:
+    with pytest.raises(RefusedError, match="different images are needed, and the journal has the pixels of 0") as caught:
         calibration_run.run(settings(migrated))
     assert "dhash_rehash=true" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize("names", [[], ["0.png"], ["0.png", "copy.png"]])
+def test_a_library_that_is_too_small_is_not_told_to_hash_again(names: list[str], library: SmallLibrary, decoded_here: list[str]) -> None:
+    for name in names:
+        library.add(name, seed=0)
+    migrate(library)
+    with pytest.raises(RefusedError, match=f"different images are needed, and the library has {min(len(names), 1)}") as caught:
+        calibration_run.check(settings(library))
+    assert "dhash_rehash" not in str(caught.value.next_step)
 
 
 def test_check_mode_needs_no_numpy(migrated: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:

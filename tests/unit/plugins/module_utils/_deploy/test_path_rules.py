@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, backup_manifest, path_rules, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, backup_manifest, path_rules, run_record, written_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
 
@@ -104,16 +104,22 @@ def test_a_file_of_a_library_is_no_folder_to_write(host: Host, option: str, name
         assert path_rules.FOLDERS[option] in [variable for variable, _cause in host.problems(**{option: host.path(name)})]
 
 
-@pytest.mark.parametrize("option", ["report", "dry_run_report"])
+@pytest.mark.parametrize("option", ["report", "dry_run_report", "calibration_report"])
 def test_an_image_of_a_library_is_no_report(host: Host, option: str) -> None:
     Path(host.path("image.png")).write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     assert host.problems(**{option: "image.png"}) == [
         (path_rules.FILES[option], "this file is not a text file, so it may be an image of a library")]
 
 
-@pytest.mark.parametrize("option", ["report", "dry_run_report"])
+@pytest.mark.parametrize("option", ["report", "dry_run_report", "calibration_report"])
 def test_a_library_that_no_run_has_met_is_no_report(host: Host, option: str) -> None:
     assert host.problems(**{option: "bare.json"}) == [(path_rules.FILES[option], "this file holds a library")]
+
+
+def test_a_staged_library_is_no_report_of_a_calibration(host: Host) -> None:
+    written_files.write(host.state, host.path("library.dhash.json"), [LIBRARY.encode()])
+    calibrating = {"calibration_report": "library.dhash.json"}  # this module has no output
+    assert [problem.cause for problem in path_rules.problems(str(host.library), host.state, calibrating)] == ["this file holds a library"]
 
 
 def test_a_library_on_record_is_another_library(host: Host) -> None:

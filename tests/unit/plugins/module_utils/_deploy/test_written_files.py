@@ -40,6 +40,14 @@ def test_what_was_written_is_known_by_path_and_content(tmp_path: Path, state: st
     assert written_files.is_foreign(state, str(file))
 
 
+def test_a_link_to_a_missing_file_is_not_ours(tmp_path: Path, state: str) -> None:
+    file = tmp_path / "file"
+    written_files.write(state, str(file), [b"one"])
+    file.unlink()
+    file.symlink_to("missing")
+    assert written_files.is_foreign(state, str(file))
+
+
 def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     written_files.write(state, str(file), [b"one"])
