@@ -10,12 +10,13 @@ written again, and it has no time in it, so a second run changes nothing. A file
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from typing import Any, NamedTuple
 
-from .._deploy import written_files
-from .._errors import MissingRequirementError
+from .._deploy import path_rules, written_files
+from .._errors import MissingRequirementError, from_os_error
 from .._files import durable, locking
 from . import calibration_report, library_measures
 
@@ -40,8 +41,10 @@ def check(settings: library_measures.Settings) -> Outcome:
     except MissingRequirementError:  # without numpy or Pillow the report is unknown: it may change
         library_measures.read_migrated(settings.library)
         return Outcome({**dict.fromkeys(COUNTS), "report": settings.report, "report_set_aside": None}, before, [], True)
-    return Outcome(_result(measured, settings, None), before, calibration_report.summary(measured),
-                   _is_due(settings.report, calibration_report.render(measured)))
+    changed = _is_due(settings.report, calibration_report.render(measured))
+    if changed:
+        _require_writable(settings)
+    return Outcome(_result(measured, settings, None), before, calibration_report.summary(measured), changed)
 
 
 def run(settings: library_measures.Settings) -> Outcome:
@@ -51,6 +54,7 @@ def run(settings: library_measures.Settings) -> Outcome:
     content = calibration_report.render(measured)
     changed, kept = _is_due(settings.report, content), None
     if changed:
+        _require_writable(settings)
         with locking.lock(settings.library, "calibration", settings.run, settings.lock_timeout):
             kept = _set_aside(settings)
             durable.make_folder(os.path.dirname(settings.report), 0o750, owner_of=settings.library)
@@ -66,6 +70,14 @@ def difference(outcome: Outcome, report: str) -> dict[str, str]:
 
 def _is_due(path: str, content: bytes) -> bool:
     return not os.path.isfile(path) or durable.sha256_of_file(path) != hashlib.sha256(content).hexdigest()
+
+
+def _require_writable(settings: library_measures.Settings) -> None:
+    """Raise ``DhashError`` if this user cannot write the report: the module checks only a path that was given, and not the lock."""
+    path_rules.require_writable(settings.library, settings.state, {"calibration_report": settings.report}, ("calibration_report",))
+    lock = f"{settings.library}.lock"
+    if not os.access(lock if durable.exists(lock) else os.path.dirname(lock), os.R_OK | os.W_OK):
+        raise from_os_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "open the lock file", lock)
 
 
 def _set_aside(settings: library_measures.Settings) -> str | None:

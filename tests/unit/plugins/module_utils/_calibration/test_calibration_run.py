@@ -24,7 +24,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._calibration import (
     threshold_choice,
 )
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import written_files
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, LibraryError, MissingRequirementError, RefusedError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, MissingRequirementError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, hash_journal, worker_pool
 from conftest import SmallLibrary
@@ -157,6 +157,16 @@ def test_a_link_to_a_missing_file_is_kept(was_written: bool, migrated: SmallLibr
     kept = Path(calibration_run.run(settings(migrated)).result["report_set_aside"])
     assert os.readlink(kept) == "missing.html" and not report_of(migrated).is_symlink()
     assert not (migrated.folder / "missing.html").exists()
+
+
+@pytest.mark.parametrize(("unwritable", "cause"), [("srv", "dhash_calibration_report: .* is not writable"), ("srv/library.json.lock", "lock file")])
+def test_check_mode_fails_as_the_run_would_where_this_user_may_not_write(unwritable: str, cause: str, migrated: SmallLibrary,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: not (str(path).endswith(unwritable) and mode & os.W_OK))  # root may write anywhere
+    for attempt in (calibration_run.check, calibration_run.run):
+        with pytest.raises(DhashError, match=cause):
+            attempt(settings(migrated))
+    assert not report_of(migrated).exists()
 
 
 def test_a_library_without_hashes_is_refused_with_the_next_step(library: SmallLibrary) -> None:
