@@ -87,8 +87,8 @@ def choose(table: list[Outlook], current: int, confirm: bool, images: int, pairs
     compared; ``pictures``: that of edited pictures.
     """
     if pairs < LEAST_PAIRS or pictures < LEAST_PICTURES:
-        return Choice(max(current, 0), TOO_LITTLE_DATA, f"Keep the present threshold. Only {pairs:,} unrelated pairs were compared and {pictures:,}"
-                      f" pictures edited. With fewer than {LEAST_PAIRS:,} pairs or {LEAST_PICTURES} pictures the figures mean little.")
+        return Choice(max(current, 0), TOO_LITTLE_DATA, f"Keep the present threshold. Unrelated pairs compared: {pairs:,}, pictures edited: {pictures:,}."
+                      f" With fewer than {LEAST_PAIRS:,} pairs or {LEAST_PICTURES} pictures the figures mean little.")
     limit = tolerated(images)
     allowed = [row for row in table if row.expected(confirm) <= limit]
     if not allowed:
