@@ -275,10 +275,13 @@ def _owner(library: str, real: str) -> str | None:
     folder, name = os.path.split(real)
     for pattern in OWN_NAMES:
         match = pattern.fullmatch(name)
+        beside = os.path.join(folder, match["library"]) if match else ""
+        if os.path.isfile(beside):  # first, because libraries of one name in several folders are common
+            return beside
         if match and match["library"] == os.path.basename(library):
             return library
-        if match and _is_library(os.path.join(folder, match["library"])):
-            return os.path.join(folder, match["library"])
+        if match and _is_library(beside):
+            return beside
     owner = f"{real[:-len('.dhash.json')]}.json" if name.endswith(".dhash.json") else library
     return owner if owner != library and _is_library(owner) else None
 

@@ -56,6 +56,14 @@ def test_the_default_paths_have_no_problem(host: Host) -> None:
     assert host.problems() == []
 
 
+def test_a_file_of_another_library_of_the_same_name_is_said_to_be_of_that_library(host: Host, tmp_path: Path) -> None:
+    other = tmp_path / "second/library.json"
+    other.parent.mkdir()
+    other.write_text(LIBRARY)
+    assert host.problems(report=f"{other}.lock", log_dir=f"{other}.review") == [
+        (variable, f"this name belongs to the library {other}") for variable in ("dhash_log_dir", "dhash_report")]
+
+
 @pytest.mark.parametrize(("given", "expected"), [
     (None, "/srv/library.json.calibration.html"), ("c.html", "/srv/c.html"), ("../c.html", "/c.html"), ("/tmp/c.html", "/tmp/c.html")])
 def test_a_relative_path_of_the_report_of_a_calibration_counts_from_the_library(given: str | None, expected: str) -> None:
