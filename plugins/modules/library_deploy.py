@@ -160,6 +160,7 @@ unfinished:
   type: bool
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -175,6 +176,16 @@ OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start",
 
 def verified(library: str, state: str, params: dict[str, Any], check: bool) -> bool:
     return cutover.verified(library, state, check, params["encrypt_to"], params["run"], manages=params["service_manager"] != "none")
+
+
+def needs_places(operation: str, params: dict[str, Any]) -> bool:
+    """Whether a path that is not valid refuses the operation. A service is started, and a failed run is rolled back, all the same."""
+    if operation == "started":
+        return False
+    with contextlib.suppress(DhashError):
+        record = run_record.read(run_record.folder(params["state_dir"], run_record.resolve(params["library"])))
+        return record is None or not record.undoes or record.phase == run_record.VERIFIED
+    return True
 
 
 def foresee(operation: str, library: str, state: str, params: dict[str, Any]) -> tuple[bool, bool]:
@@ -220,8 +231,7 @@ def main() -> None:
     try:
         with audit_log.recorded(module, OPERATIONS[operation]) as done:
             respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
-            # A stopped service is started even if a path is no longer valid.
-            library, state = module_arguments.library_and_state(module.params, check_places=operation != "started")
+            library, state = module_arguments.library_and_state(module.params, check_places=needs_places(operation, module.params))
             changed, due = foresee(operation, library, state, module.params)
             if not module.check_mode and (changed or operation == "announced"):  # only reliable with the lock held
                 changed, due = carry_out(operation, library, state, module.params)

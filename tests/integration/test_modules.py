@@ -188,9 +188,12 @@ def test_a_failed_run_is_taken_back_whatever_has_become_of_its_folders(folder: s
     arguments = {"undo_sha256": sha256(site.library), "backup_dir": folder, "log_dir": folder}
     assert call(site, "library_rollback", arguments, check=True)["due"]
     call(site, "library_rollback", arguments)
-    call(site, "library_deploy", {"log_dir": "/proc/x"})
-    call(site, "library_deploy", {"log_dir": "/proc/x", "state": "verified"})
+    folders = {"log_dir": folder, "metrics_dir": folder}
+    for state in ("announced", "deployed", "started", "verified"):
+        call(site, "library_deploy", {**folders, "state": state})
     assert sha256(site.library) == before
+    refused = site.module("library_deploy", library=str(site.library), state_dir=str(site.state), **{**folders, "log_dir": str(site.library)})
+    assert "dhash_log_dir" in refused["msg"]  # nothing is left to roll back
 
 
 def test_check_and_run_warn_of_a_folder_for_metrics_that_cannot_be_written(site: Site) -> None:
