@@ -44,7 +44,7 @@ def report(host: Host) -> dict[str, Any]:
     remains = lost_library.find(host.library, host.state, host.backup_dir)
     command = _next(host, record, live, remains)
     sentence = _LIBRARY.get(live) or _LIBRARY[live, _is_rollback(record)]
-    lines = [sentence.format(library=printable(host.library), digest=(digest or "")[:DIGITS], run=record and record.run),
+    lines = [sentence.format(library=printable(host.library), digest=f" (sha256 {digest[:DIGITS]})" if digest else "", run=record and record.run),
              *([problem] if problem else []),
              _SERVICE[service].format(since=record and record.stopped_at, says=says), _files(remains),
              f"Next: {command}{LIKE_BEFORE if command.startswith('ansible-playbook ') else ''}"]
@@ -54,14 +54,14 @@ def report(host: Host) -> dict[str, Any]:
 
 
 _LIBRARY = {  # (the token, whether the run is a rollback)
-    (OLD, False): "{library} is the old library, from before run {run} (sha256 {digest}).",
-    (NEW, False): "{library} is the new library of run {run} (sha256 {digest}).",
-    (OLD, True): "{library} is the old library, which run {run} restored (sha256 {digest}).",
-    (NEW, True): "{library} is the new library, which run {run} was meant to replace (sha256 {digest}).",
-    EDITED: "{library} is neither the old nor the new library of run {run}, because somebody has edited the library since (sha256 {digest}).",
-    UNREADABLE: "{library} cannot be read as a library (sha256 {digest}).",
+    (OLD, False): "{library} is the old library, from before run {run}{digest}.",
+    (NEW, False): "{library} is the new library of run {run}{digest}.",
+    (OLD, True): "{library} is the old library, which run {run} restored{digest}.",
+    (NEW, True): "{library} is the new library, which run {run} was meant to replace{digest}.",
+    EDITED: "{library} is neither the old nor the new library of run {run}, because somebody has edited the library since{digest}.",
+    UNREADABLE: "{library} cannot be read as a library{digest}.",
     MISSING: "{library} does not exist.",
-    UNRECORDED: "{library} is a valid library (sha256 {digest}). This host has no record of a run that replaced it.",
+    UNRECORDED: "{library} is a valid library{digest}. This host has no record of a run that replaced it.",
 }
 _SERVICE = {
     RUNNING: "The service is running ({says}).",

@@ -10,8 +10,8 @@ import glob
 import os
 from typing import NamedTuple
 
-from .._errors import DhashError, printable
-from . import backup_files, cutover, run_record, unfinished_work
+from .._errors import DhashError, RefusedError, printable
+from . import backup_files, cutover, run_record, unfinished_work, written_files
 
 
 class Remains(NamedTuple):
@@ -49,8 +49,17 @@ def counted(remains: Remains) -> str:
 
 
 def next_step(library: str, remains: Remains) -> str:
-    """The next command to run, or a sentence if there is nothing to roll back to."""
+    """The next command to run, or a sentence if there is nothing to roll back to, or if a folder is in the place of the library."""
+    if os.path.isdir(library):
+        first = f"Move the folder away ({written_files.command_to_move(library)})."
+        return f"{first} {unfinished_work.RESTORE if remains.backups or remains.kept else elsewhere(library, remains)}"
     return unfinished_work.ROLL_BACK if remains.backups or remains.kept else elsewhere(library, remains)
+
+
+def require_no_folder(library: str, state: str, backup_dir: str) -> None:
+    """Raise ``RefusedError`` if a folder is in the place of the library: a rollback replaces only a file."""
+    if os.path.isdir(library):
+        raise RefusedError("this is a folder, and no library", library, next_step(library, find(library, state, backup_dir)))
 
 
 def elsewhere(library: str, remains: Remains) -> str:

@@ -65,6 +65,7 @@ class Way(NamedTuple):
 
 def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     """The plan of the requested rollback. Raises ``DhashError`` if there is none, or if it would lose changes without ``force``."""
+    lost_library.require_no_folder(library, state, backup_dir)
     unfinished_work.require_finished(library, state, run_record.WAYS_BACK, restores=not wish.remove_dhash)
     written_files.require_ours(state, cutover.rollback_output(library))
     if wish.remove_dhash:

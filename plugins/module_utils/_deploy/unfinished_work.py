@@ -23,6 +23,7 @@ NAMES = {run_record.MIGRATION: "a migration", run_record.RESTORE: "a rollback", 
 PLAYBOOKS = {run_record.MIGRATION: "migrate", run_record.RESTORE: "rollback", run_record.REMOVE_DHASH: "rollback",
              run_record.REVIEW_IMPORT: "review_import", run_record.REVIEW_REVERSAL: "review_import"}
 ROLL_BACK = "ansible-playbook mobius.dhash.rollback"
+RESTORE = f"Then restore the library: {ROLL_BACK}, with the same inventory and options."
 
 
 def waiting(library: str, state: str) -> run_record.Record | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _recovery
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, rollback_plan, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes
 
 OLD, NEW = ({"images": [{"path": "a.jpg", "filename": "a.jpg"}], "version": version} for version in (1, 2))
@@ -85,6 +85,28 @@ def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(
     report = host.report()
     assert report["next"] == "ansible-playbook mobius.dhash.rollback"
     assert report["summary"][-1] == f"Next: {report['next']}, with the same inventory and options."
+
+
+def test_a_folder_in_the_place_of_a_library_is_moved_away_first(host: Host) -> None:
+    host.live(OLD)
+    backup_files.make(str(host.library), str(host.library.parent))
+    host.library.unlink()
+    host.library.mkdir()
+    report = host.report()
+    assert report["summary"][0] == f"{host.library} cannot be read as a library."
+    assert f"(mv '{host.library}' '{host.library}.old')" in report["next"] and "mobius.dhash.rollback" in report["next"]
+    for backup in (rollback_plan.LATEST, next(host.library.parent.glob("*Z")).name):
+        with pytest.raises(RefusedError) as refused:
+            rollback_plan.plan(str(host.library), str(host.state), str(host.library.parent), rollback_plan.Wish(backup, False, False))
+        assert report["next"] in str(refused.value)
+
+    host.library.rename(f"{host.library}.old")
+    assert rollback_plan.plan(str(host.library), str(host.state), str(host.library.parent), rollback_plan.Wish("latest", False, False)).due
+    host.library.mkdir()
+    for file in host.library.parent.glob("library.json.bak.*"):
+        file.unlink()
+    advised = host.report()["next"]
+    assert f"'{host.library}.old1'" in advised and "There is no backup to roll back to" in advised
 
 
 def test_a_backup_of_another_library_is_nothing_to_roll_back_to(host: Host, tmp_path: Path) -> None:
