@@ -109,8 +109,8 @@ def reviewed(make_site: Callable[[str], Site]) -> tuple[Path, Path]:
     site = make_site("reviewed")
     site.migrate()
     review = site.home / "review"
-    result = site.module("review_export", library=str(site.library), state_dir=str(site.state), min_distance=0, include_images=False,
-                         review_dir=str(review))
+    result = site.module("review_export", library=str(site.library), state_dir=str(site.state), min_distance=0, confirm=False,
+                         include_images=False, review_dir=str(review))
     assert not result.get("failed"), result
     queue = json.loads((review / "queue.json").read_text(encoding="utf-8"))
     queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)

@@ -52,7 +52,7 @@ def is_settled(site: Site, run: str) -> bool:
 
 def decide(site: Site) -> str:
     """Export the review and approve its first pair; the path of the decisions."""
-    call(site, "review_export", min_distance=0, include_images=False, review_dir=str(site.home / "review"))
+    call(site, "review_export", min_distance=0, confirm=False, include_images=False, review_dir=str(site.home / "review"))
     queue = json.loads((site.home / "review/queue.json").read_text(encoding="utf-8"))
     queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)
     decisions = site.home / "decisions.json"
