@@ -11,6 +11,7 @@ format was written before there was one.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -53,8 +54,8 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
 
 
 def write(path: str, value: dict[str, Any], mode: int = 0o600) -> None:
-    """Replace the state file at ``path``, durably. Raises ``DhashError``."""
-    durable.write(path, [text(value)], mode=mode)
+    """Replace the state file at ``path``, durably. The owner of its folder can read it, even if root writes it. Raises ``DhashError``."""
+    durable.write(path, [text(value)], mode=mode, owner_of=os.path.dirname(path))
 
 
 def text(value: dict[str, Any]) -> bytes:

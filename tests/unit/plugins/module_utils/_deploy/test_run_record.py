@@ -31,6 +31,16 @@ def refusal_to_read(state: Path) -> DhashError:
     return caught.value
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_owner_of_a_state_folder_can_read_what_root_has_recorded_in_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 1234, 2345)
+    run_record.write(str(state), RECORD)
+    status = (state / "run.json").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1234, 2345, 0o600)
+
+
 # Where the state of a library lies.
 
 
