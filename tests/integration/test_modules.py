@@ -192,7 +192,7 @@ def test_a_failed_run_is_taken_back_whatever_has_become_of_its_folders(folder: s
     for state in ("announced", "deployed", "started", "verified"):
         call(site, "library_deploy", {**folders, "state": state})
     assert sha256(site.library) == before
-    refused = site.module("library_deploy", library=str(site.library), state_dir=str(site.state), **{**folders, "log_dir": str(site.library)})
+    refused = site.module("library_deploy", library=str(site.library), state_dir=str(site.state), log_dir=str(site.library))
     assert "dhash_log_dir" in refused["msg"]  # nothing is left to roll back
 
 

@@ -51,7 +51,7 @@ def counted(remains: Remains) -> str:
 def next_step(library: str, remains: Remains) -> str:
     """The next command to run, or a sentence if there is nothing to roll back to, or if a folder is in the place of the library."""
     if os.path.isdir(library):
-        first = f"Move the folder away ({written_files.command_to_move(library)})."
+        first = f"Move the folder away ({written_files.move_command(library)})."
         return f"{first} {unfinished_work.RESTORE if remains.backups or remains.kept else elsewhere(library, remains)}"
     return unfinished_work.ROLL_BACK if remains.backups or remains.kept else elsewhere(library, remains)
 

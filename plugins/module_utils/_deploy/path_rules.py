@@ -275,12 +275,12 @@ def _owner(library: str, real: str) -> str | None:
     folder, name = os.path.split(real)
     for pattern in OWN_NAMES:
         match = pattern.fullmatch(name)
-        beside = os.path.join(folder, match["library"]) if match else ""
-        if os.path.isfile(beside):  # first, because libraries of one name in several folders are common
-            return beside
-        if match and match["library"] == os.path.basename(library):
+        if not match:
+            continue
+        beside = os.path.join(folder, match["library"])
+        if match["library"] == os.path.basename(library) and not os.path.isfile(beside):
             return library
-        if match and _is_library(beside):
+        if _is_library(beside):
             return beside
     owner = f"{real[:-len('.dhash.json')]}.json" if name.endswith(".dhash.json") else library
     return owner if owner != library and _is_library(owner) else None

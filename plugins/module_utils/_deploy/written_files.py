@@ -120,7 +120,7 @@ def _guess(path: str) -> str:
     return f"{content}: possibly a live library"
 
 
-def command_to_move(path: str) -> str:
+def move_command(path: str) -> str:
     """The command that moves ``path`` away, to a name that nothing has yet."""
     free = next(name for name in (f"{path}.old{number or ''}" for number in itertools.count()) if not os.path.lexists(name))
     old, new = ("'{}'".format(printable(name).replace("'", "'\"'\"'")) for name in (path, free))
@@ -128,7 +128,7 @@ def command_to_move(path: str) -> str:
 
 
 def _advice(path: str, variable: str | None) -> str:
-    advice = f"If the file is not needed here, move it away ({command_to_move(path)})"
+    advice = f"If the file is not needed here, move it away ({move_command(path)})"
     return f"{advice}, or set {variable} to another file. Then run again." if variable else f"{advice}, then run again."
 
 

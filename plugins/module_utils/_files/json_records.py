@@ -54,7 +54,7 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
 
 
 def write(path: str, value: dict[str, Any], mode: int = 0o600) -> None:
-    """Replace the state file at ``path``, durably. The owner of its folder can read it, even if root writes it. Raises ``DhashError``."""
+    """Replace the state file at ``path``, durably. Raises ``DhashError``."""
     durable.write(path, [text(value)], mode=mode, owner_of=os.path.dirname(path))
 
 
