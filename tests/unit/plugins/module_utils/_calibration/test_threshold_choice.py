@@ -92,7 +92,7 @@ def test_without_confirmation_the_plain_figures_count() -> None:
 def test_a_small_library_keeps_its_threshold(pairs: int, pictures: int) -> None:
     found = choose(table(RISES, NONE), current=10, pairs=pairs, pictures=pictures)
     assert (found.threshold, found.reason) == (10, threshold_choice.TOO_LITTLE_DATA)
-    assert f"{pairs:,} unrelated pairs" in found.text and f"{pictures} pictures" in found.text
+    assert f"compared: {pairs:,}," in found.text and f"edited: {pictures}." in found.text
 
 
 def test_every_reason_is_given_by_one_of_these_tests() -> None:
