@@ -56,10 +56,12 @@ def nearest_earlier(images: Sequence[Hashed], threshold: int) -> Matches:
     pictures = confirmation.Pictures(_words(image.vertical for image in images), np.ones(len(images), bool), [image.luma for image in images])
     first = _first_copies(images, hashes)
     searched = np.flatnonzero(first == np.arange(len(images)))
-    confirmed, nearest = _search(hashes[searched], pictures, searched, threshold)
-    later, original, distance = _of_all_images(confirmed, first, searched)
+    confirmed, nearest = (_of_all_images(matches, first, searched)
+                          for matches in _search(hashes[searched], pictures, searched, threshold))
+    later = np.flatnonzero(confirmed != NO_MATCH)
+    original, distance = confirmed[later] & INDEX_MASK, confirmed[later] >> INDEX_BITS
     hundredths = pictures.hundredths(later, original, distance.astype(np.uint8))
-    return Matches(later, original, distance, hundredths, _count_refuted(confirmed, nearest, first, searched))
+    return Matches(later, original, distance, hundredths, int((confirmed != nearest).sum()))
 
 
 def _first_copies(images: Sequence[Hashed], hashes: Words) -> Numbers:
@@ -150,8 +152,8 @@ class _Candidates:
         self._radii[later] = self._confirmed[later] >> INDEX_BITS
 
 
-def _of_all_images(matches: Numbers, first: Numbers, searched: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """The positions of the images with a match and of their originals, and the distances, from the matches of the searched images."""
+def _of_all_images(matches: Numbers, first: Numbers, searched: Numbers) -> Numbers:
+    """The matches of all images from those of the searched images: as one integer per image, as in :func:`_search`."""
     every = np.full(len(first), NO_MATCH, np.int64)
     found = matches != NO_MATCH
     every[searched[found]] = matches[found] & ~INDEX_MASK | searched[matches[found] & INDEX_MASK]
@@ -159,13 +161,4 @@ def _of_all_images(matches: Numbers, first: Numbers, searched: Numbers) -> tuple
     copies = np.flatnonzero(first != np.arange(len(first)))
     of_first = every[first[copies]]
     every[copies] = np.where(of_first >> INDEX_BITS == 0, of_first, first[copies])
-    later = np.flatnonzero(every != NO_MATCH)
-    return later, every[later] & INDEX_MASK, every[later] >> INDEX_BITS
-
-
-def _count_refuted(confirmed: Numbers, nearest: Numbers, first: Numbers, searched: Numbers) -> int:
-    originals = np.full((2, len(first)), -1, np.int64)
-    for row, matches in zip(originals, (confirmed, nearest)):
-        later, original, _distance = _of_all_images(matches, first, searched)
-        row[later] = original
-    return int((originals[0] != originals[1]).sum())
+    return every
