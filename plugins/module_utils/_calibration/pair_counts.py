@@ -25,13 +25,14 @@ from .._hashing import confirmation, difference_hash, hamming_search, image_simi
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .._hashing.hamming_search import Found
+
     Numbers = NDArray[np.int64]
     Words = NDArray[np.uint64]
     Luma = NDArray[np.uint8]
 
 BITS = 64
 WIDEST = 16  # bits: the confidence of pairs that are further apart is not computed
-CLEARLY_CONFIRMED = 95  # hundredths
 MOST_IMAGES = 20_000  # 200 million pairs, in both groups; about 10 s
 MOST_NEAR = 1_500_000  # pairs within WIDEST in one group; about 5 s
 PILOT = 1_000  # images that tell how many pairs are near
@@ -71,11 +72,7 @@ class Pictures:
     def __init__(self, luma: Luma) -> None:
         self.hashes: Words = difference_hash.horizontal(luma[:, :72])
         self.flat: NDArray[np.bool_] = difference_hash.low_detail(luma[:, :72])
-        self._confirming = confirmation.Pictures(difference_hash.vertical(luma[:, 72:]), np.ones(len(luma), bool), [row.tobytes() for row in luma])
-
-    def hundredths(self, one: Numbers, other: Numbers, distances: NDArray[np.uint8]) -> Numbers:
-        """As :func:`confirmation.Pictures.hundredths`."""
-        return self._confirming.hundredths(one, other, distances)
+        self.confirming = confirmation.Pictures(difference_hash.vertical(luma[:, 72:]), np.ones(len(luma), bool), [row.tobytes() for row in luma])
 
 
 def as_array(luma: Sequence[bytes]) -> Luma:
@@ -117,7 +114,7 @@ def count_edits(original: Luma, copies: Luma) -> Counts:
     distances[both.flat[:number] | both.flat[number:]] = BITS
     near = np.zeros((WIDEST + 1, 101), np.int64)
     within = np.flatnonzero(distances <= WIDEST)
-    np.add.at(near, (distances[within], both.hundredths(within, within + number, distances[within])), 1)
+    np.add.at(near, (distances[within], both.confirming.hundredths(within, within + number, distances[within])), 1)
     return Counts(np.bincount(distances, minlength=BITS + 1).astype(np.int64), near)
 
 
@@ -140,35 +137,23 @@ def _count(pictures: Pictures, ones: Numbers, others: Numbers) -> tuple[Counts, 
     by_distance = np.zeros(PAST + 1, np.int64)
     near = np.zeros((WIDEST + 1) * 101, np.int64)
     clearly = []
-    for one, other, distance in _near(pictures.hashes[ones], pictures.hashes[others], by_distance):
-        hundredths = pictures.hundredths(ones[one], others[other], distance)
+    near_pairs = _near(pictures.hashes[ones], pictures.hashes[others], by_distance)
+    for one, other, distance in hamming_search.gathered(near_pairs, BATCH):
+        hundredths = pictures.confirming.hundredths(ones[one], others[other], distance)
         near += np.bincount(distance.astype(np.int64) * 101 + hundredths, minlength=len(near))
-        clear = hundredths >= CLEARLY_CONFIRMED
+        clear = hundredths >= confirmation.CLEARLY_CONFIRMED
         clearly.append((one[clear], other[clear]))
     one, other = (np.concatenate(found) for found in zip(*clearly)) if clearly else np.empty((2, 0), np.int64)
     return Counts(by_distance[:BITS + 1], near.reshape(WIDEST + 1, 101)), (one, other)
 
 
-def _near(ones: Words, others: Words, by_distance: Numbers) -> Iterator[tuple[Numbers, Numbers, NDArray[np.uint8]]]:
-    """The pairs within WIDEST, some at a time. Adds all pairs to ``by_distance``."""
-    held: list[tuple[Numbers, Numbers, NDArray[np.uint8]]] = []
-    count = 0
+def _near(ones: Words, others: Words, by_distance: Numbers) -> Iterator[Found]:
+    """The pairs within WIDEST, a tile at a time. Adds all pairs to ``by_distance``."""
     for top, left, distances in _tiles(ones, others):
         by_distance += np.bincount(distances.ravel(), minlength=PAST + 1)
         at = np.flatnonzero(distances <= WIDEST)
         row, column = np.divmod(at, distances.shape[1])
-        held.append((row + top, column + left, distances.ravel()[at]))
-        count += len(at)
-        if count >= BATCH:
-            yield _joined(held)
-            held, count = [], 0
-    if held:
-        yield _joined(held)
-
-
-def _joined(held: list[tuple[Numbers, Numbers, NDArray[np.uint8]]]) -> tuple[Numbers, Numbers, NDArray[np.uint8]]:
-    one, other, distance = zip(*held)
-    return np.concatenate(one), np.concatenate(other), np.concatenate(distance)
+        yield row + top, column + left, distances.ravel()[at]
 
 
 def _tiles(ones: Words, others: Words) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

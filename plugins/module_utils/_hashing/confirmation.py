@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .hamming_search import Numbers, Words
 
 CONFIRMED = 50  # hundredths: image_similarity.CONFIRMED has this confidence
+CLEARLY_REFUTED = 5  # hundredths: a pair with a lower confidence needs no review
+CLEARLY_CONFIRMED = 95  # hundredths: a pair with this confidence or more needs no review
 
 
 class Pictures:

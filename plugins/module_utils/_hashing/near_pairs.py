@@ -28,10 +28,6 @@ _BATCH = 16384  # pairs that are judged at a time
 _SLACK = 65536  # numbers that are collected before the smallest are selected
 
 
-CLEARLY_REFUTED = 5  # hundredths of confidence: people need not look at pairs below this one,
-CLEARLY_CONFIRMED = 95  # or from this one on
-
-
 class Rule(NamedTuple):
     """Which pairs are to be reviewed: those with a distance from ``minimum`` to ``maximum`` bits.
 
@@ -75,8 +71,8 @@ def judge(pictures: confirmation.Pictures, rule: Rule, one: Numbers, other: Numb
         none = np.zeros(len(one), bool)
         return Judged(~none, none, none, pictures.far(one, other, distances))
     hundredths = pictures.hundredths(one, other, distances)
-    refuted = hundredths < CLEARLY_REFUTED
-    recorded = (hundredths >= CLEARLY_CONFIRMED) & (distances.astype(np.int64) <= rule.recorded)
+    refuted = hundredths < confirmation.CLEARLY_REFUTED
+    recorded = (hundredths >= confirmation.CLEARLY_CONFIRMED) & (distances.astype(np.int64) <= rule.recorded)
     return Judged(~refuted & ~recorded, refuted, recorded, 100 - hundredths)
 
 
