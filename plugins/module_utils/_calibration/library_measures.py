@@ -12,9 +12,9 @@ import hashlib
 import os
 from typing import Any, NamedTuple
 
-from .._errors import ImageError, LibraryError, RefusedError
+from .._errors import ImageError, RefusedError
 from .._hashing import confirmation, decoder_limits, difference_hash, worker_pool
-from .._library import library_fields, library_file
+from .._library import library_fields
 from .._migrate import matchable_images
 from . import pair_counts, picture_edits, threshold_choice
 
@@ -104,11 +104,7 @@ def _require_two(library: str, distinct: int, lacking: int) -> None:
 
 def read_migrated(library: str) -> dict[str, Any]:
     """The content of the library. Raises ``LibraryError`` if it has no hashes."""
-    value = library_file.read(library)[0].value
-    if not isinstance(value.get("dhash_migration"), dict):
-        raise LibraryError("the library has no hashes yet, so there is nothing to measure", library,
-                           "Run the migrate playbook, then run again.")
-    return value
+    return matchable_images.read_migrated(library, "measure", "Run the migrate playbook, then run again.")
 
 
 def _chance(image: matchable_images.Image) -> str:

@@ -21,10 +21,10 @@ try:
 except ImportError:
     np = None  # type: ignore[assignment] # _require_numpy_here checks this before the search
 
-from .._errors import DhashError, HandoverError, MissingRequirementError
+from .._errors import HandoverError, MissingRequirementError
 from .._files import durable, row_files, spreadsheet
 from .._hashing import difference_hash, hash_journal
-from .._library import json_text, library_fields, library_file
+from .._library import json_text, library_fields
 from .._migrate import matchable_images
 from . import handover
 
@@ -89,10 +89,7 @@ def check_export(library: str) -> dict[str, Any]:
 
 
 def _read_migrated(library: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    value = library_file.read(library)[0].value
-    if not isinstance(value.get("dhash_migration"), dict):
-        raise DhashError("the library has no hashes yet, so there is nothing to compare", library,
-                         "Run the migrate playbook on this host first.")
+    value = matchable_images.read_migrated(library, "compare", "Run the migrate playbook on this host first.")
     counts = library_fields.counts(value)
     return {"images": counts["images"], "hashed": counts["hashed"], "algorithm": library_fields.algorithm(value)}, value
 

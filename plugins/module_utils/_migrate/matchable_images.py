@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+from .._errors import LibraryError
 from .._files import file_stamps
 from .._hashing import difference_hash, hash_journal
-from .._library import library_fields
+from .._library import library_fields, library_file
 
 
 class Image(NamedTuple):
@@ -30,6 +31,14 @@ class Image(NamedTuple):
     identity: file_stamps.Identity | None
     is_missing: bool = False
     luma: bytes | None = None
+
+
+def read_migrated(library: str, purpose: str, next_step: str) -> dict[str, Any]:
+    """The content of the library. Raises ``LibraryError`` with ``next_step`` if there are no hashes that could serve the ``purpose``."""
+    value = library_file.read(library)[0].value
+    if not isinstance(value.get("dhash_migration"), dict):
+        raise LibraryError(f"the library has no hashes yet, so there is nothing to {purpose}", library, next_step)
+    return value
 
 
 def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:

@@ -161,11 +161,7 @@ def _require_no_other_review(settings: Settings, last: dict[str, Any]) -> None:
 
 
 def _read_migrated(library: str) -> dict[str, Any]:
-    value = library_file.read(library)[0].value
-    if not isinstance(value.get("dhash_migration"), dict):
-        raise DhashError("the library has no hashes yet, so there is nothing to review", library,
-                         "Run the migrate playbook, then export again.")
-    return value
+    return matchable_images.read_migrated(library, "review", "Run the migrate playbook, then export again.")
 
 
 def _exported_at(settings: Settings, export: Export) -> tuple[str, str]:
