@@ -26,7 +26,7 @@ FILE = "written.json"
 def is_ours(state: str, path: str) -> bool:
     """Whether the collection has written the file at ``path`` for the library. Raises ``DhashError``."""
     known = _known(state, path)
-    return bool(known) and os.path.isfile(path) and durable.sha256_of_file(path) in known
+    return bool(known) and durable.is_file(path) and durable.sha256_of_file(path) in known
 
 
 def is_foreign(state: str, path: str) -> bool:

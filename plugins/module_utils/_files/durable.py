@@ -17,6 +17,7 @@ import errno
 import functools
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -144,6 +145,18 @@ def exists(path: str) -> bool:
     except OSError as error:
         raise from_os_error(error, "check whether the file exists", path) from error
     return True
+
+
+def is_file(path: str) -> bool:
+    """Whether ``path`` is a regular file, or a link to one. Raises ``DhashError`` if that cannot be determined."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise from_os_error(error, "check whether the file exists", path) from error
 
 
 def size_of_file(path: str) -> int:

@@ -48,6 +48,19 @@ def test_a_link_to_a_missing_file_is_not_ours(tmp_path: Path, state: str) -> Non
     assert written_files.is_foreign(state, str(file))
 
 
+def test_a_file_of_ours_that_cannot_be_examined_is_an_error(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    written_files.write(state, str(file), [b"one"])
+
+    def unreadable(path: str) -> bool:
+        raise DhashError("could not check whether the file exists: Input/output error", path, None)
+
+    monkeypatch.setattr(durable, "is_file", unreadable)
+    with pytest.raises(DhashError):
+        written_files.remove(state, str(file))
+    assert file.exists()
+
+
 def test_a_kill_before_the_rename_leaves_the_old_file_ours(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     written_files.write(state, str(file), [b"one"])

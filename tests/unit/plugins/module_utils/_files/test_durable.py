@@ -461,6 +461,21 @@ def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file: Path) -
     assert refusal(durable.exists, str(loop / "file")).cause.startswith("could not check whether the file exists")
 
 
+def test_a_regular_file_is_told_only_where_it_can_be_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, loop = file.with_name("link"), file.with_name("loop")
+    link.symlink_to(file)
+    loop.symlink_to("loop")
+    assert durable.is_file(str(file)) and durable.is_file(str(link))
+    for other in (file.parent, file.with_name("gone"), file / "below a file", loop):
+        assert not durable.is_file(str(other))
+
+    def unreadable(path: str) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(os, "stat", unreadable)
+    assert refusal(durable.is_file, str(file)).cause == "could not check whether the file exists: Input/output error"
+
+
 def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_nothing_else(file: Path) -> None:
     for stamp in ("20260131T120000Z", "20260131T120001Z"):
         file.with_name(os.path.basename(durable.temporary_name(f"{file}.bak.{stamp}"))).touch()
