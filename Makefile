@@ -51,7 +51,7 @@ page-lint: ## The sources of the review page: eslint, stylelint, and the tests o
 monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with a real Prometheus and node_exporter
 	@$(GATE) monitoring $(BIN)/python -m pytest tests/monitoring --junitxml=test-results/monitoring.xml $(PYTEST_ARGS)
 
-crash: .venv/.dev ## Each operation killed, and failing, at every system call; the order of writes; two writers at once
+crash: .venv/.dev ## Each operation killed before each change, and failing at every system call; the order of writes; two writers at once
 	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS)
 
 sanity: .venv/.dev ## ansible-test sanity

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kill an operation at each of its system calls, with a reader beside it, and run it again."""
+"""Kill an operation before each change that it makes, or let one of its system calls fail, and run it again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 ERRORS = ["EIO", "ENOSPC", "EROFS", "EACCES"]
 SEEN = re.compile("rename|unlink|mkdir")
 CHANGING = re.compile("openat|p?write|f(data)?sync|rename|unlink|mkdir|fchmod|fchown|f?setxattr|ftruncate")
+LEAVES_ALL_AS_IT_IS = re.compile("(newf|f|l)?stat(at|x)?|p?read(64|v)?|readlink(at)?|f?access(at2?)?|getdents64|[fl]?(get|list)xattr|statfs"
+                                 "|lseek|close|ioctl|fcntl|flock|fadvise64")  # a lock ends with its process
 
 
 class Outcome(NamedTuple):
@@ -108,6 +110,10 @@ class Bench:
         """Those of its calls that touch the site."""
         return [call for call in ended.calls if str(self.site.folder) in call.arguments]
 
+    def differing(self) -> list[tuple[int, tracing.Call]]:
+        """Its calls, with their index, before which a kill leaves different files: those that change a file, and the last."""
+        return [(number, call) for number, call in enumerate(self.calls) if _changes_a_file(call) or number == len(self.calls) - 1]
+
     def gives_a_backup_its_owner(self, call: tracing.Call) -> bool:
         """Whether that is the call that is not needed where this user has no right to it."""
         return call.name == "fchown" and call.path is not None and call.path.startswith((f"{self.site.backups}/", f"{self.site.copies}/"))
@@ -191,12 +197,19 @@ class Bench:
         return [image["path"] for image in json.loads(content or self.site.library.read_bytes())["images"]]
 
 
+def _changes_a_file(call: tracing.Call) -> bool:
+    if call.name == "openat":
+        return "O_CREAT" in call.arguments or "O_TRUNC" in call.arguments
+    return LEAVES_ALL_AS_IT_IS.fullmatch(call.name) is None
+
+
 def kill_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
-    """Kill the operation ``name`` at every call on its site whose turn it is: each ``shares``-th from ``share`` on."""
+    """Kill the operation ``name`` before every change to its site whose turn it is: each ``shares``-th from ``share`` on."""
     bench = Bench(folder, name)
+    points = bench.differing()
     reads = 0
     problems = []
-    for number, call in list(enumerate(bench.calls))[share::shares]:
+    for number, call in points[share::shares]:
         reader = Reader(bench.site.library, [bench.old, bench.new])
         try:
             ended = bench.trace(f"{call.name}:signal=SIGKILL:when={call.ordinal}", before=reader.start)
@@ -208,7 +221,7 @@ def kill_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
             found.append(f"it was not killed there but {ended.status} {ended.told} {ended.calls[-1]}")
         found += bench.problems_after_running_again()
         problems += [f"killed at {call.name}({call.arguments[:200]}): {problem}" for problem in found]
-    return Outcome(len(bench.calls), reads, problems)
+    return Outcome(len(points), reads, problems)
 
 
 def fail_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:

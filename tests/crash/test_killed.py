@@ -28,10 +28,10 @@ def test_a_process_is_killed_before_it_makes_the_call(strace: None, tmp_path: Pa
 
 
 @pytest.mark.parametrize("operation", operate.OPERATIONS)
-def test_killed_at_every_system_call(operation: str, at_each_point: AtEachPoint) -> None:
+def test_killed_before_every_change(operation: str, at_each_point: AtEachPoint) -> None:
     outcome = at_each_point(killing.kill_at_each, operation)
     assert not outcome.problems, "\n".join(outcome.problems)
-    assert outcome.reads > outcome.points > 40
+    assert outcome.reads > outcome.points > 20
 
 
 @pytest.mark.parametrize("operations", operate.OTHERS)
