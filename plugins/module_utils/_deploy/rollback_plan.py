@@ -331,7 +331,7 @@ def _offer(library: str, found: list[backup_files.Backup]) -> str:
 
 def _others(found: list[backup_files.Backup]) -> str:
     others = sum(backup.belongs != backup_files.OWN for backup in found)
-    return (f" The folder has {others} more that are not known to be backups of this library. To restore one of them, set dhash_rollback_to"
+    return (f" Backups in the folder that are not known to be of this library: {others}. To restore one of them, set dhash_rollback_to"
             " to its name, and dhash_rollback_force." if others else "")
 
 

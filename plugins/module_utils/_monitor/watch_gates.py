@@ -29,9 +29,9 @@ class Gate(NamedTuple):
 
 
 GATES = {
-    "health": Gate(3, ROLLBACK, IN_A_ROW, "{value:g} consecutive health checks failed"),
-    "service": Gate(2, ROLLBACK, IN_A_ROW, "the service was not running in {value:g} consecutive checks"),
-    "library": Gate(2, FAIL, IN_A_ROW, "the library could not be read in {value:g} consecutive checks"),
+    "health": Gate(3, ROLLBACK, IN_A_ROW, "consecutive failed health checks: {value:g}"),
+    "service": Gate(2, ROLLBACK, IN_A_ROW, "consecutive checks in which the service was not running: {value:g}"),
+    "library": Gate(2, FAIL, IN_A_ROW, "consecutive checks in which the library could not be read: {value:g}"),
     "error_log": Gate(0, WARN, ABOVE, "{value:g} new lines in the error log, more than {limit:g}"),
     "failure_rate": Gate(0.05, WARN, ABOVE, "{value:.1%} of the images have no hash, more than {limit:.1%}"),
     "average": Gate(100, WARN, ABOVE, "{value:g} ms per image on average, more than {limit:g}"),

@@ -369,7 +369,7 @@ def test_backup_of_nobody_knows_whom_is_refused_by_name(host: Host, elsewhere: P
         Path(f"{elsewhere}{suffix}").unlink()
     Path(f"{elsewhere}.sha256").write_text(f"{digest(elsewhere.read_bytes())}  {elsewhere.name}\n")
     assert "is unknown" in refusal(plan_from, host, elsewhere.parent, elsewhere.name).cause
-    assert "1 more that are not known to be backups of this library" in str(refusal(plan_from, host, elsewhere.parent).next_step)
+    assert "Backups in the folder that are not known to be of this library: 1" in str(refusal(plan_from, host, elsewhere.parent).next_step)
     assert plan_from(host, elsewhere.parent, elsewhere.name, force=True).source == str(elsewhere)
 
 

@@ -141,7 +141,7 @@ def test_a_service_that_turns_ill_is_polled_often_again_and_broken_at_its_limit(
     assert (result["verdict"], result["polls"]) == ("rollback", 11)
     assert [(gate["gate"], gate["value"]) for gate in result["broken"]] == [("health", 3)] and result["reason"]
     assert host.pauses[-2:] == [1, 1]
-    assert "health FAILED (status 503)" in host.shown[-1] and "; ROLLBACK: 3 consecutive health checks failed" in host.shown[-1]
+    assert "health FAILED (status 503)" in host.shown[-1] and "; ROLLBACK: consecutive failed health checks: 3" in host.shown[-1]
 
 
 def test_a_service_that_gets_well_again_in_time_breaks_nothing(host: Host) -> None:
