@@ -92,7 +92,7 @@ def decode(file: io.BytesIO) -> bytes:
     """The 144 luma pixels of a file, as the collection decodes it."""
     head = file.getvalue()[:image_formats.HEAD_BYTES]
     format_ = image_decoder.identify(head)
-    assert image_decoder.decoder_for(format_, head) == "pillow"
+    assert image_decoder.decoders_for(format_, head) == ["pillow"]
     return b"".join(pillow_decoder.luma_pixels(file, format_, decoder_limits.Limits().pixels))
 
 

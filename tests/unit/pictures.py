@@ -92,7 +92,7 @@ def encode(im: Image.Image, format_: str, **options: object) -> bytes:
 
 def vectors() -> dict[str, Vector]:
     """File name: file. Needs the newest Pillow, which can write most of them; older ones have to read them."""
-    return {**_jpegs(), **_turned(), **_pngs(), **_gifs(), **_webps(), **_bmps(), **_tiffs(), **_pnms()}
+    return {**_jpegs(), **_turned(), **_pngs(), **_gifs(), **_webps(), **_bmps(), **_tiffs(), **_pnms(), **_others()}
 
 
 def _jpegs() -> dict[str, Vector]:
@@ -375,3 +375,87 @@ def _pnms() -> dict[str, Vector]:
         "to_65535.ppm.bin": Vector(
             b"P6 24 20 65535\n" + bytes(sample for sample in samples for _twice in (1, 2)), tiny.convert("L")),
     }
+
+
+def _others() -> dict[str, Vector]:
+    """Files of the formats that Pillow decodes beside the common ones."""
+    rgb, luma, mask = colour(), grey(), alpha()
+    rgba = rgb.copy()
+    rgba.putalpha(mask)
+    transparent = over_white(rgb, mask)
+    indexed = _indexed()[0]
+    of_indices = indexed.convert("RGB").convert("L")
+    black = bilevel().convert("L")
+    icon = encode(rgba, "ICO", sizes=[SMALL], bitmap_format="bmp")
+    levels = luma.tobytes()
+    real = struct.pack(f"<{len(levels)}f", *levels)
+    pcx = encode(rgb, "PCX")
+    return {
+        "grey.tga": Vector(encode(luma, "TGA"), luma),
+        "rgb.tga": Vector(encode(rgb, "TGA"), luma),
+        "rgba.tga": Vector(encode(rgba, "TGA", compression="tga_rle"), transparent),
+        "indexed.tga": Vector(encode(indexed, "TGA"), of_indices),
+        "rgb.pcx": Vector(pcx, luma),
+        "indexed.pcx": Vector(encode(indexed, "PCX"), of_indices),
+        "bilevel.pcx": Vector(encode(bilevel(), "PCX"), black),
+        "pages.dcx": Vector(struct.pack("<LLLL", 0x3ADE68B1, 16, 16 + len(pcx), 0) + pcx + encode(indexed, "PCX"), luma),
+        "grey.sgi": Vector(encode(luma, "SGI"), luma),
+        "rgba.sgi": Vector(encode(rgba, "SGI"), transparent),
+        "png.ico": Vector(encode(rgba, "ICO", sizes=[SMALL]), transparent),
+        "bitmap.ico": Vector(icon, transparent),
+        "pointer.cur": Vector(b"\0\0\2\0" + icon[4:], transparent),
+        "rgb.icns": Vector(encode(colour((128, 128)), "ICNS", append_images=[]), grey((128, 128)).resize((1024, 1024)), lossy=True),
+        "rgb.dds": Vector(encode(rgb, "DDS"), luma),
+        "rgb.qoi": Vector(encode(rgb, "QOI"), luma),
+        "bilevel.xbm": Vector(encode(bilevel(), "XBM"), black),
+        "indexed.xpm": Vector(_xpm(indexed), of_indices),
+        "rgb.im": Vector(encode(rgb, "IM"), luma),
+        "bilevel.msp": Vector(encode(bilevel(), "MSP"), black),
+        "float.spider": Vector(encode(Image.frombytes("F", SMALL, real), "SPIDER"), luma),
+        "rgb.ras": Vector(struct.pack(">8L", 0x59A66A95, *SMALL, 24, len(rgb.tobytes()), 1, 0, 0)
+                          + Image.merge("RGB", rgb.split()[::-1]).tobytes(), luma),
+        "rgb.dib": Vector(encode(rgb, "DIB"), luma),
+        "rgb.psd": Vector(_psd(rgb), luma),
+        "grey.imt": Vector(b"*grey\nwidth 48\nheight 40\npixel n8\n\x0c" + levels, luma),
+        "grey.gbr": Vector(struct.pack(">LLLLL", 33, 2, *SMALL, 1) + b"GIMP" + struct.pack(">L", 1) + b"brush" + levels, luma),
+        "grey.fits": Vector(_fits(luma), luma),
+        "grey.pfm.bin": Vector(b"Pf\n48 40\n-1.0\n" + _float_rows(luma), luma),
+        "video.fli": Vector(_fli(indexed), of_indices),
+    }
+
+
+def _xpm(im: Image.Image) -> bytes:
+    palette = im.getpalette()
+    assert palette is not None
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEF"
+    lines = [f"{im.width} {im.height} {len(letters)} 1"]
+    lines += [f"{letter} c #{bytes(palette[3 * index:3 * index + 3]).hex()}" for index, letter in enumerate(letters)]
+    lines += ["".join(letters[index] for index in row) for row in _rows(Image.frombytes("L", im.size, im.tobytes()))]
+    return ("/* XPM */\nstatic char *drawn[] = {\n" + ",\n".join(f'"{line}"' for line in lines) + "\n};\n").encode("ascii")
+
+
+def _psd(im: Image.Image) -> bytes:
+    header = b"8BPS" + struct.pack(">H6xHLLHH", 1, 3, im.height, im.width, 8, 3)
+    return header + struct.pack(">LLLH", 0, 0, 0, 0) + b"".join(band.tobytes() for band in im.split())
+
+
+def _fits(im: Image.Image) -> bytes:
+    cards = [("SIMPLE", "T"), ("BITPIX", "8"), ("NAXIS", "2"), ("NAXIS1", str(im.width)), ("NAXIS2", str(im.height))]
+    header = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards) + "END".ljust(80)
+    return header.ljust(2880).encode("ascii") + ImageOps.flip(im).tobytes().ljust(2880, b"\0")
+
+
+def _float_rows(im: Image.Image) -> bytes:
+    return b"".join(struct.pack(f"<{im.width}f", *row) for row in reversed(_rows(im)))
+
+
+def _fli(im: Image.Image) -> bytes:
+    """A FLC of one frame: its palette, and its pixels without compression."""
+    palette = im.getpalette()
+    assert palette is not None
+    colours = bytes(palette).ljust(768, b"\0")
+    chunks = struct.pack("<LHHBB", 6 + 4 + len(colours), 4, 1, 0, 0) + colours
+    chunks += struct.pack("<LH", 6 + im.width * im.height, 16) + im.tobytes()
+    frame = struct.pack("<LHH8x", 16 + len(chunks), 0xF1FA, 2) + chunks
+    header = struct.pack("<LHHHHHHL", 128 + len(frame), 0xAF12, 1, *im.size, 8, 3, 40)
+    return header.ljust(80, b"\0") + struct.pack("<LL", 128, 128 + len(frame)) + bytes(40) + frame

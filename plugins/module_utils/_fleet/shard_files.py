@@ -28,8 +28,6 @@ from .._telemetry import run_log
 from . import handover
 
 DECODERS = ("pillow", "pillow_heif", "ffmpeg")
-# The formats with the same hash in every version of Pillow: docs/algorithm.md.
-SAME_EVERYWHERE = ("JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF", "PBM", "PGM", "PPM")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LONGEST_ERROR = 4096
 BATCH = 1000  # entries in one commit of a merge
@@ -227,7 +225,8 @@ def _is_same_everywhere(path: str, media_roots: Sequence[str], limits: decoder_l
     """Whether the hash of the file at ``path`` is the same with every version of the decoders."""
     try:
         with image_decoder.opened(path, media_roots, limits) as (file, _status):
-            return image_decoder.identify(file.read(image_formats.HEAD_BYTES)).name in SAME_EVERYWHERE
+            head = file.read(image_formats.HEAD_BYTES)
+            return image_formats.is_stable(image_decoder.identify(head), head)
     except ImageError:
         return False
 

@@ -19,8 +19,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, TypeVar
 
 from .._errors import NEXT_STEPS, ImageError, printable
 from .._files import file_stamps
@@ -31,6 +31,11 @@ MAX_PATH = 1024  # macOS, sys/syslimits.h
 FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
               stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 INSTALL_HEIF = "Install pillow-heif (pip install pillow-heif) into the Python that runs the modules, then run again."
+CONVERT = "Convert the image to another format, for example PNG."
+USE_PILLOW = "Convert the image to another format, or use dhash_algorithm: pillow."
+UPDATE_PILLOW = "Update Pillow (dhash_install: venv), then run again."
+OF_THE_DECODER = ("truncated", "unsupported")  # another decoder may succeed
+Rendered = TypeVar("Rendered")
 
 
 def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> difference_hash.Pixels:
@@ -132,40 +137,73 @@ def _decode(file: BinaryIO, algorithm: str, limits: decoder_limits.Limits, deadl
     """The horizontal and the vertical pixels, and the name of the decoder."""
     from . import ffmpeg_decoder, pillow_decoder
 
-    head = file.read(image_formats.HEAD_BYTES)
-    format_ = identify(head)
     if algorithm == "ffmpeg":
+        format_ = identify(file.read(image_formats.HEAD_BYTES))
         if format_ is image_formats.HEIC:
-            raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC, because FFmpeg may decode only a part of the picture",
-                             "Convert the image to another format, or use dhash_algorithm: pillow.")
+            raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC, because FFmpeg may decode only a part of the picture", USE_PILLOW)
+        if format_.demuxer is None:
+            raise ImageError("unsupported", f"algorithm ffmpeg cannot hash {format_.name}, because FFmpeg has to guess this format", USE_PILLOW)
         return ffmpeg_decoder.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
 
-    def pixels_of_frame(index: int) -> tuple[bytes, bytes]:
-        png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
-        return pillow_decoder.luma_pixels(io.BytesIO(png), image_formats.PNG, limits.pixels)
+    def luma_pixels(source: BinaryIO, format_: image_formats.Format) -> tuple[bytes, bytes]:
+        return pillow_decoder.luma_pixels(source, format_, limits.pixels)
 
-    decoder = decoder_for(format_, head)
-    if decoder:
-        return pillow_decoder.luma_pixels(file, format_, limits.pixels), decoder
-    pixels = pixels_of_frame(0)
-    if format_.moving and ffmpeg_decoder.is_black(pixels[0]):
+    pixels, decoder, _format = decode(file, luma_pixels, limits, deadline, lambda pixels: ffmpeg_decoder.is_black(pixels[0]))
+    return pixels, decoder
+
+
+def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Rendered], limits: decoder_limits.Limits, deadline: float,
+           is_black: Callable[[Rendered], bool]) -> tuple[Rendered, str, image_formats.Format]:
+    """What ``render`` makes of the picture in ``file``, the name of the decoder, and the format of the file.
+
+    ``render`` is called with a file that Pillow opens, and its format. Decoders are tried one after the other until one succeeds. Of a
+    video whose first frame ``is_black``, the first frame that is not black is rendered. ``deadline`` is on the clock of
+    ``time.monotonic``. Raises ImageError, subprocess.TimeoutExpired; MissingRequirementError if this Python has no Pillow.
+    """
+    head = file.read(image_formats.HEAD_BYTES)
+    format_ = identify(head)
+    failures = []
+    for decoder in decoders_for(format_, head):
+        try:
+            if decoder == "ffmpeg":
+                return _render_by_ffmpeg(file, format_, render, limits, deadline, is_black), decoder, format_
+            return render(file, format_), decoder, format_
+        except ImageError as error:
+            if error.kind not in OF_THE_DECODER:
+                raise
+            failures.append(error)
+    raise failures[0]
+
+
+def _render_by_ffmpeg(file: BinaryIO, format_: image_formats.Format, render: Callable[[BinaryIO, image_formats.Format], Rendered],
+                      limits: decoder_limits.Limits, deadline: float, is_black: Callable[[Rendered], bool]) -> Rendered:
+    from . import ffmpeg_decoder
+
+    def rendered(index: int) -> Rendered:
+        png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
+        return render(io.BytesIO(png), image_formats.PNG)
+
+    first = rendered(0)
+    if format_.moving and is_black(first):
         visible = ffmpeg_decoder.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
-        pixels = pixels_of_frame(visible) if visible else pixels
-    return pixels, "ffmpeg"
+        return rendered(visible) if visible else first
+    return first
 
 
 def identify(head: bytes) -> image_formats.Format:
-    """The format of the file that begins with ``head``. Raises ImageError if the format is not supported."""
+    """The format of the file that begins with ``head``. Raises ImageError if no decoder is tried on this format."""
     format_ = image_formats.identify(head)
     if format_ is None:
         raise ImageError("not_an_image", "not a supported image or video format")
+    if format_.refused:
+        raise ImageError("unsupported", f"{format_.name} is not decoded: {format_.refused}", CONVERT)
     return format_
 
 
-def decoder_for(format_: image_formats.Format, head: bytes) -> str | None:
-    """The decoder that Pillow has for the file that begins with ``head``; None if FFmpeg has to decode the file.
+def decoders_for(format_: image_formats.Format, head: bytes) -> list[str]:
+    """The decoders to try, in this order, on the file that begins with ``head``.
 
-    Raises ImageError if no decoder of this host can, MissingRequirementError if this Python has no Pillow.
+    Raises ImageError if this host has none, MissingRequirementError if this Python has no Pillow.
     """
     from . import pillow_decoder
 
@@ -173,5 +211,12 @@ def decoder_for(format_: image_formats.Format, head: bytes) -> str | None:
     if format_ is image_formats.HEIC:
         if not pillow_decoder.register_heif():
             raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
-        return "pillow_heif"
-    return "pillow" if pillow_decoder.can_open(format_, head) else None
+        return ["pillow_heif"]
+    by_pillow = ["pillow"] if pillow_decoder.can_open(format_, head) else []
+    if by_pillow and image_formats.is_stable(format_, head):
+        return by_pillow
+    if format_.demuxer is None:
+        if not by_pillow:
+            raise ImageError("unsupported", f"the Pillow of this host was built without {format_.name}, or is too old for it", UPDATE_PILLOW)
+        return by_pillow
+    return ["ffmpeg", *by_pillow] if format_.stable else [*by_pillow, "ffmpeg"]

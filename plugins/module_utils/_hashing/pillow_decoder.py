@@ -11,6 +11,7 @@ Pillow versions differ in details: where they look for the orientation, what sur
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import io
@@ -21,10 +22,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 try:
-    from PIL import Image, ImageChops, PpmImagePlugin, features
+    from PIL import Image, ImageChops, JpegImagePlugin, PpmImagePlugin, features
 
-    for _name in ("Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Tiff", "WebP"):  # else Pillow loads them all at need
-        importlib.import_module(f"PIL.{_name}ImagePlugin")
+    for _name in ("Bmp", "Gif", "Jpeg2K", "Png", "Tiff", "WebP",  # else Pillow loads all plugins at need
+                  "Blp", "Cur", "Dcx", "Dds", "Fits", "Fli", "Ftex", "Gbr", "Icns", "Ico", "Im", "Imt", "McIdas", "Msp", "Pcd", "Pcx",
+                  "Pixar", "Psd", "Qoi", "Sgi", "Spider", "Sun", "Tga", "Xbm", "Xpm", "XVThumb"):
+        with contextlib.suppress(ModuleNotFoundError):  # Pillow 9 has no plugin for FITS and QOI
+            importlib.import_module(f"PIL.{_name}ImagePlugin")
 except Exception as error:  # Pillow is not installed, or does not fit the libraries of this host
     IMPORT_ERROR: Exception | None = error
 else:
@@ -35,7 +39,6 @@ else:
         6: _Transpose.ROTATE_270, 7: _Transpose.TRANSVERSE, 8: _Transpose.ROTATE_90,
     }
     BICUBIC = getattr(Image, "Resampling", Image).BICUBIC
-    Image.MAX_IMAGE_PIXELS = None  # Pillow has a limit of its own, with another measure
     with contextlib.suppress(ImportError):  # Pillow before 11.3
         from PIL import AvifImagePlugin
 
@@ -74,10 +77,12 @@ def can_open(format_: Format, head: bytes) -> bool:
         return False
     if format_.pillow == "PPM" and not hasattr(PpmImagePlugin, "PpmDecoder") and not PNM_OF_PILLOW_9_0.match(head):
         return False  # Pillow would read the grey levels of such a file as if there were 255
-    if format_.pillow == "BMP" and head[14] >= 40 and head[30:31] in (b"\1", b"\2"):
-        return False  # run lengths: supported since Pillow 9.2, and decoded differently by 9.4 and 13
-    _factory, accepts = Image.OPEN.get(format_.pillow or "", (None, None))
-    return accepts is not None and accepts(head[:16]) is True
+    if format_.pillow == "IMT" and not hasattr(PpmImagePlugin, "PpmDecoder"):
+        return False  # Pillow 9.0 cannot read its own format
+    if format_.pillow not in Image.OPEN:
+        return False
+    accepts = Image.OPEN[format_.pillow][1]
+    return accepts is None or accepts(head[:16]) is True
 
 
 def register_heif() -> bool:
@@ -96,7 +101,7 @@ def luma_pixels(file: BinaryIO, format_: Format, max_pixels: int) -> tuple[bytes
 
     ``file`` is only tried as ``format_``. Raises ImageError, and OSError if the file cannot be read.
     """
-    with _opened(file, format_) as im:
+    with _opened(file, format_, max_pixels) as im:
         luma = _upright_luma(im, max_pixels)
         return _scaled(luma, 9, 8), _scaled(luma, 8, 9)
 
@@ -106,7 +111,7 @@ def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tupl
 
     ``file`` is only tried as ``format_``. Raises ImageError, and OSError if the file cannot be read.
     """
-    with _opened(file, format_) as im:
+    with _opened(file, format_, max_pixels) as im:
         width, height = im.size
         turned = _orientation(im.info) >= 5
         picture = _upright(im, max_pixels, "RGB", (edge, edge), _colours)
@@ -122,17 +127,25 @@ def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tupl
 
 
 @contextlib.contextmanager
-def _opened(file: BinaryIO, format_: Format) -> Iterator[ImageFile.ImageFile]:
+def _opened(file: BinaryIO, format_: Format, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """The picture in ``file``. Errors of a damaged file, here or within the context, are raised as ImageError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Pillow refuses more than twice this number. It opens some files, such as an icon with a PNG inside, by decoding them.
+        Image.MAX_IMAGE_PIXELS = max_pixels // 2
         try:
-            yield Image.open(file, formats=[format_.pillow or ""])
+            file.seek(0)
+            if format_.pillow == "JPEG":  # Image.open would read the index of an MPO, and Pillow versions refuse different ones
+                yield JpegImagePlugin.JpegImageFile(file)
+            else:
+                yield Image.open(file, formats=[format_.pillow or ""])
         except (ImageError, MemoryError):
             raise
+        except Image.DecompressionBombError:
+            raise ImageError("too_large", "the image has more pixels than the limit allows") from None
         except Exception as error:  # damaged files make Pillow raise nearly anything: SyntaxError, KeyError, …
-            if isinstance(error, OSError) and error.errno is not None:  # Pillow's own OSErrors carry no number
-                raise
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Pillow's own OSErrors carry no number
+                raise  # EINVAL: a damaged file made Pillow seek to before its beginning
             raise ImageError("truncated", f"the file begins as {format_.name}, but is cut off or damaged") from None
 
 

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import decoder_limits, ffmpeg_decoder, image_decoder, image_formats
+from . import decoder_limits, image_decoder
 
 
 class Preview(NamedTuple):
@@ -34,15 +33,7 @@ def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: decod
 
     started = time.monotonic()
     with image_decoder.opened(path, media_roots, limits) as (file, _status):
-        head = file.read(image_formats.HEAD_BYTES)
-        format_ = image_decoder.identify(head)
-        if image_decoder.decoder_for(format_, head):
-            made = pillow_decoder.preview(file, format_, limits.pixels, edge)
-        else:
-            deadline = started + limits.seconds
-            index = 0
-            if format_.moving:
-                index = ffmpeg_decoder.first_visible_frame(file.fileno(), format_, limits.pixels, deadline)
-            png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
-            made = pillow_decoder.preview(io.BytesIO(png), image_formats.PNG, limits.pixels, edge)
+        made, _decoder, format_ = image_decoder.decode(
+            file, lambda source, shown_as: pillow_decoder.preview(source, shown_as, limits.pixels, edge), limits, started + limits.seconds,
+            lambda first: True)
     return Preview(*made, format_.name, time.monotonic() - started)

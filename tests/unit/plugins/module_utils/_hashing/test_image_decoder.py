@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -237,9 +239,7 @@ def test_a_web_page_or_noise_under_the_name_of_an_image_is_not_an_image(put: Cal
     b"ffconcat version 1.0\nfile 'secret.png'\n",
     b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.png\n#EXT-X-ENDLIST\n",
     b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
-    b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><image href="secret.png"/></svg>',
     b'<?xml version="1.0"?><MPD><Period><BaseURL>secret.png</BaseURL></Period></MPD>',
-    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
 ])
 @pytest.mark.parametrize("algorithm", ["pillow", "ffmpeg"])
 def test_a_text_that_names_other_files_is_never_given_to_ffmpeg(
@@ -247,6 +247,76 @@ def test_a_text_that_names_other_files_is_never_given_to_ffmpeg(
     program(f"touch {tmp_path}/started")
     assert refused(put("list.jpg", content), algorithm).kind == "not_an_image"
     assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize(("content", "name"), [
+    (b'<?xml version="1.0"?>\n<!-- a -->\n<svg xmlns="http://www.w3.org/2000/svg"><image href="secret.png"/></svg>', "SVG"),
+    (gzip.compress(b'<svg xmlns="http://www.w3.org/2000/svg"/>'), "SVG"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS or PostScript"), (b"\xc5\xd0\xd3\xc6" + bytes(60), "EPS or PostScript"),
+    (b"%PDF-1.7\n", "PDF"), (b"\xd7\xcd\xc6\x9a" + bytes(60), "WMF"), (b"\1\0\0\0" + bytes(36) + b" EMF" + bytes(60), "EMF"),
+    (b"gimp xcf v011\0", "GIMP image"), (bytes(128) + b"DICM", "DICOM"), (b"GRIB\0\0\xae\1", "GRIB"),
+])
+@pytest.mark.parametrize("algorithm", ["pillow", "ffmpeg"])
+def test_a_format_that_starts_a_program_or_follows_a_reference_is_unsupported_and_given_to_no_decoder(
+        put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch, content: bytes, name: str, algorithm: str) -> None:
+    def tried(*_arguments: object, **_options: object) -> NoReturn:
+        raise AssertionError("a decoder was tried")
+
+    for module, function in ((Image, "open"), (subprocess, "run"), (subprocess, "Popen")):
+        monkeypatch.setattr(module, function, tried)
+    error = refused(put("a.jpg", content), algorithm)
+    assert error.kind == "unsupported" and error.cause.startswith(f"{name} is not decoded: ") and "Convert" in str(error.next_step)
+
+
+@pytest.mark.parametrize("content", [
+    b"<html><body><svg></svg></body></html>", gzip.compress(b"<html><svg></svg></html>"), gzip.compress(b"a log")[:20], b"\x1f\x8b\x08 no gzip",
+    bytes(4096), b"\xff" * 4096, b"Image type of a mail: none\n\n", b"\0\1\0\0\0\x0f\0\x80\0\3\0\x70GDEF" + bytes(80), b"Name: a\nVersion: 1\n",
+])
+def test_what_only_resembles_a_format_without_a_signature_is_not_an_image(put: Callable[[str, bytes], Path], content: bytes) -> None:
+    assert refused(put("a.tga", content)).kind == "not_an_image"
+
+
+@pytest.mark.parametrize("start", [b"<!---->", b"<?a?>", b" ", b"<!DOCTYPE svg[]>", b"*a\n", b"#define a_width 1 ", b"/*", b"Name: "])
+def test_a_file_that_goes_on_like_a_header_is_identified_at_once(start: bytes) -> None:
+    started = time.process_time()
+    image_formats.identify((start * 4096)[:4096])
+    assert time.process_time() - started < 0.5
+
+
+def test_an_icon_of_more_pixels_than_allowed_is_too_large_before_it_is_decoded(put: Callable[[str, bytes], Path]) -> None:
+    bomb = pictures.png((60_000, 60_000), 8, 0, [bytes(100)])
+    icon = struct.pack("<HHH4BHHLL", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(bomb), 22) + bomb
+    assert refused(put("bomb.ico", icon)).kind == "too_large"
+
+
+def test_a_format_that_this_pillow_lacks_is_unsupported_and_says_what_to_update(
+        put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(Image.OPEN, "TGA")
+    error = refused(put("a.tga", pictures.encode(pictures.colour(), "TGA")))
+    assert error.kind == "unsupported" and "TGA" in error.cause and "Update Pillow" in str(error.next_step)
+
+
+def test_only_the_plugin_of_the_format_is_tried(put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    image_open = Image.open
+
+    def watched(file: Any, *, formats: Sequence[str]) -> Image.Image:
+        tried.append(list(formats))
+        return image_open(file, formats=formats)
+
+    monkeypatch.setattr(Image, "open", watched)
+    for name in sorted(HASHES):
+        read(GOLDEN / "files" / name)
+    assert all(len(formats) == 1 for formats in tried)
+    assert not {name for formats in tried for name in formats} & {"EPS", "WMF", "IPTC", "MIC", "FPX", "PDF"}
+
+
+def test_run_lengths_are_left_to_ffmpeg_and_decoded_by_pillow_without_it(
+        put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    im = pictures.grey(pictures.LARGE)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pixels = read(put("a.bmp", pictures.run_length_bmp(im)))
+    assert pixels.decoder == "pillow" and pixels.horizontal == pillow_decoder._scaled(im, 9, 8)
 
 
 @needs_ffmpeg
