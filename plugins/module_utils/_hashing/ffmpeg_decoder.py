@@ -189,4 +189,4 @@ def _failure(messages: bytes, format_: Format) -> ImageError:
         return ImageError("too_large", "decoding takes more memory than the limit allows")
     if b"Unknown input format" in messages or re.search(rb"[Dd]ecoder .*not found", messages):
         return ImageError("unsupported", f"the FFmpeg of this host was built without {format_.name}", INSTALL_PROGRAM)
-    return ImageError("truncated", f"the file begins as {format_.name}, but FFmpeg cannot decode a picture from it")
+    return ImageError("damaged", "cannot decode a picture from it")

@@ -21,7 +21,7 @@ from . import decoder_versions
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
 READABLE = "Check the disk, then run again. Without this file all images are hashed again."
 PIXELS = 144  # bytes: the horizontal and the vertical pixels of difference_hash.Pixels
-REMEMBERED_KINDS = ("not_an_image", "truncated", "too_large")
+REMEMBERED_KINDS = ("not_an_image", "truncated", "damaged", "too_large")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     path BLOB NOT NULL, algorithm TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, limits TEXT,

@@ -24,7 +24,7 @@ from typing import BinaryIO, TypeVar
 
 from .._errors import NEXT_STEPS, ImageError, printable
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, image_formats
+from . import decoder_limits, difference_hash, file_faults, image_formats, repaired_files
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
 MAX_PATH = 1024  # macOS, sys/syslimits.h
@@ -34,7 +34,7 @@ INSTALL_HEIF = "Install pillow-heif (pip install pillow-heif) into the Python th
 CONVERT = "Convert the image to another format, for example PNG."
 USE_PILLOW = "Convert the image to another format, or use dhash_algorithm: pillow."
 UPDATE_PILLOW = "Update Pillow (dhash_install: venv), then run again."
-OF_THE_DECODER = ("truncated", "unsupported")  # another decoder may succeed
+OF_THE_DECODER = ("truncated", "damaged", "unsupported")  # another decoder may succeed
 Rendered = TypeVar("Rendered")
 
 
@@ -143,7 +143,10 @@ def _decode(file: BinaryIO, algorithm: str, limits: decoder_limits.Limits, deadl
             raise ImageError("unsupported", "algorithm ffmpeg cannot hash HEIC, because FFmpeg may decode only a part of the picture", USE_PILLOW)
         if format_.demuxer is None:
             raise ImageError("unsupported", f"algorithm ffmpeg cannot hash {format_.name}, because FFmpeg has to guess this format", USE_PILLOW)
-        return ffmpeg_decoder.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
+        try:
+            return ffmpeg_decoder.gray_pixels(file.fileno(), format_, limits.pixels, deadline), "ffmpeg"
+        except ImageError as error:
+            raise file_faults.explain(_content(file), format_, [("ffmpeg", error)]) if error.kind in OF_THE_DECODER else error from None
 
     def luma_pixels(source: BinaryIO, format_: image_formats.Format) -> tuple[bytes, bytes]:
         return pillow_decoder.luma_pixels(source, format_, limits.pixels)
@@ -171,8 +174,30 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
         except ImageError as error:
             if error.kind not in OF_THE_DECODER:
                 raise
-            failures.append(error)
-    raise failures[0]
+            failures.append((decoder, error))
+        if decoder == "pillow":
+            copy = repaired_files.repaired(_content(file), format_, limits.pixels)
+            if copy is not None:
+                with _other_decoders_left():
+                    return render(io.BytesIO(copy), format_), decoder, format_
+            if image_formats.is_stable(format_, head) and failures[-1][1].kind != "unsupported":
+                break
+    raise file_faults.explain(_content(file), format_, failures)
+
+
+@contextlib.contextmanager
+def _other_decoders_left() -> Iterator[None]:
+    """Ignore what another decoder may not meet."""
+    try:
+        yield
+    except ImageError as error:
+        if error.kind not in OF_THE_DECODER:
+            raise
+
+
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _render_by_ffmpeg(file: BinaryIO, format_: image_formats.Format, render: Callable[[BinaryIO, image_formats.Format], Rendered],
@@ -213,10 +238,9 @@ def decoders_for(format_: image_formats.Format, head: bytes) -> list[str]:
             raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
         return ["pillow_heif"]
     by_pillow = ["pillow"] if pillow_decoder.can_open(format_, head) else []
-    if by_pillow and image_formats.is_stable(format_, head):
-        return by_pillow
     if format_.demuxer is None:
         if not by_pillow:
             raise ImageError("unsupported", f"the Pillow of this host was built without {format_.name}, or is too old for it", UPDATE_PILLOW)
         return by_pillow
-    return ["ffmpeg", *by_pillow] if format_.stable else [*by_pillow, "ffmpeg"]
+    # Pillow versions decode run lengths differently.
+    return ["ffmpeg", *by_pillow] if format_.stable and not image_formats.is_stable(format_, head) else [*by_pillow, "ffmpeg"]

@@ -76,7 +76,7 @@ _SIGNATURES = [
     (rb"BLP[12]", Format("BLP", "BLP")),
     (rb"SIMPLE  =", Format("FITS", "FITS", "fits")),
     (rb"(?:/\*.{0,2000}?\*/)?\s*#define[ \t]+\S*_?width[ \t]+\d+\s+#define[ \t]+\S*_?height[ \t]+\d", Format("XBM", "XBM", "xbm_pipe", stable=True)),
-    (rb"/\* XPM \*/", Format("XPM", "XPM", "xpm_pipe", stable=True)),
+    (rb"/\* XPM \*/", Format("XPM", "XPM", "xpm_pipe")),
     (IM_FIELDS + rb": (?=.{0,500}Image (?:type|size \(x\*y\)): )", Format("IM", "IM", stable=True)),
     (rb"DanM|LinS", Format("MSP", "MSP", stable=True)),
     (rb"\x59\xa6\x6a\x95", Format("Sun raster", "SUN", "sunrast_pipe", stable=True)),
@@ -131,8 +131,11 @@ def identify(head: bytes) -> Format | None:
 
 def is_stable(format_: Format, head: bytes) -> bool:
     """Whether every Pillow that opens the file that begins with ``head`` gives it the same hash."""
-    has_run_lengths = format_.name == "BMP" and head[14] >= 40 and head[30:31] in (b"\1", b"\2")
-    return format_.stable and not has_run_lengths  # supported since Pillow 9.2, and decoded differently by 9.4 and 13
+    if format_.name == "BMP" and head[14] >= 40 and head[30:31] in (b"\1", b"\2"):
+        return False  # run lengths: supported since Pillow 9.2, and decoded differently by 9.4 and 13
+    if format_ is TGA and head[16] in (15, 16) and head[2] & ~8 == 2:
+        return False  # 5 bits per colour: Pillow 9.4 and 10.4 differ about transparency
+    return format_.stable
 
 
 def _identify_by_structure(head: bytes) -> Format | None:

@@ -45,6 +45,7 @@ else:
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # workers are parallel, and a thread costs address space
 
 from .._errors import ImageError, MissingRequirementError
+from . import file_faults
 from .image_formats import Format
 
 if TYPE_CHECKING:
@@ -102,8 +103,15 @@ def luma_pixels(file: BinaryIO, format_: Format, max_pixels: int) -> tuple[bytes
     ``file`` is only tried as ``format_``. Raises ImageError, and OSError if the file cannot be read.
     """
     with _opened(file, format_, max_pixels) as im:
-        luma = _upright_luma(im, max_pixels)
-        return _scaled(luma, 9, 8), _scaled(luma, 8, 9)
+        picture = _upright_luma(im, max_pixels)
+        return _scaled(picture, 9, 8), _scaled(picture, 8, 9)
+
+
+def luma(file: BinaryIO, format_: Format, max_pixels: int) -> Image.Image:
+    """The first frame as it is stored, in mode L, at the scale at which it is hashed. Errors as in :func:`luma_pixels`."""
+    with _opened(file, format_, max_pixels) as im:
+        im.info.pop("exif", None)
+        return _upright_luma(im, max_pixels)
 
 
 def preview(file: BinaryIO, format_: Format, max_pixels: int, edge: int) -> tuple[bytes, int, int]:
@@ -135,10 +143,9 @@ def _opened(file: BinaryIO, format_: Format, max_pixels: int) -> Iterator[ImageF
         Image.MAX_IMAGE_PIXELS = max_pixels // 2
         try:
             file.seek(0)
-            if format_.pillow == "JPEG":  # Image.open would read the index of an MPO, and Pillow versions refuse different ones
-                yield JpegImagePlugin.JpegImageFile(file)
-            else:
-                yield Image.open(file, formats=[format_.pillow or ""])
+            # Image.open would hide what the plugin reports, and read the index of an MPO, of which Pillow versions refuse different ones.
+            opens = JpegImagePlugin.JpegImageFile if format_.pillow == "JPEG" else Image.OPEN[format_.pillow or ""][0]
+            yield opens(file, "")
         except (ImageError, MemoryError):
             raise
         except Image.DecompressionBombError:
@@ -146,7 +153,7 @@ def _opened(file: BinaryIO, format_: Format, max_pixels: int) -> Iterator[ImageF
         except Exception as error:  # damaged files make Pillow raise nearly anything: SyntaxError, KeyError, …
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Pillow's own OSErrors carry no number
                 raise  # EINVAL: a damaged file made Pillow seek to before its beginning
-            raise ImageError("truncated", f"the file begins as {format_.name}, but is cut off or damaged") from None
+            raise file_faults.of_exception(error) from None
 
 
 def _scaled(luma: Image.Image, width: int, height: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 NO_PHASE, HASHING, FAILED = "none", "hashing", "failed"
 PHASES = (NO_PHASE, HASHING, FAILED, "prepared", "announced", "deploying", "deployed", "verified")
-KINDS = ("missing", "unreadable", "not_an_image", "truncated", "too_large", "timeout", "crashed", "outside_media_root",
+KINDS = ("missing", "unreadable", "not_an_image", "truncated", "damaged", "too_large", "timeout", "crashed", "outside_media_root",
          "unsupported")
 BUILD = "dhash_build_info"
 DURATIONS = "dhash_hash_duration_seconds"

@@ -1,0 +1,223 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Why no decoder could decode a file: data are missing, data contradict each other, or no decoder knows the variant.
+
+Decoders word their messages differently, and call a file cut off that they merely do not know. Whether data are missing is therefore
+found out here, by the lengths that the file declares. Called only after all decoders have failed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .._errors import ImageError, printable
+from .image_formats import Format
+
+LONGEST_REPORT = 160  # characters of a decoder's message
+MOST_ENTRIES = 4096  # of a TIFF directory, and boxes of a file
+CUT_OFF = ("truncated", "not enough", "only got", "end of file", "unexpected eof", "buffer is not large enough", "requires a buffer", "index out of range")
+NOT_KNOWN = ("unsupported", "unknown", "unimplemented", "not implemented", "not supported", "cannot handle", "cannot read this")
+NO_DECODER = "Convert the image to another format, for example PNG."
+BMP_COMPRESSIONS = {0: "uncompressed", 1: "8-bit run lengths", 2: "4-bit run lengths", 3: "bit fields", 4: "JPEG", 5: "PNG", 6: "bit fields with alpha"}
+PHOTOMETRICS = {0: "WhiteIsZero", 1: "BlackIsZero", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab",
+                10: "ITULab", 32803: "CFA", 34892: "linear raw"}
+TIFF_COMPRESSIONS = {1: "", 2: "CCITT RLE", 3: "CCITT T.4", 4: "CCITT T.6", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "Deflate", 32773: "PackBits",
+                     32946: "Deflate", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy DNG", 34925: "LZMA",
+                     50000: "Zstandard", 50001: "WebP", 52546: "JPEG XL"}
+RARE_COMPRESSIONS = TIFF_COMPRESSIONS.keys() - {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+SAMPLE_FORMATS = {1: "", 2: "signed ", 3: "floating point ", 5: "complex ", 6: "complex "}
+TIFF_TYPES = {1: "B", 3: "H", 4: "L", 16: "Q"}
+
+
+class Shape(NamedTuple):
+    """What the structure of a file says. ``variant``: which kind of file of its format it is. ``length``: of the file if it was whole, in
+    bytes; None if the structure does not say. ``damage``: what is contradictory in it. ``is_rare``: whether many decoders lack this variant."""
+
+    variant: str
+    length: int | None = None
+    damage: str | None = None
+    is_rare: bool = False
+
+
+def explain(content: bytes, format_: Format, failures: Sequence[tuple[str, ImageError]]) -> ImageError:
+    """The error of the file ``content`` that each decoder of ``failures`` has refused with its error."""
+    try:
+        shape = _shape(content, format_)
+    except (struct.error, IndexError, ValueError, OverflowError):  # a header that is cut off or nonsense
+        shape = Shape(format_.name)
+    reports = "; ".join(f"{decoder}: {error.cause}" for decoder, error in failures)
+    missing = (shape.length or 0) - len(content)
+    if missing > 0:
+        return ImageError("truncated", f"{shape.variant}: the file is cut off: {missing} of {shape.length} bytes are missing ({reports})")
+    kinds = [error.kind for decoder, error in failures if decoder != "ffmpeg" or error.kind == "unsupported"]  # FFmpeg gives no reason
+    next_step = next((error.next_step for _decoder, error in failures if error.kind == "unsupported" and error.next_step), None)
+    if shape.damage:
+        return ImageError("damaged", f"{shape.variant}: {shape.damage} ({reports})")
+    if shape.is_rare or (kinds and set(kinds) == {"unsupported"}) or (format_.name == "AVIF" and "unsupported" in kinds):
+        return ImageError("unsupported", f"{shape.variant}: no decoder of this host reads it ({reports})", next_step or NO_DECODER)
+    if "truncated" in kinds and shape.length is None:
+        return ImageError("truncated", f"{shape.variant}: the file is cut off ({reports})")
+    return ImageError("damaged", f"{shape.variant}: the data are damaged ({reports})")
+
+
+def of_exception(error: Exception) -> ImageError:
+    """What an exception of Pillow says: the kind that its words suggest, and its message."""
+    text = " ".join(str(error).split())[:LONGEST_REPORT]
+    words = text.lower()
+    if isinstance(error, (EOFError, struct.error)) or any(phrase in words for phrase in CUT_OFF):
+        kind = "truncated"
+    elif isinstance(error, (NotImplementedError, KeyError)) or any(phrase in words for phrase in NOT_KNOWN):
+        kind = "unsupported"
+    else:
+        kind = "damaged"
+    return ImageError(kind, printable(text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}".strip()))
+
+
+def _shape(content: bytes, format_: Format) -> Shape:
+    shapes = {"JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff, "PNG": _png, "GIF": _gif, "WebP": _riff, "AVIF": _boxes, "HEIC": _boxes, "JPEG 2000": _jpeg_2000,
+              "MP4 or QuickTime": _boxes}
+    return shapes[format_.name](content, format_) if format_.name in shapes else Shape(format_.name)
+
+
+def _jpeg(content: bytes, format_: Format) -> Shape:
+    """The segments before the first scan (ITU-T T.81, B.1.1.4); the length of a scan is known to its decoder alone."""
+    place = 2
+    while content[place:place + 1] == b"\xff" and content[place:place + 2] != b"\xff\xda":
+        place += 2 + struct.unpack_from(">H", content, place + 2)[0] if place + 4 <= len(content) else 4
+    return Shape(format_.name, place + 2 if place + 2 > len(content) else None)
+
+
+def _bmp(content: bytes, format_: Format) -> Shape:
+    (start,) = struct.unpack_from("<L", content, 10)
+    header, width, height = struct.unpack_from("<Lll", content, 14)
+    if header == 12:
+        width, height, _planes, bits = struct.unpack_from("<4H", content, 18)
+        compression = 0
+    else:
+        bits, compression = struct.unpack_from("<HL", content, 28)
+    variant = f"{format_.name} with {bits} bits, {BMP_COMPRESSIONS.get(compression, f'compression {compression}')}, header of {header} bytes"
+    if width <= 0 or height == 0 or bits > 64:
+        return Shape(variant, damage="the header is not valid")
+    row = (width * bits + 31) // 32 * 4
+    return Shape(variant, start + row * abs(height) if compression in (0, 3, 6) else None)
+
+
+def _tiff(content: bytes, format_: Format) -> Shape:
+    """The first directory of a TIFF (TIFF 6.0, section 2) or of a BigTIFF, and the end of its strips or tiles."""
+    tags = tiff_tags(content)
+    if tags is None:
+        return Shape(format_.name, len(content) + 1)
+    bits = tags.get(258, [1])
+    samples = tags.get(277, [1])[0]
+    photometric, compression = tags.get(262, [-1])[0], tags.get(259, [1])[0]
+    kind = SAMPLE_FORMATS.get(tags.get(339, [1])[0], "")
+    parts = [f"{kind}{samples} \N{MULTIPLICATION SIGN} {bits[0]} bits", PHOTOMETRICS.get(photometric, f"photometric {photometric}"),
+             TIFF_COMPRESSIONS.get(compression, f"compression {compression}")]
+    variant = f"{format_.name} with {', '.join(part for part in parts if part)}"
+    offsets, lengths = tags.get(273) or tags.get(324) or [], tags.get(279) or tags.get(325) or []
+    if not (offsets and tags.get(256) and tags.get(257)):
+        return Shape(variant, damage="it has no size, or no pixels")
+    end = max((offset + length for offset, length in zip(offsets, lengths)), default=None)
+    return Shape(variant, end, is_rare=compression in RARE_COMPRESSIONS)
+
+
+def tiff_tags(content: bytes, start: int | None = None) -> dict[int, list[int]] | None:
+    """The whole numbers in the directory at ``start``, by default the first; None if it lies beyond the end of the file."""
+    order = "<" if content[:2] == b"II" else ">"
+    big = content[2:4] in (b"+\0", b"\0+")
+    if start is None:
+        (start,) = struct.unpack_from(order + ("Q" if big else "L"), content, 8 if big else 4)
+    try:
+        (count,) = struct.unpack_from(order + ("Q" if big else "H"), content, start)
+        tags = {}
+        for number in range(min(count, MOST_ENTRIES)):
+            place = start + (8 + 20 * number if big else 2 + 12 * number)
+            tag, type_, length = struct.unpack_from(order + ("HHQ" if big else "HHL"), content, place)
+            letter = TIFF_TYPES.get(4 if type_ == 13 else type_)
+            if letter is None or length > len(content):
+                continue
+            values = place + (12 if big else 8)
+            if length * struct.calcsize(order + letter) > (8 if big else 4):
+                (values,) = struct.unpack_from(order + ("Q" if big else "L"), content, values)
+            tags[tag] = list(struct.unpack_from(f"{order}{length}{letter}", content, values))
+    except struct.error:
+        return None
+    return tags
+
+
+def _png(content: bytes, format_: Format) -> Shape:
+    width, height, depth, colour, compression, filter_, _interlaced = struct.unpack_from(">LLBBBBB", content, 16)
+    variant = f"{format_.name} of colour type {colour} with {depth} bits"
+    if not (width and height) or compression or filter_:
+        return Shape(variant, damage="the header is not valid")
+    end = 8
+    while end + 8 <= len(content) and content[end + 4:end + 8] != b"IEND":
+        end += 12 + struct.unpack_from(">L", content, end)[0]
+    return Shape(variant, end + 12)
+
+
+def _gif(content: bytes, format_: Format) -> Shape:
+    """The end of the first frame (GIF89a specification, 20 to 22)."""
+    width, height, flags = struct.unpack_from("<HHB", content, 6)
+    if not (width and height):
+        return Shape(format_.name, damage="the header is not valid")
+    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while place < len(content) and content[place] == 0x21:
+        place = _end_of_blocks(content, place + 2)
+    if place < len(content) and content[place] != 0x2C:
+        return Shape(format_.name, damage="it has no frame")
+    frame = content[place + 9] if place + 9 < len(content) else 0
+    return Shape(format_.name, _end_of_blocks(content, place + 11 + (3 << (frame & 7) + 1 if frame & 0x80 else 0)))
+
+
+def _end_of_blocks(content: bytes, place: int) -> int:
+    while place < len(content) and content[place]:
+        place += 1 + content[place]
+    return place + 1
+
+
+def _riff(content: bytes, format_: Format) -> Shape:
+    return Shape(format_.name, 8 + struct.unpack_from("<L", content, 4)[0])
+
+
+def _boxes(content: bytes, format_: Format) -> Shape:
+    """The end of the last box of an ISO base media file (ISO/IEC 14496-12, 4.2)."""
+    end = 0
+    for start, length, _name in _each_box(content):
+        end = start + length
+    return Shape(format_.name, end)
+
+
+def _each_box(content: bytes) -> Iterator[tuple[int, int, bytes]]:
+    start, number = 0, 0
+    while start + 8 <= len(content) and number < MOST_ENTRIES:
+        length, name = struct.unpack_from(">L4s", content, start)
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", content, start + 8)
+        if length == 0:
+            length = len(content) - start
+        if length < 8:
+            raise ValueError("a box is too short")
+        yield start, length, name
+        start, number = start + length, number + 1
+
+
+def _jpeg_2000(content: bytes, format_: Format) -> Shape:
+    """The end of the boxes, and of the tile parts of the codestream (ISO/IEC 15444-1, A.4.2)."""
+    if content[:4] != b"\xff\x4f\xff\x51":
+        return _boxes(content, format_)
+    place = 2
+    while content[place:place + 2] not in (b"\xff\xd9", b""):
+        marker, length = struct.unpack_from(">HH", content, place)
+        if marker == 0xFF90:  # the start of a tile part
+            (part,) = struct.unpack_from(">L", content, place + 6)
+            place += part or len(content) - place - 2
+            if part and part < 14:
+                return Shape(format_.name, damage="a tile part is too short")
+        else:
+            place += 2 + length
+    return Shape(format_.name, place + 2)
