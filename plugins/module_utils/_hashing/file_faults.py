@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .._errors import ImageError, printable
+from . import tiff_directory
 from .image_formats import Format
 
 LONGEST_REPORT = 160  # characters of a decoder's message
-MOST_ENTRIES = 4096  # of a TIFF directory, and boxes of a file
+MOST_BOXES = 4096
 CUT_OFF = ("truncated", "not enough", "only got", "end of file", "unexpected eof", "buffer is not large enough", "requires a buffer", "index out of range")
 NOT_KNOWN = ("unsupported", "unknown", "unimplemented", "not implemented", "not supported", "cannot handle", "cannot read this")
 NO_DECODER = "Convert the image to another format, for example PNG."
@@ -30,7 +31,6 @@ TIFF_COMPRESSIONS = {1: "", 2: "CCITT RLE", 3: "CCITT T.4", 4: "CCITT T.6", 5: "
                      50000: "Zstandard", 50001: "WebP", 52546: "JPEG XL"}
 RARE_COMPRESSIONS = TIFF_COMPRESSIONS.keys() - {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
 SAMPLE_FORMATS = {1: "", 2: "signed ", 3: "floating point ", 5: "complex ", 6: "complex "}
-TIFF_TYPES = {1: "B", 3: "H", 4: "L", 16: "Q"}
 
 
 class Shape(NamedTuple):
@@ -108,14 +108,13 @@ def _bmp(content: bytes, format_: Format) -> Shape:
 
 def _tiff(content: bytes, format_: Format) -> Shape:
     """The first directory of a TIFF (TIFF 6.0, section 2) or of a BigTIFF, and the end of its strips or tiles."""
-    tags = tiff_tags(content)
+    tags = next(tiff_directory.each(content, 1), None)
     if tags is None:
-        return Shape(format_.name, len(content) + 1)
-    bits = tags.get(258, [1])
-    samples = tags.get(277, [1])[0]
-    photometric, compression = tags.get(262, [-1])[0], tags.get(259, [1])[0]
-    kind = SAMPLE_FORMATS.get(tags.get(339, [1])[0], "")
-    parts = [f"{kind}{samples} \N{MULTIPLICATION SIGN} {bits[0]} bits", PHOTOMETRICS.get(photometric, f"photometric {photometric}"),
+        start = tiff_directory.start(content) or 0
+        return Shape(format_.name, start + 2 if start > 8 else None)
+    bits, samples, photometric, compression, kind = (tiff_directory.value(tags, tag, default)
+                                                     for tag, default in ((258, 1), (277, 1), (262, -1), (259, 1), (339, 1)))
+    parts = [f"{SAMPLE_FORMATS.get(kind, '')}{samples} \N{MULTIPLICATION SIGN} {bits} bits", PHOTOMETRICS.get(photometric, f"photometric {photometric}"),
              TIFF_COMPRESSIONS.get(compression, f"compression {compression}")]
     variant = f"{format_.name} with {', '.join(part for part in parts if part)}"
     offsets, lengths = tags.get(273) or tags.get(324) or [], tags.get(279) or tags.get(325) or []
@@ -123,30 +122,6 @@ def _tiff(content: bytes, format_: Format) -> Shape:
         return Shape(variant, damage="it has no size, or no pixels")
     end = max((offset + length for offset, length in zip(offsets, lengths)), default=None)
     return Shape(variant, end, is_rare=compression in RARE_COMPRESSIONS)
-
-
-def tiff_tags(content: bytes, start: int | None = None) -> dict[int, list[int]] | None:
-    """The whole numbers in the directory at ``start``, by default the first; None if it lies beyond the end of the file."""
-    order = "<" if content[:2] == b"II" else ">"
-    big = content[2:4] in (b"+\0", b"\0+")
-    if start is None:
-        (start,) = struct.unpack_from(order + ("Q" if big else "L"), content, 8 if big else 4)
-    try:
-        (count,) = struct.unpack_from(order + ("Q" if big else "H"), content, start)
-        tags = {}
-        for number in range(min(count, MOST_ENTRIES)):
-            place = start + (8 + 20 * number if big else 2 + 12 * number)
-            tag, type_, length = struct.unpack_from(order + ("HHQ" if big else "HHL"), content, place)
-            letter = TIFF_TYPES.get(4 if type_ == 13 else type_)
-            if letter is None or length > len(content):
-                continue
-            values = place + (12 if big else 8)
-            if length * struct.calcsize(order + letter) > (8 if big else 4):
-                (values,) = struct.unpack_from(order + ("Q" if big else "L"), content, values)
-            tags[tag] = list(struct.unpack_from(f"{order}{length}{letter}", content, values))
-    except struct.error:
-        return None
-    return tags
 
 
 def _png(content: bytes, format_: Format) -> Shape:
@@ -194,7 +169,7 @@ def _boxes(content: bytes, format_: Format) -> Shape:
 
 def _each_box(content: bytes) -> Iterator[tuple[int, int, bytes]]:
     start, number = 0, 0
-    while start + 8 <= len(content) and number < MOST_ENTRIES:
+    while start + 8 <= len(content) and number < MOST_BOXES:
         length, name = struct.unpack_from(">L4s", content, start)
         if length == 1:
             (length,) = struct.unpack_from(">Q", content, start + 8)

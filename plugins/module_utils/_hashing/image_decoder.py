@@ -20,11 +20,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 from .._errors import NEXT_STEPS, ImageError, printable
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, file_faults, image_formats, repaired_files
+from . import decoder_limits, difference_hash, file_faults, image_formats, raw_preview, repaired_files
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
 MAX_PATH = 1024  # macOS, sys/syslimits.h
@@ -35,7 +35,16 @@ CONVERT = "Convert the image to another format, for example PNG."
 USE_PILLOW = "Convert the image to another format, or use dhash_algorithm: pillow."
 UPDATE_PILLOW = "Update Pillow (dhash_install: venv), then run again."
 OF_THE_DECODER = ("truncated", "damaged", "unsupported")  # another decoder may succeed
+DEVELOP = "Develop the file with the camera maker's program or another raw converter, and add the result to the library."
 Rendered = TypeVar("Rendered")
+
+
+class Decoded(Generic[Rendered]):
+    """What was made of a picture, the name of its decoder and its format. ``size``: width and height of the sensor's picture, upright, if
+    ``picture`` was made of a smaller preview."""
+
+    def __init__(self, picture: Rendered, decoder: str, format_: image_formats.Format, size: tuple[int, int] | None = None) -> None:
+        self.picture, self.decoder, self.format, self.size = picture, decoder, format_, size
 
 
 def read_pixels(path: str, algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits) -> difference_hash.Pixels:
@@ -151,13 +160,13 @@ def _decode(file: BinaryIO, algorithm: str, limits: decoder_limits.Limits, deadl
     def luma_pixels(source: BinaryIO, format_: image_formats.Format) -> tuple[bytes, bytes]:
         return pillow_decoder.luma_pixels(source, format_, limits.pixels)
 
-    pixels, decoder, _format = decode(file, luma_pixels, limits, deadline, lambda pixels: ffmpeg_decoder.is_black(pixels[0]))
-    return pixels, decoder
+    decoded = decode(file, luma_pixels, limits, deadline, lambda pixels: ffmpeg_decoder.is_black(pixels[0]))
+    return decoded.picture, decoded.decoder
 
 
 def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Rendered], limits: decoder_limits.Limits, deadline: float,
-           is_black: Callable[[Rendered], bool]) -> tuple[Rendered, str, image_formats.Format]:
-    """What ``render`` makes of the picture in ``file``, the name of the decoder, and the format of the file.
+           is_black: Callable[[Rendered], bool]) -> Decoded[Rendered]:
+    """What ``render`` makes of the picture in ``file``.
 
     ``render`` is called with a file that Pillow opens, and its format. Decoders are tried one after the other until one succeeds. Of a
     video whose first frame ``is_black``, the first frame that is not black is rendered. ``deadline`` is on the clock of
@@ -165,34 +174,53 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
     """
     head = file.read(image_formats.HEAD_BYTES)
     format_ = identify(head)
-    failures = []
+    if format_.name == "TIFF":
+        format_ = raw_preview.format_of(file, head) or format_
+    if format_.is_raw:
+        return _render_preview(_content(file), format_, render)
+    failures: list[tuple[str, ImageError]] = []
     for decoder in decoders_for(format_, head):
-        try:
+        with _failures_into(failures, decoder):
             if decoder == "ffmpeg":
-                return _render_by_ffmpeg(file, format_, render, limits, deadline, is_black), decoder, format_
-            return render(file, format_), decoder, format_
-        except ImageError as error:
-            if error.kind not in OF_THE_DECODER:
-                raise
-            failures.append((decoder, error))
+                return Decoded(_render_by_ffmpeg(file, format_, render, limits, deadline, is_black), decoder, format_)
+            return Decoded(render(file, format_), decoder, format_)
         if decoder == "pillow":
             copy = repaired_files.repaired(_content(file), format_, limits.pixels)
             if copy is not None:
-                with _other_decoders_left():
-                    return render(io.BytesIO(copy), format_), decoder, format_
+                with _failures_into(failures, decoder):
+                    return Decoded(render(io.BytesIO(copy), format_), decoder, format_)
             if image_formats.is_stable(format_, head) and failures[-1][1].kind != "unsupported":
                 break
     raise file_faults.explain(_content(file), format_, failures)
 
 
+def _render_preview(content: bytes, format_: image_formats.Format, render: Callable[[BinaryIO, image_formats.Format], Rendered]) -> Decoded[Rendered]:
+    """What ``render`` makes of the largest preview in a camera raw file, or of the picture that a TIFF decoder sees in it."""
+    from . import pillow_decoder
+
+    pillow_decoder.require()
+    raw = raw_preview.read(content)
+    pictures = [(preview, image_formats.JPEG) for preview in raw.previews]
+    if raw_preview.has_plain_picture(content):
+        pictures.append((content, image_formats.TIFF))
+    failures: list[tuple[str, ImageError]] = []
+    for picture, shown_as in pictures:
+        with _failures_into(failures, "raw_preview"):
+            return Decoded(render(io.BytesIO(picture), shown_as), "raw_preview", format_, (raw.width, raw.height))
+    if failures:
+        raise file_faults.explain(content, format_, failures)
+    raise ImageError("unsupported", f"{format_.name}: the file has sensor data and no preview", DEVELOP)
+
+
 @contextlib.contextmanager
-def _other_decoders_left() -> Iterator[None]:
-    """Ignore what another decoder may not meet."""
+def _failures_into(failures: list[tuple[str, ImageError]], decoder: str) -> Iterator[None]:
+    """Collect the errors that another decoder may not meet."""
     try:
         yield
     except ImageError as error:
         if error.kind not in OF_THE_DECODER:
             raise
+        failures.append((decoder, error))
 
 
 def _content(file: BinaryIO) -> bytes:

@@ -23,6 +23,7 @@ class Format(NamedTuple):
     """A format. ``pillow``: its name in Pillow. ``demuxer``: its demuxer in FFmpeg. ``moving``: a video, whose first frame may be black.
 
     ``refused``: why no decoder is tried. ``stable``: every Pillow from 9.0 on that opens a file of this format gives it the same hash.
+    ``is_raw``: sensor data of a camera, with previews.
     """
 
     name: str
@@ -31,14 +32,17 @@ class Format(NamedTuple):
     moving: bool = False
     refused: str | None = None
     stable: bool = False
+    is_raw: bool = False
 
 
 HEIC = Format("HEIC", "HEIF")  # FFmpeg decodes one tile of a HEIC instead of the whole picture, if it reads HEIC at all
 PNG = Format("PNG", "PNG", "png_pipe", stable=True)
 JPEG = Format("JPEG", "JPEG", "jpeg_pipe", stable=True)
+TIFF = Format("TIFF", "TIFF", "tiff_pipe", stable=True)
 AVIF = Format("AVIF", "AVIF", "mov")
 STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1",
                 b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+CR3 = Format("CR3", is_raw=True)
 QUICKTIME = Format("MP4 or QuickTime", None, "mov", moving=True)
 TGA = Format("TGA", "TGA", stable=True)
 SPIDER = Format("SPIDER", "SPIDER", stable=True)
@@ -54,7 +58,12 @@ _SIGNATURES = [
     (rb"GIF8[79]a", Format("GIF", "GIF", "gif", stable=True)),
     (rb"RIFF....WEBP", Format("WebP", "WEBP", "webp_pipe", stable=True)),
     (rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", Format("BMP", "BMP", "bmp_pipe", stable=True)),
-    (rb"II[*+]\0|MM\0[*+]", Format("TIFF", "TIFF", "tiff_pipe", stable=True)),
+    (rb"II[*+]\0|MM\0[*+]", TIFF),
+    (rb"IIR[OS]|MMOR", Format("ORF", is_raw=True)),
+    (rb"IIU\0", Format("RW2", is_raw=True)),
+    (rb"FUJIFILMCCD-RAW ", Format("RAF", is_raw=True)),
+    (rb"\0MRM", Format("MRW", is_raw=True)),
+    (rb"FOVb", Format("X3F", is_raw=True)),
     (rb"P[14]\s+[#\d]", Format("PBM", "PPM", "pbm_pipe", stable=True)),
     (rb"P[25]\s+[#\d]", Format("PGM", "PPM", "pgm_pipe", stable=True)),
     (rb"P[36]\s+[#\d]", Format("PPM", "PPM", "ppm_pipe", stable=True)),
@@ -180,6 +189,8 @@ def _identify_by_brand(head: bytes) -> Format:
     """The format of an ISO base media file (ISO/IEC 14496-12, 4.3): AVIF, HEIC, or a video."""
     size = int.from_bytes(head[:4], "big")
     brands = {head[8:12], *(head[start:start + 4] for start in range(16, min(size, len(head)), 4))}
+    if head[8:12] == b"crx ":
+        return CR3
     if head[8:12] not in STILL_BRANDS:
         return QUICKTIME
     return AVIF if brands & {b"avif", b"avis"} else HEIC

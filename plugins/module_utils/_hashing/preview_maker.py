@@ -33,7 +33,9 @@ def read_preview(path: str, edge: int, media_roots: Sequence[str], limits: decod
 
     started = time.monotonic()
     with image_decoder.opened(path, media_roots, limits) as (file, _status):
-        made, _decoder, format_ = image_decoder.decode(
+        decoded = image_decoder.decode(
             file, lambda source, shown_as: pillow_decoder.preview(source, shown_as, limits.pixels, edge), limits, started + limits.seconds,
             lambda first: True)
-    return Preview(*made, format_.name, time.monotonic() - started)
+    jpeg, *size = decoded.picture
+    width, height = decoded.size or size
+    return Preview(jpeg, width, height, decoded.format.name, time.monotonic() - started)
