@@ -27,7 +27,7 @@ from .._migrate import library_survey, migration_run, migration_settings
 from .._telemetry import run_log
 from . import handover
 
-DECODERS = ("pillow", "pillow_heif", "raw_preview", "ffmpeg")
+DECODERS = ("pillow", "pillow_heif", "raw_preview", "pyav", "ffmpeg")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LONGEST_ERROR = 4096
 BATCH = 1000  # entries in one commit of a merge

@@ -15,7 +15,7 @@ from . import ffmpeg_decoder
 @functools.cache  # FFmpeg starts slowly, and the library may change in that time
 def versions() -> dict[str, str | None]:
     """The versions of all decoders that a hash or an error may depend on, None for one that this host lacks."""
-    return {"pillow": _package_version("pillow"), "pillow_heif": _package_version("pillow-heif"),
+    return {"pillow": _package_version("pillow"), "pillow_heif": _package_version("pillow-heif"), "pyav": _package_version("av"),
             "ffmpeg": ffmpeg_decoder.version(), "ffmpeg_python": _package_version("ffmpeg-python")}
 
 

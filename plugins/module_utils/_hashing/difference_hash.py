@@ -34,8 +34,8 @@ LEAST_STEPS = 12
 class Pixels(NamedTuple):
     """The pixels of an image that are hashed: luma, 0 black to 255 white.
 
-    ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif, raw_preview or
-    ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: the time since the file was opened.
+    ``horizontal``: 72 bytes, 8 rows of 9; ``vertical``: 72 bytes, 9 rows of 8. ``decoder``: pillow, pillow_heif, raw_preview, pyav
+    or ffmpeg. ``stamp`` is that of the file that was read. ``seconds``: the time since the file was opened.
     """
 
     horizontal: bytes

@@ -24,7 +24,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from .._errors import NEXT_STEPS, ImageError, printable
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, file_faults, image_formats, raw_preview, repaired_files
+from . import decoder_limits, difference_hash, file_faults, image_formats, pyav_decoder, raw_preview, repaired_files
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
 MAX_PATH = 1024  # macOS, sys/syslimits.h
@@ -181,6 +181,9 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
     failures: list[tuple[str, ImageError]] = []
     for decoder in decoders_for(format_, head):
         with _failures_into(failures, decoder):
+            if decoder == "pyav":
+                png = pyav_decoder.picture_as_png(file, format_, limits.pixels)
+                return Decoded(render(io.BytesIO(png), image_formats.PNG), decoder, format_)
             if decoder == "ffmpeg":
                 return Decoded(_render_by_ffmpeg(file, format_, render, limits, deadline, is_black), decoder, format_)
             return Decoded(render(file, format_), decoder, format_)
@@ -265,10 +268,12 @@ def decoders_for(format_: image_formats.Format, head: bytes) -> list[str]:
         if not pillow_decoder.register_heif():
             raise ImageError("unsupported", "HEIC needs the Python package pillow-heif", INSTALL_HEIF)
         return ["pillow_heif"]
-    by_pillow = ["pillow"] if pillow_decoder.can_open(format_, head) else []
+    in_process = ["pillow"] if pillow_decoder.can_open(format_, head) else []
+    if pyav_decoder.can_decode(format_):
+        in_process.append("pyav")
     if format_.demuxer is None:
-        if not by_pillow:
+        if not in_process:
             raise ImageError("unsupported", f"the Pillow of this host was built without {format_.name}, or is too old for it", UPDATE_PILLOW)
-        return by_pillow
+        return in_process
     # Pillow versions decode run lengths differently.
-    return ["ffmpeg", *by_pillow] if format_.stable and not image_formats.is_stable(format_, head) else [*by_pillow, "ffmpeg"]
+    return ["ffmpeg", *in_process] if format_.stable and not image_formats.is_stable(format_, head) else [*in_process, "ffmpeg"]

@@ -38,6 +38,7 @@ class Format(NamedTuple):
 HEIC = Format("HEIC", "HEIF")  # FFmpeg decodes one tile of a HEIC instead of the whole picture, if it reads HEIC at all
 PNG = Format("PNG", "PNG", "png_pipe", stable=True)
 JPEG = Format("JPEG", "JPEG", "jpeg_pipe", stable=True)
+JPEG_XL = Format("JPEG XL", None, "jpegxl_pipe")
 TIFF = Format("TIFF", "TIFF", "tiff_pipe", stable=True)
 AVIF = Format("AVIF", "AVIF", "mov")
 STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1",
@@ -71,7 +72,7 @@ _SIGNATURES = [
     (rb"P7\s+(?:#|WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE)", Format("PAM", None, "pam_pipe")),
     (rb"P7 332[\r\n]", Format("XV thumbnail", "XVTHUMB", stable=True)),
     (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n", Format("JPEG 2000", "JPEG2000", "j2k_pipe")),
-    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", Format("JPEG XL", None, "jpegxl_pipe")),
+    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", JPEG_XL),
     (rb"8BPS", Format("Photoshop", "PSD", "psd_pipe")),
     (rb"\0\0\x01\0[^\0]\0", Format("ICO", "ICO", "ico", stable=True)),
     (rb"\0\0\x02\0[^\0]\0", Format("CUR", "CUR", stable=True)),

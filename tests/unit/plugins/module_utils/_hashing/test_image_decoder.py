@@ -254,7 +254,9 @@ def test_a_text_that_names_other_files_is_never_given_to_ffmpeg(
     (gzip.compress(b'<svg xmlns="http://www.w3.org/2000/svg"/>', mtime=0), "SVG"),
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS or PostScript"), (b"\xc5\xd0\xd3\xc6" + bytes(60), "EPS or PostScript"),
     (b"%PDF-1.7\n", "PDF"), (b"\xd7\xcd\xc6\x9a" + bytes(60), "WMF"), (b"\1\0\0\0" + bytes(36) + b" EMF" + bytes(60), "EMF"),
-    (b"gimp xcf v011\0", "GIMP image"), (bytes(128) + b"DICM", "DICOM"), (b"GRIB\0\0\xae\1", "GRIB"),
+    (b"RIFF\0\0\0\0ACON", "ANI"), (b"BPG\xfb", "BPG"), (b"BUFR\0", "BUFR"), (b"AT&TFORM\0\0\0\0DJVU", "DjVu"), (b"FLIF", "FLIF"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"FORM\0\0\0\0ILBM", "ILBM"), (b"\x1c\2\0\0\5", "IPTC"), (b"II\xbc\1", "JPEG XR"),
+    (b"\xabKTX 11\xbb\r\n\x1a\n", "KTX"), (b"gimp xcf v011\0", "GIMP image"), (bytes(128) + b"DICM", "DICOM"), (b"GRIB\0\0\xae\1", "GRIB"),
 ])
 @pytest.mark.parametrize("algorithm", ["pillow", "ffmpeg"])
 def test_a_format_that_starts_a_program_or_follows_a_reference_is_unsupported_and_given_to_no_decoder(
@@ -575,7 +577,7 @@ def test_the_versions_of_the_decoders_are_told(program: Callable[[str], None], a
     import PIL
 
     assert decoder_versions.versions() == {
-        "pillow": PIL.__version__, "pillow_heif": version_of("pillow-heif"), "ffmpeg": "5.1.6-0+deb12u1",
+        "pillow": PIL.__version__, "pillow_heif": version_of("pillow-heif"), "pyav": version_of("av"), "ffmpeg": "5.1.6-0+deb12u1",
         "ffmpeg_python": version_of("ffmpeg-python")}
 
 

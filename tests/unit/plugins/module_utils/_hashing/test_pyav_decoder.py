@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pictures
+import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
+    decoder_limits,
+    difference_hash,
+    image_decoder,
+    image_formats,
+    pillow_decoder,
+    pyav_decoder,
+)
+
+ODD = (321, 243)
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., difference_hash.Pixels]:
+    """The pixels of a file that Pillow does not open, on a host without the FFmpeg program."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    can_open = pillow_decoder.can_open
+    monkeypatch.setattr(pillow_decoder, "can_open", lambda format_, head: format_ is not image_formats.AVIF and can_open(format_, head))
+
+    def pixels(content: bytes, **limits: int) -> difference_hash.Pixels:
+        (tmp_path / "picture").write_bytes(content)
+        return image_decoder.read_pixels(str(tmp_path / "picture"), "pillow", [str(tmp_path.resolve())], decoder_limits.Limits(**limits))
+    return pixels
+
+
+def test_an_avif_is_decoded_in_process_with_its_transparency(read: Callable[..., difference_hash.Pixels]) -> None:
+    pytest.importorskip("av")
+    im = pictures.colour(ODD)
+    im.putalpha(pictures.alpha(ODD))
+    pixels = read(pictures.encode(im, "AVIF", quality=95))
+    drawn = pillow_decoder._scaled(pictures.over_white(pictures.colour(ODD), pictures.alpha(ODD)), 9, 8)
+    assert pixels.decoder == "pyav"
+    assert max(abs(one - other) for one, other in zip(pixels.horizontal, drawn)) < 10
+
+
+@pytest.mark.parametrize(("content", "kind"), [("whole", "too_large"), ("cut", "truncated"), ("tiles", "unsupported")])
+def test_what_pyav_does_not_decode_has_its_kind(read: Callable[..., difference_hash.Pixels], content: str, kind: str) -> None:
+    pytest.importorskip("av")
+    avif = pictures.encode(pictures.colour(ODD), "AVIF")
+    files = {"whole": avif, "cut": avif[:-100], "tiles": avif.replace(b"av01", b"grid")}
+    with pytest.raises(ImageError) as error:
+        read(files[content], pixels=1000 if content == "whole" else 10**6)
+    assert error.value.kind == kind
+
+
+@pytest.mark.parametrize("format_", [image_formats.PNG, image_formats.QUICKTIME, image_formats.AVIF])
+def test_without_pyav_nothing_is_left_to_it(monkeypatch: pytest.MonkeyPatch, format_: image_formats.Format) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert not pyav_decoder.can_decode(format_)
+
+
+def test_pyav_is_only_asked_for_what_it_has_a_decoder_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = types.ModuleType("av")
+    package.__dict__["codec"] = types.SimpleNamespace(codecs_available={"libdav1d", "png"})
+    monkeypatch.setitem(sys.modules, "av", package)
+    able = [format_ for format_ in (image_formats.PNG, image_formats.AVIF, image_formats.JPEG_XL) if pyav_decoder.can_decode(format_)]
+    assert able == [image_formats.AVIF]
