@@ -420,8 +420,24 @@ def _others() -> dict[str, Vector]:
         "grey.gbr": Vector(struct.pack(">LLLLL", 33, 2, *SMALL, 1) + b"GIMP" + struct.pack(">L", 1) + b"brush" + levels, luma),
         "grey.fits": Vector(_fits(luma), luma),
         "grey.pfm.bin": Vector(b"Pf\n48 40\n-1.0\n" + _float_rows(luma), luma),
+        "rgb.pxr": Vector((b"\x80\xe8\0\0".ljust(416, b"\0") + struct.pack("<HHHHHH", *SMALL[::-1], 0, 0, 14, 2)).ljust(1024, b"\0")
+                          + rgb.tobytes(), luma),
+        "thumbnail.p7": Vector(b"P7 332\n#a thumbnail\n#END_OF_COMMENTS\n48 40 255\n" + _in_332(rgb), _from_332(_in_332(rgb))),
+        "rgb.jp2": Vector(encode(rgb, "JPEG2000"), luma),
+        "indexed.blp": Vector(encode(indexed, "BLP", blp_version="BLP2"), of_indices),
         "video.fli": Vector(_fli(indexed), of_indices),
     }
+
+
+def _in_332(im: Image.Image) -> bytes:
+    """3 bits of red, 3 of green and 2 of blue."""
+    red, green, blue = (band.tobytes() for band in im.split())
+    return bytes(r & 0xE0 | g >> 5 << 2 | b >> 6 for r, g, b in zip(red, green, blue))
+
+
+def _from_332(pixels: bytes) -> Image.Image:
+    colours = bytes(level for byte in pixels for level in ((byte >> 5) * 255 // 7, (byte >> 2 & 7) * 255 // 7, (byte & 3) * 255 // 3))
+    return Image.frombytes("RGB", SMALL, colours).convert("L")
 
 
 def _xpm(im: Image.Image) -> bytes:
