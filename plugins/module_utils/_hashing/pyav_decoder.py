@@ -32,7 +32,8 @@ def can_decode(format_: Format) -> bool:
         import av
     except ImportError:  # not installed, or does not fit the libraries of this host
         return False
-    return any(codec in av.codec.codecs_available for codec in CODECS[format_])
+    available = getattr(getattr(av, "codec", None), "codecs_available", ())  # other packages may have the same import name
+    return any(codec in available for codec in CODECS[format_])
 
 
 def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int) -> bytes:

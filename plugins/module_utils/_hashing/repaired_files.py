@@ -5,8 +5,8 @@
 """Copies in memory of files that Pillow refuses although all pixels are there.
 
 Browsers show such files: a PNG with a large text or a wrong checksum in a chunk that is not needed, a JPEG without its end marker, an
-animation whose later frame is cut off. The copy has the pixels and the orientation alone. If pixels are missing, the error says how
-much of the picture is there.
+animation whose later frame is cut off, a BMP with unusual bit fields or an unusual header. The copy has the pixels and the orientation
+alone. If pixels are missing, the error says how much of the picture is there.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ LONGEST_TEXT = 1 << 20  # Pillow's MAX_TEXT_CHUNK; larger metadata hold no orien
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type: samples of a pixel
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # PNG specification, 8.2
 PIECE = 1 << 20
+SHORT_OS2, BIT_FIELDS, BIT_FIELDS_WITH_ALPHA = 16, 3, 6  # the length of a header; compressions
 JPEG_END = b"\xff\xd9"
 OTHER_DATA = bytes(range(1, 255)) * 4  # no marker is in it, and no run of blocks decodes to what libjpeg fills in
 WHOLE_SHARE = 0.999  # of the pixels of a JPEG; browsers show a JPEG that lacks a few bytes as whole
@@ -49,6 +50,8 @@ def repaired(content: bytes, format_: Format, max_pixels: int) -> bytes | None:
         return _repaired_jpeg(content, max_pixels)
     if format_.name == "WebP":
         return _repaired_webp(content)
+    if format_.name == "BMP":
+        return _repaired_bmp(content, max_pixels)
     return None
 
 
@@ -198,3 +201,53 @@ def _repaired_webp(content: bytes) -> bytes | None:
             data = bytes((data[0] & (ANIMATED | TRANSPARENT) | (WITH_EXIF if has_exif else 0),)) + data[1:]
         chunks += struct.pack("<4sL", name, len(data)) + data + b"\0" * (len(data) % 2)
     return b"RIFF" + struct.pack("<L", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def _repaired_bmp(content: bytes, max_pixels: int) -> bytes | None:
+    """A BMP (Windows GDI, BITMAPINFOHEADER to BITMAPV5HEADER; OS/2 2.0) with a plain header; None if its pixels are in another order."""
+    try:
+        (start,) = struct.unpack_from("<L", content, 10)
+        (header,) = struct.unpack_from("<L", content, 14)
+        width, height, _planes, bits = struct.unpack_from("<llHH", content, 18)
+        if header == SHORT_OS2:
+            return _bmp(width, height, bits, content[14 + header:start], content[start:])
+        compression, _size, _across, _down, colours = struct.unpack_from("<LLllL", content, 30)
+        if bits <= 8 and compression == 0 and colours > 256:
+            return _bmp(width, height, bits, content[14 + header:14 + header + 1024], content[start:], 256)
+        if header < 40 or compression not in (BIT_FIELDS, BIT_FIELDS_WITH_ALPHA) or bits not in (16, 32):
+            return None
+        masks = list(struct.unpack_from("<LLLL", content, 54))
+    except struct.error:
+        return None
+    if width * abs(height) > max_pixels:
+        raise ImageError("too_large", "the image has more pixels than the limit allows")
+    if header == 40 and compression == BIT_FIELDS:
+        masks[3] = 0
+    return _bmp_of_fields(content[start:], width, height, bits, masks)
+
+
+def _bmp(width: int, height: int, bits: int, palette: bytes, pixels: bytes, colours: int = 0) -> bytes:
+    start = 14 + 40 + len(palette)
+    info = struct.pack("<LllHHLLllLL", 40, width, height, 1, bits, 0, 0, 0, 0, colours, 0)
+    return b"BM" + struct.pack("<LHHL", start + len(pixels), 0, 0, start) + info + palette + pixels
+
+
+def _bmp_of_fields(pixels: bytes, width: int, height: int, bits: int, masks: list[int]) -> bytes | None:
+    """A BMP with 8 bits of blue, green, red and alpha, of pixels that have these fields. None if pixels are missing."""
+    import numpy as np
+
+    row = (width * bits + 31) // 32 * 4
+    if width <= 0 or height == 0 or len(pixels) < row * abs(height) or any(mask >> bits for mask in masks):
+        return None
+    rows = np.frombuffer(pixels, np.uint8, row * abs(height)).reshape(abs(height), row)
+    packed = np.ascontiguousarray(rows[:, :width * bits // 8]).view("<u2" if bits == 16 else "<u4").astype(np.uint64)
+    spread = np.zeros((abs(height), width, 4), np.uint8)
+    for place, mask in zip((2, 1, 0, 3), masks):
+        if mask:
+            lowest = mask & -mask
+            spread[:, :, place] = (packed & np.uint64(mask)) // np.uint64(lowest) * np.uint64(255) // np.uint64(mask // lowest)
+    if not masks[3]:
+        return _bmp(width, height, 32, b"", spread.tobytes())
+    info = struct.pack("<LllHHLLllLL", 108, width, height, 1, 32, BIT_FIELDS, spread.size, 0, 0, 0, 0)
+    info += struct.pack("<LLLL", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return b"BM" + struct.pack("<LHHL", 14 + 108 + spread.size, 0, 0, 14 + 108) + info + spread.tobytes()

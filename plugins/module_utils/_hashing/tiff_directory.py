@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 MOST_ENTRIES = 4096
 MOST_VALUES = 1 << 20  # of one entry
-MOST_BYTES = 1 << 62
+MOST_BYTES = 1 << 40  # of a file
 LENGTH = 65536  # bytes that are read of a directory
 SUB_DIRECTORIES = 330
 TYPES = {1: "B", 2: "B", 3: "H", 4: "L", 13: "L", 16: "Q"}
@@ -23,10 +23,10 @@ def first(file: BinaryIO, head: bytes) -> Tags:
     """The entries of the first directory of a file that begins with ``head`` and is read at most once; values elsewhere are left out."""
     place = start(head)
     content = head
-    if place is None or place < 8:
+    if place is None or not 8 <= place < MOST_BYTES:
         return {}
     if place + 1024 > len(head):
-        file.seek(min(place, MOST_BYTES))
+        file.seek(place)
         content, place = head[:8] + file.read(LENGTH), 8
     return _entries(content, place, far_values=False)[0]
 

@@ -64,6 +64,8 @@ def test_without_pyav_nothing_is_left_to_it(monkeypatch: pytest.MonkeyPatch, for
 
 
 def test_pyav_is_only_asked_for_what_it_has_a_decoder_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", types.ModuleType("av"))
+    assert not pyav_decoder.can_decode(image_formats.AVIF)
     package = types.ModuleType("av")
     package.__dict__["codec"] = types.SimpleNamespace(codecs_available={"libdav1d", "png"})
     monkeypatch.setitem(sys.modules, "av", package)

@@ -137,3 +137,10 @@ def test_a_picture_that_was_made_of_a_raw_file_is_the_same_picture(read: Callabl
     derived = pictures.encode(Image.open(io.BytesIO(SHOWN)).resize((320, 240)), "JPEG")
     hashes = difference_hash.hash_pixels([read(FILES["NEF"]), read(derived)])
     assert difference_hash.distance(hashes[0][0], hashes[1][0]) <= 2
+
+
+@pytest.mark.parametrize("header", [b"II+\0\x08\0\0\0" + b"\xff" * 8, b"II*\0" + b"\xff" * 4, b"MM\0*\0\0\0\1"])
+def test_a_directory_beyond_the_end_of_the_file_is_an_error_of_the_file(read: Callable[..., difference_hash.Pixels], header: bytes) -> None:
+    with pytest.raises(ImageError) as error:
+        read(header + bytes(100))
+    assert error.value.kind in ("truncated", "damaged")

@@ -16,6 +16,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decod
 from PIL import Image, ImageOps
 
 LARGE = (640, 480)
+DEPTHS = {2: ((0x3, 0x1C, 0xE0), 16), 3: ((0x7C0, 0x3F, 0xF800), 16), 4: ((0x3FF00000, 0xFFC00, 0x3FF), 32), 5: ((0x7F0000, 0xFF00, 0xFF), 32)}
 IHDR_END = 33
 
 
@@ -134,3 +135,45 @@ def test_a_webp_that_lacks_pixels_says_how_much_of_the_picture_is_there(seen: Ca
 def test_a_webp_whose_metadata_are_cut_off_has_the_hash_of_the_same_picture(seen: Callable[..., tuple[bytes, bytes]]) -> None:
     webp = pictures.encode(pictures.colour(LARGE), "WEBP", xmp=bytes(500))
     assert seen(webp[:-100]) == seen(webp)
+
+
+def bmp_of_fields(masks: tuple[int, ...], bits: int, compression: int) -> bytes:
+    """The drawn picture with these fields; a fourth mask is alpha."""
+    im = pictures.colour()
+    bands = [band.tobytes() for band in (*im.split(), pictures.alpha())]
+    packed = bytearray()
+    for levels in zip(*bands):
+        word = sum(level * (mask // (mask & -mask)) // 255 * (mask & -mask) for level, mask in zip(levels, masks))
+        packed += word.to_bytes(bits // 8, "little")
+    info = struct.pack("<LllHHLLllLL", 40, im.width, -im.height, 1, bits, compression, len(packed), 0, 0, 0, 0)
+    fields = struct.pack(f"<{len(masks)}L", *masks)
+    start = 14 + 40 + len(fields)
+    return b"BM" + struct.pack("<LHHL", start + len(packed), 0, 0, start) + info + fields + bytes(packed)
+
+
+@pytest.mark.parametrize("case", sorted(DEPTHS))
+def test_a_bmp_with_unusual_bit_fields_is_decoded(seen: Callable[..., tuple[bytes, bytes]], case: int) -> None:
+    masks, bits = DEPTHS[case]
+    pixels = seen(bmp_of_fields(masks, bits, 3))[0]
+    assert max(abs(one - other) for one, other in zip(pixels, seen(PNG)[0])) < (80 if case == 2 else 6)
+
+
+def test_a_bmp_with_alpha_fields_is_over_white(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+    im = pictures.colour()
+    im.putalpha(pictures.alpha())
+    assert seen(bmp_of_fields((0xFF, 0xFF00, 0xFF0000, 0xFF000000), 32, 6)) == seen(pictures.encode(im, "PNG"))
+
+
+def test_a_bmp_with_a_short_header_or_too_many_colours_has_the_hash_of_the_same_picture(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+    bmp = pictures.encode(pictures.grey(), "BMP")
+    palette, rows = bmp[54:54 + 1024], bmp[54 + 1024:]
+    short = b"BM" + struct.pack("<LHHL", 0, 0, 0, 30 + 1024) + struct.pack("<LLLHH", 16, 48, 40, 1, 8) + palette + rows
+    many = (b"BM" + struct.pack("<LHHL", 0, 0, 0, 54 + 1200) + struct.pack("<LllHHLLllLL", 40, 48, 40, 1, 8, 0, 0, 0, 0, 300, 0) + palette
+            + bytes(176) + rows)
+    assert seen(short) == seen(many) == seen(bmp)
+
+
+def test_the_pixels_of_a_bmp_with_bit_fields_are_limited(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+    with pytest.raises(ImageError) as error:
+        seen(bmp_of_fields((0xFF, 0xFF00, 0xFF0000, 0xFF000000), 32, 6), pixels=100)
+    assert error.value.kind == "too_large"
