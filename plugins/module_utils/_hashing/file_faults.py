@@ -108,10 +108,9 @@ def _bmp(content: bytes, format_: Format) -> Shape:
 
 def _tiff(content: bytes, format_: Format) -> Shape:
     """The first directory of a TIFF (TIFF 6.0, section 2) or of a BigTIFF, and the end of its strips or tiles."""
-    tags = next(tiff_directory.each(content, 1), None)
-    if tags is None:
-        start = tiff_directory.start(content) or 0
-        return Shape(format_.name, start + 2 if start > 8 else None)
+    tags, end_of_directory = next(tiff_directory.each(content, 1), None), tiff_directory.end_of_first(content)
+    if tags is None or (end_of_directory or 0) > len(content):
+        return Shape(format_.name, end_of_directory)
     bits, samples, photometric, compression, kind = (tiff_directory.value(tags, tag, default)
                                                      for tag, default in ((258, 1), (277, 1), (262, -1), (259, 1), (339, 1)))
     parts = [f"{SAMPLE_FORMATS.get(kind, '')}{samples} \N{MULTIPLICATION SIGN} {bits} bits", PHOTOMETRICS.get(photometric, f"photometric {photometric}"),

@@ -31,6 +31,19 @@ def first(file: BinaryIO, head: bytes) -> Tags:
     return _entries(content, place, far_values=False)[0]
 
 
+def end_of_first(content: bytes) -> int | None:
+    """Where the first directory ends; None if ``content`` is no TIFF file."""
+    place = start(content)
+    if place is None:
+        return None
+    big = _is_big(content)
+    try:
+        count: int = struct.unpack_from(f"{_order(content)}{'Q' if big else 'H'}", content, place)[0]
+    except (struct.error, OverflowError):
+        return place + 2
+    return place + (16 + 20 * count if big else 6 + 12 * count)
+
+
 def value(tags: Tags, tag: int, default: int) -> int:
     """The first number of an entry, or ``default``."""
     return (tags.get(tag) or [default])[0]

@@ -71,6 +71,12 @@ def test_a_file_whose_data_contradict_each_other_is_damaged(refused: Callable[[b
     assert error.kind == "damaged", error
 
 
+def test_a_tiff_whose_directory_is_cut_off_is_truncated(refused: Callable[[bytes], ImageError]) -> None:
+    content = (FILES / "rgb.tif").read_bytes()
+    for length in (20, 60, 100, 140):
+        assert refused(content[:length]).kind == "truncated"
+
+
 def test_the_error_has_what_each_decoder_reported() -> None:
     failures = [("pillow", ImageError("damaged", "one")), ("ffmpeg", ImageError("unsupported", "two", "Install it."))]
     error = file_faults.explain(b"qoif", present(image_formats.identify(b"qoif")), failures)
