@@ -117,7 +117,8 @@ def _edit(settings: Settings, images: list[matchable_images.Image]) -> tuple[lis
     read = functools.partial(picture_edits.read_edits, media_roots=settings.media_roots, limits=settings.limits)
     paths = [(number, os.fspath(image.file)) for number, image in enumerate(images)]
     found: dict[int, picture_edits.Edited] = {}
-    with contextlib.closing(worker_pool.read_files(paths, read, settings.limits, settings.parallel, settings.temp_dir)) as results:
+    with contextlib.closing(worker_pool.read_files(
+            paths, read, picture_edits.Edited, settings.media_roots, settings.limits, settings.parallel, settings.temp_dir)) as results:
         for number, result in results:
             if not isinstance(result, ImageError):
                 found[number] = result

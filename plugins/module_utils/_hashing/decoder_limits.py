@@ -17,12 +17,18 @@ OTHER_FILES = 64  # of Python, Ansible, the journal, the log, a worker that star
 
 
 class Limits(NamedTuple):
-    """The limits on one image. 250 megapixels of RGB take 1 GB in Pillow; with the luma they fit into 2 GiB."""
+    """The limits on one image. 250 megapixels of RGB take 1 GB in Pillow; with the luma they fit into 2 GiB.
+
+    ``worker_user``: the user as whom workers started by root decode, if this user can read the images; None to stay root.
+    ``require_sandbox``: whether to decode nothing without a sandbox.
+    """
 
     seconds: int = 30
     file_bytes: int = GIB
     pixels: int = 250_000_000
     memory_bytes: int = 2 * GIB  # of address space per worker
+    worker_user: str | None = None
+    require_sandbox: bool = False
 
 
 def text(limits: Limits) -> str:

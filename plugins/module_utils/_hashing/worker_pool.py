@@ -6,7 +6,8 @@
 
 ``concurrent.futures`` and ``multiprocessing.Pool`` lose all running tasks, or hang, when one worker dies, and cannot end one task.
 Here each worker has its own pipe and its own process group. Shared memory tells which image a worker is decoding, and a worker
-can be killed together with the FFmpeg that it started. Images are sent, and results returned, in parcels that take a worker
+can be killed together with the FFmpeg that it started. A worker confines itself before its first image (sandbox.py), and the parent
+trusts nothing that it sends. Images are sent, and results returned, in parcels that take a worker
 PARCEL_SECONDS, because one message per image would cost a tenth of the time of a small picture. A worker has one parcel in
 advance, so it does not wait while the caller writes a checkpoint.
 """
@@ -16,21 +17,28 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import importlib
+import io
 import math
 import multiprocessing
 import os
+import pickle
+import pkgutil
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple, Protocol, TypeVar, Union, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, Union, cast
 
 from .._errors import ImageError, MissingRequirementError, from_os_error
-from . import decoder_limits, difference_hash, image_decoder, preview_maker
+from .._files import file_stamps
+from . import decoder_limits, difference_hash, image_decoder, preview_maker, sandbox
 from .ffmpeg_decoder import end_with_parent, signal_name
 
 PARCEL_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
@@ -39,6 +47,15 @@ START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on an idle
 END_SECONDS = 5  # for a killed process to disappear; a process that waits for a dead file server stays
 START_ADVICE = "Run `import PIL.Image` in the Python that runs the modules and fix the error that it reports."
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is a fallback: the clock of the parent is checked first
+TRIED_IMAGES = 20  # that are opened as another user, before the workers start
+MAX_ANSWER_BYTES = 64 << 20  # a parcel of previews has less than 2 MB
+FRAME = 4  # bytes of the length before an answer
+DECODING_PACKAGES = ("ffmpeg", "pillow_heif")  # that decoders import at need
+PACKAGE = __name__.rpartition("._hashing.")[0]
+FIELD_TYPES: dict[str, tuple[type, ...]] = {  # by annotation, of the results of a worker
+    "bytes": (bytes,), "str": (str,), "int": (int,), "float": (int, float), "int | None": (int, type(None)), "str | None": (str, type(None)),
+    "tuple[bytes, ...]": (tuple,), "file_stamps.Stamp": (file_stamps.Stamp,),
+}
 
 
 class Timed(Protocol):
@@ -58,17 +75,26 @@ class Failure(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a pool does with each path: ``read`` returns the result or raises ImageError. A worker imports its function by name."""
+    """What a pool does with each path: ``read`` returns a ``result`` or raises ImageError. A worker imports its function by name."""
 
     read: Callable[[str], Timed]
+    result: type[tuple[Any, ...]]
     needs_pillow: bool
     limits: decoder_limits.Limits
     temp_dir: str | None
+    media_roots: tuple[str, ...]
+    plan: sandbox.Plan | None = None
 
 
 _Answer = Union[Timed, Failure]
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result", bound=Timed)
+_confinements: list[sandbox.Confinement] = []  # of the workers that this process has started; a module does one job
+
+
+def sandbox_in_force() -> dict[str, Any] | None:
+    """What was in force in every worker that this process has started, in the form of a module's result; None without a worker."""
+    return sandbox.as_result(sandbox.weakest(_confinements))
 
 
 def hash_files(
@@ -87,7 +113,7 @@ def hash_files(
     """
     read = functools.partial(image_decoder.read_pixels, algorithm=algorithm, media_roots=tuple(media_roots), limits=limits)
     return cast("Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]",
-                _work_through(paths, Job(read, algorithm != "ffmpeg", limits, temp_dir), parallel))
+                _work_through(paths, Job(read, difference_hash.Pixels, algorithm != "ffmpeg", limits, temp_dir, tuple(media_roots)), parallel))
 
 
 def make_previews(
@@ -100,39 +126,59 @@ def make_previews(
 ) -> Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]:
     """Make previews of ``paths``, at most ``edge`` pixels wide and high, in the same way as :func:`hash_files`."""
     read = functools.partial(preview_maker.read_preview, edge=edge, media_roots=tuple(media_roots), limits=limits)
-    return read_files(paths, read, limits, parallel, temp_dir)
+    return read_files(paths, read, preview_maker.Preview, media_roots, limits, parallel, temp_dir)
 
 
 def read_files(
     paths: Iterable[tuple[Key, str]],
     read: Callable[[str], Result],
+    result: type[Result],
+    media_roots: Sequence[str],
     limits: decoder_limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
 ) -> Generator[tuple[Key, Result | ImageError], None, None]:
-    """Call ``read``, a function of a module or a partial of one, with each of ``paths`` in a worker, as :func:`hash_files` does."""
+    """Call ``read``, a function of a module or a partial of one, with each of ``paths`` in a worker, as :func:`hash_files` does.
+
+    It returns a ``result``, a NamedTuple whose fields are of FIELD_TYPES.
+    """
     return cast("Generator[tuple[Key, Result | ImageError], None, None]",
-                _work_through(paths, Job(read, True, limits, temp_dir), parallel))
+                _work_through(paths, Job(read, cast("type[tuple[Any, ...]]", result), True, limits, temp_dir, tuple(media_roots)), parallel))
 
 
 def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
                   parallel: int) -> Generator[tuple[Hashable, Timed | ImageError], None, None]:
     if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < decoder_limits.files_needed(parallel):
         _limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
-    pool = _Pool(job, parallel)
+    remaining = iter(paths)
+    first = list(islice(remaining, TRIED_IMAGES))
+    if not first:
+        return
+    plan = sandbox.make_plan(job.media_roots, job.limits, parallel, [path for _key, path in first])
+    pool = _Pool(job._replace(plan=plan), parallel)
     try:
-        yield from pool.results(iter(paths))
+        yield from pool.results(chain(first, remaining))
+        if pool.refused:  # by the file system, to the other user
+            pool.end()
+            plan = plan._replace(user=None, reads_all=True, stays=f"{len(pool.refused)} images can be read by root only")
+            pool = _Pool(job._replace(plan=plan), min(parallel, len(pool.refused)), pool.refused)
+            yield from pool.results(iter(()))
     finally:
-        for worker in pool.workers:
-            worker.end()
+        pool.end()
 
 
 class _Pool:
-    def __init__(self, job: Job, parallel: int) -> None:
+    def __init__(self, job: Job, parallel: int, first: Iterable[tuple[Hashable, str]] = ()) -> None:
         self.job = job
         self.parallel = parallel
         self.workers: list[_Worker] = []
-        self.put_back: deque[tuple[Hashable, str]] = deque()  # sent to a worker that ended before it decoded them
+        self.put_back = deque(first)  # besides these: sent to a worker that ended before it decoded them
+        self.may_refuse = job.plan is not None and (job.plan.user is not None or (os.geteuid() == 0 and not job.plan.reads_all))
+        self.refused: list[tuple[Hashable, str]] = []  # that a worker with fewer privileges than this process could not open
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.end()
 
     def results(self, paths: Iterator[tuple[Hashable, str]]) -> Iterator[tuple[Hashable, Timed | ImageError]]:
         while True:
@@ -171,18 +217,33 @@ class _Pool:
 
     def _receive(self, worker: _Worker) -> Iterator[tuple[Hashable, Timed | ImageError]]:
         try:
-            answer = worker.connection.recv()
+            answers = worker.receive()
         except (EOFError, OSError):
             yield from self._drop(worker, self._death(worker))
             return
-        if worker.ready:
-            for key, result in worker.take(answer):
-                yield key, ImageError(*result) if isinstance(result, Failure) else result
-        elif answer is None:
-            worker.ready = True
-        else:
-            cause, next_step = answer
-            raise MissingRequirementError(cause, next_step=next_step)
+        except Exception:  # from unpickling: no worker of this collection sends such a thing
+            yield from self._drop(worker, ImageError("crashed", "the decoder sent an invalid answer"))
+            return
+        for answer in answers:
+            if worker.ready:
+                if not _is_valid(answer, worker, self.job.result):
+                    yield from self._drop(worker, ImageError("crashed", "the decoder sent an invalid answer"))
+                    return
+                for (key, path), result in worker.take(answer):
+                    if not isinstance(result, Failure):
+                        yield key, result
+                    elif result.kind == "unreadable" and self.may_refuse:
+                        self.refused.append((key, path))
+                    else:
+                        yield key, ImageError(*result)
+            elif isinstance(answer, sandbox.Confinement):
+                if self.job.limits.require_sandbox:
+                    sandbox.require_complete(answer)
+                _confinements.append(answer)
+                worker.ready = True
+            else:
+                cause, next_step = answer
+                raise MissingRequirementError(cause, next_step=next_step)
 
     def _death(self, worker: _Worker) -> ImageError:
         code = worker.end()
@@ -215,6 +276,11 @@ class _Worker:
         self.parcel = 1
         self.seconds = job.limits.seconds
         self.ready = False
+        self.unread = bytearray()
+        self.last_answer = math.inf  # or the time at which it was given an image while it had none
+        self.folder = _make_temp_dir(job)
+        if job.plan and self.folder:
+            job = job._replace(temp_dir=self.folder, plan=job.plan._replace(write=(*job.plan.write, self.folder)))
         self.start_deadline = time.monotonic() + START_SECONDS
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the worker inherits this, and ignores the signal later
         try:
@@ -227,25 +293,51 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
 
+    def receive(self) -> list[Any]:
+        """The messages that have arrived as a whole. Raises EOFError or OSError if the worker has ended, and anything for an invalid one."""
+        data = os.read(self.connection.fileno(), 1 << 20)
+        if not data:
+            raise EOFError
+        self.unread += data
+        messages = []
+        while len(self.unread) >= FRAME:
+            length = int.from_bytes(self.unread[:FRAME], "big")
+            if length > MAX_ANSWER_BYTES:
+                raise ValueError("too long")
+            if len(self.unread) < FRAME + length:
+                break
+            messages.append(_Unpickler(io.BytesIO(self.unread[FRAME:FRAME + length])).load())
+            del self.unread[:FRAME + length]
+        return messages
+
     def give(self, images: list[tuple[Hashable, str]]) -> None:
+        if not self.images:
+            self.last_answer = time.monotonic()
         self.images += images
         with contextlib.suppress(OSError):  # the worker has died: its images are queued again when that is noticed
             self.connection.send([path for _key, path in images])
 
-    def take(self, answers: list[_Answer]) -> Iterator[tuple[Hashable, _Answer]]:
-        """The answers to the first images that were sent, each with the key of its image."""
+    def take(self, answers: list[_Answer]) -> Iterator[tuple[tuple[Hashable, str], _Answer]]:
+        """The answers to the first images that were sent, each with its image."""
         self.answered += len(answers)
-        keys = [self.images.popleft()[0] for _answer in answers]
+        self.last_answer = time.monotonic()
+        images = [self.images.popleft() for _answer in answers]
         seconds = sum(0.0 if isinstance(answer, Failure) else answer.seconds for answer in answers)
         self.parcel = max(1, min(MAX_PARCEL, int(PARCEL_SECONDS * len(answers) / max(seconds, 1e-6))))
-        yield from zip(keys, answers)
+        yield from zip(images, answers)
 
     def at(self) -> int:
         """The index in ``images`` of the image that the worker was decoding when it ended."""
-        return max(0, min(int(self.progress[0]) - 1 - self.answered, len(self.images) - 1))
+        begun = self.progress[0]
+        return max(0, min(int(begun) - 1 - self.answered, len(self.images) - 1)) if math.isfinite(begun) else 0
 
     def deadline(self) -> float:
-        return self.progress[1] + self.seconds if self.ready else self.start_deadline
+        """The time at which the current image is late. A worker that a hostile file has taken over may write a wrong time."""
+        if not self.ready:
+            return self.start_deadline
+        latest = self.last_answer + self.seconds * len(self.images) if self.images else math.inf
+        begun = self.progress[1]
+        return latest if math.isnan(begun) else min(begun + self.seconds, latest)
 
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline() and not self.connection.poll()
@@ -258,8 +350,56 @@ class _Worker:
             self.process.kill()  # the process may not have its own group yet
             self.process.join(END_SECONDS)
             self.connection.close()
+            if self.folder:
+                shutil.rmtree(self.folder, ignore_errors=True)
         code = self.process.exitcode
         return -signal.SIGKILL if code is None else code
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what a worker sends. A hostile file may have taken the worker over, so only NamedTuples of this collection are created."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = getattr(sys.modules.get(module), name, None)
+        if module.startswith(f"{PACKAGE}.") and isinstance(found, type) and issubclass(found, tuple) and hasattr(found, "_fields"):
+            return found
+        raise pickle.UnpicklingError(f"{module}.{name} is not the result of a decoder")
+
+
+def _is_valid(answers: Any, worker: _Worker, result: type[tuple[Any, ...]]) -> bool:
+    """Whether a worker has sent one result, or one error, for each of its first images."""
+    if not isinstance(answers, list) or not 0 < len(answers) <= len(worker.images):
+        return False
+    return all(type(answer) in (result, Failure) and _has_types(answer) for answer in answers)
+
+
+def annotations_of(kind: type[tuple[Any, ...]]) -> list[str]:
+    """The annotations of the fields of a NamedTuple, as text."""
+    return [str(getattr(annotation, "__forward_arg__", annotation)) for annotation in kind.__annotations__.values()]
+
+
+def _has_types(value: Any) -> bool:
+    """Whether the fields of a NamedTuple have the types of their annotations."""
+    for annotation, field in zip(annotations_of(type(value)), value):
+        if not isinstance(field, FIELD_TYPES[annotation]) or (hasattr(field, "_fields") and not _has_types(field)):
+            return False
+        if isinstance(field, float) and not math.isfinite(field):
+            return False
+        if isinstance(field, tuple) and not hasattr(field, "_fields") and not all(isinstance(item, bytes) for item in field):
+            return False
+    return not isinstance(value, difference_hash.Pixels) or len(value.horizontal) == len(value.vertical) == 72
+
+
+def _make_temp_dir(job: Job) -> str | None:
+    """The folder for the temporary files of a worker; None if none can be created."""
+    try:
+        folder = tempfile.mkdtemp(prefix="mobius-dhash-", dir=job.temp_dir)
+    except OSError:
+        return None
+    if job.plan and job.plan.user:
+        with contextlib.suppress(OSError):
+            os.chown(folder, *job.plan.user)
+    return folder
 
 
 def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], parent: int, job: Job) -> None:
@@ -269,38 +409,55 @@ def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], paren
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.setsid()
-    end_with_parent()
-    if os.getppid() != parent:  # the parent ended before end_with_parent took effect
-        return
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # C libraries print there, and the parent prints the result for Ansible there
         os.dup2(null, standard)
     if job.temp_dir:
         os.environ["TMPDIR"] = job.temp_dir
-    _limit(resource.RLIMIT_CORE, 0)
-    if sys.platform == "linux":
-        _limit(resource.RLIMIT_AS, job.limits.memory_bytes)
     try:
         if job.needs_pillow:
             pillow_decoder.require()
     except MissingRequirementError as error:
-        connection.send((error.cause, error.next_step))
+        _send(connection, (error.cause, error.next_step))
         return
-    connection.send(None)
+    _import_decoders()
+    assert job.plan is not None
+    confinement = sandbox.apply(job.plan)
+    end_with_parent()  # after the change of the user, which undoes it
+    if os.getppid() != parent:  # the parent ended before end_with_parent took effect
+        return
     with contextlib.suppress(EOFError, OSError):
+        _send(connection, confinement)
         while True:
             answers: list[_Answer] = []
             sent = time.monotonic()
             for path in connection.recv():
                 now = time.monotonic()
                 if answers and now > sent + PARCEL_SECONDS:
-                    connection.send(answers)
+                    _send(connection, answers)
                     answers, sent = [], now
                 progress[1] = now
                 progress[0] += 1
                 answers.append(_answer(path, job))
             progress[1] = math.inf
-            connection.send(answers)
+            _send(connection, answers)
+
+
+def _send(connection: Connection, message: object) -> None:
+    content = pickle.dumps(message)
+    with open(connection.fileno(), "wb", closefd=False) as pipe:
+        pipe.write(len(content).to_bytes(FRAME, "big") + content)
+
+
+def _import_decoders() -> None:
+    """Import what decoders import at need: another user may not be able to read the files of Python, Pillow or Ansible."""
+    package = sys.modules[__name__.rpartition(".")[0]]
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith("_decoder"):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    for name in DECODING_PACKAGES:
+        with contextlib.suppress(Exception):  # optional, and a broken one is an error of the images that need it
+            importlib.import_module(name)
 
 
 def _answer(path: str, job: Job) -> _Answer:
@@ -308,9 +465,26 @@ def _answer(path: str, job: Job) -> _Answer:
     try:
         return job.read(path)
     except ImageError as error:
+        if error.kind == "unreadable":
+            error = _outside(path, job.media_roots) or error
         return Failure(error.kind, error.cause, error.next_step)
     except Exception as error:  # a bug in the decoder must not cost more than this image
         return Failure("crashed", f"the decoder failed with {type(error).__name__}", None)
+
+
+def _outside(path: str, media_roots: Sequence[str]) -> ImageError | None:
+    """The error of an image outside the media roots, which the sandbox does not let the decoder open."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)  # type: ignore[attr-defined,unused-ignore]  # Linux only, as this sandbox is
+    except (OSError, ValueError, AttributeError):
+        return None
+    try:
+        image_decoder._require_inside(descriptor, media_roots)
+    except ImageError as error:
+        return error
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _limit(resource_: int, value: int) -> None:

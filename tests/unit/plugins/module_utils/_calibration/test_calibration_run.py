@@ -12,7 +12,7 @@ import os
 import random
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ Tree = Callable[[Path], dict[str, tuple[Any, ...]]]
 @pytest.fixture(autouse=True)
 def edited_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edit pictures in this process, since a worker takes long to start."""
-    def read_files(paths: Iterable[tuple[Hashable, str]], read: Callable[[str], worker_pool.Timed], _limits: decoder_limits.Limits,
-                   _parallel: int, _temp_dir: str | None = None) -> Iterator[tuple[Hashable, worker_pool.Timed | ImageError]]:
+    def read_files(paths: Iterable[tuple[Hashable, str]], read: Callable[[str], worker_pool.Timed], _result: type[worker_pool.Timed],
+                   _media_roots: Sequence[str], _limits: decoder_limits.Limits, _parallel: int,
+                   _temp_dir: str | None = None) -> Iterator[tuple[Hashable, worker_pool.Timed | ImageError]]:
         for key, path in reversed(list(paths)):  # workers answer in any order
             try:
                 yield key, read(path)

@@ -46,7 +46,7 @@ MATROSKA = b"\x1a\x45\xdf\xa3" + bytes(100)
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the FFmpeg program")
 
 
-def read(path: Path | str, algorithm: str = "pillow", roots: Sequence[Path | str] | None = None, **limits: int) -> difference_hash.Pixels:
+def read(path: Path | str, algorithm: str = "pillow", roots: Sequence[Path | str] | None = None, **limits: Any) -> difference_hash.Pixels:
     real = [os.path.realpath(root) for root in ([os.path.dirname(path)] if roots is None else roots)]
     return image_decoder.read_pixels(str(path), algorithm, real, decoder_limits.Limits(**limits))
 

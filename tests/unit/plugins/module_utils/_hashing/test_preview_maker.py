@@ -24,7 +24,7 @@ RED, WHITE = (255, 0, 0), (255, 255, 255)
 def preview(tmp_path: Path) -> Callable[..., tuple[preview_maker.Preview, Image.Image]]:
     """The preview of a file with this content, and the picture in it."""
     def preview(
-            content: bytes, name: str = "image", edge: int = 640, roots: list[str] | None = None, **limits: int) -> tuple[preview_maker.Preview, Image.Image]:
+            content: bytes, name: str = "image", edge: int = 640, roots: list[str] | None = None, **limits: Any) -> tuple[preview_maker.Preview, Image.Image]:
         (tmp_path / name).write_bytes(content)
         made = preview_maker.read_preview(str(tmp_path / name), edge, roots or [os.path.realpath(tmp_path)], decoder_limits.Limits(**limits))
         return made, Image.open(io.BytesIO(made.jpeg))

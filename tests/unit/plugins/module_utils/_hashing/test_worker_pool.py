@@ -21,20 +21,24 @@ from typing import Any, Union
 import pictures
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder, sandbox, worker_pool
 
 COLLECTIONS = Path(__file__).resolve().parents[5] / ".ansible" / "collections"
 COLLECTION = COLLECTIONS / "ansible_collections" / "mobius" / "dhash"
 MATROSKA = b"\x1a\x45\xdf\xa3" + bytes(100)  # what goes to the FFmpeg program
 PATIENCE = 60  # seconds for what takes a moment
+NOTES = "FOLDER_FOR_NOTES"
 MAIN = """
+import os
 import signal
 import sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, sandbox, worker_pool
 
 def main():
     import numpy
+    make_plan = sandbox.make_plan
+    sandbox.make_plan = lambda *arguments: make_plan(*arguments)._replace(write=tuple(filter(None, [os.environ.get("FOLDER_FOR_NOTES")])))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background of a shell has it ignored
     results = worker_pool.hash_files([(path, path) for path in sys.argv[2:]], "pillow", ["/"], decoder_limits.Limits(600), 2)
     for key, result in results:
@@ -55,7 +59,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers write down what they see, in spite of the sandbox."""
+    make_plan = sandbox.make_plan
+    monkeypatch.setenv(NOTES, str(tmp_path))
+    monkeypatch.setattr(sandbox, "make_plan", lambda *arguments: make_plan(*arguments)._replace(write=(str(tmp_path),)))
+
+
+@pytest.fixture
+def program(tmp_path: Path, notes: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Put a shell script in the FFmpeg program's place; it starts by writing down its process, and its worker's."""
     def write(script: str) -> Path:
         programs = tmp_path / "programs"
@@ -76,7 +88,7 @@ def draw(folder: Path, count: int) -> list[tuple[Hashable, str]]:
 
 def hash_files(
         paths: Iterable[tuple[Hashable, str]], folder: Path, parallel: int = 2, algorithm: str = "pillow", temp_dir: str | None = None,
-        **limits: int) -> Generator[tuple[Hashable, Result], None, None]:
+        **limits: Any) -> Generator[tuple[Hashable, Result], None, None]:
     return worker_pool.hash_files(paths, algorithm, [os.path.realpath(folder)], decoder_limits.Limits(**limits), parallel, temp_dir)
 
 
@@ -228,7 +240,7 @@ def test_a_decoder_that_hangs_costs_its_own_image_alone(folder: Path, program: C
 
 
 @pytest.fixture
-def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def decoder(tmp_path: Path, notes: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Replace the package ffmpeg-python, which a worker imports and calls for what Pillow cannot open."""
     def write(body: str) -> None:
         (tmp_path / "packages").mkdir()
