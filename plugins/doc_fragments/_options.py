@@ -111,6 +111,20 @@ options:
     description: Maximum memory of one worker process, in bytes. An image that needs more is an error of kind V(too_large).
     type: int
     default: 2147483648
+  worker_user:
+    description:
+      - The user as whom the worker processes decode images if the module runs as root, this user can read the media roots, and this user can
+        run Python, Pillow and FFmpeg. Images that only root can read are decoded as root. Empty means root.
+      - Linux only.
+    type: str
+    default: nobody
+  require_sandbox:
+    description:
+      - Fail, before anything is changed, if the host cannot confine the worker processes with V(landlock), V(no_new_privs), V(seccomp) and
+        V(resource_limits).
+      - Without this option, the worker processes are confined as far as the host allows it.
+    type: bool
+    default: false
   parallel:
     description:
       - Number of worker processes that decode images at the same time.

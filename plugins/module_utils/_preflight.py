@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ._deploy import cutover, lost_library, path_rules, written_files
 from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
 from ._files import age_encryption, durable
-from ._hashing import decoder_limits
+from ._hashing import decoder_limits, sandbox
 from ._library import library_fields, library_file
 
 HASH, MIGRATE = "hash", "migrate"  # scopes: needed on every host that hashes; needed only on a host that migrates a library
@@ -69,6 +69,7 @@ KINDS = {  # by the id of a problem
     "foreign_file": Kind(MIGRATE),
     "state_unreadable": Kind(MIGRATE),
     "open_files_limit": Kind(HASH),
+    "sandbox_incomplete": Kind(HASH),
     "rehearsal_missing": Kind(MIGRATE),
     "maintenance_window_invalid": Kind(HASH),
     "maintenance_window_closed": Kind(HASH),
@@ -126,19 +127,24 @@ class Needs(NamedTuple):
     async_dir: str | None = None  # of Ansible, which runs the longer operations in the background
     places: Mapping[str, Any] = {}  # the options that name the paths that a run writes to
     controller: Mapping[str, str] = {}  # paths of a controller that is this host, by variable
+    limits: decoder_limits.Limits = decoder_limits.Limits()  # of which the user and the sandbox of the workers count
 
 
 def examine(needs: Needs, now: datetime) -> dict[str, Any]:
-    """The installed ``versions``, and ``problems``: each with a token, what is needed, what was found, and the command or step that fixes it."""
+    """The installed ``versions``, the ``sandbox`` of the decoders, and ``problems``.
+
+    Each problem has a token, what is needed, what was found, and the command or step that fixes it.
+    """
     versions = {
         **_python_versions(needs.python),
         "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
         "node": _program_version("node", "--version") if needs.node_min_version else None,
     }
+    confinement = sandbox.try_out(sandbox.make_plan(_real_roots(needs), needs.limits, needs.parallel))
     problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
-                *_own_folder_problems(needs), *_place_problems(needs), *_open_file_problems(needs), *_rehearsal_problems(needs, now),
-                *_window_problems(needs, now)]
-    return {"versions": versions, "problems": problems}
+                *_own_folder_problems(needs), *_place_problems(needs), *_open_file_problems(needs), *_sandbox_problems(needs, confinement),
+                *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
+    return {"versions": versions, "problems": problems, "sandbox": sandbox.as_result(confinement)}
 
 
 def _problem(token: str, what: str, found: str, fix: str | None) -> dict[str, Any]:
@@ -258,6 +264,20 @@ def _open_file_problems(needs: Needs) -> list[dict[str, Any]]:
         return []
     return [_problem("open_files_limit", f"{needed} open files for {needs.parallel} worker processes", f"a hard limit of {hard} (ulimit -Hn)",
                      "Raise the hard limit for this user (nofile in /etc/security/limits.conf), or lower dhash_parallel.")]
+
+
+def _real_roots(needs: Needs) -> list[str]:
+    return [os.path.realpath(root) for root in needs.media_roots or [os.path.dirname(needs.library)]]
+
+
+def _sandbox_problems(needs: Needs, confinement: sandbox.Confinement) -> list[dict[str, Any]]:
+    """The problem of a sandbox that is required, and that this host does not have."""
+    try:
+        if needs.limits.require_sandbox:
+            sandbox.require_complete(confinement)
+    except MissingRequirementError as error:
+        return [_problem("sandbox_incomplete", "a complete sandbox of the decoders", error.cause, error.next_step)]
+    return []
 
 
 def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:

@@ -53,6 +53,14 @@ options:
   async_dir:
     description: The folder in which Ansible keeps the state of background jobs (the variable C(ansible_async_dir)).
     type: path
+  worker_user:
+    description: The user as whom worker processes of root decode images, if this user can read the media roots. Empty means root.
+    type: str
+    default: nobody
+  require_sandbox:
+    description: Whether an incomplete sandbox of the decoders is a problem.
+    type: bool
+    default: false
   parallel:
     description: Number of worker processes that will hash images. Defaults to one per CPU core. Each worker needs some open files.
     type: int
@@ -173,6 +181,7 @@ problems:
         - foreign_file
         - state_unreadable
         - open_files_limit
+        - sandbox_incomplete
         - rehearsal_missing
         - maintenance_window_invalid
         - maintenance_window_closed
@@ -197,6 +206,30 @@ problems:
     fix:
       description: The command or the step that fixes the problem.
       type: str
+sandbox:
+  description: What would confine the processes that decode images on this host, found out in a process that decodes nothing.
+  returned: success
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 import os
@@ -207,6 +240,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _preflight
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
@@ -224,6 +258,8 @@ def main() -> None:
             log_dir=dict(type="path"),
             async_dir=dict(type="path"),
             parallel=dict(type="int"),
+            worker_user=dict(type="str", default="nobody"),
+            require_sandbox=dict(type="bool", default=False),
             media_roots=dict(type="list", elements="path"),
             require_ffmpeg=dict(type="bool", default=False),
             node_min_version=dict(type="str"),
@@ -260,6 +296,7 @@ def main() -> None:
         rehearsal_max_days=params["rehearsal_max_days"],
         temp_dir=params["temp_dir"],
         parallel=module_arguments.parallel(params),
+        limits=decoder_limits.Limits(worker_user=params["worker_user"], require_sandbox=params["require_sandbox"]),
         media_roots=params["media_roots"],
         ffmpeg_required=params["require_ffmpeg"],
         node_min_version=params["node_min_version"],

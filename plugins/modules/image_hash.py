@@ -108,6 +108,30 @@ mismatches:
     found:
       description: The hash that the image has now, or the error.
       type: str
+sandbox:
+  description: What confined the processes that decoded images. None if no image was decoded.
+  returned: success
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 import itertools
@@ -117,7 +141,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_file
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
@@ -133,7 +157,9 @@ def hash_images(paths: list[str], params: dict[str, Any], roots: tuple[str, ...]
 
 def compare(params: dict[str, Any]) -> dict[str, Any]:
     paths = [os.path.abspath(path) for path in params["images"]]
-    found = hash_images(paths, params, module_arguments.media_roots(params, library="/"))
+    # Without media roots these images alone may be read, wherever a link leads.
+    roots = module_arguments.media_roots(params, library="/") if params["media_roots"] else tuple({os.path.realpath(path) for path in paths})
+    found = hash_images(paths, params, roots)
     images = [{"path": path, **image} for path, image in zip(paths, found)]
     distances = [{"images": [one["path"], other["path"]],
                   "distance": difference_hash.distance(one["dhash"], other["dhash"])}
@@ -169,10 +195,11 @@ def main() -> None:
     try:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(module.params["interpreter"], check_mode=False)
+        sandbox.require(module_arguments.limits(module.params))
         result = (compare if module.params["images"] else sample)(module.params)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
+    module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), **result)
 
 
 if __name__ == "__main__":

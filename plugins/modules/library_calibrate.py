@@ -166,6 +166,30 @@ thresholds:
       description: The expected number of false duplicates in the whole library, with confirmation.
       type: float
       returned: success
+sandbox:
+  description: What confined the processes that decoded images. None if no image was decoded.
+  returned: success
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 from typing import Any
@@ -174,6 +198,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._calibration import calibration_run, library_measures
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
@@ -208,12 +233,13 @@ def main() -> None:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
         settings = settings_of(module.params)
+        sandbox.require(settings.limits)
         outcome = (calibration_run.check if module.check_mode else calibration_run.run)(settings)
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
         outcome.result["diff"] = calibration_run.difference(outcome, settings.report)
-    module.exit_json(changed=outcome.changed, **outcome.result)
+    module.exit_json(changed=outcome.changed, sandbox=worker_pool.sandbox_in_force(), **outcome.result)
 
 
 if __name__ == "__main__":

@@ -118,11 +118,36 @@ journal_set_aside:
   description: The path to which a damaged journal was renamed. None if the journal was not damaged.
   returned: success, not in check mode
   type: str
+sandbox:
+  description: What confined the processes that decoded images. None if no image was decoded.
+  returned: success
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shard_files
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
@@ -154,7 +179,7 @@ def main() -> None:
                 result = shard_files.hash_shard(settings, pending, params["shard"], params["shards"], progress)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
+    module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), **result)
 
 
 if __name__ == "__main__":

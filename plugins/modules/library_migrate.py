@@ -283,11 +283,36 @@ summary:
   returned: success, not in check mode
   type: list
   elements: str
+sandbox:
+  description: What confined the processes that decoded images. None if no image was decoded.
+  returned: success
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_report, migration_run, migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
@@ -319,7 +344,7 @@ def main() -> None:
             metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
             if module.check_mode:
                 metrics.forewarn()
-                result = {**migration_run.check(settings), "watch": watch_record.summary(settings.state)}
+                result = {**migration_run.check(settings), "sandbox": worker_pool.sandbox_in_force(), "watch": watch_record.summary(settings.state)}
             else:
                 with run_log.progress_to(params["progress_file"]) as progress:
                     result = migration_run.run(settings, progress, metrics, params["log_retention"])

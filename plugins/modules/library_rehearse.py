@@ -79,12 +79,37 @@ rehearsed_at:
   returned: success, not in check mode
   type: str
   sample: "2026-01-31T12:00:00Z"
+sandbox:
+  description: What confined the processes that decoded images. None if no image was decoded.
+  returned: success, not in check mode
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils import _rehearsal
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
@@ -110,7 +135,7 @@ def main() -> None:
         result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"])
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
+    module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), **result)
 
 
 if __name__ == "__main__":

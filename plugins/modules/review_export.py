@@ -147,6 +147,30 @@ without_preview:
   description: The number of images in the export whose file exists but cannot be decoded.
   returned: success
   type: int
+sandbox:
+  description: What confined the processes that decoded images. None if no image was decoded.
+  returned: success
+  type: dict
+  contains:
+    in_force:
+      description: What was in force in every one of these processes.
+      type: list
+      elements: str
+      choices: [landlock, no_new_privs, seccomp, no_capabilities, unprivileged_user, resource_limits]
+    missing:
+      description: What was not in force in at least one of them, each with C(id), one of the tokens of RV(sandbox.in_force), and C(reason).
+      type: list
+      elements: dict
+    landlock_version:
+      description: The version of Landlock. 0 if it was not in force.
+      type: int
+    uid:
+      description: The user ID with which the images were decoded, the smallest if there were several.
+      type: int
+    text:
+      description: RV(sandbox.in_force) as text for people.
+      type: str
+      sample: landlock 7, no_new_privs, seccomp, no_capabilities, uid 65534, resource_limits
 """
 
 from typing import Any
@@ -154,6 +178,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
@@ -200,6 +225,7 @@ def main() -> None:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(params["interpreter"], module.check_mode)
         settings = settings_of(params)
+        sandbox.require(settings.limits)
         outcome = (review_export.check if module.check_mode else review_export.run)(settings)
         if not module.check_mode:
             metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
@@ -208,7 +234,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     if module._diff:
         outcome.result["diff"] = review_export.difference(outcome)
-    module.exit_json(changed=outcome.changed, **outcome.result)
+    module.exit_json(changed=outcome.changed, sandbox=worker_pool.sandbox_in_force(), **outcome.result)
 
 
 if __name__ == "__main__":

@@ -185,9 +185,9 @@ def weakest(confinements: Sequence[Confinement]) -> Confinement | None:
     if not confinements:
         return None
     missing = {token: reason for each in confinements for token, reason in each.missing}
-    return Confinement(tuple(token for token in TOKENS if token not in missing),
+    return Confinement(tuple(token for token in TOKENS if all(token in each.in_force for each in confinements)),
                        tuple((token, missing[token]) for token in TOKENS if token in missing),
-                       0 if LANDLOCK in missing else min(each.landlock for each in confinements), min(each.uid for each in confinements))
+                       min(each.landlock for each in confinements), min(each.uid for each in confinements))
 
 
 def text(confinement: Confinement) -> str:

@@ -43,6 +43,9 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
           if result.get("distrusted") else []),
         f"Time per image: {result['average_ms']:g} ms on average, {result['p95_ms']:g} ms at the 95th percentile",
     ]
+    if result.get("sandbox"):
+        lines.append(f"Sandbox of the decoders: {result['sandbox']['text']}")
+        lines += [f"Not in force: {lacking['id']}: {lacking['reason']}" for lacking in result["sandbox"]["missing"]]
     if result.get("output_sha256"):
         lines.append(f"Migrated library: {printable(result['output'])}")
     elif not result["would_change"]:

@@ -21,7 +21,7 @@ from .. import _clock
 from .._deploy import cutover, path_rules, run_record, unfinished_work, written_files
 from .._errors import DhashError, ImageError, LibraryError, MissingRequirementError, printable
 from .._files import durable, file_metadata, json_records, locking
-from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal
+from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal, worker_pool
 from .._hashing.hash_journal import Entry
 from .._library import library_fields, library_file
 from .._module import audit_log
@@ -184,6 +184,7 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
         result |= _forecast(source, settings)
         if not settings.dry_run:
             _write_output(source, content, digest, result, settings)
+    result["sandbox"] = worker_pool.sandbox_in_force()
     result["resources"] = run_measurements.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
     return result, migrated, source.images
 

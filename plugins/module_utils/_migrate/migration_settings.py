@@ -10,7 +10,7 @@ import os
 from typing import Any, NamedTuple
 
 from .._deploy import path_rules, run_record
-from .._hashing import decoder_limits
+from .._hashing import decoder_limits, sandbox
 from .._module import module_arguments
 from . import library_assembly
 
@@ -47,6 +47,8 @@ def of(params: dict[str, Any]) -> Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
     params = {**NOT_ASKED, **params}
     library, state = module_arguments.library_and_state(params, writes=WRITES - {"output"} if params["dry_run"] else WRITES)
+    limits = module_arguments.limits(params)
+    sandbox.require(limits)
     return Settings(
         library=library,
         output=path_rules.output_of(library, params),
@@ -56,7 +58,7 @@ def of(params: dict[str, Any]) -> Settings:
         parallel=module_arguments.parallel(params),
         temp_dir=params["temp_dir"],
         media_roots=module_arguments.media_roots(params, library),
-        limits=module_arguments.limits(params),
+        limits=limits,
         limit=params["limit"],
         lock_timeout=params["lock_timeout"],
         dry_run=params["dry_run"],

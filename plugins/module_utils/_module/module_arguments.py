@@ -28,6 +28,8 @@ DECODING = {
     "max_image_bytes": {"type": "int", "default": 1 << 30},
     "max_image_pixels": {"type": "int", "default": 250_000_000},
     "worker_memory": {"type": "int", "default": 2 << 30},
+    "worker_user": {"type": "str", "default": "nobody"},
+    "require_sandbox": {"type": "bool", "default": False},
     "parallel": {"type": "int"},
     "temp_dir": {"type": "path"},
     "interpreter": {"type": "path"},
@@ -98,7 +100,8 @@ def service(params: dict[str, Any]) -> dict[str, Any] | None:
 def limits(params: dict[str, Any]) -> decoder_limits.Limits:
     """The limits on one image."""
     return decoder_limits.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
-                                 pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"])
+                                 pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"],
+                                 worker_user=params["worker_user"], require_sandbox=params["require_sandbox"])
 
 
 def media_roots(params: dict[str, Any], library: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ import yaml
 from ansible_collections.mobius.dhash.plugins.module_utils import _preflight
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, sandbox
 from ansible_collections.mobius.dhash.plugins.modules import host_info
 from conftest import SmallLibrary
 from hypothesis import given
@@ -92,6 +93,15 @@ def test_more_workers_than_the_host_lets_open_files_for_are_refused(needs: _pref
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     (problem,) = _preflight.examine(needs._replace(parallel=hard), NOW)["problems"]
     assert str(hard) in problem["found"] and "dhash_parallel" in problem["fix"]
+
+
+def test_the_sandbox_of_the_host_is_told_and_is_a_problem_only_if_it_is_required(needs: _preflight.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = _preflight.examine(needs, NOW)["sandbox"]
+    assert {*shown["in_force"], *(each["id"] for each in shown["missing"])} == set(sandbox.TOKENS)
+    monkeypatch.setattr(sandbox, "_LIBC", None)
+    assert problems(needs) == []
+    found = problem(needs._replace(limits=decoder_limits.Limits(require_sandbox=True)))
+    assert found["id"] == "sandbox_incomplete" and "landlock (only Linux has this)" in found["found"]
 
 
 def test_a_host_that_has_everything_has_no_problems(needs: _preflight.Needs) -> None:
@@ -493,7 +503,7 @@ def test_a_fresh_host_can_be_looked_at_with_nothing_but_pythons_standard_library
         "sys.modules.update(PIL=None, numpy=None, ffmpeg=None)\n"
         "from ansible_collections.mobius.dhash.plugins.module_utils import _preflight\n"
         "print(json.dumps(_preflight.examine(_preflight.Needs(*json.loads(sys.argv[1])), datetime(2026, 1, 31))))\n")
-    answer = subprocess.run([sys.executable, str(script), json.dumps(needs)], capture_output=True, check=True, text=True,
+    answer = subprocess.run([sys.executable, str(script), json.dumps(needs[:-1])], capture_output=True, check=True, text=True,
                             env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path)})
     assert json.loads(answer.stdout)["problems"] == []
 

@@ -30,6 +30,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     difference_hash,
     hash_journal,
     image_decoder,
+    sandbox,
     worker_pool,
 )
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_file
@@ -664,7 +665,7 @@ def test_a_limited_run_leaves_the_record_of_an_unlimited_one_as_it_is(pictures: 
 
 OPTIONS = {"state_dir": None, "output": None, "limit": None, "report": None, "log_dir": "logs", "algorithm": "pillow", "threshold": 10,
            "batch_size": 100, "parallel": 1, "temp_dir": None, "media_roots": None, "image_timeout": 30, "max_image_bytes": 1,
-           "max_image_pixels": 1, "worker_memory": 1, "lock_timeout": 0, "dry_run": False}
+           "max_image_pixels": 1, "worker_memory": 1, "worker_user": "", "require_sandbox": False, "lock_timeout": 0, "dry_run": False}
 
 
 def test_the_output_of_a_limited_run_is_named_as_a_test(library: SmallLibrary) -> None:
@@ -681,6 +682,27 @@ def test_two_libraries_of_one_folder_share_no_report(library: SmallLibrary) -> N
     assert reports["one.json", "run"] == str(library.folder / "logs/one.json.migration-report.json")
     assert reports["one.json", "trial"] == str(library.folder / "logs/one.json.test-migration-report.json")
     assert reports["one.json", "dry"] == str(library.folder / "one.json.migrate-dryrun.json")
+
+
+def test_a_host_without_the_sandbox_that_is_required_is_refused_before_anything_is_touched(
+        library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+    library.write()
+    before = tree(library.folder)
+    monkeypatch.setattr(sandbox, "_LIBC", None)
+    options = {**OPTIONS, "library": str(library.path)}
+    migration_settings.of(options)
+    with pytest.raises(_errors.MissingRequirementError, match=r"dhash_require_sandbox is set.*landlock \(only Linux has this\)"):
+        migration_settings.of({**options, "require_sandbox": True})
+    assert tree(library.folder) == before
+
+
+def test_the_log_and_the_result_say_what_confined_the_decoders(mixed: SmallLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    confinement = sandbox.Confinement(("landlock", "no_new_privs", "unprivileged_user"), (("seccomp", "there is no filter"),), 7, 65534)
+    monkeypatch.setattr(worker_pool, "_confinements", [confinement])
+    result = mixed.run(log_dir=str(tmp_path / "logs"))
+    assert result["sandbox"]["text"] == "landlock 7, no_new_privs, uid 65534"
+    log = Path(result["log"]).read_text(encoding="utf-8")
+    assert "Sandbox of the decoders: landlock 7, no_new_privs, uid 65534" in log and "Not in force: seccomp: there is no filter" in log
 
 
 # The log and the progress.

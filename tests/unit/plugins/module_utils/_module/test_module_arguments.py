@@ -86,13 +86,13 @@ def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path: Path
 
 
 def test_the_limits_are_those_that_were_asked_for() -> None:
-    params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8}
-    assert module_arguments.limits(params) == decoder_limits.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8)
+    params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8, "worker_user": "me", "require_sandbox": True}
+    assert module_arguments.limits(params) == decoder_limits.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8, worker_user="me", require_sandbox=True)
 
 
 def test_the_limits_are_by_default_those_of_the_engine() -> None:
     options: dict[str, Any] = {**module_arguments.HASHING}
-    assert module_arguments.limits({name: option.get("default") for name, option in options.items()}) == decoder_limits.Limits()
+    assert module_arguments.limits({name: option.get("default") for name, option in options.items()}) == decoder_limits.Limits(worker_user="nobody")
 
 
 @pytest.mark.parametrize("nothing", [None, []])

@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""docs/security.md: each threat names the test that shows it, and each token of the sandbox is described."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import sandbox
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+THREATS = re.search(r"<!-- threats:begin -->\n(.*)<!-- threats:end -->", DOCUMENT, re.DOTALL)
+
+
+def named_tests() -> set[str]:
+    tree = ast.parse((ROOT / "tests/unit/plugins/module_utils/_hashing/test_sandbox.py").read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_every_threat_names_a_test_that_exists() -> None:
+    assert THREATS
+    rows = THREATS[1].splitlines()[2:]
+    assert len(rows) >= 20
+    for row in rows:
+        names = re.findall(r"`(test_\w+)`", row)
+        assert names and set(names) <= named_tests(), row
+
+
+def test_every_attack_that_is_tested_is_in_the_document() -> None:
+    tested = {name for name in named_tests() if name.startswith("test_a_decoder_cannot")}
+    assert tested <= set(re.findall(r"test_\w+", DOCUMENT))
+
+
+def test_every_token_is_described() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE) == list(sandbox.TOKENS)
