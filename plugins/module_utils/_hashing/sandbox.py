@@ -124,7 +124,7 @@ def make_plan(media_roots: Sequence[str], limits: decoder_limits.Limits, paralle
     read = (*media_roots, *_interpreter_paths(), *SYSTEM, *SYSTEM_FILES, *glob.glob("/etc/ld-musl-*.path"), *_program_paths(program))
     plan = Plan(read, (), _executable(program), None, False, "", limits.memory_bytes, 0, parallel)
     if _LIBC is not None and _capabilities()[0]:
-        needed = [os.__file__, *([program] if program else []), *_pillow_paths(), *media_roots]
+        needed = [os.__file__, *([program] if program else []), *_pillow_paths(), *filter(os.path.isdir, media_roots)]
         plan = _choose_user(plan, limits.worker_user, needed, images)
     return plan._replace(tasks=_tasks_of(plan.user[0] if plan.user else os.getuid()))
 

@@ -160,7 +160,7 @@ def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
         yield from pool.results(chain(first, remaining))
         if pool.refused:  # by the file system, to the other user
             pool.end()
-            plan = plan._replace(user=None, reads_all=True, stays=f"{len(pool.refused)} images can be read by root only")
+            plan = plan._replace(user=None, reads_all=True, stays="some images can be read by root only")
             pool = _Pool(job._replace(plan=plan), min(parallel, len(pool.refused)), pool.refused)
             yield from pool.results(iter(()))
     finally:
