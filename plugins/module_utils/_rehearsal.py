@@ -21,7 +21,7 @@ from . import _redeploy
 from ._deploy import backup_files, cutover, rollback_plan, run_record
 from ._errors import DhashError, from_os_error
 from ._files import age_encryption, durable, locking
-from ._library import library_fields, library_file
+from ._library import library_edit, library_fields, library_file
 from ._migrate import migration_run, migration_settings
 
 
@@ -75,10 +75,11 @@ class _Stage:
 
     def _prepare(self, images: int) -> str:
         """Write the first images of the live library without managed fields; the SHA-256 of the result."""
-        value = library_fields.without_our_fields(library_file.read(self.live)[0].value)
+        library = library_edit.first_images(library_file.read(self.live)[0], images)
+        value = library_fields.without_our_fields(library.value)
         folder = os.path.dirname(self.live)
-        value["images"] = [{**image, "path": os.path.join(folder, image["path"])} for image in value["images"][:images]]
-        return durable.write(self.library, [library_file.serialize(library_file.Library(value, True))], like=self.live)
+        value["images"] = [{**image, "path": os.path.join(folder, image["path"])} for image in value["images"]]
+        return durable.write(self.library, [library_edit.edited(library, value)], like=self.live)
 
     def _migrate(self, old: str) -> dict[str, Any]:
         result = migration_run.run(self.settings, lambda _progress: None)

@@ -234,7 +234,7 @@ def describe(way: rollback_plan.Way | None) -> dict[str, Any]:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
                 "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None,
                 "newest": None, "passed_over": [], "summary": []}
-    counts = library_fields.counts(way.content.value)
+    counts = library_fields.counts(way.content)
     images, changed, fields = (None, None, None) if way.losses is library_losses.UNKNOWN else map(len, way.losses)
     return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
             "hashed": counts["hashed"], "lost_images": images, "changed_images": changed, "lost_fields": fields,

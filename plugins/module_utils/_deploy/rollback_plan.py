@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from .._errors import DhashError, LibraryError, RefusedError, printable
 from .._files import durable, file_metadata
-from .._library import library_fields, library_file, library_losses, library_removals
+from .._library import library_edit, library_fields, library_file, library_losses, library_removals
 from . import backup_files, cutover, lost_library, run_record, unfinished_work, written_files
 
 LATEST = "latest"
@@ -50,7 +50,7 @@ class Way(NamedTuple):
 
     operation: str
     source: str | None
-    content: library_file.Library
+    content: dict[str, Any]
     text: bytes
     sha256: str
     losses: library_losses.Losses | None
@@ -339,10 +339,10 @@ def _restore(library: str, source: str, text: bytes, expected: str | None) -> Wa
     digest = hashlib.sha256(text).hexdigest()
     if digest != expected:
         raise DhashError("checksum mismatch", source, "Choose another backup, then run again.")
-    content = library_file.parse(text, source)
+    content = library_file.parse(text, source).value
     try:
         live, live_digest = library_file.read(library)
-        losses = library_losses.NONE if live_digest == digest else library_losses.find(live.value, content.value)
+        losses = library_losses.NONE if live_digest == digest else library_losses.find(live.value, content)
     except LibraryError:  # an unreadable library is the reason for the rollback
         return Way(run_record.RESTORE, source, content, text, digest, library_losses.UNKNOWN, True)
     return Way(run_record.RESTORE, source, content, text, digest, losses, live_digest != digest)
@@ -365,8 +365,7 @@ def _without_dhash(library: str) -> Way:
 
 def _edited(library: str, operation: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Way:
     live, digest = library_file.read(library)
-    content = live._replace(value=edit(live.value))
-    text = library_file.serialize(content)
-    if text == library_file.serialize(live):
-        return Way(operation, None, content, text, digest, library_losses.NONE, False)
-    return Way(operation, None, content, text, hashlib.sha256(text).hexdigest(), library_losses.NONE, True)
+    content = edit(live.value)
+    text = library_edit.edited(live, content)
+    sha256 = hashlib.sha256(text).hexdigest()
+    return Way(operation, None, content, text, sha256, library_losses.NONE, sha256 != digest)

@@ -18,7 +18,7 @@ EDITED = {run_record.REMOVE_DHASH: "the live library without the fields of the m
 
 def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
     """The lines of the report: what is restored from where, what is lost, and where the replaced library is kept."""
-    counts = library_fields.counts(way.content.value)
+    counts = library_fields.counts(way.content)
     source = EDITED[way.operation] if way.source is None else printable(way.source)
     return [
         f"Library: {printable(library)}",

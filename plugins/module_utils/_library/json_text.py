@@ -4,7 +4,7 @@
 
 """Read and write JSON so that everything that is not changed is written as it was read: key order, number literals, strings.
 
-The layout is that of JavaScript's ``JSON.stringify(value, null, 2)`` (ECMA-262, 25.5.2), the grammar that of RFC 8259.
+The grammar is that of RFC 8259, and the usual layout that of JavaScript's ``JSON.stringify(value, null, 2)`` (ECMA-262, 25.5.2).
 """
 
 from __future__ import annotations
@@ -16,17 +16,46 @@ import math
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from itertools import accumulate, chain
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _errors
 
 MAX_DEPTH = 128  # parsing and writing recurse: this leaves most of Python's default limit of 1,000 to the caller
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAFE_INT_DIGITS = 640  # CPython's sys.int_info.str_digits_check_threshold: no setting makes int() refuse fewer
+
+
+class Excerpt(NamedTuple):
+    """An array or object as a JSON text has it."""
+
+    text: str
+
+    def at(self, line: str) -> str:
+        """The text, moved to ``line`` as in :func:`text`. Moved back, it is again what it was."""
+        own = self.text[self.text.rfind("\n"):-1]  # a JSON string has no line feed, so every line feed belongs to the layout
+        if not line or not own or own.strip() or self.text.count(own) != self.text.count("\n"):
+            return self.text
+        return self.text.replace(own, line[line.index("\n"):])
+
+
+class Layout(NamedTuple):
+    """How members and elements are written: one level of indentation, and ``comma`` and ``colon`` with the space around them.
+
+    ``excerpts``: the arrays and objects that are written as they were read, by their ``id``.
+    """
+
+    indent: str
+    comma: str
+    colon: str
+    excerpts: Mapping[int, Excerpt]
+
+
+USUAL = Layout("  ", ",", ": ", {})
+_MINIFIED = Layout("", ",", ":", {})
 
 
 class Number:
@@ -128,10 +157,10 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def encode(text: str) -> bytes:
-    """``text``, a part of a JSON text, in UTF-8."""
+def encode(piece: str) -> bytes:
+    """``piece``, a part of a JSON text, in UTF-8."""
     # UTF-8 cannot encode lone surrogates alone, and only strings have them: \udxxx is JSON's escape as well.
-    return text.encode("utf-8", "backslashreplace")
+    return piece.encode("utf-8", "backslashreplace")
 
 
 def pieces(value: dict[str, Any]) -> Iterator[str]:
@@ -146,26 +175,28 @@ def pieces(value: dict[str, Any]) -> Iterator[str]:
         if isinstance(member, (list, Iterator)):
             before_element = "[\n    "
             for element in member:
-                yield before_element + _text(element, "\n    ")
+                yield before_element + text(element, "\n    ", USUAL)
                 before_element = ",\n    "
             yield "[]" if before_element.startswith("[") else "\n  ]"
         else:
-            yield _text(member, "\n  ")
+            yield text(member, "\n  ", USUAL)
     yield "\n}"
 
 
-def _text(value: Any, newline: str) -> str:
-    """``value`` as JSON; ``newline`` is a line feed and the indentation of the line that ``value`` stands on."""
+def text(value: Any, line: str, layout: Layout) -> str:
+    """``value`` as JSON. ``line``: a line break and the indentation of the line that ``value`` stands on; empty for a single line."""
     if isinstance(value, str):
         return encode_basestring(value)
-    if isinstance(value, dict):
-        inner = newline + "  "
-        members = [f"{encode_basestring(key)}: {_text(member, inner)}" for key, member in value.items()]
-        return f"{{{inner}{f',{inner}'.join(members)}{newline}}}" if members else "{}"
-    if isinstance(value, list):
-        inner = newline + "  "
-        elements = [_text(element, inner) for element in value]
-        return f"[{inner}{f',{inner}'.join(elements)}{newline}]" if elements else "[]"
+    if isinstance(value, (dict, list)):
+        if id(value) in layout.excerpts:
+            return layout.excerpts[id(value)].at(line)
+        inner = line and line + layout.indent
+        between = layout.comma + inner
+        if isinstance(value, dict):
+            members = [f"{encode_basestring(key)}{layout.colon}{text(member, inner, layout)}" for key, member in value.items()]
+            return f"{{{inner}{between.join(members)}{line}}}" if members else "{}"
+        elements = [text(element, inner, layout) for element in value]
+        return f"[{inner}{between.join(elements)}{line}]" if elements else "[]"
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -179,14 +210,19 @@ def _text(value: Any, newline: str) -> str:
     raise TypeError(f"JSON has no form for {type(value).__name__}")
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values have the same JSON text."""
+    return one is other or text(one, "", _MINIFIED) == text(other, "", _MINIFIED)
+
+
 def _float_text(value: float) -> str:
     """``value`` as ECMA-262's Number::toString writes it: shortest digits, an exponent below 1e-6 and from 1e21 on."""
     if not math.isfinite(value):
         raise ValueError(f"JSON has no form for {value}")
-    text = repr(value)
-    if "e" not in text:
-        return "0" if value == 0 else text.removesuffix(".0")
+    shortest = repr(value)
+    if "e" not in shortest:
+        return "0" if value == 0 else shortest.removesuffix(".0")
     if 1e-6 <= abs(value) < 1e21:
-        return format(Decimal(text), "f")
-    mantissa, exponent = text.split("e")
+        return format(Decimal(shortest), "f")
+    mantissa, exponent = shortest.split("e")
     return f"{mantissa}e{int(exponent):+d}"

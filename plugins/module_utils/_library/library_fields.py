@@ -46,7 +46,12 @@ def counts(value: dict[str, Any]) -> dict[str, int]:
 def without_our_fields(value: dict[str, Any]) -> dict[str, Any]:
     """The library ``value`` without ``OUR_FIELDS`` and ``OUR_IMAGE_FIELDS``, in order; ``value`` itself is not changed."""
     rest = {key: member for key, member in value.items() if key not in OUR_FIELDS}
-    rest["images"] = [
-        {key: field for key, field in image.items() if key not in OUR_IMAGE_FIELDS} for image in value["images"]
-    ]
+    rest["images"] = list(map(without_hash, value["images"]))
     return rest
+
+
+def without_hash(image: dict[str, Any]) -> dict[str, Any]:
+    """``image`` without ``OUR_IMAGE_FIELDS``; ``image`` itself if it has none."""
+    if not any(key in image for key in OUR_IMAGE_FIELDS):
+        return image
+    return {key: field for key, field in image.items() if key not in OUR_IMAGE_FIELDS}

@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read, check and write ``library.json``."""
+"""Read and check ``library.json``."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Iterable
@@ -24,10 +23,13 @@ _NAMED_IN_AN_ERROR = 3
 
 
 class Library(NamedTuple):
-    """``value``: the whole JSON object, of dict, list, str, int, float, ``json_text.Number``, bool and None."""
+    """``value``: the whole JSON object, of dict, list, str, int, float, ``json_text.Number``, bool and None.
+
+    ``data`` is the content of the file. :func:`library_edit.edited` needs both as they were read.
+    """
 
     value: dict[str, Any]
-    ends_with_newline: bool
+    data: bytes
 
 
 def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
@@ -82,7 +84,7 @@ def parse(data: bytes, path: str) -> Library:
         _check_shape(value)
     except _errors.LibraryError as error:
         raise _errors.LibraryError(error.cause, path, error.next_step or _CHECK_OR_RESTORE) from error
-    return Library(value, data.endswith(b"\n"))
+    return Library(value, data)
 
 
 def _check_shape(value: Any) -> None:
@@ -109,17 +111,3 @@ def _refuse(faulty: Iterable[int], fault: str) -> None:
         others = sum(1 for _index in indexes)
         more = f" and {others} more" if others else ""
         raise _errors.LibraryError(f"the library has {fault}: {named}{more}", next_step="Correct or remove them, or restore a backup.")
-
-
-def serialize(library: Library) -> bytes:
-    """The content of the library's file, UTF-8, with a trailing newline if the file had one.
-
-    Numbers that the collection adds are written as JavaScript prints them. Raises ``ValueError`` for NaN and infinities,
-    ``TypeError`` for a type that JSON does not have.
-    """
-    out = io.BytesIO()
-    for piece in json_text.pieces(library.value):
-        out.write(json_text.encode(piece))
-    if library.ends_with_newline:
-        out.write(b"\n")
-    return out.getvalue()

@@ -50,7 +50,7 @@ def find(live: dict[str, Any], target: dict[str, Any]) -> Losses:
     available = _by_path(kept)
     images, changed = [], []
     for path, entries in _by_path(live["images"]).items():
-        ours, theirs = (list(map(_without_hash, found)) for found in (entries, available.get(path, [])))
+        ours, theirs = (list(map(library_fields.without_hash, found)) for found in (entries, available.get(path, [])))
         if repr(ours) == repr(theirs):  # nearly always, and many times faster than the forms
             continue
         forms, others = (Counter(map(_form, found)) for found in (ours, theirs))
@@ -68,10 +68,6 @@ def _by_path(images: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
     for image in images:
         found[image["path"]].append(image)
     return found
-
-
-def _without_hash(image: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in image.items() if key not in library_fields.OUR_IMAGE_FIELDS}
 
 
 def _form(value: Any) -> Hashable:

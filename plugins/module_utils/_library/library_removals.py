@@ -115,7 +115,7 @@ def put_back(value: dict[str, Any]) -> dict[str, Any] | None:
     present = {image["path"] for image in value["images"]}
     entries = [element for element in log if element["entry"]["path"] not in present]
     if now["algorithm"] != record["migration"].get("algorithm"):
-        entries = [{**element, "entry": _without_hash(element["entry"])} for element in entries]
+        entries = [{**element, "entry": library_fields.without_hash(element["entry"])} for element in entries]
     new["images"] = _merged(value["images"], entries)
     if isinstance(value.get("dhash_duplicates"), list) and now == record["migration"]:
         duplicates = sorted((duplicate for element in log for duplicate in element["duplicates"]),
@@ -129,10 +129,6 @@ def put_back(value: dict[str, Any]) -> dict[str, Any] | None:
     else:
         del new[FIELD]
     return new
-
-
-def _without_hash(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: field for key, field in entry.items() if key not in library_fields.OUR_IMAGE_FIELDS}
 
 
 def _merged(images: list[dict[str, Any]], removed: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from .._deploy import run_record
 from .._errors import MissingRequirementError
 from .._files import file_stamps
 from .._hashing import decoder_versions, difference_hash, hash_journal
-from .._library import library_fields, library_file
+from .._library import json_text, library_fields, library_file
 from .._telemetry import run_measurements
 
 # A new migration record is written only if one of these fields, a hash, a duplicate or an error has changed.
@@ -38,9 +39,9 @@ class Terms(NamedTuple):
 
 
 class Migrated(NamedTuple):
-    """A migrated library, its migration record, the times (s) of its images, and the number of refuted duplicates."""
+    """The content of a migrated library, its migration record, the times (s) of its images, and the number of refuted duplicates."""
 
-    library: library_file.Library
+    value: dict[str, Any]
     record: dict[str, Any]
     seconds: list[float]
     refuted: int
@@ -57,8 +58,8 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
              terms: Terms, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> Migrated:
     """Put the hashes, errors and duplicates of ``entries`` (one per image, in the library's order) into ``library``.
 
-    ``identities`` tell which images are names of one file. ``library`` itself is not changed, and the result shares its other
-    fields. ``timestamp`` is that of the new record. Raises ``MissingRequirementError`` if duplicates have to be searched and numpy
+    ``identities`` tell which images are names of one file. ``library`` itself is not changed, and the result shares the images and
+    other fields that stay the same. ``timestamp`` is that of the new record. Raises ``MissingRequirementError`` if duplicates have to be searched and numpy
     is not installed.
     """
     images = library.value["images"]
@@ -89,24 +90,34 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
     value["dhash_migration"] = record
     value["dhash_duplicates"] = duplicates.records
     value["dhash_errors"] = errors
-    return Migrated(library._replace(value=value), record, seconds, duplicates.refuted)
+    return Migrated(value, record, seconds, duplicates.refuted)
 
 
 def equals(migrated: Migrated, present: library_file.Library) -> bool:
-    """Whether ``present`` has the same content as ``migrated``, apart from times in the migration record."""
-    record = present.value.get("dhash_migration")
-    if not isinstance(record, dict) or any(record.get(key) != migrated.record[key] for key in LASTING):
+    """Whether ``present``, from which ``migrated`` was made, has the same content, apart from times in the migration record."""
+    if not has_same_record(migrated, present):
         return False
-    with_its_record = migrated.library._replace(value={**migrated.library.value, "dhash_migration": record})
-    return library_file.serialize(with_its_record) == library_file.serialize(present)
+    return (all(map(operator.is_, migrated.value["images"], present.value["images"]))
+            and all(json_text.is_same(migrated.value[field], present.value.get(field)) for field in ("dhash_duplicates", "dhash_errors")))
+
+
+def has_same_record(migrated: Migrated, present: library_file.Library) -> bool:
+    """Whether the migration record of ``present`` says the same as that of ``migrated``, apart from times."""
+    record = present.value.get("dhash_migration")
+    return isinstance(record, dict) and all(record.get(key) == migrated.record[key] for key in LASTING)
 
 
 def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, Any]:
+    """``image`` with the hash of ``entry``; ``image`` itself if it has it."""
     if entry.dhash is None:
-        return {key: value for key, value in image.items() if key not in library_fields.OUR_IMAGE_FIELDS}
+        return library_fields.without_hash(image)
+    is_dated = image.get("dhash") == entry.dhash and isinstance(image.get("dhash_generated_at"), str)
+    is_marked = image.get("dhash_low_detail") is True if entry.low_detail else "dhash_low_detail" not in image
+    if is_dated and is_marked:
+        return image
     new = dict(image)
     new["dhash"] = entry.dhash
-    if image.get("dhash") != entry.dhash or not isinstance(image.get("dhash_generated_at"), str):
+    if not is_dated:
         new["dhash_generated_at"] = entry.hashed_at
     if entry.low_detail:
         new["dhash_low_detail"] = True
@@ -205,8 +216,10 @@ def _record(duplicate: Matchable, original: Matchable, distance: int, confidence
 
 
 def _digest(duplicates: list[dict[str, Any]]) -> str:
-    text = library_file.serialize(library_file.Library({"images": [], "dhash_duplicates": duplicates}, False))
-    return hashlib.sha256(text).hexdigest()
+    digest = hashlib.sha256()
+    for piece in json_text.pieces({"images": [], "dhash_duplicates": duplicates}):
+        digest.update(json_text.encode(piece))
+    return digest.hexdigest()
 
 
 def _count_decoders(entries: list[hash_journal.Entry]) -> dict[str, int]:

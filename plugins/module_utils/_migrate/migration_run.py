@@ -23,7 +23,7 @@ from .._errors import DhashError, ImageError, LibraryError, MissingRequirementEr
 from .._files import durable, file_metadata, json_records, locking
 from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal, worker_pool
 from .._hashing.hash_journal import Entry
-from .._library import library_fields, library_file
+from .._library import library_edit, library_fields, library_file
 from .._module import audit_log
 from .._telemetry import metrics_file, run_log, run_measurements
 from . import library_assembly, library_survey, migration_report, migration_settings
@@ -53,7 +53,7 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
                 doubtful: set[str] = set()
                 if not outcome["would_change"]:
                     with contextlib.suppress(MissingRequirementError):  # a run may install Pillow and numpy
-                        doubtful = _doubtful(source, migrated.library.value, source.sha256, settings, fresh=())
+                        doubtful = _doubtful(source, migrated.value, source.sha256, settings, fresh=())
                 if not doubtful:
                     return result | outcome
                 result["to_hash"] = len(doubtful)
@@ -97,7 +97,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
             if settings.report:
                 result["report"] = settings.report
                 result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
-                migration_report.write(settings.report, result, migrated.library.value, settings.library, settings.state,
+                migration_report.write(settings.report, result, migrated.value, settings.library, settings.state,
                                        metrics_file.queue_length(settings.state))
         except DhashError as error:
             log.line(f"FAILED {error}")
@@ -106,7 +106,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
         metrics.ended(result, migrated.record, {image.path: image.known for image in images})
         for old in audit_log.prune(settings.log_dir, settings.library, 0 if settings.dry_run else log_retention):
             log.line(f"Removed {old}, not written to for more than {log_retention} days")
-        migration_report.log_summary(log, result, migrated.library.value)
+        migration_report.log_summary(log, result, migrated.value)
     return result
 
 
@@ -166,7 +166,7 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
             migrated = _assemble(source, settings, journal, write_note=True)
             result |= _outcome(source, migrated, settings)
             content, digest = _made(source, migrated, result, settings)
-            doubtful = _doubtful(source, migrated.library.value, digest, settings, pending)
+            doubtful = _doubtful(source, migrated.value, digest, settings, pending)
             if not doubtful:
                 break
             log.line(f"WARNING A sample does not have the recorded hashes, so {len(doubtful)} images are hashed again")
@@ -198,7 +198,7 @@ def _require_finished(settings: migration_settings.Settings) -> None:
 def _look(settings: migration_settings.Settings, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
     """Survey the images to migrate: all images of the library, or its first images in a trial."""
     if settings.limit is not None:
-        library = library._replace(value={**library.value, "images": library.value["images"][:settings.limit]})
+        library = library_edit.first_images(library, settings.limit)
     return library_survey.survey(settings.library, library, digest, journal)
 
 
@@ -264,7 +264,7 @@ def _before(source: library_survey.Source) -> dict[str, Any]:
 
 def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live library or the staged one already has this content."""
-    value, record = migrated.library.value, migrated.record
+    value, record = migrated.value, migrated.record
     counts = library_fields.counts(value)
     kinds = Counter(error["kind"] for error in value["dhash_errors"])
     would_change = settings.limit is not None or not library_assembly.equals(migrated, source.library)
@@ -278,7 +278,7 @@ def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated,
         "p95_ms": round(1000 * record["p95_time_per_image"], 3),
         "times": dict(zip([*map(str, run_measurements.BUCKETS), "more"], run_measurements.histogram(migrated.seconds))),
         "would_change": would_change, "staged_file_is_stale": not would_change and _is_left_over(source, settings),
-        "staged_file_is_current": would_change and _output_is_current(migrated, settings),
+        "staged_file_is_current": would_change and _output_is_current(source, migrated, settings),
     }
 
 
@@ -289,7 +289,7 @@ def _made(source: library_survey.Source, migrated: library_assembly.Migrated, re
         return None, source.sha256
     if result["staged_file_is_current"]:
         return None, durable.sha256_of_file(settings.output)
-    content = library_file.serialize(migrated.library)
+    content = library_edit.edited(source.library, migrated.value)
     return content, hashlib.sha256(content).hexdigest()
 
 
@@ -300,11 +300,15 @@ def _is_left_over(source: library_survey.Source, settings: migration_settings.Se
             and not run_record.is_in_place(last) and last.new_sha256 != source.sha256)
 
 
-def _output_is_current(migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> bool:
+def _output_is_current(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> bool:
     try:
-        return library_assembly.equals(migrated, library_file.read(settings.output)[0])
+        staged = library_file.read(settings.output)[0]
     except LibraryError:
         return False
+    if not library_assembly.has_same_record(migrated, staged):
+        return False
+    with_its_record = {**migrated.value, "dhash_migration": staged.value["dhash_migration"]}
+    return library_edit.edited(source.library, with_its_record) == staged.data
 
 
 def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .. import _clock
 from .._deploy import cutover, run_record, unfinished_work, written_files
 from .._errors import DhashError, QueueError, printable
 from .._files import durable, file_metadata, json_records
-from .._library import library_file, library_removals
+from .._library import library_edit, library_file, library_removals
 from .._library.library_removals import Account, Removal
 from . import decision_files, import_rules, known_different
 
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 
     operation: str
     live_sha256: str
-    content: library_file.Library | None
+    content: dict[str, Any] | None
     text: bytes
     sha256: str | None
     memory: list[known_different.Different] | None
@@ -110,16 +110,15 @@ def _undecided(waiting: run_record.Record, value: dict[str, Any], removals: Sequ
 def _finished(library: str, waiting: run_record.Record | None, operation: str, live: library_file.Library, digest: str,
               value: dict[str, Any] | None, memory: list[known_different.Different] | None, settings: dict[str, Any],
               counts: dict[str, int], lines: list[str]) -> Plan:
-    content = live._replace(value=value) if value is not None else None
-    text = b"" if content is None else library_file.serialize(content)
-    if content is not None:
+    text = b"" if value is None else library_edit.edited(live, value)
+    if value is not None:
         library_file.parse(text, library)  # raises if the new library would be nested too deep to be read again
     leftover = value is None and waiting is not None and waiting.operation in (run_record.REVIEW_IMPORT, run_record.REVIEW_REVERSAL)
     before, after = len(live.value["images"]), len((value or live.value)["images"])
-    sha256 = None if content is None else hashlib.sha256(text).hexdigest()
-    gives_way = (leftover or content is not None) and waiting is not None and waiting.operation != operation
+    sha256 = None if value is None else hashlib.sha256(text).hexdigest()
+    gives_way = (leftover or value is not None) and waiting is not None and waiting.operation != operation
     withdrawn = unfinished_work.withdrawn(waiting, operation, sha256) if gives_way else None
-    return Plan(operation, digest, content, text, sha256, memory, leftover, withdrawn, settings,
+    return Plan(operation, digest, value, text, sha256, memory, leftover, withdrawn, settings,
                 {**counts, "images_before": before, "images": after, "images_removed": max(0, before - after),
                  "images_restored": max(0, after - before)}, lines)
 
@@ -235,4 +234,4 @@ def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None
     if value is None:
         raise DhashError("the last import was reverted in the meantime", record.library, "Check the library, then run again.")
     written_files.remove(record.settings["state"], record.kept)  # an older copy, not of the library that will be replaced
-    _write(record._replace(phase=run_record.PREPARED, old_sha256=digest), library_file.serialize(live._replace(value=value)))
+    _write(record._replace(phase=run_record.PREPARED, old_sha256=digest), library_edit.edited(live, value))

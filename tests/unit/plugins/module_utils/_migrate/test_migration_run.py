@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -21,7 +22,7 @@ from typing import Any, Literal, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _errors
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, rollback_plan, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, LockedError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import locking
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
@@ -33,7 +34,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     sandbox,
     worker_pool,
 )
-from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_file
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_edit, library_fields, library_file
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, migration_run, migration_settings
 from conftest import SmallLibrary, present, timeless
 from PIL import Image
@@ -113,8 +114,24 @@ def test_the_rest_of_the_library_comes_out_as_it_went_in(mixed: SmallLibrary) ->
     before = mixed.path.read_bytes()
     mixed.run()
     migrated = library_file.read(str(mixed.output))[0]
-    assert library_file.serialize(migrated._replace(value=library_fields.without_our_fields(migrated.value))) == before
+    assert library_edit.edited(migrated, library_fields.without_our_fields(migrated.value)) == before
     assert mixed.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("layout", [
+    functools.partial(json.dumps, separators=(",", ":")), functools.partial(json.dumps, indent=4, ensure_ascii=False),
+    lambda value: json.dumps(value, indent="\t").replace("\n", "\r\n") + "\r\n \r\n",
+    lambda value: json.dumps({"images": value["images"], **value}, indent=1).replace('"rating": 5', '"rating": 1.0'),
+    lambda value: '{"images": [\n' + ",\n".join(map(json.dumps, value["images"])) + "]}"])
+def test_a_library_in_another_layout_is_migrated_and_restored_in_it(mixed: SmallLibrary, layout: Callable[[Any], str]) -> None:
+    before = layout(json.loads(mixed.path.read_bytes())).encode()
+    mixed.path.write_bytes(before)
+    migrate_and_deploy(mixed)
+    assert mixed.value["images"][0]["dhash"]
+    assert mixed.run()["would_change"] is False
+    way = rollback_plan.plan(str(mixed.path), str(mixed.state), str(mixed.folder / "backups"),
+                             rollback_plan.Wish(rollback_plan.LATEST, True, False))
+    assert (way.text, way.due) == (before, True)
 
 
 def test_the_result_tells_digests_counts_and_rates(mixed: SmallLibrary) -> None:

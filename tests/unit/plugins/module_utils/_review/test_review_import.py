@@ -20,7 +20,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _inspection
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, rollback_plan, rollback_report, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, QueueError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
-from ansible_collections.mobius.dhash.plugins.module_utils._library import library_file, library_removals
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_edit, library_file, library_removals
 from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files, known_different, review_import
 from conftest import present
 from hypothesis import given, settings
@@ -482,6 +482,14 @@ entries = st.dictionaries(st.sampled_from(["rating", "tags", "filename2", "dhash
 numbers = st.sets(st.integers(0, 11))
 
 
+def reread(library: library_file.Library, value: dict[str, Any]) -> library_file.Library:
+    return library_file.parse(library_edit.edited(library, value), "x")
+
+
+def with_more(library: library_file.Library, images: list[dict[str, Any]]) -> library_file.Library:
+    return reread(library, {**library.value, "images": [*library.value["images"], *images]})
+
+
 @settings(deadline=None)
 @given(st.lists(entries, min_size=1, max_size=12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12),
        st.lists(numbers, min_size=1, max_size=3), st.booleans(), st.integers(0, 3))
@@ -490,23 +498,19 @@ def test_imports_and_their_reversals_give_the_library_back_byte_for_byte(
     images = [{"path": f"{number}", "filename": "x", "dhash": f"{number:016X}", **extra} for number, extra in enumerate(fields)]
     value = {"images": images, "dhash_migration": {"algorithm": "pillow"}, "more": [1],
              "dhash_duplicates": [{"originalPath": f"{one}", "duplicatePath": f"{other}"} for one, other in duplicates]}
-    text = library_file.serialize(library_file.Library(value, newline))
+    text = json.dumps(value, indent=2).encode() + b"\n" * newline
     stages = [library_file.parse(text, "x")]
     for numbers_gone in gone:
         removals = [library_removals.Removal("id", f"{number}", f"{number:016X}", "0", "0" * 16, "") for number in numbers_gone]
         account = library_removals.Account("now", "queue", 1, len(removals))
-        stages.append(stages[-1]._replace(value=library_removals.take_out(stages[-1].value, removals, account)))
-    texts = [library_file.serialize(stage) for stage in stages]
-    assert texts[0] == text
-    live = library_file.parse(texts[-1], "x")
+        stages.append(reread(stages[-1], library_removals.take_out(stages[-1].value, removals, account)))
     new = [{"path": f"new {number}", "filename": "n"} for number in range(added)]
-    live.value["images"] += new
+    live = with_more(stages[-1], new)
     for stage in reversed(stages[:-1]):
-        live = live._replace(value=present(library_removals.put_back(live.value)))
-        expected = {**stage.value, "images": [*stage.value["images"], *new]}
-        assert library_file.serialize(live) == library_file.serialize(stage._replace(value=expected))
+        live = reread(live, present(library_removals.put_back(live.value)))
+        assert live == with_more(stage, new)
     if not added:
-        assert library_file.serialize(live) == text
+        assert live.data == text
     assert library_removals.put_back(live.value) is None
 
 

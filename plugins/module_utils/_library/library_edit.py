@@ -1,0 +1,274 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Edit the text of a library: every byte that need not change stays, and what is new has the layout of its surroundings."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple
+
+from . import json_text, library_file
+
+# Only positions are needed, and Python converts no integer of more than 4,300 digits.
+_scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+_SPACE = re.compile(r"[ \t\n\r]*")
+_LINE = re.compile(r"\r?\n[ \t]*")
+
+
+class _Member(NamedTuple):
+    """A member of an object: its key, and the positions of the key, of the ends of the key and of the value, and of the value."""
+
+    key: str
+    start: int
+    key_end: int
+    value: int
+    end: int
+
+
+class _Span(NamedTuple):
+    """An array or object from the position ``begin`` of its bracket to ``end``, and the positions of what it consists of."""
+
+    begin: int
+    starts: Sequence[int]
+    ends: Sequence[int]
+    end: int
+
+
+class _Object(NamedTuple):
+    """An object, its members, and how new members are written: between ``separator`` on the left and, if it is not empty, a new ``line``."""
+
+    span: _Span
+    members: list[_Member]
+    separator: str
+    line: str
+    colon: str
+
+
+def edited(library: library_file.Library, value: dict[str, Any]) -> bytes:
+    """The content of the file of ``library`` with ``value`` as its content; all bytes of ``library.data`` if nothing differs.
+
+    Top-level members, images, and the members of images are replaced, added or removed one by one. ``value`` shares with
+    ``library.value`` the images and other values that stay the same. If it has as many images, each replaces the image at its index.
+    What is shared and has moved is written as it was read, apart from its indentation.
+
+    Raises ``ValueError`` for NaN and infinities, ``TypeError`` for a type that JSON does not have.
+    """
+    out = io.BytesIO()
+    for piece in _Edit(library, value).pieces():
+        out.write(json_text.encode(piece))
+    return out.getvalue()
+
+
+def first_images(library: library_file.Library, count: int) -> library_file.Library:
+    """``library`` with its first ``count`` images only."""
+    images = library.value["images"]
+    if count >= len(images):
+        return library
+    return library_file.parse(edited(library, {**library.value, "images": images[:count]}), "the first images")
+
+
+class _Edit:
+    """An edit of a library into ``value``."""
+
+    def __init__(self, library: library_file.Library, value: dict[str, Any]) -> None:
+        self._old, self._new = library.value, value
+        self._text = library.data.decode()
+        self._arrays: dict[int, _Span] = {}  # at the top level, by position
+        self._top = self._scan_object(self._after_space(0), self._end_of_top_level_value)
+        indent = self._top.line.lstrip("\r\n")
+        self._layout = json_text.Layout(indent, *self._punctuation(self._top), self._excerpts())
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text after the edit."""
+        yield self._text[:self._top.span.begin]
+        yield from self._edit_members(self._top, self._old, self._new, self._edit_top_level_value)
+        yield self._text[self._top.span.end:]
+
+    # Positions.
+
+    def _after_space(self, position: int) -> int:
+        match = _SPACE.match(self._text, position)
+        return match.end() if match else position
+
+    def _end_of_value(self, position: int) -> int:
+        return _scan(self._text, position)[1]
+
+    def _end_of_top_level_value(self, position: int) -> int:
+        if self._text[position] != "[":
+            return self._end_of_value(position)
+        self._arrays[position] = self._scan_array(position)
+        return self._arrays[position].end
+
+    def _scan_array(self, begin: int) -> _Span:
+        starts, ends = array("Q"), array("Q")
+        position = self._after_space(begin + 1)
+        while self._text[position] != "]":
+            starts.append(position)
+            ends.append(self._end_of_value(position))
+            position = self._after_comma(ends[-1])
+        return _Span(begin, starts, ends, position + 1)
+
+    def _scan_object(self, begin: int, end_of_value: Callable[[int], int]) -> _Object:
+        members = []
+        position = self._after_space(begin + 1)
+        while self._text[position] != "}":
+            key, key_end = _scan(self._text, position)
+            value = self._after_space(self._after_space(key_end) + 1)
+            members.append(_Member(key, position, key_end, value, end_of_value(value)))
+            position = self._after_comma(members[-1].end)
+        span = _Span(begin, [member.start for member in members], [member.end for member in members], position + 1)
+        colon = self._text[members[-1].key_end:members[-1].value] if members else ":"
+        separator = self._separator(span, colon)
+        return _Object(span, members, separator, _line(separator), colon)
+
+    def _after_comma(self, position: int) -> int:
+        position = self._after_space(position)
+        return self._after_space(position + 1) if self._text[position] == "," else position
+
+    def _separator(self, span: _Span, colon: str) -> str:
+        """What stands between the last two members or elements; if there is only one, the comma and what stands in front of it."""
+        if len(span.starts) > 1:
+            return self._text[span.ends[-2]:span.starts[-1]]
+        space = self._text[span.begin + 1:span.starts[0]] if span.starts else ""
+        return f",{space or (' ' if colon.endswith(' ') else '')}"
+
+    # What is shared and has moved.
+
+    def _excerpts(self) -> dict[int, json_text.Excerpt]:
+        """The text of each array and object of the old library that the edit writes in another place, by ``id``."""
+        written = set(self._written())
+        images = self._old["images"]
+        moved = {id(image) for image in images if id(image) in written}
+        rest = [(member.value, self._old[member.key]) for member in self._top.members if member.key != "images"]
+        moved |= written & {identity for _position, value in rest for identity in _identities(value)}
+        found: dict[int, json_text.Excerpt] = {}
+        if moved:
+            [span] = (self._arrays[member.value] for member in self._top.members if member.key == "images")
+            for image, start, end in zip(images, span.starts, span.ends):
+                if id(image) in moved:
+                    found[id(image)] = json_text.Excerpt(self._text[start:end])
+            for position, value in rest:
+                self._find(position, value, moved, found)
+        return found
+
+    def _written(self) -> Iterator[int]:
+        """The identities of the arrays and objects that the edit may write."""
+        for key, value in self._new.items():
+            if key != "images" and value is not self._old.get(key):
+                yield from _identities(value)
+        if len(self._new["images"]) != len(self._old["images"]):
+            present = set(map(id, self._old["images"]))
+            for image in self._new["images"]:
+                if id(image) not in present:
+                    yield from _identities(image)
+
+    def _find(self, position: int, value: Any, moved: set[int], found: dict[int, json_text.Excerpt]) -> None:
+        """Add the text of ``value``, and of arrays and objects within, to ``found`` if their identities are among ``moved``."""
+        if moved.isdisjoint(_identities(value)):
+            return
+        if id(value) in moved:
+            found[id(value)] = json_text.Excerpt(self._text[position:self._end_of_value(position)])
+        if isinstance(value, dict):
+            members = self._scan_object(position, self._end_of_value).members
+            inner = zip((member.value for member in members), value.values())
+        else:
+            inner = zip(self._scan_array(position).starts, value)
+        for start, element in inner:
+            self._find(start, element, moved, found)
+
+    # Edits.
+
+    def _punctuation(self, found: _Object) -> tuple[str, str]:
+        """The comma and the colon of values that are written as members of ``found``."""
+        return "," if found.line else found.separator, found.colon
+
+    def _edit_top_level_value(self, key: str, new: Any, member: _Member | None) -> Iterable[str]:
+        if key == "images" and member:
+            return self._edit_images(self._arrays[member.value], new)
+        return [self._write(new, member and self._old[key], member, self._top.line, self._layout)]
+
+    def _write(self, new: Any, old: Any, member: _Member | None, line: str, layout: json_text.Layout) -> str:
+        """``new`` as a JSON text: that of ``member``, whose value is ``old``, if it has one and is the same."""
+        if member and json_text.is_same(old, new):
+            return self._text[member.value:member.end]
+        return json_text.text(new, line, layout)
+
+    def _edit_images(self, span: _Span, new: list[dict[str, Any]]) -> Iterable[str]:
+        old = self._old["images"]
+        if not new and not old:
+            return [self._text[span.begin:span.end]]
+        if not new or not old:
+            return [json_text.text(new, self._top.line, self._layout)]
+        if len(new) == len(old):
+            return self._edit_sequence(span, "", (
+                (index, None if image is present else self._edit_image(span.starts[index], present, image))
+                for index, (present, image) in enumerate(zip(old, new))))
+        separator = self._separator(span, self._top.colon)
+        layout = self._layout._replace(comma="," if _line(separator) else separator)
+        index_of = {id(image): index for index, image in enumerate(old)}
+        return self._edit_sequence(span, separator, (
+            (index_of.get(id(image)), None if id(image) in index_of else [json_text.text(image, _line(separator), layout)])
+            for image in new))
+
+    def _edit_image(self, position: int, old: dict[str, Any], new: dict[str, Any]) -> Iterable[str]:
+        image = self._scan_object(position, self._end_of_value)
+        comma, colon = self._punctuation(image)
+        layout = self._layout._replace(comma=comma, colon=colon)
+        return self._edit_members(image, old, new, lambda key, value, member: [
+            self._write(value, old.get(key), member, image.line, layout)])
+
+    def _edit_members(self, found: _Object, old: dict[str, Any], new: dict[str, Any],
+                      edit_value: Callable[[str, Any, _Member | None], Iterable[str]]) -> Iterator[str]:
+        """Yield the object ``found`` with the members of ``new``; ``edit_value`` gives the texts of their values."""
+        index_of = {member.key: index for index, member in enumerate(found.members)}
+
+        def items() -> Iterator[tuple[int | None, Iterable[str] | None]]:
+            for key, value in new.items():
+                index = index_of.get(key)
+                if index is None:
+                    yield None, chain([f"{encode_basestring(key)}{found.colon}"], edit_value(key, value, None))
+                elif old[key] is value:
+                    yield index, None
+                else:
+                    member = found.members[index]
+                    yield index, chain([self._text[member.start:member.value]], edit_value(key, value, member))
+
+        return self._edit_sequence(found.span, found.separator, items())
+
+    def _edit_sequence(self, span: _Span, separator: str, items: Iterable[tuple[int | None, Iterable[str] | None]]) -> Iterator[str]:
+        """Yield an array or object that consists of ``items``: each an index into ``span``, or None if it is new, and its new text, if any."""
+        text, starts, ends = self._text, span.starts, span.ends
+        before = text[span.begin:starts[0]]
+        for index, pieces in items:
+            if before:
+                yield before
+                before = ""
+            else:
+                yield text[ends[index - 1]:starts[index]] if index else separator
+            if pieces is not None:
+                yield from pieces
+            elif index is not None:
+                yield text[starts[index]:ends[index]]
+        yield text[ends[-1]:span.end]
+
+
+def _line(separator: str) -> str:
+    """The last line break of ``separator`` and the indentation behind it; empty if there is none."""
+    lines = _LINE.findall(separator)
+    return lines[-1] if lines else ""
+
+
+def _identities(value: Any) -> Iterator[int]:
+    """The identities of ``value`` and of the arrays and objects within, if it is one."""
+    if isinstance(value, (dict, list)):
+        yield id(value)
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _identities(inner)
