@@ -61,13 +61,11 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
     value = library_file.read(library)[0].value
     missing, stale = [], []
     with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
-        for image in value["images"]:
-            path = os.path.join(os.path.dirname(library), image["path"])
-            found = journal.look_up(path)
+        paths = [os.path.join(os.path.dirname(library), image["path"]) for image in value["images"]]
+        for image, path, found in zip(value["images"], paths, journal.look_up_all(paths)):
             if found.stamp is None:
                 missing.append(image["path"])
-            elif library_fields.is_hashed(image) and journal.knows(path) and (
-                    found.entry is None or found.entry.dhash != image["dhash"]):
+            elif library_fields.is_hashed(image) and (found.entry is None or found.entry.dhash != image["dhash"]) and journal.knows(path):
                 stale.append(image["path"])
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],
             "stale": len(stale), "stale_examples": [printable(path) for path in stale[:examples]]}

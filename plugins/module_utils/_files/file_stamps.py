@@ -30,8 +30,8 @@ class Stamp(NamedTuple):
 
     def fits(self, other: Stamp) -> bool:
         """Whether both can be stamps of one unchanged file. Fields that are None in either stamp are not compared."""
-        return self.without_ctime() == other.without_ctime() and all(
-            one is None or two is None or one == two for one, two in zip(self[2:], other[2:]))
+        return self == other or (self[:2] == other[:2] and all(
+            one is None or two is None or one == two for one, two in zip(self[2:], other[2:])))
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

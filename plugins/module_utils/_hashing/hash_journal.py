@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -21,6 +22,7 @@ from . import decoder_versions
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
 READABLE = "Check the disk, then run again. Without this file all images are hashed again."
 PIXELS = 144  # bytes: the horizontal and the vertical pixels of difference_hash.Pixels
+PATHS_PER_STATEMENT = 500  # SQLite before 3.32 takes at most 999 values
 REMEMBERED_KINDS = ("not_an_image", "truncated", "damaged", "too_large")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -92,29 +94,40 @@ class Journal:
 
     def look_up(self, path: str) -> Found:
         """The file at ``path`` and its entry. Raises ``DhashError``."""
-        try:
-            status = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return Found(None, None, is_missing=True)
-        except OSError:
-            return Found(None, None)
-        stamp = file_stamps.stamp_of(status)
-        return Found(stamp, self.known(path, stamp), identity=file_stamps.identity_of(status))
+        [found] = self.look_up_all([path])
+        return found
+
+    def look_up_all(self, paths: Iterable[str]) -> Iterator[Found]:
+        """Yield the file at each of ``paths`` and its entry, with one ``stat`` per file. Raises ``DhashError``."""
+        left = iter(paths)
+        while batch := list(itertools.islice(left, PATHS_PER_STATEMENT)):
+            files = list(map(_examine, batch))
+            rows = self._rows(path for path, file in zip(batch, files) if file.stamp)
+            for path, file in zip(batch, files):
+                row = rows.get(os.fsencode(path)) if file.stamp else None
+                yield file._replace(entry=self._entry(path, file.stamp, row)) if file.stamp and row else file
 
     def known(self, path: str, stamp: file_stamps.Stamp) -> Entry | None:
         """The entry of the file at ``path`` if it had this stamp when it was hashed. Raises ``DhashError``."""
-        row = self._find(
-            "SELECT dhash, vertical, low_detail, decoder, kind, error, seconds, hashed_at,"
-            f" CASE WHEN typeof(luma) = 'blob' AND length(luma) = {PIXELS} THEN luma END, limits, decoders,"
-            " ctime_ns, inode FROM images WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ?",
-            os.fsencode(path), self._algorithm, stamp.size, stamp.mtime_ns)
-        if row is None:
-            return None
-        *columns, limits, decoders, ctime_ns, inode = row
-        recorded = stamp._replace(ctime_ns=ctime_ns, inode=inode)
-        entry = Entry(*columns)._replace(low_detail=bool(row[2]))
-        if not (self._ignore_ctime or recorded.fits(stamp)) or (entry.kind and decoders != _decoders_here()) or \
-                (entry.kind == "too_large" and limits != self._limits) or (self._rehash and entry.dhash and not entry.luma):
+        return next((self._entry(path, stamp, row) for row in self._rows([path]).values()), None)
+
+    def _rows(self, paths: Iterable[str]) -> dict[bytes, tuple[Any, ...]]:
+        """The rows of the files at ``paths``, at most ``PATHS_PER_STATEMENT``, by path. Raises ``DhashError``."""
+        keys = list(map(os.fsencode, paths))
+        rows = self._select(
+            "SELECT size, mtime_ns, ctime_ns, inode, limits, decoders, dhash, vertical, low_detail, decoder, kind, error, seconds,"
+            f" hashed_at, CASE WHEN typeof(luma) = 'blob' AND length(luma) = {PIXELS} THEN luma END, path FROM images"
+            f" WHERE algorithm = ? AND path IN ({', '.join('?' * len(keys))})", self._algorithm, *keys)
+        return {row[-1]: row for row in rows}
+
+    def _entry(self, path: str, stamp: file_stamps.Stamp, row: tuple[Any, ...]) -> Entry | None:
+        """The entry in ``row``; None if it does not count for the file at ``path``, which has this ``stamp`` now."""
+        recorded = file_stamps.Stamp(*row[:4])
+        limits, decoders, dhash, vertical, low_detail, *rest, _path = row[4:]
+        entry = Entry(dhash, vertical, bool(low_detail), *rest)
+        if recorded[:2] != stamp[:2] or not (self._ignore_ctime or recorded.fits(stamp)) or \
+                (entry.kind and decoders != _decoders_here()) or (entry.kind == "too_large" and limits != self._limits) or \
+                (self._rehash and entry.dhash and not entry.luma):
             return None
         if recorded != self._trusted(stamp) and stamp.ctime_ns is not None:
             self._incomplete[path] = self._trusted(stamp)
@@ -171,9 +184,11 @@ class Journal:
             self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, content))
 
     def _find(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        return next(iter(self._select(query, *values)), None)
+
+    def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         try:
-            row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
-            return row
+            return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise DhashError(f"could not read the journal: {error}", self._path, READABLE) from error
 
@@ -184,6 +199,17 @@ class Journal:
                 yield
         except sqlite3.Error as error:
             raise DhashError(f"could not write the journal: {error}", self._path, WRITABLE) from error
+
+
+def _examine(path: str) -> Found:
+    """The file at ``path``, without its entry."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return Found(None, None, is_missing=True)
+    except OSError:
+        return Found(None, None)
+    return Found(file_stamps.stamp_of(status), None, identity=file_stamps.identity_of(status))
 
 
 def path_in(state: str) -> str:

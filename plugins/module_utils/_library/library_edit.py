@@ -20,6 +20,8 @@ from . import json_text, library_file
 # Only positions are needed, and Python converts no integer of more than 4,300 digits.
 _scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 _SPACE = re.compile(r"[ \t\n\r]*")
+_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _LINE = re.compile(r"\r?\n[ \t]*")
 
 
@@ -82,7 +84,7 @@ class _Edit:
         self._old, self._new = library.value, value
         self._text = library.data.decode()
         self._arrays: dict[int, _Span] = {}  # at the top level, by position
-        self._top = self._scan_object(self._after_space(0), self._end_of_top_level_value)
+        self._top = self._scan_object(self._after(_SPACE, 0), self._end_of_top_level_value)
         indent = self._top.line.lstrip("\r\n")
         self._layout = json_text.Layout(indent, *self._punctuation(self._top), self._excerpts())
 
@@ -94,8 +96,8 @@ class _Edit:
 
     # Positions.
 
-    def _after_space(self, position: int) -> int:
-        match = _SPACE.match(self._text, position)
+    def _after(self, pattern: re.Pattern[str], position: int) -> int:
+        match = pattern.match(self._text, position)
         return match.end() if match else position
 
     def _end_of_value(self, position: int) -> int:
@@ -109,29 +111,25 @@ class _Edit:
 
     def _scan_array(self, begin: int) -> _Span:
         starts, ends = array("Q"), array("Q")
-        position = self._after_space(begin + 1)
+        position = self._after(_SPACE, begin + 1)
         while self._text[position] != "]":
             starts.append(position)
             ends.append(self._end_of_value(position))
-            position = self._after_comma(ends[-1])
+            position = self._after(_COMMA, ends[-1])
         return _Span(begin, starts, ends, position + 1)
 
     def _scan_object(self, begin: int, end_of_value: Callable[[int], int]) -> _Object:
         members = []
-        position = self._after_space(begin + 1)
+        position = self._after(_SPACE, begin + 1)
         while self._text[position] != "}":
             key, key_end = _scan(self._text, position)
-            value = self._after_space(self._after_space(key_end) + 1)
+            value = self._after(_COLON, key_end)
             members.append(_Member(key, position, key_end, value, end_of_value(value)))
-            position = self._after_comma(members[-1].end)
+            position = self._after(_COMMA, members[-1].end)
         span = _Span(begin, [member.start for member in members], [member.end for member in members], position + 1)
         colon = self._text[members[-1].key_end:members[-1].value] if members else ":"
         separator = self._separator(span, colon)
         return _Object(span, members, separator, _line(separator), colon)
-
-    def _after_comma(self, position: int) -> int:
-        position = self._after_space(position)
-        return self._after_space(position + 1) if self._text[position] == "," else position
 
     def _separator(self, span: _Span, colon: str) -> str:
         """What stands between the last two members or elements; if there is only one, the comma and what stands in front of it."""

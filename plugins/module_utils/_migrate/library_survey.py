@@ -51,8 +51,8 @@ class Source(NamedTuple):
 def survey(path: str, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> Source:
     """Look each image of the library at ``path`` up in the journal."""
     folder = os.path.dirname(path)
-    images = [_look_up(os.path.join(folder, image["path"]), journal) for image in library.value["images"]]
-    return Source(path, library, digest, images)
+    paths = [os.path.join(folder, image["path"]) for image in library.value["images"]]
+    return Source(path, library, digest, list(map(_image, paths, journal.look_up_all(paths))))
 
 
 def sample(value: dict[str, Any], digest: str, count: int) -> list[int]:
@@ -84,8 +84,7 @@ def _time_of_change(path: str) -> int | None:
         return None
 
 
-def _look_up(path: str, journal: hash_journal.Journal) -> Image:
-    found = journal.look_up(path)
+def _image(path: str, found: hash_journal.Found) -> Image:
     if found.is_missing:
         return Image(path, None, hash_batches.failure("missing", str(image_decoder.missing(path))))
     return Image(path, found.stamp, found.entry, found.identity)  # if this user cannot access the file, the worker reports why

@@ -43,18 +43,22 @@ def read_migrated(library: str, purpose: str, next_step: str) -> dict[str, Any]:
 
 def survey(library: str, value: dict[str, Any], state: str) -> list[Image]:
     """The images of the library at the real path ``library`` that can be matched: hashed, not too flat, each path once."""
-    found: dict[str, Image] = {}
+    chosen: dict[str, dict[str, Any]] = {}
+    for image in value["images"]:
+        if difference_hash.is_hex(image.get("dhash")) and image.get("dhash_low_detail") is not True:
+            chosen.setdefault(image["path"], image)
+    files = [os.path.join(os.path.dirname(library), path) for path in chosen]
     with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
-        for image in value["images"]:
-            path, dhash = image["path"], image.get("dhash")
-            if path not in found and difference_hash.is_hex(dhash) and image.get("dhash_low_detail") is not True:
-                found[path] = look_up(os.path.join(os.path.dirname(library), path), image, journal)
-    return list(found.values())
+        return list(map(_matchable, files, chosen.values(), journal.look_up_all(files)))
 
 
 def look_up(file: str, image: dict[str, Any], journal: hash_journal.Journal) -> Image:
     """The hashed ``image`` of a library, with the journal entry of its file ``file``."""
-    stamp, entry, is_missing, identity = journal.look_up(file)
+    return _matchable(file, image, journal.look_up(file))
+
+
+def _matchable(file: str, image: dict[str, Any], found: hash_journal.Found) -> Image:
+    stamp, entry, is_missing, identity = found
     vertical, luma = (entry.vertical, entry.luma) if entry and entry.dhash == image["dhash"] else (None, None)
     size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
     return Image(image["path"], image["filename"], image["dhash"], vertical, file, size, mtime_ns, entry is not None,

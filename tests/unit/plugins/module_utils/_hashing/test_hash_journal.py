@@ -172,6 +172,32 @@ def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state: Pa
         assert journal.known("/srv/a.jpg", SEEN._replace(ctime_ns=32, inode=42)) == HASHED
 
 
+def test_many_files_are_looked_up_with_few_statements_and_one_stat_each(
+        state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"a")
+    paths = [str(file), str(tmp_path / "gone.jpg"), "/srv/a\0.jpg"] * 400
+    stamp = file_stamps.stamp_of(file.stat())
+    statements: list[str] = []
+    examined: list[str] = []
+    stat_of = os.stat
+
+    def counted(path: str) -> os.stat_result:
+        examined.append(path)
+        return stat_of(path)
+
+    with writing(state) as journal:
+        journal.record([(str(file), stamp, HASHED)])
+        journal._connection.set_trace_callback(statements.append)
+        monkeypatch.setattr(os, "stat", counted)
+        found = list(journal.look_up_all(paths))
+        monkeypatch.undo()
+    assert [(one.stamp, one.entry, one.is_missing) for one in found] == [
+        (stamp, HASHED, False), (None, None, True), (None, None, True)] * 400
+    assert len(statements) == 3
+    assert examined == paths
+
+
 def test_the_file_at_a_path_is_looked_up_as_it_is_now(state: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     file.write_bytes(b"picture")

@@ -134,6 +134,37 @@ def test_a_library_in_another_layout_is_migrated_and_restored_in_it(mixed: Small
     assert (way.text, way.due) == (before, True)
 
 
+def test_a_plan_with_nothing_to_do_reads_the_library_once_and_looks_at_each_file_once(
+        pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate_and_deploy(pictures)
+    read_bytes, examine, select = library_file.read_bytes, hash_journal._examine, hash_journal.Journal._rows
+    reads: list[str] = []
+    examined: list[str] = []
+    statements: list[int] = []
+
+    def read(path: str, *rest: Any) -> bytes:
+        reads.append(path)
+        return read_bytes(path, *rest)
+
+    def examined_file(path: str) -> hash_journal.Found:
+        examined.append(path)
+        return examine(path)
+
+    def counted_rows(self: hash_journal.Journal, paths: Iterable[str]) -> dict[bytes, tuple[Any, ...]]:
+        names = list(paths)
+        statements.append(len(names))
+        return select(self, names)
+
+    monkeypatch.setattr(library_file, "read_bytes", read)
+    monkeypatch.setattr(hash_journal, "_examine", examined_file)
+    monkeypatch.setattr(hash_journal.Journal, "_rows", counted_rows)
+    monkeypatch.setattr(library_edit, "edited", None)  # nothing is written, not even to compare it
+    assert pictures.check()["would_change"] is False
+    assert reads == [str(pictures.path)]
+    assert examined == [str(pictures.folder / image["path"]) for image in pictures.value["images"]]
+    assert statements == [len(examined)]
+
+
 def test_the_result_tells_digests_counts_and_rates(mixed: SmallLibrary) -> None:
     before = mixed.path.read_bytes()
     result = mixed.run()
