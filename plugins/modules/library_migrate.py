@@ -69,7 +69,8 @@ options:
     default: false
   report:
     description:
-      - The path of the complete report (JSON), with every error, duplicate and missing path.
+      - The path of the complete report (JSON), with every error, duplicate and missing path. A list of more than 10,000 is a JSON Lines
+        file beside it, which the report names in C(list_files).
       - If O(log_dir) is set, the default is C(library.json.migration-report.json) in that folder, and
         C(library.json.test-migration-report.json) with O(limit). With O(dry_run) the default is C(library.json.migrate-dryrun.json) beside
         the library.

@@ -2,12 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of a migration: as text, as a diff, and as JSON beside the library."""
+"""The report of a migration: as text, as a diff, and as JSON beside the library, with long lists in files of their own."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from .._deploy import written_files
@@ -16,14 +19,27 @@ from .._files import durable
 from .._library import library_fields
 from .._telemetry import run_log
 
+MOST_LISTED = 10_000  # in the report; a longer list gets a file
+MOST_LOGGED = 1_000  # of each kind of error, and of the duplicates
+LISTS = {"missing_paths": "missing", "dhash_duplicates": "duplicates", "dhash_errors": "errors"}  # in the report: in the name of its file
+
 
 def log_summary(log: run_log.Log, result: dict[str, Any], value: dict[str, Any]) -> None:
     """Add errors, duplicates and the summary to the log, in the words that the runbook greps for."""
+    logged: Counter[str] = Counter()
     for error in value["dhash_errors"]:
-        log.line(f"error {error['kind']} {printable(error['path'])}: {printable(error['error'])}")
-    for record in value["dhash_duplicates"]:
+        logged[error["kind"]] += 1
+        if logged[error["kind"]] <= MOST_LOGGED:
+            log.line(f"error {error['kind']} {printable(error['path'])}: {printable(error['error'])}")
+    for kind, count in sorted(logged.items()):
+        if count > MOST_LOGGED:
+            log.line(f"error {kind}: {count - MOST_LOGGED} more, in dhash_errors of the library")
+    duplicates = value["dhash_duplicates"]
+    for record in islice(duplicates, MOST_LOGGED):
         log.line(f"duplicate {printable(record['duplicatePath'])} of {printable(record['originalPath'])},"
                  f" distance {record['hammingDistance']}" + (", the same file" if record.get("sameFile") else ""))
+    if len(duplicates) > MOST_LOGGED:
+        log.line(f"duplicate: {len(duplicates) - MOST_LOGGED} more, in dhash_duplicates of the library")
     for line in summary_lines(result):
         log.line(line)
 
@@ -89,17 +105,42 @@ def runbook_metrics(result: dict[str, Any], queue: int | None) -> dict[str, floa
 
 
 def write(path: str, result: dict[str, Any], value: dict[str, Any], library: str, state: str,
-          queue: int | None) -> None:
-    """Write the whole report as JSON to ``path``, durably; ``queue`` as in :func:`runbook_metrics`. Raises ``DhashError``."""
-    missing = [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"]
-    report = {
-        "library": library, **result,
-        "metrics": runbook_metrics(result, queue),
-        "missing_paths": missing,
-        "dhash_migration": value["dhash_migration"],
+          queue: int | None) -> list[str]:
+    """Write the whole report as JSON to ``path``, durably; ``queue`` as in :func:`runbook_metrics`. Raises ``DhashError``.
+
+    A list of more than ``MOST_LISTED`` is null in the report and has a file beside it, with one element per line. Returns the new paths
+    of files that were at these paths and that the collection has not written.
+    """
+    lists = {
+        "missing_paths": [error["path"] for error in value["dhash_errors"] if error["kind"] == "missing"],
         "dhash_duplicates": value["dhash_duplicates"],
         "dhash_errors": value["dhash_errors"],
     }
+    files = {name: file_of_list(path, name) for name, elements in lists.items() if len(elements) > MOST_LISTED}
+    report = {
+        "library": library, **result,
+        "metrics": runbook_metrics(result, queue),
+        "dhash_migration": value["dhash_migration"],
+        **{name: None if name in files else elements for name, elements in lists.items()},
+        "list_files": {name: os.path.basename(file) for name, file in files.items()},
+    }
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     durable.make_folder(os.path.dirname(path), 0o750)
+    set_aside = [kept for file in files.values() if (kept := written_files.set_aside(state, file))]
+    for name, file in files.items():
+        written_files.write(state, file, _lines(lists[name]), mode=0o640, owner_of=library)
     written_files.write(state, path, [text.encode("utf-8", "backslashreplace")], mode=0o640, owner_of=library)
+    for name in LISTS.keys() - files.keys():  # of an earlier report
+        if written_files.is_left(state, file_of_list(path, name)):
+            written_files.remove(state, file_of_list(path, name))
+    return set_aside
+
+
+def file_of_list(path: str, name: str) -> str:
+    """The file of the list ``name`` of the report at ``path``, if the list is too long for the report."""
+    return f"{path.removesuffix('.json')}.{LISTS[name]}.jsonl"
+
+
+def _lines(elements: list[Any]) -> Iterator[bytes]:
+    for element in elements:
+        yield f"{json.dumps(element, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")

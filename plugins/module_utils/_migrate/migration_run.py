@@ -97,8 +97,9 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
             if settings.report:
                 result["report"] = settings.report
                 result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
-                migration_report.write(settings.report, result, migrated.value, settings.library, settings.state,
-                                       metrics_file.queue_length(settings.state))
+                for kept in migration_report.write(settings.report, result, migrated.value, settings.library, settings.state,
+                                                   metrics_file.queue_length(settings.state)):
+                    log.line(f"WARNING A file beside the report was not written by this collection. It was renamed to {kept}")
         except DhashError as error:
             log.line(f"FAILED {error}")
             metrics.failed()

@@ -41,7 +41,7 @@ NO_LOGIN = 2**32 - 1  # the login UID of a process without a login: linux/audit.
 MOST_ANCESTORS = 32
 SECONDS_FOR_OTHER_WRITERS = 1
 OURS = re.compile(r"(?:migration|test-migration|dry-run|rollback|monitor|review-import|review-reversal)-\d{8}-\d{6}\.log"
-                  r"|operations-\d{6}\.jsonl|(?:test-)?migration-report\.json")
+                  r"|operations-\d{6}\.jsonl|(?:test-)?migration-report(?:\.json|\.(?:missing|duplicates|errors)\.jsonl)")
 
 
 @dataclass

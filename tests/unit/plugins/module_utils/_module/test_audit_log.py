@@ -180,7 +180,8 @@ def test_pruning_takes_what_is_old_and_named_as_ours_and_nothing_else(tmp_path: 
     ours = [f"library.json.{name}" for name in (
         "migration-20240131-120000.log", "test-migration-20240131-120000.log", "dry-run-20240131-120000.log", "rollback-20240131-120000.log",
         "monitor-20240131-120000.log", "review-import-20240131-120000.log",
-        "review-reversal-20240131-120000.log", "operations-202401.jsonl", "test-migration-report.json")]
+        "review-reversal-20240131-120000.log", "operations-202401.jsonl", "test-migration-report.json",
+        "migration-report.errors.jsonl")]
     others = ["library.json.migration.log", "library.json.migration-20240131-120000.log.gz", "library.json.migration-20240131-120000.log\n",
               "library.json.xmigration-20240131-120000.log", "service.log", "library.json.operations-2024.jsonl", "library.json",
               "library.json.bak.20240131T120000Z", "library.json.migration-20240131-12000.log", "migration-20240131-120000.log",

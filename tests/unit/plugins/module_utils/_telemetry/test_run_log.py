@@ -207,6 +207,45 @@ def test_the_report_holds_the_result_every_missing_path_and_all_records(library:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_lists_that_are_too_long_for_the_report_have_files_beside_it(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, state = library.parent / "reports" / "report.json", str(library.parent / "state")
+    files = {"dhash_errors": path.with_name("report.errors.jsonl"), "missing_paths": path.with_name("report.missing.jsonl")}
+    path.parent.mkdir()
+    files["dhash_errors"].write_bytes(b"of somebody else")
+    monkeypatch.setattr(migration_report, "MOST_LISTED", 1)
+    [kept] = migration_report.write(str(path), RESULT, VALUE, str(library), state, None)
+    assert Path(kept).read_bytes() == b"of somebody else"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert (report["dhash_errors"], report["dhash_duplicates"], report["missing_paths"]) == (None, VALUE["dhash_duplicates"], ["b.jpg"])
+    assert report["list_files"] == {"dhash_errors": "report.errors.jsonl"}
+    assert [json.loads(line) for line in files["dhash_errors"].read_text(encoding="utf-8").splitlines()] == VALUE["dhash_errors"]
+    monkeypatch.setattr(migration_report, "MOST_LISTED", 0)
+    assert migration_report.write(str(path), RESULT, VALUE, str(library), state, None) == []
+    assert files["missing_paths"].read_bytes() == b'"b.jpg"\n'
+    assert stat.S_IMODE(files["missing_paths"].stat().st_mode) == 0o640
+    monkeypatch.undo()
+    assert migration_report.write(str(path), RESULT, VALUE, str(library), state, None) == []
+    assert json.loads(path.read_text(encoding="utf-8"))["list_files"] == {}
+    assert [file.name for file in path.parent.iterdir() if file.suffix == ".jsonl"] == []
+
+
+def test_the_log_has_the_first_of_each_kind_and_counts_the_rest(
+        logs: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration_report, "MOST_LOGGED", 2)
+    errors: Any = VALUE["dhash_errors"]
+    value = {**VALUE, "dhash_errors": [*errors[:1] * 5, *errors], "dhash_duplicates": [*VALUE["dhash_duplicates"]] * 5}
+    with run_log.Log(str(logs), str(library), "migration") as log:
+        migration_report.log_summary(log, RESULT, value)
+    with open(str(log.path)) as file:
+        text = file.read()
+        lines = [line.split(" ", 1)[1] for line in text.splitlines()]
+    assert sum(line.startswith("error missing b.jpg") for line in lines) == sum(line.startswith("duplicate ") for line in lines) == 2
+    assert sum(line.startswith("error truncated c.jpg") for line in lines) == 1
+    assert "error missing: 4 more, in dhash_errors of the library" in lines
+    assert "duplicate: 3 more, in dhash_duplicates of the library" in lines
+    assert len([line for line in text.splitlines() if RUNBOOK.search(line)]) == 5
+
+
 def test_a_report_refuses_what_json_has_no_form_for(library: Path) -> None:
     path = library.parent / "report.json"
     with pytest.raises(TypeError):
