@@ -15,7 +15,8 @@ description:
     variables, and only when it runs, which may be after the deploy.
   - Refuses a name that begins with C(dhash_) and is similar to the name of a variable of this collection, wherever the name is set. Names
     that are not similar, for example an operator's own C(dhash_site), and names that begin with C(__dhash_) are not refused.
-  - Checks types, choices and ranges. With variables in O(_terms), checks instead that the folders that these variables name can be written.
+  - Checks types, choices and ranges, and the directory C(dhash_hooks) on the controller. With variables in O(_terms), checks instead that
+    the folders that these variables name can be written.
     Does not read C(dhash_notify), because the templates in it have values only when a message is sent.
 options:
   _terms:
@@ -46,7 +47,7 @@ _list:
 import difflib
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
 PREFIX = "dhash_"
 OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", "dhash_serial", "dhash_shards"}  # no role reads them
+HOOKS = ("before_prerequisites", "before_stop", "after_start", "after_verify", "on_rollback", "on_failure")
 LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
@@ -134,6 +136,31 @@ def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) ->
     return found
 
 
+def invalid_hooks(path: str, read: Callable[[str], object]) -> list[str]:
+    """The problems of the directory ``path`` of hooks on this controller. ``read`` returns what a YAML file contains.
+
+    Folders in it are for what the hooks themselves include, and names that begin with a dot are an editor's.
+    """
+    folder = os.path.abspath(os.path.expanduser(path))
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and not entry.is_dir())
+    except OSError as error:
+        return [f"dhash_hooks: {folder} on the controller: {error.strerror}. Correct the path, or remove the variable."]
+    known = [f"{hook}.yml" for hook in HOOKS]
+    found = [f"dhash_hooks: {folder} contains {name}, which is not the name of a hook. The names are {', '.join(known)}. Rename the file, or move"
+             " it into a subfolder." for name in names if name not in known]
+    for name in [name for name in names if name in known]:
+        file = os.path.join(folder, name)
+        try:
+            tasks = read(file)
+        except AnsibleError as error:
+            found.append(f"dhash_hooks: {error}")
+            continue
+        if tasks is not None and not (isinstance(tasks, list) and all(isinstance(task, dict) for task in tasks)):
+            found.append(f"dhash_hooks: {file} is not a list of tasks. Correct the file.")
+    return found
+
+
 def unwritable(given: Mapping[str, str]) -> list[str]:
     """The folders on this controller that cannot be written, by the variables that name them."""
     obstacles = {name: durable.obstacle(os.path.expanduser(path)) for name, path in given.items() if path}
@@ -156,4 +183,8 @@ class LookupModule(LookupBase):  # type: ignore[misc] # ansible-core has no type
                 given[name] = self._templar.template(variables[name])
             except AnsibleError as error:
                 return [f"{name}: {error}"]
-        return unwritable(given) if terms else check(options, {name: value for name, value in given.items() if value is not None})
+        if terms:
+            return unwritable(given)
+        hooks = given.get("dhash_hooks")
+        return (check(options, {name: value for name, value in given.items() if value is not None})
+                or (invalid_hooks(hooks, self._loader.load_from_file) if hooks else []))

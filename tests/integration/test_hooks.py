@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The task files of the operator: when they run, what they see, and that no host stays drained whatever fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from command_service import Service, record
+from conftest import ROOT, Site, sha256, wait_for
+
+SUCCESS = ["before_prerequisites", "before_stop", "stop", "start", "after_start", "after_verify"]
+HOOKS = ("before_prerequisites", "before_stop", "after_start", "after_verify", "on_rollback", "on_failure")
+
+
+class Hooks:
+    """A directory of hooks that note their names in the log of the service, and fail where a file of their name tells them to."""
+
+    def __init__(self, site: Site) -> None:
+        self.folder = site.home / "hooks"
+        self.folder.mkdir()
+        self.log = site.home / "service.log"
+        self.log.touch()
+        self.failing = {hook: site.home / f"failing-{hook}" for hook in HOOKS}
+        for hook in HOOKS:
+            self.write(hook, f"echo {hook} x >> '{self.log}'; [ ! -e '{self.failing[hook]}' ] || {{ echo no >&2; exit 1; }}")
+
+    def write(self, hook: str, script: str) -> None:
+        task = {"name": f"Tell of {hook}", "ansible.builtin.shell": script, "changed_when": False}
+        (self.folder / f"{hook}.yml").write_text(json.dumps([task]), encoding="utf-8")
+
+    def told(self) -> list[str]:
+        """What has happened since this was asked last, in its order: the verbs of the service and the hooks."""
+        told = [line.split()[0] for line in self.log.read_text(encoding="utf-8").splitlines()]
+        self.log.write_text("", encoding="utf-8")
+        return told
+
+
+@pytest.fixture
+def hooks(site: Site) -> Hooks:
+    return Hooks(site)
+
+
+def test_hooks_run_in_their_order_and_a_run_without_a_change_drains_nothing(site: Site, service: Service, hooks: Hooks) -> None:
+    settings = {**service.settings, "dhash_hooks": os.path.relpath(hooks.folder, ROOT)}
+    (hooks.folder / "tasks").mkdir()
+    (hooks.folder / "tasks/told.yml").write_text(json.dumps([{"ansible.builtin.debug": {"msg": "told"}}]), encoding="utf-8")
+    (hooks.folder / "after_start.yml").write_text(json.dumps([
+        {"ansible.builtin.assert": {"that": ["__dhash_run.playbook.name == 'migrate'", "__dhash_run.deployed.phase == 'deployed'"]}},
+        {"ansible.builtin.include_tasks": "tasks/told.yml"},
+        {"ansible.builtin.shell": f"echo after_start x >> '{hooks.log}'"}]), encoding="utf-8")
+    run = site.playbook("migrate", **settings)
+    assert run.code == 0, run.output
+    assert hooks.told() == SUCCESS
+    again = site.playbook("migrate", **settings)
+    assert again.code == 0 and again.changed() == [], again.output
+    assert hooks.told() == ["before_prerequisites"]
+
+    (hooks.folder / "after_start.yml").unlink()
+    back = site.playbook("rollback", **settings)
+    assert back.code == 0, back.output
+    assert hooks.told() == [verb for verb in SUCCESS if verb != "after_start"]
+
+
+def test_check_mode_changes_nothing_but_what_a_hook_does_in_check_mode_itself(site: Site, service: Service, hooks: Hooks) -> None:
+    plain = {"name": "Tell", "ansible.builtin.shell": f"echo plain x >> '{hooks.log}'"}
+    (hooks.folder / "after_verify.yml").write_text(json.dumps([plain, {**plain, "check_mode": False, "name": "Tell in check mode"}]), encoding="utf-8")
+    before = site.snapshot()
+    run = site.playbook("migrate", "--check", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code == 0, run.output
+    assert hooks.told() == ["plain"]
+    seen = [result["task"].split(" : ")[-1] for result in run.results]
+    assert [name for name in HOOKS if f"Tell of {name}" in seen] == ["before_prerequisites", "before_stop", "after_start"]
+    assert site.snapshot() == before
+
+
+def test_a_drain_that_fails_is_taken_back_and_the_service_is_not_touched(site: Site, service: Service, hooks: Hooks) -> None:
+    old = sha256(site.library)
+    hooks.failing["before_stop"].touch()
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code != 0 and "the hook before_stop" in run.failures()[-1], run.output
+    assert hooks.told() == ["before_prerequisites", "before_stop", "after_verify", "on_failure"]
+    assert sha256(site.library) == old
+    assert (record(site)["stopped_at"], record(site)["restart_owed"]) == (None, False)
+
+    hooks.failing["before_stop"].unlink()
+    assert site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder)).code == 0
+    assert hooks.told() == SUCCESS
+
+
+def test_a_host_that_fails_before_its_deploy_runs_only_the_hook_for_a_failure(site: Site, service: Service, hooks: Hooks) -> None:
+    hooks.failing["before_prerequisites"].touch()
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code != 0 and "the hook before_prerequisites" in run.failures()[-1], run.output
+    assert hooks.told() == ["before_prerequisites", "on_failure"]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("breaking", ["after_start", "health"])
+def test_a_host_that_fails_after_its_swap_is_rolled_back_and_put_back(site: Site, service: Service, hooks: Hooks, breaking: str) -> None:
+    before, old = site.library.read_bytes(), sha256(site.library)
+    if breaking == "health":
+        service.answer = lambda: (200, '{"status": "ok"}' if site.library.read_bytes() == before else '{"status": "confused"}')
+    else:
+        hooks.write("after_start", f"echo after_start x >> '{hooks.log}'; [ $(sha256sum < '{site.library}' | cut -d' ' -f1) = {old} ]")
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code != 0
+    assert sha256(site.library) == old
+    told = hooks.told()
+    assert told == ["before_prerequisites", "before_stop", "stop", "start", "after_start",
+                    "before_stop", "stop", "start", "after_start", "after_verify", "on_rollback"], run.output
+    assert record(site)["restart_owed"] is False
+
+
+@pytest.mark.thorough
+def test_a_rollback_goes_on_without_a_hook_that_fails_and_the_host_is_put_back_at_the_end(site: Site, service: Service, hooks: Hooks) -> None:
+    old = sha256(site.library)
+    hooks.write("before_stop", f"echo before_stop x >> '{hooks.log}'; [ $(sha256sum < '{site.library}' | cut -d' ' -f1) = {old} ]")
+    hooks.failing["after_verify"].touch()
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code != 0 and "The host may still be drained" in run.failures()[-1], run.output
+    assert sha256(site.library) == old
+    assert hooks.told() == ["before_prerequisites", "before_stop", "stop", "start", "after_start", "after_verify",
+                            "before_stop", "stop", "start", "after_start", "after_verify", "after_verify", "on_rollback"]
+
+
+@pytest.mark.thorough
+def test_a_host_whose_service_does_not_start_is_put_back_too(site: Site, service: Service, hooks: Hooks) -> None:
+    service.broken["start"].touch()
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder), dhash_auto_rollback=False)
+    assert run.code != 0
+    assert hooks.told() == ["before_prerequisites", "before_stop", "stop", "after_verify", "on_failure"], run.output
+
+
+def kill_in(hook: str, site: Site, service: Service, hooks: Hooks) -> None:
+    """A controller that is killed while it waits for ``hook``."""
+    before = (hooks.folder / f"{hook}.yml").read_text(encoding="utf-8")
+    waiting = site.home / "waiting"
+    hooks.write(hook, f"echo {hook} x >> '{hooks.log}'; touch '{waiting}'; exec sleep 600")
+    with subprocess.Popen(site.command("migrate", **service.settings, dhash_hooks=str(hooks.folder)), cwd=ROOT, env=site.environment(),
+                          start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        wait_for(waiting.exists, f"the hook {hook}")
+        os.killpg(killed.pid, signal.SIGKILL)
+    (hooks.folder / f"{hook}.yml").write_text(before, encoding="utf-8")
+    hooks.told()
+
+
+@pytest.mark.parametrize(("hook", "playbook", "told"), [
+    ("before_stop", "migrate", SUCCESS),
+    ("before_stop", "verify", ["start", "after_start", "after_verify"]),
+    ("after_start", "migrate", ["before_prerequisites", "start", "after_start", "after_verify"]),
+    ("after_verify", "verify", ["before_stop", "start", "after_start", "after_verify"]),
+])
+def test_a_host_that_a_killed_controller_has_drained_is_put_back_by_the_next_run(
+        site: Site, service: Service, hooks: Hooks, hook: str, playbook: str, told: list[str]) -> None:
+    site.migrate()
+    kept = site.read()
+    kept["images"].pop()
+    site.library.write_text(json.dumps(kept), encoding="utf-8")
+    kill_in(hook, site, service, hooks)
+    run = site.playbook(playbook, **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code == 0, run.output
+    assert hooks.told() == told
+    assert record(site)["restart_owed"] is False
+
+
+def test_a_directory_that_is_missing_or_has_an_unknown_name_is_refused_before_anything_is_touched(site: Site, hooks: Hooks) -> None:
+    before = site.snapshot()
+    assert "No such file" in site.playbook("migrate", dhash_hooks=str(site.home / "none")).failures()[-1]
+    (hooks.folder / "before_drain.yml").touch()
+    run = site.playbook("migrate", dhash_hooks=str(hooks.folder))
+    assert run.code != 0 and "before_drain.yml" in run.failures()[-1]
+    assert hooks.told() == [] and site.snapshot() == before
+
+
+@pytest.mark.thorough
+def test_a_failing_drain_of_one_host_puts_the_others_of_its_batch_back(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> None:
+    mate = make_site("mate")
+    (mate.home / "service.log").touch()
+    hooks.write("before_stop", "echo before_stop >> '{{ mark }}'; [ {{ inventory_hostname }} != first ]")
+    hooks.write("after_verify", "echo after_verify >> '{{ mark }}'")
+    hosts: dict[str, Any] = {name: {"dhash_library": str(each.library), "dhash_state_dir": str(each.state), "mark": str(each.home / "mark")}
+                             for name, each in (("first", site), ("mate", mate))}
+    inventory = site.home / "hosts.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    run = site.playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_serial=2, dhash_hooks=str(hooks.folder),
+                        dhash_service_manager="command", dhash_start_command="true", dhash_stop_command="true")
+    assert run.code != 0
+    for each in (site, mate):
+        assert (each.home / "mark").read_text(encoding="utf-8").split() == ["before_stop", "after_verify"], run.output
+        assert record(each)["restart_owed"] is False
