@@ -125,6 +125,18 @@ options:
       - Without this option, the worker processes are confined as far as the host allows it.
     type: bool
     default: false
+  nice:
+    description: The nice value of the worker processes, from V(0) to V(19). The module itself keeps its own.
+    type: int
+    default: 10
+  io_class:
+    description:
+      - The I/O scheduling class of the worker processes. V(idle) reads only if no other process uses the disk, V(best-effort) has the lowest
+        level of the usual class, V(none) leaves the class unchanged.
+      - The class has an effect on Linux with an I/O scheduler that knows priorities, such as BFQ. It is not set on other systems.
+    type: str
+    choices: [idle, best-effort, none]
+    default: idle
   parallel:
     description:
       - Number of worker processes that decode images at the same time.

@@ -53,7 +53,7 @@ class Site:
             "output": None, "limit": None, "report": "logs/report.json", "dry_run": False, "threshold": 10, "batch_size": 100,
             "algorithm": "pillow", "media_roots": None, "image_timeout": 30, "max_image_bytes": 1 << 20,
             "max_image_pixels": 1 << 20, "worker_memory": 2 << 30, "worker_user": None, "require_sandbox": False,
-            "parallel": 1, "temp_dir": None, "ignore_ctime": True,
+            "nice": 0, "io_class": "none", "parallel": 1, "temp_dir": None, "ignore_ctime": True,
             "origin": None, "dependents": [], "run": None, "real_path": None, "metrics_dir": None, "service_manager": "command",
             "service_name": None, "service_scope": "system", "status_command": None}
         self.state = run_record.folder(self.params["state_dir"], str(self.library))

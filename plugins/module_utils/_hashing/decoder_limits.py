@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The limits on one image, and the number of open files that a pool of workers needs.
+"""The limits on one image, the priority of the workers, and the number of open files that a pool of workers needs.
 
 This is a file of its own because modules that hash nothing have the same options.
 """
@@ -17,7 +17,7 @@ OTHER_FILES = 64  # of Python, Ansible, the journal, the log, a worker that star
 
 
 class Limits(NamedTuple):
-    """The limits on one image. 250 megapixels of RGB take 1 GB in Pillow; with the luma they fit into 2 GiB.
+    """The limits on one image and the priority of its worker. 250 megapixels of RGB take 1 GB in Pillow; with the luma they fit into 2 GiB.
 
     ``worker_user``: the user as whom workers started by root decode, if this user can read the images; None to stay root.
     ``require_sandbox``: whether to decode nothing without a sandbox.
@@ -29,6 +29,8 @@ class Limits(NamedTuple):
     memory_bytes: int = 2 * GIB  # of address space per worker
     worker_user: str | None = None
     require_sandbox: bool = False
+    nice: int = 10  # of the workers
+    io_class: str = "idle"  # of the workers: idle, best-effort or none
 
 
 def text(limits: Limits) -> str:

@@ -38,7 +38,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, Union, cast
 
 from .._errors import ImageError, MissingRequirementError, from_os_error
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, image_decoder, preview_maker, sandbox
+from . import decoder_limits, difference_hash, image_decoder, preview_maker, sandbox, worker_priority
 from .ffmpeg_decoder import end_with_parent, signal_name
 
 PARCEL_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
@@ -409,6 +409,7 @@ def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], paren
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.setsid()
+    worker_priority.lower(job.limits.nice, job.limits.io_class)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # C libraries print there, and the parent prints the result for Ansible there
         os.dup2(null, standard)

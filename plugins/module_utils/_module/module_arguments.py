@@ -30,6 +30,8 @@ DECODING = {
     "worker_memory": {"type": "int", "default": 2 << 30},
     "worker_user": {"type": "str", "default": "nobody"},
     "require_sandbox": {"type": "bool", "default": False},
+    "nice": {"type": "int", "default": 10},
+    "io_class": {"type": "str", "choices": ["idle", "best-effort", "none"], "default": "idle"},
     "parallel": {"type": "int"},
     "temp_dir": {"type": "path"},
     "interpreter": {"type": "path"},
@@ -101,7 +103,8 @@ def limits(params: dict[str, Any]) -> decoder_limits.Limits:
     """The limits on one image."""
     return decoder_limits.Limits(seconds=params["image_timeout"], file_bytes=params["max_image_bytes"],
                                  pixels=params["max_image_pixels"], memory_bytes=params["worker_memory"],
-                                 worker_user=params["worker_user"], require_sandbox=params["require_sandbox"])
+                                 worker_user=params["worker_user"], require_sandbox=params["require_sandbox"],
+                                 nice=params["nice"], io_class=params["io_class"])
 
 
 def media_roots(params: dict[str, Any], library: str) -> tuple[str, ...]:

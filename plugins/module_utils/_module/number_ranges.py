@@ -41,6 +41,7 @@ RANGES = {
     "dhash_max_image_pixels": Range(1, option="max_image_pixels"),
     "dhash_max_p95_ms": Range(0),
     "dhash_monitor_minutes": Range(0, option="minutes"),
+    "dhash_nice": Range(0, 19, option="nice"),
     "dhash_notify_retries": Range(0, option="retries"),
     "dhash_notify_total_timeout": Range(0, option="timeout"),
     "dhash_parallel": Range(1, option="parallel"),

@@ -713,7 +713,8 @@ def test_a_limited_run_leaves_the_record_of_an_unlimited_one_as_it_is(pictures: 
 
 OPTIONS = {"state_dir": None, "output": None, "limit": None, "report": None, "log_dir": "logs", "algorithm": "pillow", "threshold": 10,
            "batch_size": 100, "parallel": 1, "temp_dir": None, "media_roots": None, "image_timeout": 30, "max_image_bytes": 1,
-           "max_image_pixels": 1, "worker_memory": 1, "worker_user": "", "require_sandbox": False, "lock_timeout": 0, "dry_run": False}
+           "max_image_pixels": 1, "worker_memory": 1, "worker_user": "", "require_sandbox": False, "nice": 0, "io_class": "none",
+           "lock_timeout": 0, "dry_run": False}
 
 
 def test_the_output_of_a_limited_run_is_named_as_a_test(library: SmallLibrary) -> None:

@@ -86,8 +86,10 @@ def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path: Path
 
 
 def test_the_limits_are_those_that_were_asked_for() -> None:
-    params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8, "worker_user": "me", "require_sandbox": True}
-    assert module_arguments.limits(params) == decoder_limits.Limits(seconds=5, file_bytes=6, pixels=7, memory_bytes=8, worker_user="me", require_sandbox=True)
+    params = {"image_timeout": 5, "max_image_bytes": 6, "max_image_pixels": 7, "worker_memory": 8, "worker_user": "me", "require_sandbox": True,
+              "nice": 9, "io_class": "none"}
+    assert module_arguments.limits(params) == decoder_limits.Limits(
+        seconds=5, file_bytes=6, pixels=7, memory_bytes=8, worker_user="me", require_sandbox=True, nice=9, io_class="none")
 
 
 def test_the_limits_are_by_default_those_of_the_engine() -> None:
