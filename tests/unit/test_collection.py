@@ -97,6 +97,15 @@ def test_every_setting_begins_with_the_prefix_of_the_collection(role: str) -> No
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_every_role_says_what_it_is_and_since_which_ansible(role: str) -> None:
+    about = load(f"roles/{role}/meta/main.yml")
+    assert about["dependencies"] == []
+    info = about["galaxy_info"]
+    assert info["description"] == load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]["main"]["short_description"]
+    assert f">={info['min_ansible_version']}.0" == load("meta/runtime.yml")["requires_ansible"]
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_every_default_is_in_the_argument_spec_and_the_same_there(role: str) -> None:
     documented = {name: option.get("default") for name, option in options(role).items() if not option.get("required")}
     assert documented == defaults(role)
