@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
+import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -268,3 +271,33 @@ def test_a_service_that_crashes_with_the_new_library_is_no_reason_to_keep_the_li
     assert run.code != 0 and site.library.read_bytes() == before.read_bytes(), run.output
     assert "The library is the old one again" in run.failures()[-1] and not service.is_stopped()
     assert (record(site)["restart_owed"], record(site)["stopped_at"]) == (False, None)
+
+
+@pytest.mark.thorough
+def test_a_service_that_has_crashed_needs_no_status_command_to_get_its_library_back(site: Site) -> None:
+    before, pid = site.home / "before.json", site.home / "pid"
+    before.write_bytes(site.library.read_bytes())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = shlex.join([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(site.library.parent), str(port)])
+    start = site.home / "start"
+    start.write_text(f"if kill -0 $(cat '{pid}') || ! cmp -s '{before}' '{site.library}'; then exit 0; fi 2>/dev/null\n"
+                     f"setsid {serve} >/dev/null 2>&1 </dev/null &\necho $! >'{pid}'\n", encoding="utf-8")
+    stop = f"kill $(cat '{pid}') && rm '{pid}'"
+    service: dict[str, Any] = {
+        "dhash_service_manager": "command", "dhash_start_command": f"sh '{start}'", "dhash_stop_command": stop,
+        "dhash_health_url": f"http://127.0.0.1:{port}/library.json", "dhash_health_retries": 10, "dhash_health_delay": 1}
+    subprocess.run(["sh", str(start)], check=True)
+    try:
+        run = site.playbook("migrate", **service)
+        assert run.code != 0 and site.library.read_bytes() == before.read_bytes(), run.output
+        assert "The library is the old one again" in run.failures()[-1] and pid.exists()
+        assert (record(site)["restart_owed"], record(site)["stopped_at"]) == (False, None)
+        # A service that answers, and whose stop command fails, is not known to be down: its library stays.
+        failed = site.playbook("migrate", **service | {"dhash_stop_command": "echo out of order >&2; false", "dhash_health_retries": 1})
+        assert failed.code != 0 and site.library.read_bytes() == before.read_bytes(), failed.output
+        assert "out of order" in failed.failures()[-1] and "set dhash_status_command" in failed.failures()[-1]
+    finally:
+        if pid.exists():
+            os.kill(int(pid.read_text(encoding="utf-8")), signal.SIGTERM)
