@@ -301,3 +301,21 @@ def test_a_service_that_has_crashed_needs_no_status_command_to_get_its_library_b
     finally:
         if pid.exists():
             os.kill(int(pid.read_text(encoding="utf-8")), signal.SIGTERM)
+
+
+@pytest.mark.thorough
+def test_a_library_that_the_service_breaks_as_it_starts_is_not_verified(site: Site, service: Service) -> None:
+    before = site.library.read_bytes()
+
+    def answer() -> tuple[int, str]:
+        if site.library.read_bytes() != before and service.restarts() == 1:
+            site.library.write_text('{"images": [', encoding="utf-8")
+        return 200, '{"status": "ok"}'
+
+    service.answer = answer
+    run = site.playbook("migrate", **service.settings)
+    assert run.code != 0 and site.library.read_bytes() == before, run.output
+    assert "the file is not JSON" in run.failures()[-1] and "The library is the old one again" in run.failures()[-1]
+    (kept,) = site.library.parent.glob("library.json.pre-rollback.*")
+    assert kept.read_text(encoding="utf-8") == '{"images": ['
+    assert not service.is_stopped() and record(site)["restart_owed"] is False
