@@ -39,6 +39,7 @@ else:
         6: _Transpose.ROTATE_270, 7: _Transpose.TRANSVERSE, 8: _Transpose.ROTATE_90,
     }
     BICUBIC = getattr(Image, "Resampling", Image).BICUBIC
+    Image.MAX_IMAGE_PIXELS = None  # pictures of our own need no limit
     with contextlib.suppress(ImportError):  # Pillow before 11.3
         from PIL import AvifImagePlugin
 
@@ -154,6 +155,8 @@ def _opened(file: BinaryIO, format_: Format, max_pixels: int) -> Iterator[ImageF
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Pillow's own OSErrors carry no number
                 raise  # EINVAL: a damaged file made Pillow seek to before its beginning
             raise file_faults.of_exception(error) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = None
 
 
 def _scaled(luma: Image.Image, width: int, height: int) -> bytes:

@@ -50,7 +50,7 @@ CPU_MARGIN_SECONDS = 2  # the limit on CPU time is a fallback: the clock of the 
 TRIED_IMAGES = 20  # that are opened as another user, before the workers start
 MAX_ANSWER_BYTES = 64 << 20  # a parcel of previews has less than 2 MB
 FRAME = 4  # bytes of the length before an answer
-DECODING_PACKAGES = ("ffmpeg", "pillow_heif")  # that decoders import at need
+DECODING_PACKAGES = ("av", "ffmpeg", "pillow_heif")  # that decoders import at need
 PACKAGE = __name__.rpartition("._hashing.")[0]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # by annotation, of the results of a worker
     "bytes": (bytes,), "str": (str,), "int": (int,), "float": (int, float), "int | None": (int, type(None)), "str | None": (str, type(None)),

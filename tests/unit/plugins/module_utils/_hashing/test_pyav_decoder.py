@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pictures
 import pytest
@@ -31,7 +32,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., diffe
     can_open = pillow_decoder.can_open
     monkeypatch.setattr(pillow_decoder, "can_open", lambda format_, head: format_ is not image_formats.AVIF and can_open(format_, head))
 
-    def pixels(content: bytes, **limits: int) -> difference_hash.Pixels:
+    def pixels(content: bytes, **limits: Any) -> difference_hash.Pixels:
         (tmp_path / "picture").write_bytes(content)
         return image_decoder.read_pixels(str(tmp_path / "picture"), "pillow", [str(tmp_path.resolve())], decoder_limits.Limits(**limits))
     return pixels

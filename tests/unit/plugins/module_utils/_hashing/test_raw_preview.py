@@ -8,6 +8,7 @@ import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pictures
 import pytest
@@ -55,7 +56,7 @@ def put(tmp_path: Path) -> Callable[[bytes], tuple[str, list[str]]]:
 
 @pytest.fixture
 def read(put: Callable[[bytes], tuple[str, list[str]]]) -> Callable[..., difference_hash.Pixels]:
-    def pixels(content: bytes, algorithm: str = "pillow", **limits: int) -> difference_hash.Pixels:
+    def pixels(content: bytes, algorithm: str = "pillow", **limits: Any) -> difference_hash.Pixels:
         path, roots = put(content)
         return image_decoder.read_pixels(path, algorithm, roots, decoder_limits.Limits(**limits))
     return pixels

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pictures
 import pytest
@@ -23,7 +24,7 @@ IHDR_END = 33
 @pytest.fixture
 def seen(tmp_path: Path) -> Callable[..., tuple[bytes, bytes]]:
     """The pixels of a file with this content, as they are hashed."""
-    def read(content: bytes, **limits: int) -> tuple[bytes, bytes]:
+    def read(content: bytes, **limits: Any) -> tuple[bytes, bytes]:
         (tmp_path / "picture").write_bytes(content)
         pixels = image_decoder.read_pixels(str(tmp_path / "picture"), "pillow", [str(tmp_path.resolve())], decoder_limits.Limits(**limits))
         assert pixels.decoder == "pillow"

@@ -9,63 +9,54 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import subprocess
 import sys
-from typing import NamedTuple
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, worker_pool, worker_priority
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, worker_pool, worker_priority
 
 IOPRIO_GET = {"x86_64": 252, "aarch64": 31}.get(os.uname().machine)
 needs_ioprio = pytest.mark.skipif(sys.platform != "linux" or IOPRIO_GET is None, reason="the system call has no known number here")
-
-
-class Priority(NamedTuple):
-    """The priority of a worker and of a program that it starts."""
-
-    nice: int
-    io: int
-    nice_of_child: int
-    seconds: float = 0.0
 
 
 def io_priority() -> int:
     return int(ctypes.CDLL(None).syscall(IOPRIO_GET, 1, 0)) if IOPRIO_GET else -1
 
 
-def read_priority(_path: str) -> Priority:
-    child = subprocess.run(["nice"], capture_output=True, text=True, check=True)
-    return Priority(os.getpriority(os.PRIO_PROCESS, 0), io_priority(), int(child.stdout))
+def read_priority(_path: str) -> difference_hash.Pixels:
+    raise ImageError("damaged", f"{os.getpriority(os.PRIO_PROCESS, 0)} {io_priority()}")  # a worker may only send results of ours, and errors
 
 
-def priority_of_worker(**limits: object) -> Priority:
+def priority_of_worker(**limits: object) -> tuple[int, int]:
+    """The nice value and the I/O priority of a worker."""
     given = decoder_limits.Limits(**limits)  # type: ignore[arg-type]
-    with contextlib.closing(worker_pool.read_files([(1, "a")], read_priority, given, 1)) as results:
+    with contextlib.closing(worker_pool.read_files([(1, "a")], read_priority, difference_hash.Pixels, [], given, 1)) as results:
         ((_key, result),) = results
-    assert isinstance(result, Priority), result
-    return result
+    assert isinstance(result, ImageError)
+    nice, io_class = result.cause.split()
+    return int(nice), int(io_class)
 
 
-def test_a_worker_and_what_it_starts_are_nice_and_their_parent_is_not() -> None:
+def test_a_worker_is_nice_and_its_parent_is_not() -> None:
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    found = priority_of_worker(nice=before + 7 if before < 12 else 19)
-    assert found.nice == found.nice_of_child == (before + 7 if before < 12 else 19)
+    wanted = before + 7 if before < 12 else 19
+    assert priority_of_worker(nice=wanted)[0] == wanted
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_a_worker_never_gets_a_higher_priority_than_its_parent() -> None:
-    assert priority_of_worker(nice=0).nice == os.getpriority(os.PRIO_PROCESS, 0)
+    assert priority_of_worker(nice=0)[0] == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 @needs_ioprio
 @pytest.mark.parametrize(("io_class", "expected"), [("idle", 3 << 13), ("best-effort", (2 << 13) + 7)])
 def test_a_worker_has_the_io_class_that_is_asked_for(io_class: str, expected: int) -> None:
-    assert priority_of_worker(io_class=io_class).io == expected
+    assert priority_of_worker(io_class=io_class)[1] == expected
 
 
 @needs_ioprio
 def test_the_io_class_is_left_alone_if_none_is_asked_for() -> None:
-    assert priority_of_worker(io_class="none", nice=0).io == io_priority()
+    assert priority_of_worker(io_class="none", nice=0)[1] == io_priority()
 
 
 def test_a_system_that_refuses_to_change_the_priority_hashes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
