@@ -351,7 +351,7 @@ def test_two_files_change_places(file: Path) -> None:
 def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole(file: Path) -> None:
     other = file.with_name("other")
     other.write_bytes(NEW)
-    reads, stop = FORK.Value("i"), FORK.Event()
+    reads, contents, stop = FORK.Value("i"), FORK.Value("i"), FORK.Event()
     receiving, sending = FORK.Pipe(duplex=False)
 
     def read_on() -> None:
@@ -361,14 +361,15 @@ def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole
                 seen.add(hashlib.sha256(file.read_bytes()).hexdigest())
             except OSError as error:
                 seen.add(str(error.strerror))
-            reads.value += 1
+            reads.value, contents.value = reads.value + 1, len(seen)
         sending.send(seen)
 
     reader = FORK.Process(target=read_on)
     reader.start()
     try:
-        while reads.value < 200:
-            assert reader.is_alive()
+        deadline = time.monotonic() + 30
+        while reads.value < 200 or contents.value < 2:
+            assert reader.is_alive() and time.monotonic() < deadline
             exchange_or_skip(other, file)
         stop.set()
         assert receiving.poll(30)
