@@ -416,9 +416,9 @@ def _others() -> dict[str, Vector]:
                           + Image.merge("RGB", rgb.split()[::-1]).tobytes(), luma),
         "rgb.dib": Vector(encode(rgb, "DIB"), luma),
         "rgb.psd": Vector(_psd(rgb), luma),
-        "grey.imt": Vector(b"*grey\nwidth 48\nheight 40\npixel n8\n\x0c" + levels, luma),
+        "grey.imt.bin": Vector(b"*grey\nwidth 48\nheight 40\npixel n8\n\x0c" + levels, luma),
         "grey.gbr": Vector(struct.pack(">LLLLL", 33, 2, *SMALL, 1) + b"GIMP" + struct.pack(">L", 1) + b"brush" + levels, luma),
-        "grey.fits": Vector(_fits(luma), luma),
+        "grey.fits.bin": Vector(_fits(luma), luma),
         "grey.pfm.bin": Vector(b"Pf\n48 40\n-1.0\n" + _float_rows(luma), luma),
         "rgb.pxr": Vector((b"\x80\xe8\0\0".ljust(416, b"\0") + struct.pack("<HHHHHH", *SMALL[::-1], 0, 0, 14, 2)).ljust(1024, b"\0")
                           + rgb.tobytes(), luma),

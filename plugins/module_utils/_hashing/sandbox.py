@@ -88,7 +88,7 @@ ARCHITECTURES = {
 }
 X32 = 0x40000000  # system calls with this bit have another numbering on x86_64
 
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_LIBC: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Plan(NamedTuple):
@@ -338,7 +338,6 @@ def _change_user(user: tuple[int, int], missing: dict[str, str]) -> None:
 
 def _capabilities() -> tuple[int, int]:
     """The effective and permitted capabilities of this process, as bits."""
-    assert _LIBC is not None
     data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice, for 32 capabilities each
     if _LIBC.capget((ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), data):
         return 0, 0
@@ -347,7 +346,6 @@ def _capabilities() -> tuple[int, int]:
 
 def _drop_capabilities(reads_all: bool, missing: dict[str, str]) -> None:
     """Drop all capabilities, or, to read the files of every user, all but one."""
-    assert _LIBC is not None
     effective, permitted = _capabilities()
     kept = 0
     if reads_all:  # containers often have only the second one
@@ -425,7 +423,6 @@ def _threads() -> list[str]:
 
 def _make_ruleset(plan: Plan, missing: dict[str, str]) -> tuple[int | None, int]:
     """The descriptor of a Landlock ruleset, None if there is none, and the version of Landlock."""
-    assert _LIBC is not None
     version = _LIBC.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1)
     if version < 1:
         missing[LANDLOCK] = ("the kernel does not have it" if ctypes.get_errno() in (errno.ENOSYS, errno.EOPNOTSUPP)
@@ -449,7 +446,6 @@ def _make_ruleset(plan: Plan, missing: dict[str, str]) -> tuple[int | None, int]
 
 
 def _add_rule(ruleset: int, path: str, rights: int) -> bool:
-    assert _LIBC is not None
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)  # type: ignore[attr-defined,unused-ignore]  # Linux only
     except (OSError, ValueError):
@@ -463,7 +459,6 @@ def _add_rule(ruleset: int, path: str, rights: int) -> bool:
 
 
 def _filter_system_calls(missing: dict[str, str]) -> None:
-    assert _LIBC is not None
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None or sys.maxsize < 1 << 32:
         missing[SECCOMP] = f"there is no filter for {platform.machine()}"

@@ -422,8 +422,7 @@ def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], paren
         _send(connection, (error.cause, error.next_step))
         return
     _import_decoders()
-    assert job.plan is not None
-    confinement = sandbox.apply(job.plan)
+    confinement = sandbox.apply(cast(sandbox.Plan, job.plan))
     end_with_parent()  # after the change of the user, which undoes it
     if os.getppid() != parent:  # the parent ended before end_with_parent took effect
         return

@@ -64,7 +64,7 @@ def texts(draw: st.DrawFn, managed: bool = True) -> bytes:
     def value(depth: int = 2) -> str:
         kind = draw(st.integers(0, 3)) if depth else 0
         if kind == 2:
-            return sequence("[]", [value(depth - 1) for _ in range(draw(st.integers(0, 2)))])
+            return sequence("[]", [value(depth - 1) for _number in range(draw(st.integers(0, 2)))])
         if kind == 3:
             return sequence("{}", [member(key, value(depth - 1)) for key in draw(st.lists(keys, unique=True, max_size=2))])
         return str(draw(literals))
