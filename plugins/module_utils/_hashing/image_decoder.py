@@ -182,11 +182,13 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
     for decoder in decoders_for(format_, head):
         with _failures_into(failures, decoder):
             if decoder == "pyav":
-                png = pyav_decoder.picture_as_png(file, format_, limits.pixels)
+                with _own(file) as opened_again:
+                    png = pyav_decoder.picture_as_png(opened_again, format_, limits.pixels)
                 return Decoded(render(io.BytesIO(png), image_formats.PNG), decoder, format_)
             if decoder == "ffmpeg":
                 return Decoded(_render_by_ffmpeg(file, format_, render, limits, deadline, is_black), decoder, format_)
-            return Decoded(render(file, format_), decoder, format_)
+            with _own(file) as opened_again:
+                return Decoded(render(opened_again, format_), decoder, format_)
         if decoder == "pillow":
             copy = repaired_files.repaired(_content(file), format_, limits.pixels)
             if copy is not None:
@@ -226,9 +228,15 @@ def _failures_into(failures: list[tuple[str, ImageError]], decoder: str) -> Iter
         failures.append((decoder, error))
 
 
+def _own(file: BinaryIO) -> BinaryIO:
+    """``file`` for one decoder alone: some decoders close what they are given."""
+    return open(file.fileno(), "rb", closefd=False)
+
+
 def _content(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read()
+    with _own(file) as whole:
+        whole.seek(0)
+        return whole.read()
 
 
 def _render_by_ffmpeg(file: BinaryIO, format_: image_formats.Format, render: Callable[[BinaryIO, image_formats.Format], Rendered],

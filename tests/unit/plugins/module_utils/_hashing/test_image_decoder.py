@@ -349,6 +349,13 @@ def test_no_damage_to_a_file_does_more_than_spoil_its_hash(put: Callable[[str, b
             assert error.kind in ("truncated", "damaged", "not_an_image", "too_large", "unsupported"), error
 
 
+def test_a_decoder_that_closes_its_file_leaves_it_to_the_others(put: Callable[[str, bytes], Path]) -> None:
+    """Pillow closes a FTEX when it opens it."""
+    content = b"FTEX" + struct.pack("<iiiiiiii", 1, *pictures.SMALL, 1, 1, 1, 32, 4 * 48 * 40) + pictures.colour().tobytes()
+    assert read(put("a.ftu", content)).decoder == "pillow"
+    assert refused(put("b.ftu", content[:200])).kind == "truncated"
+
+
 def test_a_file_of_more_bytes_than_allowed_is_too_large(put: Callable[[str, bytes], Path]) -> None:
     assert refused(put("a.png", pictures.encode(pictures.colour(), "PNG")), file_bytes=100).kind == "too_large"
 
