@@ -124,7 +124,7 @@ def make_plan(media_roots: Sequence[str], limits: decoder_limits.Limits, paralle
     read = (*media_roots, *_interpreter_paths(), *SYSTEM, *SYSTEM_FILES, *glob.glob("/etc/ld-musl-*.path"), *_program_paths(program))
     plan = Plan(read, (), _executable(program), None, False, "", limits.memory_bytes, 0, parallel)
     if _LIBC is not None and _capabilities()[0]:
-        needed = [os.__file__, *([program] if program else []), *_pillow_paths(), *filter(os.path.isdir, media_roots)]
+        needed = [path for path in (os.__file__, *([program] if program else []), *_pillow_paths(), *media_roots) if os.path.exists(path)]
         plan = _choose_user(plan, limits.worker_user, needed, images)
     return plan._replace(tasks=_tasks_of(plan.user[0] if plan.user else os.getuid()))
 
@@ -309,7 +309,7 @@ def _obstacle(plan: Plan, needed: Sequence[str], images: Sequence[str]) -> str:
     if missing:
         return f"cannot be used: {', '.join(missing.values())}"
     for path in needed:
-        if os.path.lexists(path) and not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
             return f"cannot read {printable(path)}"
     refused = [path for path in images if not _is_readable(path)]
     return f"cannot read {printable(refused[0])}" if refused and len(refused) == len(images) else ""

@@ -441,6 +441,20 @@ def test_workers_of_root_decode_as_another_user(public_folder: Path, confinement
 
 
 @needs_root
+def test_workers_stay_root_if_python_is_in_a_folder_that_the_other_user_cannot_enter(
+        public_folder: Path, confinements: list[sandbox.Confinement], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise what a decoder imports at need is not found, such as numpy or an encoding."""
+    (public_folder / "private" / "lib").mkdir(parents=True)
+    (public_folder / "private").chmod(0o700)
+    (public_folder / "private" / "lib" / "os.py").write_bytes(b"")
+    monkeypatch.setattr(os, "__file__", str(public_folder / "private" / "lib" / "os.py"))
+    (public_folder / "1.png").write_bytes(pictures.encode(pictures.colour(), "PNG"))
+    assert isinstance(hash_files(public_folder, ["1.png"], user="nobody")["1.png"], difference_hash.Pixels)
+    (seen,) = confinements
+    assert (seen.uid, dict(seen.missing)[sandbox.UNPRIVILEGED_USER]) == (0, f"the user nobody cannot read {os.__file__}")
+
+
+@needs_root
 def test_another_user_has_no_groups_and_no_capabilities() -> None:
     user = pwd.getpwnam("nobody")
     plan = sandbox.make_plan((), decoder_limits.Limits())._replace(user=(user.pw_uid, user.pw_gid))
