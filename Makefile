@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash sanity types python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix coverage page build bench clean
+.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix coverage page build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -53,6 +53,9 @@ monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with
 
 crash: .venv/.dev ## Each operation killed before each change, and failing at every system call; the order of writes; two writers at once
 	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS)
+
+fuzz: .venv/.dev ## 10,000 damaged files in the workers of a run; one of them again: make fuzz SEED=4711, more from there on: COUNT=100
+	@PYTHONPATH=.ansible/collections $(GATE) fuzz $(BIN)/python tests/unit/fuzz.py $(SEED:%=--seed=%) $(COUNT:%=--count=%) --keep test-results/fuzz
 
 sanity: .venv/.dev ## ansible-test sanity
 	@$(GATE) sanity tests/sanity.sh
