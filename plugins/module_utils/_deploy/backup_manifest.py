@@ -63,7 +63,7 @@ def read(path: str) -> Manifest | None:
         json_records.require_known_format(fields, path, "the manifest")
         manifest = json_records.build(Manifest, fields)
         return manifest._replace(recipients=tuple(manifest.recipients))
-    except (DhashError, ValueError, TypeError, AttributeError):
+    except (DhashError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -53,7 +53,9 @@ def _read_if_intact(library: str) -> Marker | None:
 
 
 def _parse(value: dict[str, Any]) -> Marker:
-    return json_records.build(Marker, value)
+    marker = json_records.build(Marker, value)
+    json_records.require_paths(marker.state)
+    return marker
 
 
 def _what_may_be_pending(content: bytes) -> str:

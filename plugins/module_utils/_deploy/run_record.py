@@ -192,7 +192,9 @@ def _parse(value: dict[str, Any]) -> Record:
         raise ValueError("the phase or the operation is unknown")
     # A restart that may be pending is pending.
     missing = {"run": "unknown", "settings": {}, "restart_owed": phase not in (PREPARED, VERIFIED)}
-    return json_records.build(Record, {**missing, **value})
+    record = json_records.build(Record, {**missing, **value})
+    json_records.require_paths(record.library, record.output, record.kept)
+    return record
 
 
 def _what_is_pending(content: bytes) -> str:

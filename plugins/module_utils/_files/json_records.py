@@ -11,6 +11,7 @@ format was written before there was one.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -33,7 +34,7 @@ Value = TypeVar("Value")
 def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice: Callable[[bytes], str]) -> Value | None:
     """The result of ``parse`` for the object in the state file at ``path``; None if there is no such file. ``what`` names it in messages.
 
-    ``parse`` raises ValueError or TypeError for an object that it cannot use; ``advice`` makes the next step for the
+    ``parse`` raises ValueError, TypeError or OverflowError for an object that it cannot use; ``advice`` makes the next step for the
     operator from the bytes of a damaged file. Raises ``DhashError``, for a newer format ``RefusedError``.
     """
     content = b""
@@ -49,7 +50,7 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
         return None
     except OSError as error:
         raise from_os_error(error, f"read {what}", path) from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DhashError(f"{what} is damaged", path, advice(content)) from error
 
 
@@ -76,7 +77,8 @@ def require_known_format(value: dict[str, Any], path: str, what: str) -> None:
 def build(kind: type[Kind], value: dict[str, Any] | list[Any]) -> Kind:
     """A ``kind`` of the fields in ``value``: an object, or a list in the order of the fields, as was written before.
 
-    Raises ValueError or TypeError for a field that is missing and has no default, and for a field of a wrong type.
+    Raises ValueError or TypeError for a field that is missing and has no default, and for a field of a wrong type or a number that is
+    not finite.
     """
     if isinstance(value, list):
         value = dict(zip(kind._fields, value))
@@ -89,7 +91,15 @@ def build(kind: type[Kind], value: dict[str, Any] | list[Any]) -> Kind:
             continue
         if base in TYPES and (not isinstance(content, TYPES[base]) or isinstance(content, bool) is not (base == "bool")):
             raise ValueError(f"the field {name} has a wrong type")
+        if isinstance(content, float) and not math.isfinite(content):
+            raise ValueError(f"the field {name} is not a finite number")
     return make(**known)
+
+
+def require_paths(*texts: str) -> None:
+    """Raise ValueError unless each of ``texts`` can be a path."""
+    if any(b"\0" in os.fsencode(text) for text in texts):
+        raise ValueError("a path has a NUL character")
 
 
 def salvage(content: bytes, field: str) -> str | None:

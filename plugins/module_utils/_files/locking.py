@@ -109,7 +109,7 @@ def _write_holder(descriptor: int, content: bytes) -> None:
 def _read_holder(descriptor: int) -> dict[str, Any] | None:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     complete = isinstance(holder, dict) and {"operation", "process", "host", "run", "since"} <= holder.keys()
     return holder if complete else None

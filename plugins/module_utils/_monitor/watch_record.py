@@ -19,6 +19,7 @@ from .._files import json_records, locking
 
 FILE = "monitor.json"
 SECONDS_TO_ACKNOWLEDGE = 10
+END_OF_TIME = 253_402_300_800  # seconds: the year 10000, which Python cannot write
 LOCKED = "the monitoring record"  # the name of the locked file in messages
 NO_EVIDENCE: dict[str, Any] = {"poll": {}, "lines": [], "polls": []}
 PASSED, FAILED, ROLLBACK, REPLACED = "passed", "failed", "rollback", "replaced"
@@ -75,6 +76,8 @@ def _parse(value: dict[str, Any]) -> Watch:
         "operation": run_record.MIGRATION, "polled": value.get("started"), "polls": 0, "in_a_row": {}, "broken": [],
         "log_place": {}, "verdict": None, "reason": "", "acknowledged": False, "log": None, "evidence": {}}
     watch = json_records.build(Watch, {**missing, **value})
+    if not all(0 <= seconds < END_OF_TIME for seconds in (watch.started, watch.polled, watch.until)):
+        raise ValueError("a time is out of range")
     return watch._replace(evidence={**NO_EVIDENCE, **watch.evidence})
 
 

@@ -249,7 +249,7 @@ def _state_path(settings: Settings) -> str:
 
 def _read_state(settings: Settings) -> dict[str, Any]:
     """The state of the last export. Empty if it cannot be read, because all of it can be determined again."""
-    with contextlib.suppress(DhashError, ValueError):
+    with contextlib.suppress(DhashError, ValueError, RecursionError):
         state = json.loads(durable.read(_state_path(settings)))
         if isinstance(state, dict) and all(isinstance(state.get(key), dict) for key in EMPTY):
             return state

@@ -153,7 +153,7 @@ class Metrics:
         The state folder proves that the file belongs to this host: several hosts and containers can share ``folder``.
         """
         for path in glob.glob(os.path.join(glob.escape(os.path.dirname(self._state)), "*", NAME)):
-            with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, AttributeError):
+            with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 library = json.loads(durable.read(path))["library"]
                 if os.path.dirname(path) == run_record.folder(os.path.dirname(self._state), library) and \
                         not durable.exists(library):
@@ -185,7 +185,7 @@ class Metrics:
                 prometheus_text.render(known)
                 if known["durations"]["bounds"] == list(run_measurements.BUCKETS):
                     return known
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                 self._warn(f"{path}: the file is damaged, so the metrics start again from zero.")
         return begun
 
@@ -206,9 +206,9 @@ def of(params: dict[str, Any], library: str, state: str, warn: Callable[[str], N
 
 def queue_length(state: str) -> int | None:
     """The number of pairs that wait for a review, by the state folder ``state``; None if it is unknown."""
-    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError):
+    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return int(json.loads(durable.read(os.path.join(state, NAME)))["series"][QUEUE])
-    with contextlib.suppress(OSError, DhashError, ValueError, TypeError, KeyError):
+    with contextlib.suppress(OSError, DhashError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         last = max(glob.glob(os.path.join(glob.escape(state), "review-*.json")), key=os.path.getmtime)
         return int(json.loads(durable.read(last))["counts"]["total_matches"])
     return None
