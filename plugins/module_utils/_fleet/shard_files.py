@@ -252,7 +252,7 @@ def _to_entry(row: list[Any]) -> tuple[Listed, Entry]:
                  and entry.error is None)
     else:
         sound = entry.kind in hash_journal.REMEMBERED_KINDS and entry.dhash is entry.vertical is entry.decoder is None
-        row_files.text(entry.error, LONGEST_ERROR)
+        row_files.text(entry.error, LONGEST_ERROR).encode()  # SQLite stores no other text
     if not sound:
         raise ValueError("a hash or an error is invalid")
-    return _to_listed(row[:3]), entry
+    return _to_listed(row[:3]), entry._replace(seconds=float(entry.seconds))  # SQLite stores integers of 64 bits only

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, HandoverError, LockedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps, row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shard_files
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, difference_hash, hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
 from conftest import SmallLibrary, present, timeless
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 ENTRY = ["0123456789ABCDEF", "FEDCBA9876543210", False, "pillow", None, None, 0.0125, "2026-01-31T12:00:00.000Z"]
@@ -347,6 +347,38 @@ def test_what_is_written_is_read_again_whatever_the_names(tmp_path_factory: pyte
     path = str(tmp_path_factory.getbasetemp() / "rows.gz")
     assert row_files.write(path, handover.PENDING, {}, rows) == len(rows)
     assert [list(row) for row in row_files.read(path, handover.PENDING, shard_files._to_listed)] == rows
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["\ud800", "\0", 10 ** 400, 1 << 64, "truncated"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=5)
+
+
+@given(entry=st.sampled_from([ENTRY, FAILED]), changes=st.dictionaries(st.integers(0, 11), values, min_size=1, max_size=3))
+@example(entry=ENTRY, changes={9: 10 ** 400})
+@example(entry=FAILED, changes={8: "\ud800"})
+def test_a_row_of_any_values_is_refused_or_can_be_recorded(
+        tmp_path_factory: pytest.TempPathFactory, entry: list[Any], changes: dict[int, Any]) -> None:
+    row = ["0.png", 2, 3, *entry, None]
+    for place, value in changes.items():
+        row[place] = value
+    path = write_entries(tmp_path_factory.getbasetemp() / "any.gz", row)
+    try:
+        rows = list(row_files.read(str(path), handover.ENTRIES, shard_files._to_entry))
+    except HandoverError:
+        return
+    rows = [(listed, known) for listed, known in rows if listed.path == "0.png"]  # any name is allowed; only those of files are recorded
+    journal, _set_aside = hash_journal.open_for_writing(str(tmp_path_factory.getbasetemp() / "any"), "pillow", "")
+    with journal:
+        journal.record([(listed.path, file_stamps.Stamp(listed.size, listed.mtime_ns), known) for listed, known in rows])
+
+
+@given(st.binary(max_size=200) | st.lists(values, max_size=4).map(lambda lines: b"".join(json.dumps(line).encode() + b"\n" for line in lines)), st.booleans())
+def test_a_file_of_anything_is_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, is_packed: bool) -> None:
+    path = tmp_path_factory.getbasetemp() / "anything.gz"
+    path.write_bytes(gzip.compress(content) if is_packed else content)
+    with pytest.raises(HandoverError):
+        row_files.require_sound(str(path), handover.ENTRIES, shard_files._to_entry)
 
 
 def test_what_a_journal_holds_is_what_another_one_takes(hosts: Hosts, tmp_path: Path) -> None:
