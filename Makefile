@@ -8,6 +8,7 @@ PYTHON ?= $(shell tests/find_python.sh)
 BIN := .venv/bin
 LINK := .ansible/collections/ansible_collections/mobius/dhash
 GATE := tests/gate.sh
+REPOSITORY ?=# the URL of the repository that the collection is published from, for the links of the tarball
 PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -96,8 +97,8 @@ coverage: .venv/.dev ## How much of plugins/ the unit tests run; what they run i
 page: .venv/bin/python ## The file with the review page that the module ships, from web/review
 	@$(BIN)/python tests/support/build_page.py --write
 
-build: .venv/.demo ## The collection's tarball, in dist/
-	@$(BIN)/ansible-galaxy collection build --force --output-path dist
+build: .venv/.demo ## The collection's tarball, in dist/; to publish it: make build REPOSITORY=https://...
+	@$(BIN)/python tests/support/build_collection.py dist $(REPOSITORY)
 
 bench: .venv/.dev ## Speed, as ratios measured in one run, and how many duplicates are true
 	@for script in tests/bench/bench_*.py; do echo "== $$script"; PYTHONPATH=.ansible/collections $(BIN)/python "$$script"; done

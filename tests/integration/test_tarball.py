@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+import build_collection
 import pytest
 import yaml
 from check_library import problems
@@ -20,12 +22,13 @@ from draw_library import draw_library
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+REPOSITORY = "https://git.example.org/mobius/dhash"
 
 
 @pytest.fixture(scope="module")
 def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([BIN / "ansible-galaxy", "collection", "build", "--output-path", folder], cwd=ROOT, check=True)
+    build_collection.build(folder, REPOSITORY)
     return next(folder.iterdir())
 
 
@@ -58,10 +61,36 @@ def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
 def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> None:
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
-    assert {"README.md", "LICENSE", "CHANGELOG.rst", "meta/runtime.yml", "playbooks/migrate.yml"} <= set(names)
     top = {name.split("/")[0] for name in names}
-    assert not top & {".ansible", ".ci", ".git", ".venv", "demo", "dist", "test-results"}
-    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or "node_modules" in name]
+    assert top == {"CHANGELOG.rst", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md", "changelogs", "docs",
+                   "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles", "tests"}
+    assert {"meta/runtime.yml", "playbooks/migrate.yml", "inventory/production.example/hosts.yml"} <= set(names)
+    assert {name for name in names if name.startswith(("tests/", "changelogs/"))} == {"tests/config.yml", "changelogs/config.yaml"}
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_it_names_the_repository_that_it_was_built_for(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        texts = {name: archive.extractfile(name).read().decode() for name in ("MANIFEST.json", "README.md")}  # type: ignore[union-attr]
+    about = json.loads(texts["MANIFEST.json"])["collection_info"]
+    assert {about[key] for key in ("repository", "homepage")} == {REPOSITORY}
+    assert (about["issues"], about["documentation"]) == (f"{REPOSITORY}/issues", f"{REPOSITORY}/tree/main/docs")
+    links = re.findall(r"\]\(([^)]*)\)", texts["README.md"])
+    assert f"{REPOSITORY}/blob/main/docs/operations.md#promises" in links
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
+def test_a_build_without_a_repository_leaves_the_links_of_the_readme(tmp_path: Path) -> None:
+    build_collection.build(tmp_path)
+    with tarfile.open(next(tmp_path.iterdir())) as archive:
+        assert archive.extractfile("README.md").read() == (ROOT / "README.md").read_bytes()  # type: ignore[union-attr]
+        assert {"tests/config.yml"} == {name for name in archive.getnames() if name.startswith("tests/")}
+
+
+def test_a_repository_without_https_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not the https URL"):
+        build_collection.build(tmp_path, "git.example.org/mobius dhash")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_module_has_its_documentation(run: Elsewhere) -> None:
