@@ -123,8 +123,8 @@ $(LINK):
 	echo "Making .venv with $$("$$python" --version)"; \
 	"$$python" -m venv .venv
 
-.venv/.demo: requirements.txt | .venv/bin/python $(LINK)
-	@echo "Installing requirements.txt into .venv"
+.venv/.demo: requirements-demo.txt requirements.txt | .venv/bin/python $(LINK)
+	@echo "Installing requirements-demo.txt into .venv"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 

@@ -20,7 +20,7 @@ mkdir -p test-results
 tests/copy_checkout.sh "$scratch"
 checkout=$scratch/ansible_collections/mobius/dhash
 make --no-print-directory -C "$checkout" .ansible/collections/ansible_collections/mobius/dhash
-grep --no-filename '^Pillow\|^numpy\|^ffmpeg-python\|^pytest' requirements.txt requirements-dev.txt >"$scratch/requirements.txt"
+grep --no-filename '^Pillow\|^numpy\|^ffmpeg-python\|^pytest' requirements.txt requirements-demo.txt requirements-dev.txt >"$scratch/requirements.txt"
 
 as_nobody() {
   setpriv --reuid=65534 --regid=65534 --clear-groups "$@"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -62,8 +63,8 @@ def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> N
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     top = {name.split("/")[0] for name in names}
-    assert top == {"CHANGELOG.rst", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md", "changelogs", "docs",
-                   "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles", "tests"}
+    assert top == {"CHANGELOG.rst", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md", "bindep.txt",
+                   "changelogs", "docs", "examples", "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles", "tests"}
     assert {"meta/runtime.yml", "playbooks/migrate.yml", "inventory/production.example/hosts.yml"} <= set(names)
     assert {name for name in names if name.startswith(("tests/", "changelogs/"))} == {"tests/config.yml", "changelogs/config.yaml"}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
@@ -91,6 +92,25 @@ def test_a_repository_without_https_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not the https URL"):
         build_collection.build(tmp_path, "git.example.org/mobius dhash")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ansible_builder_accepts_the_execution_environment(tarball: Path, run: Elsewhere, tmp_path: Path) -> None:
+    builder = shutil.which("ansible-builder")
+    if not builder:
+        pytest.skip("needs ansible-builder (requirements-dev.txt)")
+    example = "examples/execution-environment/execution-environment.yml"
+    definition = tmp_path / example
+    definition.parent.mkdir(parents=True)
+    shutil.copy(ROOT / example, definition)
+    (tmp_path / "dist").mkdir()
+    shutil.copy(tarball, tmp_path / "dist")
+    subprocess.run([builder, "create", "--file", definition, "--context", tmp_path / "context"], check=True)
+    assert (tmp_path / "context/_build/collections" / tarball.name).read_bytes() == tarball.read_bytes()
+
+    found = subprocess.run([builder, "introspect", "--sanitize", run.folder / "collections"], capture_output=True, text=True, check=True).stdout
+    needs = yaml.safe_load(found)
+    assert [line.split("  #")[0] for line in needs["python"]] == ["numpy>=1.24"]
+    assert [line.split("  #")[0] for line in needs["system"]] == ["openssh-client [platform:dpkg]", "openssh-clients [platform:rpm]"]
 
 
 def test_every_module_has_its_documentation(run: Elsewhere) -> None:
