@@ -19,6 +19,7 @@ need python3 "the system's own Python" test -x /usr/bin/python3
 need python3-pil "the system's own Python" /usr/bin/python3 -c 'import PIL'
 need python3-numpy "the system's own Python" /usr/bin/python3 -c 'import numpy'
 need age "encrypted backups" command -v age
+need gpg "the signature of the tarball" command -v gpg
 need ffmpeg "video, JPEG XL, and the runbook" command -v ffmpeg
 need nodejs "the sources of the review page, JavaScript's view of a library, and the runbook" command -v node
 need npm "the sources of the review page, pm2, and the scenarios on containers" command -v npm

@@ -63,8 +63,8 @@ def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> N
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     top = {name.split("/")[0] for name in names}
-    assert top == {"CHANGELOG.rst", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md", "bindep.txt",
-                   "changelogs", "docs", "examples", "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles", "tests"}
+    assert top == {"CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md",
+                   "bindep.txt", "changelogs", "docs", "examples", "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles", "tests"}
     assert {"meta/runtime.yml", "playbooks/migrate.yml", "inventory/production.example/hosts.yml"} <= set(names)
     assert {name for name in names if name.startswith(("tests/", "changelogs/"))} == {"tests/config.yml", "changelogs/config.yaml"}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
@@ -111,6 +111,26 @@ def test_ansible_builder_accepts_the_execution_environment(tarball: Path, run: E
     needs = yaml.safe_load(found)
     assert [line.split("  #")[0] for line in needs["python"]] == ["numpy>=1.24"]
     assert [line.split("  #")[0] for line in needs["system"]] == ["openssh-client [platform:dpkg]", "openssh-clients [platform:rpm]"]
+
+
+@pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")
+def test_its_signature_is_what_ansible_galaxy_verifies(tarball: Path, run: Elsewhere, tmp_path: Path) -> None:
+    home, keyring = tmp_path / "gnupg", tmp_path / "keyring.gpg"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch"]
+    signature = f"{shutil.copy(tarball, tmp_path)}.asc"
+    try:
+        subprocess.run([*gpg, "--passphrase", "", "--quick-generate-key", "maintainers@example.org"], check=True)
+        subprocess.run([*gpg, "--export", "--output", str(keyring)], check=True)
+        subprocess.run([ROOT / "tests/sign.sh", signature.removesuffix(".asc")], env=os.environ | {"GNUPGHOME": str(home)}, check=True)
+        verify = ("ansible-galaxy", "collection", "verify", "--offline", "mobius.dhash", "-p", str(run.folder / "collections"),
+                  "--keyring", str(keyring), "--required-valid-signature-count", "+1", "--signature", f"file://{signature}")
+        assert "Successfully verified" in run(*verify)
+        subprocess.run([*gpg, "--yes", "--armor", "--output", signature, "--detach-sign", keyring], check=True)
+        with pytest.raises(AssertionError, match="signature"):
+            run(*verify)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=True)
 
 
 def test_every_module_has_its_documentation(run: Elsewhere) -> None:
