@@ -37,6 +37,17 @@ def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
     assert "[localhost] hashed: " in shown.stderr
 
 
+def test_a_job_of_awx_logs_its_user_and_takes_text_for_every_answer_of_its_survey(site: Site) -> None:
+    """AWX passes variables as JSON, in which the answers of a survey are text. The answers are those of docs/awx.md."""
+    run = site.playbook("migrate", awx_user_name="grace", dhash_max_failure_rate="0.2", dhash_monitor_minutes="0", dhash_auto_rollback="true",
+                        dhash_serial='[1, "25%", "100%"]', dhash_verify_sample_size="0", dhash_parallel="1")
+    assert run.code == 0, run.output
+    (log,) = (site.library.parent / "logs").glob("*.operations-*.jsonl")
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [line["operation"] for line in lines] == ["backup", "migration", "deploy", "verify"]
+    assert {line["controller"]["user"] for line in lines} == {"grace"}
+
+
 @pytest.mark.thorough
 def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
     """The example inventory has ``ansible_become: true`` for all; the operator may not become another user on the controller."""

@@ -64,7 +64,8 @@ def test_it_holds_the_collection_and_nothing_of_the_workshop(tarball: Path) -> N
         names = archive.getnames()
     top = {name.split("/")[0] for name in names}
     assert top == {"CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md",
-                   "bindep.txt", "changelogs", "docs", "examples", "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles", "tests"}
+                   "bindep.txt", "changelogs", "docs", "examples", "extensions", "inventory", "meta", "playbooks", "plugins", "requirements.txt", "roles",
+                   "tests"}
     assert {"meta/runtime.yml", "playbooks/migrate.yml", "inventory/production.example/hosts.yml"} <= set(names)
     assert {name for name in names if name.startswith(("tests/", "changelogs/"))} == {"tests/config.yml", "changelogs/config.yaml"}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
