@@ -112,6 +112,20 @@ def test_every_default_is_in_the_argument_spec_and_the_same_there(role: str) -> 
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_every_entry_point_that_a_readme_names_has_an_argument_spec(role: str) -> None:
+    entries = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+    named = set(re.findall(r"`tasks_from: (\w+)`", (ROOT / f"roles/{role}/README.md").read_text(encoding="utf-8")))
+    assert named <= entries.keys()
+    assert [name for name in entries if name != "main" and not (ROOT / f"roles/{role}/tasks/{name}.yml").exists()] == []
+
+
+@pytest.mark.parametrize("name", ["rescue/report", "run/end", "fleet_report/write", "rollback/prepare"])
+def test_entry_points_that_run_after_a_failure_validate_no_variable(name: str) -> None:
+    role, entry = name.split("/")
+    assert load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"][entry]["options"] == {}
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_every_setting_that_a_role_reads_is_in_its_argument_spec(role: str) -> None:
     text = "".join(path.read_text(encoding="utf-8") for folder in ("tasks", "vars") for path in ROOT.glob(f"roles/{role}/{folder}/*.yml"))
     variables = ROOT / f"roles/{role}/vars/main.yml"
