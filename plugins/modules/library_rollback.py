@@ -261,7 +261,7 @@ def foresee(params: dict[str, Any], library: str, state: str) -> tuple[dict[str,
 
 def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tuple[dict[str, Any], bool]:
     way = find_way(params, library, state)
-    if way is None or not way.due:
+    if (way is None or not way.due) and locking.holder(library) is None:  # else a run that deploys would undo what this result says
         return describe(way), False
     with locking.lock(library, "rollback", run, params["lock_timeout"]):
         with contextlib.suppress(cutover.ChangedError):

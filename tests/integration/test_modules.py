@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -274,3 +275,15 @@ def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site: Site, 
     call(site, "library_deploy", {"state": "started"})
     info = call(site, "library_info", {"check_library": False})
     assert info["run"]["stopped_at"] is None and not info["run"]["restart_owed"]
+
+
+def test_a_rollback_with_nothing_to_restore_waits_for_a_run_that_deploys(site: Site) -> None:
+    call(site, "library_backup", {})
+    holder = {"operation": "migration", "process": 1, "host": "here", "run": "of somebody", "since": "now"}
+    assert call(site, "library_rollback", {})["changed"] is False
+    with open(f"{site.library}.lock", "r+", encoding="utf-8") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        json.dump(holder, held)
+        held.flush()
+        result = site.module("library_rollback", library=str(site.library), state_dir=str(site.state), lock_timeout=0)
+    assert result["failed"] and "the library is in use by migration" in result["msg"]
