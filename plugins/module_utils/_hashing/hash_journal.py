@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from . import decoder_versions
 
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
 READABLE = "Check the disk, then run again. Without this file all images are hashed again."
+HASH = re.compile("[0-9A-F]{16}")
 PIXELS = 144  # bytes: the horizontal and the vertical pixels of difference_hash.Pixels
 PATHS_PER_STATEMENT = 500  # SQLite before 3.32 takes at most 999 values
 REMEMBERED_KINDS = ("not_an_image", "truncated", "damaged", "too_large")
@@ -125,7 +127,7 @@ class Journal:
         recorded = file_stamps.Stamp(*row[:4])
         limits, decoders, dhash, vertical, low_detail, *rest, _path = row[4:]
         entry = Entry(dhash, vertical, bool(low_detail), *rest)
-        if recorded[:2] != stamp[:2] or not (self._ignore_ctime or recorded.fits(stamp)) or \
+        if not _is_usable(entry) or recorded[:2] != stamp[:2] or not (self._ignore_ctime or recorded.fits(stamp)) or \
                 (entry.kind and decoders != _decoders_here()) or (entry.kind == "too_large" and limits != self._limits) or \
                 (self._rehash and entry.dhash and not entry.luma):
             return None
@@ -277,6 +279,15 @@ def _lacking(connection: sqlite3.Connection) -> list[str]:
     """The columns that a journal of an older version lacks."""
     present = {row[1] for row in connection.execute("PRAGMA table_info(images)")}
     return [column for column in LATER_COLUMNS if column not in present]
+
+
+def _is_usable(entry: Entry) -> bool:
+    """Whether the values of an entry are of the kind that :meth:`Journal.record` stores; a row may be damaged, or written by another program."""
+    if not isinstance(entry.seconds, float) or not isinstance(entry.hashed_at, str):
+        return False
+    if entry.kind is not None:
+        return isinstance(entry.kind, str) and isinstance(entry.error, str)
+    return all(isinstance(text, str) and HASH.fullmatch(text) for text in (entry.dhash, entry.vertical))
 
 
 def _decoders_here() -> str:

@@ -90,6 +90,18 @@ def test_what_was_recorded_is_known_in_later_runs(state: Path, entry: hash_journ
             assert known.low_detail is True or known.low_detail is False
 
 
+@pytest.mark.parametrize("damage", ["dhash = 'lost'", "dhash = x'00'", "dhash = NULL", "vertical = 7", "dhash = '59cd195b73e3f1b8'", "seconds = 'long'",
+                                    "hashed_at = x'05'", "kind = 'truncated'", "kind = 3, error = 'cut off'"])
+def test_a_row_with_values_that_no_run_stores_is_not_known(state: Path, damage: str) -> None:
+    with writing(state) as journal:
+        journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
+    with sqlite3.connect(path_of(state)) as connection:
+        connection.execute(f"UPDATE images SET {damage}")
+    connection.close()
+    with reading(state) as journal:
+        assert journal.known("/srv/a.jpg", Stamp(10, 20)) is None
+
+
 def test_incomplete_pixels_are_not_known(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED._replace(luma=b"pixels"))])
