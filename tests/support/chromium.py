@@ -75,6 +75,8 @@ class Browser:
             else:
                 actions.send_keys(key)
             actions.perform()
+            if key == Keys.ESCAPE:  # the browser closes a dialog some time later
+                self.wait(lambda: not self.all("dialog[open]"), "a closed dialog")
 
     def script(self, text: str, *arguments: Any) -> Any:
         return self.driver.execute_script(text, *arguments)
