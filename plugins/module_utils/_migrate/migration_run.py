@@ -99,7 +99,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
                 result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
                 for kept in migration_report.write(settings.report, result, migrated.value, settings.library, settings.state,
                                                    metrics_file.queue_length(settings.state)):
-                    log.line(f"WARNING A file beside the report was not written by this collection. It was renamed to {kept}")
+                    log.line(f"WARNING Renamed a file beside the report, because this collection had not written it: {kept}")
         except DhashError as error:
             log.line(f"FAILED {error}")
             metrics.failed()
