@@ -13,8 +13,8 @@ from typing import Any
 from ._deploy import run_record
 from ._errors import DhashError, printable
 from ._files import locking
-from ._hashing import difference_hash, hash_journal
-from ._library import library_fields, library_file, library_removals
+from ._hashing import hash_journal
+from ._library import library_fields, library_index, library_removals
 
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
 INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malformed_hash")
@@ -22,15 +22,15 @@ INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malforme
 
 def inspect(library: str, state: str) -> dict[str, Any]:
     """The counts of the library at the real path ``library``, and what this host has on record of it. Raises ``DhashError``."""
-    read, digest = library_file.read(library)
-    counts = library_fields.counts(read.value)
-    record = read.value.get("dhash_migration")
+    read, digest = library_index.read(library)
+    counts = read.counts()
+    record = read.rest.get("dhash_migration")
     record = record if isinstance(record, dict) else {}
     disk = shutil.disk_usage(os.path.dirname(library))
     return {
         "sha256": digest, "size": os.path.getsize(library), **counts,
         "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
-        "inconsistencies": _inconsistencies(read.value, counts, record),
+        "inconsistencies": _inconsistencies(read, counts, record),
         "disk_free": disk.free, "disk_total": disk.total, **inspect_record(library, state),
     }
 
@@ -58,21 +58,23 @@ def pending_elsewhere(name: str, library: str, state: str) -> run_record.Record 
 
 def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
     """The image files that are missing or have changed since they were hashed. Raises ``DhashError``."""
-    value = library_file.read(library)[0].value
+    read = library_index.read(library)[0]
     missing, stale = [], []
-    with hash_journal.open_for_reading(state, library_fields.algorithm(value), limits="") as journal:
-        paths = [os.path.join(os.path.dirname(library), image["path"]) for image in value["images"]]
-        for image, path, found in zip(value["images"], paths, journal.look_up_all(paths)):
+    with hash_journal.open_for_reading(state, library_fields.algorithm(read.rest), limits="") as journal:
+        folder = os.path.dirname(library)
+        for position, found in enumerate(journal.look_up_all(os.path.join(folder, path) for path in read.paths)):
+            path = read.paths[position]
             if found.stamp is None:
-                missing.append(image["path"])
-            elif library_fields.is_hashed(image) and (found.entry is None or found.entry.dhash != image["dhash"]) and journal.knows(path):
-                stale.append(image["path"])
+                missing.append(path)
+            elif (read.is_hashed(position) and not (found.entry and read.is_hash(position, found.entry.dhash))
+                  and journal.knows(os.path.join(folder, path))):
+                stale.append(path)
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],
             "stale": len(stale), "stale_examples": [printable(path) for path in stale[:examples]]}
 
 
-def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:
-    images, hashed, duplicates = library_removals.taken_out_since_migration(value)
+def _inconsistencies(read: library_index.Index, counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:
+    images, hashed, duplicates = library_removals.taken_out_since_migration(read.rest)
     taken_out = {"duplicates": duplicates, "errors": 0}
     found = [_inconsistency(f"{name}_count", f"dhash_migration records {record[key]} {name}, but the library has {counts[name]}"
                             + (f", and review imports have removed {taken_out[name]}" if taken_out[name] else ""))
@@ -82,11 +84,10 @@ def _inconsistencies(value: dict[str, Any], counts: dict[str, int], record: dict
             record.get("processed_successfully") != counts["hashed"] + hashed:
         found.append(_inconsistency("hashed_count", f"dhash_migration records {record.get('processed_successfully')} images with a hash,"
                                     f" but the library has {counts['hashed']}"))
-    malformed = [image["path"] for image in value["images"]
-                 if "dhash" in image and not difference_hash.is_hex(image["dhash"])]
+    malformed = read.malformed()
     if malformed:
         found.append(_inconsistency("malformed_hash", f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
-                                    f" the first is that of {printable(malformed[0])}"))
+                                    f" the first is that of {printable(read.paths[malformed[0]])}"))
     return found
 
 

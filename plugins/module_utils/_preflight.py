@@ -12,7 +12,7 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from ._deploy import cutover, lost_library, path_rules, written_files
 from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
 from ._files import age_encryption, durable
 from ._hashing import decoder_limits, sandbox
-from ._library import library_fields, library_file
+from ._library import library_fields, library_index
 
 HASH, MIGRATE = "hash", "migrate"  # scopes: needed on every host that hashes; needed only on a host that migrates a library
 
@@ -292,7 +292,7 @@ def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
 def _library_problems(needs: Needs) -> list[dict[str, Any]]:
     problems = []
     try:
-        images = library_file.read(needs.library)[0].value["images"]
+        paths = library_index.read(needs.library)[0].paths
         size = os.path.getsize(needs.library)
     except LibraryError as error:
         remains = lost_library.find(needs.library, needs.state, needs.backup_dir)
@@ -300,7 +300,7 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
             return [_missing_library(needs.library, remains)]
         return [_problem("library_invalid", "a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
-    grown = size + library_fields.ADDED_BYTES * len(images)
+    grown = size + library_fields.ADDED_BYTES * len(paths)
     for name, place, needed, variable in (
             ("library_dir", folder, 2 * grown, None), ("backup_dir", needs.backup_dir, size, "dhash_backup_dir"),
             ("copy_dir", needs.copy_dir, size, "dhash_backup_copy_dir")):
@@ -312,8 +312,8 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
             found = "not readable" if os.path.isdir(root) else "missing, or not a folder"
             problems.append(_problem("media_root_not_readable", f"the media root {printable(root)}", found,
                                      "Mount this folder, correct dhash_media_roots, or give this user access to the folder."))
-    if images and not any(os.path.exists(path) for path in _paths(folder, images)):
-        problems.append(_problem("images_missing", "the image files", f"all {len(images)} files are missing",
+    if paths and not any(os.path.exists(os.path.join(folder, path)) for path in paths if "\0" not in path):
+        problems.append(_problem("images_missing", "the image files", f"all {len(paths)} files are missing",
                                  "Check that the media are mounted, and check the paths in the library."))
     return problems
 
@@ -356,10 +356,6 @@ def _owner_problems(library: str) -> list[dict[str, Any]]:
     return [_problem("library_owner_not_permitted",
                      f"permission to set the owner of a new library to that of {printable(library)} ({status.st_uid}:{status.st_gid})",
                      f"this user is {os.geteuid()}:{os.getegid()}", "Run with become as root or as that owner.")]
-
-
-def _paths(folder: str, images: list[dict[str, Any]]) -> Iterator[str]:
-    return (os.path.join(folder, image["path"]) for image in images if "\0" not in image["path"])
 
 
 def _folder_problems(name: str, place: str, needed: int, variable: str | None, may_be_made: bool = True) -> list[dict[str, Any]]:

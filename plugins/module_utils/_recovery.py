@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ._deploy import lost_library, run_record, unfinished_work
 from ._errors import DhashError, printable
 from ._files import durable
-from ._library import library_file
+from ._library import library_index
 from ._monitor import service_probes
 
 OLD, NEW, EDITED, UNREADABLE, MISSING, UNRECORDED = ("old", "new", "edited", "unreadable", "missing", "unrecorded")
@@ -77,7 +77,7 @@ def _live(library: str, record: run_record.Record | None) -> tuple[str, str | No
     except DhashError:
         return UNREADABLE if durable.exists(library) else MISSING, None
     try:
-        library_file.read(library)
+        library_index.read(library)
     except DhashError:
         return UNREADABLE, digest
     if record is None:

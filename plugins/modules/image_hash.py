@@ -142,7 +142,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches, sandbox, worker_pool
-from ansible_collections.mobius.dhash.plugins.module_utils._library import library_file
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_index
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
@@ -170,8 +170,8 @@ def compare(params: dict[str, Any]) -> dict[str, Any]:
 def sample(params: dict[str, Any]) -> dict[str, Any]:
     library = run_record.resolve(params["library"])
     path_rules.require(library, run_record.folder(None, library), {"temp_dir": params["temp_dir"]})
-    read, digest = library_file.read(library)
-    drawn = [read.value["images"][position] for position in library_survey.sample(read.value, digest, params["sample"])]
+    read, digest = library_index.read(library)
+    drawn = list(map(read.image, library_survey.sample(read.hashed(), digest, params["sample"])))
     paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]
     found = hash_images(paths, params, module_arguments.media_roots(params, library))
     images = [{"path": on_record["path"], **image} for on_record, image in zip(drawn, found)]

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from .._errors import DhashError, LibraryError, from_os_error
 from .._files import age_encryption, durable, file_metadata, locking
-from .._library import library_fields, library_file
+from .._library import library_index
 from . import backup_manifest, run_record
 
 # The second form is that of older tools of the service: 2024-01-15T10-30-00-000Z.
@@ -148,10 +148,10 @@ def examine(backup: Backup) -> Content:
         images, hashed = backup.manifest[2:4] if backup.manifest else (None, None)
         return _content(None if is_good(backup) else ENCRYPTED_UNVERIFIED, images, hashed)
     try:
-        library, digest = library_file.read(backup.path)
+        library, digest = library_index.read(backup.path)
     except LibraryError as error:
         return Content(False, UNREADABLE, str(error), None, None)
-    counts = library_fields.counts(library.value)
+    counts = library.counts()
     problem = None
     if backup.expected_sha256 is None:
         problem = CHECKSUM_MISSING
@@ -363,7 +363,7 @@ def _write(content: bytes, path: str, recipients: Sequence[str], library: str, s
     The checksum file and the manifest get their names first, while the backup is a temporary file.
     """
     try:
-        counts: Mapping[str, int | None] = library_fields.counts(library_file.parse(content, source).value)
+        counts: Mapping[str, int | None] = library_index.of(content, source).counts()
     except LibraryError:
         counts = {"images": None, "hashed": None}
     manifest = backup_manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from .._errors import DhashError, LibraryError, RefusedError, printable
 from .._files import durable, file_metadata
-from .._library import library_edit, library_fields, library_file, library_losses, library_removals
+from .._library import library_edit, library_fields, library_file, library_index, library_losses, library_removals
 from . import backup_files, cutover, lost_library, run_record, unfinished_work, written_files
 
 LATEST = "latest"
@@ -73,7 +73,7 @@ def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
     found = backup_files.find(library, backup_dir, backup_files.digests_on_record(state))
     if wish.backup != LATEST:
         way = _restore_named(library, wish, found)
-    elif library_file.is_readable(library):
+    elif library_index.is_readable(library):
         way = _restore_latest(library, state, found, wish.identity)
     else:
         way = _restore_newest(library, state, backup_dir, found, wish.identity)
@@ -273,7 +273,7 @@ def _intact_kept(record: run_record.Record | None) -> dict[str, str]:
     if record.settings.get("of_lost"):
         files[record.new_sha256] = record.settings["source"]
     return {digest: path for digest, path in files.items()
-            if durable.exists(path) and durable.sha256_of_file(path) == digest and library_file.is_readable(path)}
+            if durable.exists(path) and durable.sha256_of_file(path) == digest and library_index.is_readable(path)}
 
 
 def _no_identity(backup: backup_files.Backup, own: list[backup_files.Backup]) -> DhashError:
@@ -325,7 +325,7 @@ def _offer(library: str, found: list[backup_files.Backup]) -> str:
     if good is not None:
         return f"The next intact backup is {os.path.basename(good.path)} (dhash_rollback_to)."
     # Hashes cannot be removed from a library that cannot be read.
-    instead = "; only the hashes can be removed (dhash_rollback_remove_dhash)" if library_file.is_readable(library) else ""
+    instead = "; only the hashes can be removed (dhash_rollback_remove_dhash)" if library_index.is_readable(library) else ""
     return f"There is no intact backup{instead}.{_others(found)}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._errors import LibraryError, printable
-from .._library import library_fields, library_file, library_losses
+from .._library import library_fields, library_index, library_losses
 from . import rollback_plan, run_record
 
 EDITED = {run_record.REMOVE_DHASH: "the live library without the fields of the migration",
@@ -35,7 +35,7 @@ def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
 def diff(library: str, result: dict[str, Any]) -> dict[str, Any]:
     """Before and after in counts, for Ansible's diff."""
     try:
-        live = library_fields.counts(library_file.read(library)[0].value)
+        live = library_index.read(library)[0].counts()
         before = f"images: {live['images']}\nhashed: {live['hashed']}\n"
     except LibraryError as error:
         before = f"{error.cause}\n"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from .._errors import RefusedError, printable
 from .._files import durable
-from .._library import library_file
+from .._library import library_index
 from . import run_record
 
 NAMES = {run_record.MIGRATION: "a migration", run_record.RESTORE: "a rollback", run_record.REMOVE_DHASH: "a rollback (remove-dhash)",
@@ -48,7 +48,7 @@ def require_finished(library: str, state: str, own: Sequence[str], restores: boo
     record = waiting(library, state)
     if record is None or record.operation == run_record.MIGRATION or record.operation in own:
         return record
-    if restores and gives_way_to_restore(record) and not library_file.is_readable(library):
+    if restores and gives_way_to_restore(record) and not library_index.is_readable(library):
         return record
     raise refusal(record)
 
@@ -81,7 +81,7 @@ def refusal(record: run_record.Record) -> RefusedError:
     rest = "; then only the restart of the service is pending" if record.restart_owed else ""
     options = f", with the same inventory{'' if record.undoes else ' and options'} as before"
     abandon = f"remove {printable(record.output)}{rest}"
-    if record.undoes or record.operation in run_record.WAYS_BACK or library_file.is_readable(record.library):
+    if record.undoes or record.operation in run_record.WAYS_BACK or library_index.is_readable(record.library):
         next_step = f"To finish this operation, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon this operation, {abandon}."
     elif gives_way_to_restore(record):
         next_step = f"The library is missing or cannot be read. To restore the library instead, run: {ROLL_BACK}. To abandon this operation, {abandon}."

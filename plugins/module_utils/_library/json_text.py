@@ -83,7 +83,7 @@ def parse_json(data: bytes) -> Any:
     if data.startswith(_BYTE_ORDER_MARKS):
         raise _errors.LibraryError("the file begins with a byte order mark",
                                    next_step="Save the file as UTF-8 without a byte order mark.")
-    if _is_too_deep(data):
+    if is_too_deep(data):
         raise _errors.LibraryError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
     # Parsed JSON has no cycles, and the garbage collector would take a third of the time.
     collecting = gc.isenabled()
@@ -113,8 +113,8 @@ _ALL_BUT_THOSE_AND_ESCAPES = bytes(set(range(256)) - set(_BRACKETS + b'"\\/bfnrt
 _OUTSIDE_THEN_STRING = re.compile(rb'([^"]*)"?[^"]*"?')
 
 
-def _is_too_deep(data: bytes) -> bool:
-    """Whether brackets outside strings nest deeper than ``MAX_DEPTH``; exact up to the first fault in the JSON.
+def is_too_deep(data: bytes, outer: int = 0) -> bool:
+    """Whether brackets outside strings nest deeper than ``MAX_DEPTH``, with ``outer`` around ``data``; exact up to the first fault in the JSON.
 
     Checked before parsing, because Python's own limit depends on its version and on the caller's stack.
     """
@@ -123,10 +123,11 @@ def _is_too_deep(data: bytes) -> bool:
     # Two quotes side by side change neither what is inside a string nor what is outside.
     marks = marks.translate(_STEPS, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
     steps = (array("b", match[1]) for match in _OUTSIDE_THEN_STRING.finditer(marks))
-    return any(map(MAX_DEPTH.__lt__, accumulate(chain.from_iterable(steps))))
+    return any(map((MAX_DEPTH - outer).__lt__, accumulate(chain.from_iterable(steps))))
 
 
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of ``members``. Raises ``LibraryError`` if a key is there twice."""
     value = dict(members)
     if len(value) != len(members):
         repeated = Counter(key for key, _value in members).most_common(1)[0][0]
@@ -148,13 +149,15 @@ def _fraction(literal: str) -> float | Number:
     return value if repr(value) == literal and "e" not in literal and not literal.endswith(".0") else Number(literal)
 
 
-def _refuse_constant(literal: str) -> None:
+def refuse_constant(literal: str) -> None:
+    """Raise ``LibraryError``: Python would read NaN and infinities."""
     raise _errors.LibraryError(f"the file is not JSON: {literal} is not a JSON value", next_step=f"Replace {literal} by null or a number.")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_refuse_constant
+    object_pairs_hook=object_of, parse_int=_integer, parse_float=_fraction, parse_constant=refuse_constant
 )
+decode = _DECODER.raw_decode  # the value at a position of a text, and where it ends
 
 
 def encode(piece: str) -> bytes:

@@ -34,10 +34,15 @@ def threshold(value: dict[str, Any]) -> int:
 
 def counts(value: dict[str, Any]) -> dict[str, int]:
     """How many ``images``, ``hashed`` images, ``errors`` and ``duplicates`` the library ``value`` records."""
-    errors, duplicates = (value.get(field) for field in ("dhash_errors", "dhash_duplicates"))
+    return counts_of(len(value["images"]), sum(map(is_hashed, value["images"])), value)
+
+
+def counts_of(images: int, hashed: int, rest: dict[str, Any]) -> dict[str, int]:
+    """As :func:`counts`, of a library with so many ``images`` and these other top-level members."""
+    errors, duplicates = (rest.get(field) for field in ("dhash_errors", "dhash_duplicates"))
     return {
-        "images": len(value["images"]),
-        "hashed": sum(map(is_hashed, value["images"])),
+        "images": images,
+        "hashed": hashed,
         "errors": len(errors) if isinstance(errors, list) else 0,
         "duplicates": len(duplicates) if isinstance(duplicates, list) else 0,
     }

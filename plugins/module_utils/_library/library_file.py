@@ -41,15 +41,6 @@ def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
     return parse(data, path), hashlib.sha256(data).hexdigest()
 
 
-def is_readable(path: str) -> bool:
-    """Whether the file ``path`` is a readable, valid library."""
-    try:
-        read(path)
-    except _errors.LibraryError:
-        return False
-    return True
-
-
 def read_bytes(path: str, max_bytes: int, what: str) -> bytes:
     """The content of the file ``path``; ``what`` names the file in messages. Raises ``LibraryError`` as :func:`read` does."""
     try:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._errors import LibraryError
 from .._files import file_stamps
 from .._hashing import hash_batches, hash_journal, image_decoder
 from .._hashing.hash_journal import Entry
-from .._library import library_fields, library_file
+from .._library import library_file
 
 CHANGING_READS = 20
 
@@ -55,9 +55,8 @@ def survey(path: str, library: library_file.Library, digest: str, journal: hash_
     return Source(path, library, digest, list(map(_image, paths, journal.look_up_all(paths))))
 
 
-def sample(value: dict[str, Any], digest: str, count: int) -> list[int]:
-    """The positions of ``count`` hashed images of the library ``value``, drawn with the digest of its file as the seed."""
-    hashed = [position for position, image in enumerate(value["images"]) if library_fields.is_hashed(image)]
+def sample(hashed: list[int], digest: str, count: int) -> list[int]:
+    """``count`` of the positions ``hashed`` of the hashed images of a library, drawn with the digest of its file as the seed."""
     return random.Random(digest).sample(hashed, min(count, len(hashed)))
 
 

@@ -240,7 +240,8 @@ def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str,
     further differences. ``fresh``: files that were hashed in this run. If a file has other content with an unchanged stamp, every
     other entry may be wrong as well. Raises ``MissingRequirementError``.
     """
-    drawn = [image for image in map(source.images.__getitem__, library_survey.sample(value, digest, settings.sample))
+    hashed = [position for position, image in enumerate(value["images"]) if library_fields.is_hashed(image)]
+    drawn = [image for image in map(source.images.__getitem__, library_survey.sample(hashed, digest, settings.sample))
              if image.path not in fresh]
     if not drawn:
         return set()

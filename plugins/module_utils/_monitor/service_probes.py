@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from ansible.module_utils.urls import open_url
 
 from .._errors import DhashError, printable
-from .._library import library_fields, library_file
+from .._library import library_index
 
 SECONDS = 10
 MAX_ANSWER = 64 << 10
@@ -310,8 +310,8 @@ class Library:
             status = os.stat(self._path)
             seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if seen != self._seen:
-                read, digest = library_file.read(self._path)
-                self._facts = {"readable": True, "says": "", "sha256": digest, **_of(read.value)}
+                read, digest = library_index.read(self._path)
+                self._facts = {"readable": True, "says": "", "sha256": digest, **_of(read)}
                 self._seen = seen
             return self._facts
         except (OSError, DhashError) as error:
@@ -319,9 +319,9 @@ class Library:
             return {"readable": False, "says": printable(str(error))[:SHOWN]}
 
 
-def _of(value: dict[str, Any]) -> dict[str, Any]:
-    counts = library_fields.counts(value)
-    record = value.get("dhash_migration")
+def _of(read: library_index.Index) -> dict[str, Any]:
+    counts = read.counts()
+    record = read.rest.get("dhash_migration")
     times: dict[str, Any] = {
         name: record.get(field) if isinstance(record, dict) else None
         for name, field in (("average_ms", "average_time_per_image"), ("p95_ms", "p95_time_per_image"))}

@@ -24,7 +24,7 @@ from .._deploy import run_record
 from .._errors import DhashError
 from .._files import durable, json_records, locking
 from .._hashing.hash_journal import Entry
-from .._library import library_fields, library_file
+from .._library import library_index
 from . import prometheus_text, run_measurements
 
 NAME = "metrics.json"
@@ -109,7 +109,7 @@ class Metrics:
             record is None or (record.phase == run_record.VERIFIED and record.operation not in run_record.WAYS_BACK))
         series: dict[str, Any] = {"dhash_last_success_timestamp_seconds": _time()} if success else {}
         with self._by_product():
-            counts = library_fields.counts(library_file.read(self._library)[0].value)
+            counts = library_index.read(self._library)[0].counts()
             series.update(_counts(counts))
             if changed or (success and counts["hashed"] + counts["errors"] == counts["images"]):
                 series.update(_of_record(record))

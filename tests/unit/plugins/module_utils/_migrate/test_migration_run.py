@@ -474,7 +474,7 @@ def test_the_sample_is_what_a_verification_of_the_result_takes(alike: SmallLibra
     result = alike.run(sample=count)
     value, digest = library_file.read(str(alike.output))
     assert digest == result["output_sha256"]
-    drawn = [value.value["images"][position]["path"] for position in library_survey.sample(value.value, digest, count)]
+    drawn = [value.value["images"][position]["path"] for position in library_survey.sample(list(range(len(value.value["images"]))), digest, count)]
     assert sorted(map(os.path.basename, decoded_here)) == sorted({*drawn, "new.png"})
 
 
