@@ -16,7 +16,7 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .._errors import RefusedError, printable
+from .._errors import DhashError, RefusedError, printable
 from .._files import durable
 from . import run_record, written_files
 
@@ -43,10 +43,12 @@ class Problem(NamedTuple):
     variable: str
     path: str
     cause: str
-    step: str | None = None  # another way to fix it
+    step: str | None = None  # another way to fix it, or with a period at its end the only one
 
     @property
     def next_step(self) -> str:
+        if self.step and self.step.endswith("."):
+            return self.step
         return f"{f'{self.step}, or set' if self.step else 'Set'} {self.variable} to another path, then run again."
 
 
@@ -118,6 +120,11 @@ def problem_with_library(library: str) -> Problem | None:
 def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Problem]:
     """The problems of the paths in ``params``, for those of the options above that it has. Writes nothing."""
     files, folders = _files(library, params), _folders(library, params)
+    staged = _staged_review(library, state, params)
+    if staged:
+        yield staged
+        files = [(variable, path) for variable, path in files if variable != staged.variable]
+        folders.pop(staged.variable, None)
     for variable, path in folders.items():
         cause = _wrong_with_folder(library, state, variable, path)
         if cause:
@@ -184,6 +191,22 @@ def _folders(library: str, params: Mapping[str, Any]) -> dict[str, str]:
     beside = os.path.dirname(library)
     return {variable: os.path.abspath(params[option]) if option in FROM_THE_ROOT else os.path.join(beside, params[option])
             for option, variable in FOLDERS.items() if params.get(option)}
+
+
+def _staged_review(library: str, state: str, params: Mapping[str, Any]) -> Problem | None:
+    """The problem of a folder of the review whose place has the staged library of an unfinished review, from an earlier version."""
+    place = run_record.former_staged_review(library)
+    if "review_dir" not in params or review_dir_of(library, params) != place or not os.path.isfile(place):
+        return None
+    try:
+        record = run_record.read(state)
+    except DhashError:
+        return None  # the error is raised where the record is needed
+    if record is None or record.output != place or not run_record.is_unfinished(record):
+        return None
+    return Problem(FOLDERS["review_dir"], place, f"this file is the staged library of run {record.run} ({record.operation}, {record.phase}),"
+                   " which is unfinished", "To finish this run, type, with the same inventory and options: ansible-playbook"
+                   f" mobius.dhash.review_import -e dhash_review_dir={printable(place)}.d. To abandon this run, remove {printable(place)}.")
 
 
 def _shared(files: list[tuple[str, str]], folders: Mapping[str, str]) -> Iterator[Problem]:

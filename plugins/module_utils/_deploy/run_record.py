@@ -158,6 +158,11 @@ def began(record: Record) -> datetime | None:
         return None
 
 
+def former_staged_review(library: str) -> str:
+    """Where earlier versions staged the library of a review import. The folder of the review has this name today."""
+    return f"{library}.review"
+
+
 def resolve(library: str) -> str:
     """The absolute path of the real file behind ``library``."""
     return os.path.realpath(os.path.expanduser(library))

@@ -80,6 +80,8 @@ def refusal(record: run_record.Record) -> RefusedError:
     playbook = "migrate" if record.undoes else PLAYBOOKS[record.operation]
     rest = "; then only the restart of the service is pending" if record.restart_owed else ""
     options = f", with the same inventory{'' if record.undoes else ' and options'} as before"
+    if record.output == run_record.former_staged_review(record.library):
+        options += f", and with -e dhash_review_dir={printable(record.output)}.d"
     abandon = f"remove {printable(record.output)}{rest}"
     if record.undoes or record.operation in run_record.WAYS_BACK or library_index.is_readable(record.library):
         next_step = f"To finish this operation, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon this operation, {abandon}."

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, path_rules, run_record, unfinished_work
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_stamps, row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shard_files
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hash_journal
@@ -100,3 +101,24 @@ def test_a_rehearsal_without_format_counts(host: Callable[[str], tuple[str, str]
 def test_a_handover_without_format_is_taken(host: Callable[[str], tuple[str, str]], kind: str, parse: Callable[[list[Any]], object]) -> None:
     _library, state = host("migration-prepared")
     assert row_files.require_sound(handover.path_in(state, kind), kind, parse)["algorithm"] == "pillow"
+
+
+@pytest.mark.parametrize("case", ["review_import-prepared", "review_reversal-prepared"])
+def test_a_staged_review_in_the_place_of_the_folder_is_named_as_unfinished(host: Callable[[str], tuple[str, str]], case: str) -> None:
+    library, state = host(case)
+    run = present(run_record.read(state)).run
+    option = f"-e dhash_review_dir={library}.review.d."
+    (problem,) = path_rules.problems(library, state, {"review_dir": None})
+    assert problem.variable == "dhash_review_dir" and run in problem.cause and "which is unfinished" in problem.cause
+    assert f"ansible-playbook mobius.dhash.review_import {option}" in problem.next_step and f"remove {library}.review." in problem.next_step
+    with pytest.raises(RefusedError) as refused:
+        unfinished_work.require_finished(library, state, [])
+    assert run in str(refused.value) and option in str(refused.value) and "mobius.dhash.review_import" in str(refused.value)
+    assert list(path_rules.problems(library, state, {"review_dir": f"{library}.review.d"})) == []
+
+
+def test_a_staged_review_that_was_deployed_does_not_hide_another_file_in_the_place_of_the_folder(host: Callable[[str], tuple[str, str]]) -> None:
+    library, state = host("review_import-prepared")
+    _redeploy.run(library, state, 0)
+    Path(f"{library}.review").write_text("notes\n")
+    assert {problem.cause for problem in path_rules.problems(library, state, {"review_dir": None})} == {f"{library}.review is a file, not a folder"}
