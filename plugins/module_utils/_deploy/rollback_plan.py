@@ -72,7 +72,7 @@ def plan(library: str, state: str, backup_dir: str, wish: Wish) -> Way:
         return _without_dhash(library)
     found = backup_files.find(library, backup_dir, backup_files.digests_on_record(state))
     if wish.backup != LATEST:
-        way = _restore_named(library, wish, found)
+        way = _restore_named(library, state, wish, found)
     elif library_index.is_readable(library):
         way = _restore_latest(library, state, found, wish.identity)
     else:
@@ -193,8 +193,13 @@ def _refuse_loss(library: str, way: Way, force: bool) -> None:
             f" live library is then kept as {os.path.basename(library)}{backup_files.PRE_ROLLBACK}<time>.")
 
 
-def _restore_named(library: str, wish: Wish, found: list[backup_files.Backup]) -> Way:
+def _restore_named(library: str, state: str, wish: Wish, found: list[backup_files.Backup]) -> Way:
     named = [backup for backup in found if wish.backup in (backup.path, os.path.basename(backup.path))]
+    record = run_record.read(state)
+    source = str(record.settings.get("source")) if record else ""
+    if wish.backup in (source, os.path.basename(source)) and not (named and backup_files.is_good(named[0])):
+        for digest, path in _staged(record).items():
+            return _restore_kept(library, path, digest)
     if not named:
         raise DhashError(f"there is no backup {printable(wish.backup)} of this library", library, _offer(library, found))
     backup = named[0]
@@ -221,8 +226,9 @@ def _restore_latest(library: str, state: str, found: list[backup_files.Backup], 
     for backup in claiming:
         if backup_files.is_good(backup) and (identity or not backup.encrypted):
             return _restore_backup(library, backup, found, identity)
-    if durable.exists(record.kept) and durable.sha256_of_file(record.kept) == target:
-        return _restore_kept(library, record.kept, target)
+    kept = {**_staged(record), **_intact_kept(record)}
+    if target in kept:
+        return _restore_kept(library, kept[target], target)
     if claiming:
         return _restore_backup(library, claiming[0], found, identity)  # it raises the reason
     raise DhashError("there is no backup of the library that the last deploy replaced", library, _offer(library, found))
@@ -234,10 +240,10 @@ def _restore_newest(library: str, state: str, backup_dir: str, found: list[backu
         durable.sha256_of_file(library)  # raises for a library that this user may not read: it is not lost
     record = run_record.read(state)
     own = [backup for backup in found if backup.belongs == backup_files.OWN]
-    kept = _intact_kept(record)
+    kept = {**_staged(record), **_intact_kept(record)}
     newest = next((backup for backup in own if backup_files.is_intact(backup)), None)
     contents = [(newest.time.timestamp(), newest.content_sha256)] if newest else []
-    contents += _on_record(record, kept)
+    contents += [*_on_record(record, kept), *((0.0, digest) for digest in _staged(record))]
     for _moment, digest in sorted(contents, key=lambda content: content[0], reverse=True):
         copies = [backup for backup in own
                   if backup.content_sha256 == digest and (backup is newest or backup_files.is_intact(backup))]
@@ -263,6 +269,14 @@ def _on_record(record: run_record.Record | None, kept: dict[str, str]) -> list[t
         digest = record.new_sha256 if record.settings.get("of_lost") else record.old_sha256
         contents.append((began.timestamp() if began else 0, digest))
     return contents
+
+
+def _staged(record: run_record.Record | None) -> dict[str, str]:
+    """The library that an unfinished restore has staged, by its SHA-256: its backup may be gone."""
+    if (record is None or record.operation != run_record.RESTORE or run_record.is_in_place(record) or not durable.exists(record.output)
+            or durable.sha256_of_file(record.output) != record.new_sha256):
+        return {}
+    return {record.new_sha256: record.output}
 
 
 def _intact_kept(record: run_record.Record | None) -> dict[str, str]:

@@ -19,7 +19,15 @@ from typing import Any, NoReturn
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, cutover, pending_marker, rollback_plan, rollback_report, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import (
+    backup_files,
+    cutover,
+    pending_marker,
+    rollback_plan,
+    rollback_report,
+    run_record,
+    unfinished_work,
+)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_fields, library_losses
@@ -1025,3 +1033,40 @@ def test_edits_that_only_a_cut_short_deploy_has_kept_come_back_before_an_earlier
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING, run="20251231T000000Z-9"))
     host.live.unlink()
     assert host.plan().text == NOTED
+
+
+UNSWAPPED = (run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING)
+
+
+@pytest.mark.parametrize("phase", UNSWAPPED)
+@pytest.mark.parametrize("live", [NEW, b"broken", None])
+@pytest.mark.parametrize("backup", [None, b"damaged"])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_rollback_whose_backup_is_gone_is_finished_from_its_staged_library(
+        host: Host, phase: str, live: bytes | None, backup: bytes | None, is_named: bool) -> None:
+    source = host.backup()
+    host.migrate()
+    host.verified()
+    host.prepare(host.plan())
+    run_record.write(host.state, host.record._replace(phase=phase, restart_owed=phase != run_record.PREPARED))
+    for path in (host.live, source):
+        content = live if path == host.live else backup
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+    assert host.roll_back(source.name if is_named and live == NEW else rollback_plan.LATEST).sha256 == digest(OLD)
+    host.verified()
+    assert host.live.read_bytes() == OLD
+    assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
+    assert unfinished_work.waiting(str(host.live), host.state) is None
+
+
+def test_a_staged_rollback_is_not_used_for_another_backup_or_if_it_was_changed(host: Host) -> None:
+    source = host.backup()
+    host.migrate()
+    host.verified()
+    host.prepare(host.plan())
+    source.unlink()
+    assert "there is no backup library.json.bak.20000101T000000Z" in str(refusal(host.plan, "library.json.bak.20000101T000000Z"))
+    Path(host.record.output).write_bytes(b"edited")
+    assert "was not written by this collection" in str(refusal(host.plan))
