@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import pwd
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -145,3 +147,19 @@ def test_a_state_file_that_is_cut_off_or_has_a_changed_byte_is_read_or_damaged(f
     if content and data.draw(st.booleans()):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     read(file, folder, bytes(content))
+
+
+@pytest.mark.parametrize("file", FILES[:3], ids=[file.name for file in FILES[:3]])
+def test_a_state_file_of_another_user_is_said_to_be_theirs_and_not_to_be_removed(
+        file: StateFile, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, *_args: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    user = pwd.getpwuid(os.stat(folder).st_uid).pw_name
+    monkeypatch.setattr(json_records, "open", refuse, raising=False)
+    with pytest.raises(DhashError, match="Permission denied") as refused:
+        read(file, folder, json_records.text(file.value), is_caught=False)
+    assert refused.value.path == str(folder / file.name)
+    step = str(refused.value.next_step)
+    assert f"belongs to {user} (mode 0" in step and "unknown whether a restart of the service is pending" in step
+    assert f"Run as {user} or as root (become). Do not remove the file." in step

@@ -10,14 +10,17 @@ format was written before there was one.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import pwd
 import re
+import stat
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from .._errors import DhashError, RefusedError, from_os_error
+from .._errors import NEXT_STEPS, DhashError, RefusedError, from_os_error, printable
 from . import durable
 
 FORMAT = 1
@@ -48,10 +51,29 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
         return parse(value)
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise DhashError(f"could not read {what}: {error.strerror}", path, _other_user(path)) from error
     except OSError as error:
         raise from_os_error(error, f"read {what}", path) from error
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DhashError(f"{what} is damaged", path, advice(content)) from error
+
+
+def _other_user(path: str) -> str:
+    """The next step for a state file that this user is not permitted to read: whose it is, and who can read it."""
+    while path != os.path.dirname(path):
+        try:
+            status = os.stat(path)
+        except OSError:
+            path = os.path.dirname(path)
+            continue
+        try:
+            owner = pwd.getpwuid(status.st_uid).pw_name
+        except KeyError:
+            owner = str(status.st_uid)
+        return (f"{printable(path)} belongs to {owner} (mode {stat.S_IMODE(status.st_mode):04o}), and until it can be read, it is unknown whether a restart"
+                f" of the service is pending. Run as {owner} or as root (become). Do not remove the file.")
+    return NEXT_STEPS[errno.EACCES]
 
 
 def write(path: str, value: dict[str, Any], mode: int = 0o600) -> None:
