@@ -39,13 +39,15 @@ options:
       - V(deployed) swaps the libraries.
       - V(announced) only records that a restart will be pending, before the service is stopped for the swap. It returns whether a deploy is
         still RV(due), because another run may have deployed the library since the plan was made.
+      - V(finished) only finishes a deploy that was interrupted after its swap, before the service is started. This state needs no Python
+        with Pillow and numpy.
       - V(started) records that the service runs again. If the library was not replaced, no restart is pending after this. This state needs
         neither a readable library nor a Python with Pillow and numpy.
       - V(verified) records that a verification has passed. It clears the pending restart and removes the replaced library. Nothing is
         cleared while the service is recorded as stopped. If the record names a service whose restart is pending, the module fails with
         O(service_manager=none) and clears nothing.
     type: str
-    choices: [deployed, announced, started, verified]
+    choices: [deployed, announced, finished, started, verified]
     default: deployed
   dependents:
     description:
@@ -171,7 +173,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import age_enc
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
-OPERATIONS = {"deployed": "deploy", "announced": "announce", "started": "start", "verified": "verify"}  # in the log, and of the lock
+OPERATIONS = {"deployed": "deploy", "announced": "announce", "finished": "finish", "started": "start", "verified": "verify"}  # in the log, and of the lock
 
 
 def verified(library: str, state: str, params: dict[str, Any], check: bool) -> bool:
@@ -180,7 +182,7 @@ def verified(library: str, state: str, params: dict[str, Any], check: bool) -> b
 
 def needs_places(operation: str, params: dict[str, Any]) -> bool:
     """Whether a path that is not valid refuses the operation. A service is started, and a failed run is rolled back, all the same."""
-    if operation == "started":
+    if operation in ("finished", "started"):
         return False
     with contextlib.suppress(DhashError):
         record = run_record.read(run_record.folder(params["state_dir"], run_record.resolve(params["library"])))
@@ -192,6 +194,8 @@ def foresee(operation: str, library: str, state: str, params: dict[str, Any]) ->
     """Whether the operation would change anything, and whether the swap is due."""
     if operation == "started":
         return cutover.started(library, state, check=True), False
+    if operation == "finished":
+        return cutover.finish(library, state, check=True), False
     if operation == "verified":
         return verified(library, state, params, check=True), False
     planned = cutover.plan(library, state)
@@ -208,6 +212,8 @@ def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) 
     with locking.lock(library, OPERATIONS[operation], run_record.new_run(), params["lock_timeout"]):
         if operation == "started":
             return cutover.started(library, state, check=False), False
+        if operation == "finished":
+            return cutover.finish(library, state, check=False), False
         if operation == "verified":
             return verified(library, state, params, check=False), False
         planned = cutover.announce(library, state, params["dependents"], module_arguments.service(params))
@@ -217,7 +223,7 @@ def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["deployed", "announced", "started", "verified"], default="deployed"),
+            state=dict(type="str", choices=["deployed", "announced", "finished", "started", "verified"], default="deployed"),
             dependents=dict(type="list", elements="str", default=[]),
             interpreter=dict(type="path"),
             run=dict(type="str"),

@@ -265,8 +265,7 @@ def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tup
         return describe(way), False
     with locking.lock(library, "rollback", run, params["lock_timeout"]):
         with contextlib.suppress(cutover.ChangedError):
-            if cutover.is_cut_short(library, state):
-                cutover.deploy(library, state)  # a swap that was interrupted is finished first
+            cutover.finish(library, state, check=False)  # a swap that was interrupted is finished first
         way = find_way(params, library, state)  # the plan without the lock may be outdated
         if way is None or not way.due:
             return describe(way), False

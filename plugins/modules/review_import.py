@@ -216,8 +216,7 @@ def carry_out(params: dict[str, Any], library: str, state: str, operation: str,
     with contextlib.ExitStack() as stack:
         if not params["validate_only"]:
             stack.enter_context(locking.lock(library, operation, run, params["lock_timeout"]))
-            if cutover.is_cut_short(library, state):
-                cutover.deploy(library, state)  # an interrupted swap is finished first
+            cutover.finish(library, state, check=False)  # an interrupted swap is finished first
         log_dir = params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
         log = stack.enter_context(run_log.Log(log_dir, library, operation))
         try:

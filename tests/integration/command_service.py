@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,3 +81,22 @@ class Service:
 def record(site: Site) -> dict[str, Any]:
     run: dict[str, Any] = site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["run"]
     return run
+
+
+def rollback_is_killed(site: Site, service: Service, is_swapped: bool) -> bytes:
+    """A rollback was killed with the service stopped, before or after its swap; returns the bytes that it restores."""
+    before = site.library.read_bytes()
+    site.migrate()
+    announced: dict[str, Any] = {"state": "announced", "service_manager": "command"}
+    for module, arguments in (("library_rollback", {}), ("library_deploy", announced)):
+        result = site.module(module, library=str(site.library), state_dir=str(site.state), **arguments)
+        assert not result.get("failed"), result
+    service.stopped.touch()
+    (file,) = site.state.glob("*/run.json")
+    value = json.loads(file.read_text(encoding="utf-8"))
+    staged, incoming = Path(value["output"]), site.library.with_name(".library.json.mobius-dhash.incoming")
+    incoming.write_bytes(site.library.read_bytes() if is_swapped else staged.read_bytes())
+    if is_swapped:
+        site.library.write_bytes(before)
+    file.write_text(json.dumps({**value, "phase": "deploying"}), encoding="utf-8")
+    return before

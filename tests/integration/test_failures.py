@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from command_service import Service
+from command_service import Service, rollback_is_killed
 from conftest import ROOT, Site
 
 TABLE = re.compile(r"^## What a failed run leaves\n(?:[^|].*\n|\n)+\|.*\n\| ---.*\n(?P<rows>(?:\|.*\n)+)", re.M)
@@ -192,6 +192,18 @@ def migrated_and_unhealthy(place: Place) -> dict[str, Any]:
     return {}
 
 
+def killed_after_its_swap(place: Place) -> dict[str, Any]:
+    rollback_is_killed(place.site, place.service, is_swapped=True)
+    place.was_stopped = True
+    return {}
+
+
+def killed_before_its_swap(place: Place) -> dict[str, Any]:
+    rollback_is_killed(place.site, place.service, is_swapped=False)
+    place.was_stopped = True
+    return {}
+
+
 def watched_and_unhealthy(place: Place) -> dict[str, Any]:
     old = place.site.library.read_bytes()
     place.migrated()
@@ -252,6 +264,8 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
     ("verify", "`dhash_service_manager` is `none` while the service is stopped"): no_manager,
     ("verify", "the library was never migrated"): never_migrated,
     ("verify", "the service is unhealthy"): migrated_and_unhealthy,
+    ("verify", "a rollback was killed after its swap, which is finished"): killed_after_its_swap,
+    ("verify", "a rollback was killed before its swap, which is a warning"): killed_before_its_swap,
     ("monitor", "the watch ends with `rollback`"): watched_and_unhealthy,
     ("rollback", "the rollback is refused"): no_such_backup,
     ("rollback", "the service cannot be stopped"): rollback_cannot_stop,
@@ -265,7 +279,8 @@ SOONER = ("the service cannot be stopped", "the service is unhealthy with either
           "nothing is to be deployed, and the service is unhealthy", "the service is unhealthy")
 NOT_RUN = ("the controller is killed while the service is stopped",)
 SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
-           "`monitor.json` cannot be read, which is a warning")
+           "`monitor.json` cannot be read, which is a warning", "a rollback was killed after its swap, which is finished",
+           "a rollback was killed before its swap, which is a warning")
 
 
 @pytest.fixture
@@ -291,6 +306,7 @@ def test_a_failed_run_leaves_what_the_table_says(row: Row, place: Place) -> None
         assert "Traceback" not in run.output and "VARIABLE IS NOT DEFINED" not in run.output
         if place.was_stopped and row.service == "running":
             assert "had been stopped since" in output and "It was started." in output, run.output
+            assert not any("The service is stopped" in message for message in run.failures()), run.output
         elif place.was_stopped:
             shown = [record["result"]["msg"] for record in run.results if record["action"].endswith("debug") and record["status"] != "skipped"]
             assert "has been stopped since" in (shown[0] if run.code == 0 else run.failures()[-1]), run.output

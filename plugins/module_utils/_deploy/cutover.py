@@ -88,6 +88,18 @@ def is_cut_short(library: str, state: str) -> bool:
             and durable.sha256_of_file(library) == record.new_sha256)
 
 
+def finish(library: str, state: str, check: bool) -> bool:
+    """Finish a deploy that was interrupted after its swap; returns whether there was one. Call it with the lock held.
+
+    With ``check`` nothing is written. Raises ``ChangedError`` if somebody wrote to the library at the last moment: then the written
+    library is live again. Raises other ``DhashError``.
+    """
+    cut_short = is_cut_short(library, state)
+    if cut_short and not check:
+        deploy(library, state)
+    return cut_short
+
+
 def is_due(planned: Plan) -> bool:
     """Whether :func:`deploy` has anything to do."""
     return planned.exchange or planned.finish
@@ -159,7 +171,7 @@ def started(library: str, state: str, check: bool) -> bool:
     if record is None:
         return False
     noted = record._replace(stopped_at=None, dependents=[])
-    if (record.phase == run_record.ANNOUNCED or _is_abandoned(record)) and not _is_live(library, record.new_sha256):
+    if (record.phase == run_record.ANNOUNCED or _is_abandoned(record) or _is_not_swapped(library, record)) and not _is_live(library, record.new_sha256):
         noted = noted._replace(phase=run_record.PREPARED, restart_owed=False, service=None)
     if noted != record and not check:
         run_record.write(state, noted)
@@ -169,6 +181,11 @@ def started(library: str, state: str, check: bool) -> bool:
 def _is_abandoned(record: run_record.Record) -> bool:
     """Whether a deploy that was interrupted has nothing left to deploy."""
     return record.phase == run_record.DEPLOYING and not durable.exists(record.output)
+
+
+def _is_not_swapped(library: str, record: run_record.Record) -> bool:
+    """Whether a deploy was interrupted before its swap."""
+    return record.phase == run_record.DEPLOYING and durable.exists(library) and _is_live(library, record.old_sha256)
 
 
 def _is_live(library: str, digest: str) -> bool:

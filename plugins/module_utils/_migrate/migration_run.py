@@ -147,8 +147,8 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
          failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.Migrated, list[library_survey.Image]]:
     """Survey, hash, assemble and write. ``failed`` collects the failures that the journal does not store; they are not tried again."""
     usage = run_measurements.now()
-    if not settings.dry_run and settings.limit is None and cutover.is_cut_short(settings.library, settings.state):
-        cutover.deploy(settings.library, settings.state)  # an interrupted swap is finished first
+    if not settings.dry_run and settings.limit is None:
+        cutover.finish(settings.library, settings.state, check=False)  # an interrupted swap is finished first
     _require_finished(settings)
     read = library_survey.read_settled(settings.library)
     journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,

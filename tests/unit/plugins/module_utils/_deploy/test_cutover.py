@@ -610,3 +610,30 @@ def test_a_verification_removes_what_was_replaced_unless_its_deploy_is_unfinishe
     assert tree(host.folder.parent) == before
     host.verified()
     assert host.pre_dhash.exists() is kept
+
+
+def test_an_interrupted_deploy_is_finished_only_after_its_swap(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+    host.is_now(phase=run_record.DEPLOYING, restart_owed=True)
+    assert cutover.finish(str(host.live), host.state, check=False) is False
+    assert host.files() == {"library.json": OLD, "library.dhash.json": NEW}
+    host.live.write_bytes(NEW)
+    host.incoming.write_bytes(OLD)
+    before = tree(host.folder.parent)
+    assert cutover.finish(str(host.live), host.state, check=True) is True
+    assert tree(host.folder.parent) == before
+    assert cutover.finish(str(host.live), host.state, check=False) is True
+    assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
+    assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
+    assert cutover.finish(str(host.live), host.state, check=False) is False
+
+
+@pytest.mark.parametrize(("live", "phase"), [
+    (OLD, run_record.PREPARED), (NEW, run_record.DEPLOYING), (THEIRS, run_record.DEPLOYING), (None, run_record.DEPLOYING)])
+def test_no_restart_is_pending_once_the_service_runs_if_a_deploy_was_interrupted_before_its_swap(host: Host, live: bytes | None, phase: str) -> None:
+    host.is_now(phase=run_record.DEPLOYING, restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
+    host.live.unlink()
+    if live is not None:
+        host.live.write_bytes(live)
+    assert cutover.started(str(host.live), host.state, check=False) is True
+    assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (phase, phase != run_record.PREPARED, None)
+    assert host.output.read_bytes() == NEW
