@@ -96,8 +96,9 @@ def test_a_folder_that_cannot_be_written_once_the_service_is_stopped_leaves_no_s
     for folder in folders.values():
         folder.mkdir()
     service.meanwhile.write_text(f"mv '{folders[lost]}' '{folders[lost]}.moved' && touch '{folders[lost]}'\n", encoding="utf-8")
-    paths: dict[str, Any] = {"dhash_log_dir": str(folders["logs"]), "dhash_metrics_dir": str(folders["metrics"]), "dhash_backup_copy_dir": str(folders["copies"]),
-             "dhash_report": str(folders["reports"] / "report.json")}
+    paths: dict[str, Any] = {"dhash_log_dir": str(folders["logs"]), "dhash_metrics_dir": str(folders["metrics"]),
+                             "dhash_backup_copy_dir": str(folders["copies"]),
+                             "dhash_report": str(folders["reports"] / "report.json")}
     run = site.playbook("migrate", **service.settings, **paths)
     assert not service.is_stopped() and folders[lost].is_file(), run.output
     assert (site.library.read_bytes() == old) is (run.code != 0), run.output
