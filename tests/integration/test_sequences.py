@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_service import Service, record, rollback_is_killed
-from conftest import Site, sha256
+from conftest import ROOT, Site, sha256
 
 
 def call(site: Site, module: str, **arguments: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ RESCUED, FINISHED, LEFT = "rescued", "finished", "left"
 @pytest.mark.parametrize(("playbook", "variables", "code", "outcome"), [
     ("migrate", {}, 2, RESCUED), ("monitor", {}, 2, RESCUED), ("review_import", {}, 2, RESCUED),
     ("rollback", {}, 0, RESCUED), ("rollback", {"dhash_rollback_remove_dhash": True}, 0, RESCUED), ("verify", {}, 0, FINISHED),
-    ("dry_run", {}, 0, LEFT), ("list_backups", {}, 0, LEFT), ("fleet_status", {}, 0, LEFT)])
+    ("dry_run", {}, 0, LEFT)])
 def test_any_playbook_may_follow_a_rescue_that_was_killed(
         site: Site, service: Service, playbook: str, variables: dict[str, Any], code: int, outcome: str) -> None:
     old = site.read()
@@ -89,53 +89,12 @@ def test_any_playbook_may_follow_a_rescue_that_was_killed(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("lost", ["logs", "metrics", "copies", "reports"])
-def test_a_folder_that_cannot_be_written_once_the_service_is_stopped_leaves_no_service_down(site: Site, service: Service, lost: str) -> None:
-    old = site.library.read_bytes()
-    folders = {name: site.home / name for name in ("logs", "metrics", "copies", "reports")}
-    for folder in folders.values():
-        folder.mkdir()
-    service.meanwhile.write_text(f"mv '{folders[lost]}' '{folders[lost]}.moved' && touch '{folders[lost]}'\n", encoding="utf-8")
-    paths: dict[str, Any] = {"dhash_log_dir": str(folders["logs"]), "dhash_metrics_dir": str(folders["metrics"]),
-                             "dhash_backup_copy_dir": str(folders["copies"]),
-                             "dhash_report": str(folders["reports"] / "report.json")}
-    run = site.playbook("migrate", **service.settings, **paths)
-    assert not service.is_stopped() and folders[lost].is_file(), run.output
-    assert (site.library.read_bytes() == old) is (run.code != 0), run.output
-    folders[lost].unlink()
-    again = site.playbook("migrate", **service.settings, **paths)
-    assert again.code == 0 and site.library.read_bytes() != old and is_settled(site, service), again.output
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("what", ["edited", "removed", "folder"])
-def test_a_library_that_somebody_replaces_while_the_service_is_stopped_is_never_lost(site: Site, service: Service, what: str) -> None:
-    old, theirs = site.library.read_bytes(), site.home / "theirs.json"
-    theirs.write_text(json.dumps({**site.read(), "theirs": True}, indent=2), encoding="utf-8")
-    service.meanwhile.write_text({"edited": f"cp '{theirs}' '{site.library}.new' && mv '{site.library}.new' '{site.library}'\n",
-                                  "removed": f"rm '{site.library}'\n",
-                                  "folder": f"rm '{site.library}' && mkdir '{site.library}'\n"}[what], encoding="utf-8")
-    run = site.playbook("migrate", **service.settings)
-    assert not service.is_stopped() and "Traceback" not in run.output, run.output
-    if what == "edited":
-        assert run.code == 0 and site.read()["theirs"] is True and is_settled(site, service), run.output
-        return
-    assert run.code != 0 and "ansible-playbook mobius.dhash.rollback" in run.failures()[-1], run.output
-    if site.library.is_dir():
-        os.rmdir(site.library)
-    back = site.playbook("rollback", **service.settings)
-    assert back.code == 0 and site.library.read_bytes() == old and is_settled(site, service), back.output
-
-
-@pytest.mark.thorough
-def test_a_start_command_that_fails_once_is_repeated_by_the_rollback_and_by_the_next_run(site: Site, service: Service) -> None:
-    old = site.library.read_bytes()
-    start = Path(service.settings["dhash_start_command"])
-    once = site.home / "fails-once"
-    once.touch()
-    start.write_text(start.read_text(encoding="utf-8").replace("#!/bin/sh\n", f"#!/bin/sh\nif rm '{once}' 2>/dev/null; then echo 'not yet' >&2; exit 1; fi\n"),
-                     encoding="utf-8")
-    run = site.playbook("migrate", **service.settings)
-    assert run.code != 0 and "not yet" in run.failures()[-1] and site.library.read_bytes() == old and is_settled(site, service), run.output
-    again = site.playbook("migrate", **service.settings)
-    assert again.code == 0 and site.library.read_bytes() != old and is_settled(site, service), again.output
+def test_two_controllers_that_migrate_one_library_leave_it_migrated_and_its_service_running(site: Site, service: Service) -> None:
+    homes = [site.home, site.home / "second"]
+    homes[1].mkdir()
+    runs = [subprocess.Popen(site.command("migrate", **service.settings, dhash_lock_timeout=120), cwd=ROOT, stdin=subprocess.DEVNULL,
+                             env=site.environment(ANSIBLE_HOME=str(home / ".ansible"), TASK_RESULTS=str(home / "results.jsonl")),
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for home in homes]
+    outputs = [run.communicate(timeout=600)[0] for run in runs]
+    assert "Traceback" not in "".join(outputs) and 0 in [run.returncode for run in runs], outputs
+    assert site.read()["dhash_migration"] and is_settled(site, service), outputs
