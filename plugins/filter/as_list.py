@@ -51,7 +51,7 @@ def as_list(value: Any) -> list[Any]:
     try:
         items: list[Any] = json.loads(value)
         return items
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AnsibleFilterError(f"not a JSON array: {value} ({error})") from error
 
 

@@ -52,6 +52,10 @@ class RefusedError(DhashError):
     """The operation was refused before it began. Nothing was changed."""
 
 
+class BoundsError(DhashError):
+    """A file is refused because it is not a regular file, or has more bytes than are read."""
+
+
 class LibraryError(RefusedError):
     """The library cannot be read, or is not valid."""
 

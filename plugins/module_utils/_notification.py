@@ -134,7 +134,7 @@ def _post(target: dict[str, Any], body: Any, seconds: float) -> None:
     if "json" in kind:
         try:
             json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refusal(f"the template does not render to valid JSON: {printable(str(error))}", again=False) from None
     try:
         url, credentials = _without_credentials(target["url"])

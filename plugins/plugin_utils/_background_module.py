@@ -23,6 +23,7 @@ POLLS_WITHOUT_STATUS = 5
 SECONDS_BETWEEN_LINES = 5
 SECONDS_WITHOUT_CONNECTION = 60
 SECONDS_WITHOUT_SIGN = 60  # a module without a result and a progress file for so long has died, or has not started
+MAX_PROGRESS = 1 << 16  # bytes that are read of what a host says of its progress
 POLLS_AFTER_DEATH = 2  # the process of a module ends a moment before its result is written
 
 display = Display()
@@ -120,12 +121,12 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
 
     def _read(self, progress_file: str) -> dict[str, Any] | None:
         quoted = self._connection._shell.quote(progress_file)
-        shown = self._low_level_execute_command(f"cat {quoted} 2>/dev/null || true")["stdout"]
+        shown = self._low_level_execute_command(f"head -c {MAX_PROGRESS} {quoted} 2>/dev/null || true")["stdout"]
         try:
-            progress: dict[str, Any] = json.loads(shown)
-        except ValueError:
+            progress = json.loads(shown)
+        except (ValueError, RecursionError):
             return None
-        return progress
+        return progress if isinstance(progress, dict) and isinstance(progress.get("process"), int) else None
 
     def _has_gone(self, progress: dict[str, Any] | None) -> bool:
         """Whether the module's process has ended and left its progress file."""

@@ -14,11 +14,12 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import sandb
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+BOUNDS = re.search(r"<!-- bounds:begin -->\n(.*)<!-- bounds:end -->", DOCUMENT, re.DOTALL)
 THREATS = re.search(r"<!-- threats:begin -->\n(.*)<!-- threats:end -->", DOCUMENT, re.DOTALL)
 
 
 def named_tests() -> set[str]:
-    files = ("plugins/module_utils/_hashing/test_sandbox.py", "test_fuzz.py")
+    files = ("plugins/module_utils/_hashing/test_sandbox.py", "test_fuzz.py", "test_bounds.py")
     trees = [ast.parse((ROOT / "tests" / "unit" / file).read_text(encoding="utf-8")) for file in files]
     return {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
@@ -27,6 +28,15 @@ def test_every_threat_names_a_test_that_exists() -> None:
     assert THREATS
     rows = THREATS[1].splitlines()[2:]
     assert len(rows) >= 20
+    for row in rows:
+        names = re.findall(r"`(test_\w+)`", row)
+        assert names and set(names) <= named_tests(), row
+
+
+def test_every_bound_names_a_test_that_exists() -> None:
+    assert BOUNDS
+    rows = BOUNDS[1].splitlines()[2:]
+    assert len(rows) >= 15
     for row in rows:
         names = re.findall(r"`(test_\w+)`", row)
         assert names and set(names) <= named_tests(), row

@@ -91,7 +91,7 @@ def _set_aside(settings: library_measures.Settings) -> str | None:
 
 
 def _summary_of(path: str) -> list[str]:
-    return calibration_report.summary_in(durable.read(path)) if os.path.isfile(path) else []
+    return calibration_report.summary_in(durable.read(path, durable.MAX_BYTES)) if os.path.isfile(path) else []
 
 
 def _result(measured: library_measures.Calibration, settings: library_measures.Settings, kept: str | None) -> dict[str, Any]:

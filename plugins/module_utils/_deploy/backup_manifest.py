@@ -11,15 +11,15 @@ manifest. A backup made by other tools, or before manifests were written, has on
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from typing import Any, NamedTuple
 
-from .._errors import DhashError
-from .._files import durable, json_records
+from .._errors import BoundsError, DhashError
+from .._files import bounded_reads, durable, json_records
 
 CHECKSUM, MANIFEST = ".sha256", ".json"
+MAX_CHECKSUMS = 8192  # bytes: two lines, each a digest and the name of a file
 
 
 class Manifest(NamedTuple):
@@ -56,14 +56,14 @@ def write_checksums(path: str, digest: str, manifest_digest: str | None, owner_o
 def read(path: str) -> Manifest | None:
     """The manifest of the backup ``path``; None if there is none, it is damaged, or a newer version wrote it."""
     try:
-        content = durable.read(f"{path}{MANIFEST}")
+        content = bounded_reads.read(f"{path}{MANIFEST}", json_records.MAX_BYTES)
         if hashlib.sha256(content).hexdigest() != digest_of_manifest(path):
             return None
-        fields = json.loads(content)
+        fields = bounded_reads.parse_json(content)
         json_records.require_known_format(fields, path, "the manifest")
         manifest = json_records.build(Manifest, fields)
         return manifest._replace(recipients=tuple(manifest.recipients))
-    except (DhashError, ValueError, TypeError, AttributeError, RecursionError):
+    except (DhashError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -83,8 +83,8 @@ def _line(digest: str, path: str) -> bytes:
 
 def _noted(path: str, line: int) -> str | None:
     try:
-        with open(f"{path}{CHECKSUM}", encoding="utf-8", errors="replace") as file:
-            noted = re.match(r"([0-9a-f]{64})\s", file.read(8192).split("\n")[line])
-    except (OSError, IndexError):
+        with bounded_reads.open_file(f"{path}{CHECKSUM}") as file:
+            noted = re.match(rb"([0-9a-f]{64})\s", file.read(MAX_CHECKSUMS).split(b"\n")[line])
+    except (OSError, BoundsError, IndexError):
         return None
-    return noted and noted.group(1)
+    return noted and noted.group(1).decode()

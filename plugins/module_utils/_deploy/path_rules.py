@@ -9,7 +9,6 @@ A wrong path in a variable must never damage the library, the files that belong 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -17,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .._errors import DhashError, RefusedError, printable
-from .._files import durable
+from .._files import bounded_reads, durable, json_records
 from . import run_record, written_files
 
 FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "dhash_dry_run_report",
@@ -257,9 +256,9 @@ def _wrong_with_content(state: str | None, path: str) -> str | None:
 
 def _is_binary(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with bounded_reads.open_file(path) as file:
             return b"\0" in file.read(4096)
-    except OSError:
+    except (OSError, DhashError):
         return False
 
 
@@ -321,10 +320,10 @@ def _is_on_record(state: str, real: str) -> bool:
         return False
     for folder in folders:
         try:
-            with open(os.path.join(root, folder, run_record.FILE), encoding="utf-8") as file:
-                if json.load(file).get("library") == real:
-                    return True
-        except (OSError, ValueError, AttributeError):
+            record = bounded_reads.parse_json(bounded_reads.read(os.path.join(root, folder, run_record.FILE), json_records.MAX_BYTES))
+            if record.get("library") == real:
+                return True
+        except (DhashError, ValueError, AttributeError):
             continue
     return False
 

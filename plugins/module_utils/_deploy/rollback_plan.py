@@ -179,7 +179,7 @@ def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None
     elif settings.get("undo"):  # later edits are kept, as in plan_undo
         way = _keeping_later_edits(record.library, settings["undo"])
     else:
-        prepared = durable.read(record.output)  # the backup itself may be encrypted, and no identity is available here
+        prepared = durable.read(record.output, library_file.MAX_BYTES)  # the backup itself may be encrypted, and no identity is available here
         way = _restore(record.library, settings["source"], prepared, settings["sha256"])._replace(of_lost=settings.get("of_lost", False))
         _refuse_loss(record.library, way, settings["force"])
     prepare(record.library, settings["state"], way, settings["force"], record.run, record.origin, record.undoes)
@@ -323,7 +323,7 @@ def _restore_backup(library: str, backup: backup_files.Backup, found: list[backu
 
 
 def _restore_kept(library: str, kept: str, expected: str) -> Way:
-    return _restore(library, kept, durable.read(kept), expected)._replace(metadata=file_metadata.read(kept))
+    return _restore(library, kept, durable.read(kept, library_file.MAX_BYTES), expected)._replace(metadata=file_metadata.read(kept))
 
 
 def _require_good(library: str, backup: backup_files.Backup, found: list[backup_files.Backup]) -> None:

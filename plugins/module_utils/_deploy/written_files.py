@@ -11,13 +11,13 @@ killed run are recognised. The run record has the same for the files that it nam
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterable
 from typing import Any
 
 from .._errors import DhashError, ForeignFileError, printable
-from .._files import durable, json_records
+from .._files import bounded_reads, durable, json_records
+from .._library import library_file
 from . import run_record
 
 FILE = "written.json"
@@ -98,9 +98,9 @@ def counts(path: str) -> dict[str, int] | None:
     An invalid library counts as well, because it may be a live one.
     """
     try:
-        images = json.loads(durable.read(path))["images"]
+        images = bounded_reads.parse_json(durable.read(path, library_file.MAX_BYTES))["images"]
         return {"images": len(images), "hashed": sum("dhash" in image for image in images)} if isinstance(images, list) else None
-    except (DhashError, ValueError, TypeError, KeyError, RecursionError):
+    except (DhashError, ValueError, TypeError, KeyError):
         return None
 
 

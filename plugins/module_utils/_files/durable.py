@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 from ansible.module_utils.common.warnings import warn
 
 from .._errors import DhashError, from_os_error, printable
-from . import file_metadata
+from . import bounded_reads, file_metadata
 
 CHUNK = 1 << 20
+MAX_BYTES = 4 << 30  # of a file that is digested or copied: twice the largest library, so also its encrypted backup and a report on it
 TEMPORARY = ".mobius-dhash.tmp"
 STAMP = "%Y%m%dT%H%M%SZ"  # UTC, in a file name
 RENAME_EXCHANGE = 2  # linux/fs.h
@@ -47,23 +48,26 @@ class Obstacle(NamedTuple):
 def sha256_of_file(path: str) -> str:
     """The hexadecimal SHA-256 of the bytes at ``path``. Raises ``DhashError``."""
     try:
-        with open(path, "rb") as file:
-            return _sha256_of_descriptor(file.fileno())
+        with bounded_reads.open_file(path) as file:
+            bounded_reads.require_size(file, path, MAX_BYTES)
+            return _sha256_of_descriptor(file.fileno(), path)
     except OSError as error:
         raise from_os_error(error, "read the file", path) from error
 
 
-def read(path: str) -> bytes:
-    """The bytes at ``path``. Raises ``DhashError``."""
-    return b"".join(_content_of(path))
+def read(path: str, max_bytes: int) -> bytes:
+    """The bytes at ``path``, at most ``max_bytes``. Raises ``DhashError``."""
+    return bounded_reads.read(path, max_bytes)
 
 
-def _sha256_of_descriptor(descriptor: int) -> str:
+def _sha256_of_descriptor(descriptor: int, path: str) -> str:
     digest = hashlib.sha256()
     offset = 0
     while chunk := os.pread(descriptor, CHUNK, offset):
         digest.update(chunk)
         offset += len(chunk)
+        if offset > MAX_BYTES:
+            raise bounded_reads.too_long(path, MAX_BYTES)
     return digest.hexdigest()
 
 
@@ -229,8 +233,13 @@ def copy(source: str, path: str, like: str | None = None, mode: int = 0o600, own
 
 def _content_of(path: str) -> Iterator[bytes]:
     try:
-        with open(path, "rb") as file:
+        with bounded_reads.open_file(path) as file:
+            bounded_reads.require_size(file, path, MAX_BYTES)
+            left = MAX_BYTES
             while chunk := file.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise bounded_reads.too_long(path, MAX_BYTES)
                 yield chunk
     except OSError as error:
         raise from_os_error(error, "read the file", path) from error
@@ -291,7 +300,7 @@ def _write_temporary(temporary: str, path: str, chunks: Iterable[bytes], like: s
             os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
         _drop_from_page_cache(file.fileno())
-        if _sha256_of_descriptor(file.fileno()) != digest.hexdigest():
+        if _sha256_of_descriptor(file.fileno(), path) != digest.hexdigest():
             raise DhashError("the file on disk differs from what was written", path, "Check the disk, then run again.")
     return digest.hexdigest()
 

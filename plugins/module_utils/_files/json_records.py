@@ -21,10 +21,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from .._errors import NEXT_STEPS, DhashError, RefusedError, from_os_error, printable
-from . import durable
+from . import bounded_reads, durable
 
 FORMAT = 1
-MAX_BYTES = 4 << 20
+MAX_BYTES = 4 << 20  # a state file has some kilobytes
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "bool": (bool,), "int": (int,), "float": (int, float), "dict": (dict,), "list": (list,),
     "tuple": (list, tuple),
@@ -42,9 +42,11 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
     """
     content = b""
     try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES)
-        value = json.loads(content)
+        with bounded_reads.open_file(path) as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise DhashError(f"{what} has more than {MAX_BYTES} bytes", path, advice(content))
+        value = bounded_reads.parse_json(content)
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         require_known_format(value, path, what)
@@ -55,7 +57,7 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
         raise DhashError(f"could not read {what}: {error.strerror}", path, _other_user(path)) from error
     except OSError as error:
         raise from_os_error(error, f"read {what}", path) from error
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise DhashError(f"{what} is damaged", path, advice(content)) from error
 
 

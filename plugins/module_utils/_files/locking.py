@@ -19,9 +19,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._errors import LockedError, from_os_error
-from . import durable, file_metadata
+from . import bounded_reads, durable, file_metadata
 
 WAIT = "Wait for that operation to end, then run again."
+MAX_HOLDER = 4096  # bytes
 WAIT_LONGER = "Wait for that operation to end, or raise dhash_lock_timeout, then run again."
 
 
@@ -61,7 +62,7 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
 def holder(path: str) -> dict[str, Any] | None:
     """The holder of the lock on the library at ``path``; None if nobody holds it. Takes no lock and writes nothing."""
     try:
-        descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -108,8 +109,8 @@ def _write_holder(descriptor: int, content: bytes) -> None:
 
 def _read_holder(descriptor: int) -> dict[str, Any] | None:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-    except (ValueError, RecursionError):
+        holder = bounded_reads.parse_json(os.pread(descriptor, MAX_HOLDER, 0))
+    except (OSError, ValueError):
         return None
     complete = isinstance(holder, dict) and {"operation", "process", "host", "run", "since"} <= holder.keys()
     return holder if complete else None

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections import deque
 from typing import Any
 
-from .._errors import DhashError, from_os_error, printable
+from .._errors import BoundsError, DhashError, from_os_error, printable
+from . import bounded_reads
 
 MAX_BYTES = 1 << 20  # that are read at one time
 MAX_LINE = 2000  # characters that are searched
@@ -72,16 +72,16 @@ class Tail:
 
     def _read(self, path: str, inode: int | None) -> None:
         try:
-            with open(path, "rb", opener=_open_without_blocking) as file:
+            with bounded_reads.open_file(path) as file:
                 status = os.fstat(file.fileno())
-                if status.st_ino != inode or not stat.S_ISREG(status.st_mode):
+                if status.st_ino != inode:
                     return
                 if status.st_size - self._offset > MAX_BYTES:
                     self.skipped += status.st_size - MAX_BYTES - self._offset
                     self._offset = status.st_size - MAX_BYTES
                 file.seek(self._offset)
                 data = file.read(MAX_BYTES)
-        except FileNotFoundError:
+        except (FileNotFoundError, BoundsError):
             return
         except OSError as error:
             self.problem = str(from_os_error(error, "read the log", path))
@@ -95,7 +95,3 @@ class Tail:
             if text and self._pattern.search(text):
                 self.found += 1
                 self.last.append(printable(text.rstrip("\r"))[:SHOWN])
-
-
-def _open_without_blocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)

@@ -21,13 +21,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .._errors import HandoverError, from_os_error
-from . import durable
+from . import bounded_reads, durable
 
 REASONS = MISSING, UNREADABLE, DAMAGED, OTHER_KIND, OTHER_VERSION, OTHER_ALGORITHM = (  # why a file is not taken
     "missing", "unreadable", "damaged", "other_kind", "other_version", "other_algorithm")
 VERSION = 1
 MAX_LINE = 1 << 16  # bytes: a path has 4096 at most on Linux, and six for each of them in JSON
-MAX_ROWS = 1 << 28
+MAX_ROWS = 1 << 24  # an image each, of 300 bytes of memory
+MAX_BYTES = 16 << 30  # unpacked: 1,000 bytes for each row
 NEXT_STEP = "Run again to create the file again."
 GZIP = 31  # zlib's wbits for a gzip header without a time and a name
 
@@ -137,17 +138,23 @@ def _lines(path: str) -> Generator[Any, None, None]:
     try:
         if not os.path.isfile(path):
             raise HandoverError(MISSING, "no such file, or not a regular file", path, "Check the path.")
-        with gzip.open(path, "rb") as file:
+        left = MAX_BYTES
+        with bounded_reads.open_file(path) as packed_file, gzip.open(packed_file, "rb") as file:
             while line := file.readline(MAX_LINE + 1):
+                left -= len(line)
+                if left < 0:
+                    raise _damaged(path, f"more than {MAX_BYTES} bytes when unpacked")
                 if not line.endswith(b"\n"):
                     raise _damaged(path, "a line is too long or cut off")
+                if bounded_reads.is_too_deep(line):
+                    raise _damaged(path, "a line is nested too deep")
                 yield json.loads(line)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
         found = from_os_error(error, "read the file", path)
         raise HandoverError(UNREADABLE, found.cause, found.path, found.next_step) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _damaged(path, "a line is not JSON") from error
 
 

@@ -11,7 +11,6 @@ holds a few numbers per image, and the paths of images that several hosts have.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ except ImportError:
     np = None  # type: ignore[assignment] # _require_numpy_here checks this before the search
 
 from .._errors import HandoverError, MissingRequirementError
-from .._files import durable, row_files, spreadsheet
+from .._files import bounded_reads, durable, row_files, spreadsheet
 from .._hashing import difference_hash, hash_journal
 from .._library import json_text, library_fields
 from .._migrate import matchable_images
@@ -275,12 +274,12 @@ def _set_aside(path: str) -> list[str]:
 
 
 def _is_report(path: str) -> bool:
-    content = durable.read(path)
+    content = durable.read(path, durable.MAX_BYTES)
     if path.endswith(".csv"):
         return content.startswith(b"".join(spreadsheet.lines(COLUMNS, [])))
     try:
-        report = json.loads(content)
-    except (ValueError, RecursionError):
+        report = bounded_reads.parse_json(content)
+    except ValueError:
         return False
     return isinstance(report, dict) and report.keys() == {*HEAD, "groups"}
 

@@ -12,19 +12,23 @@ import json
 import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from .._errors import DhashError
+from .._errors import BoundsError, DhashError, from_os_error
 from .._files import durable, file_stamps
 from . import decoder_versions
 
 WRITABLE = "Check that the folder is writable and has free space (dhash_state_dir)."
 READABLE = "Check the disk, then run again. Without this file all images are hashed again."
+MOVE_AWAY = "Move this file away, then run again. All images are then hashed again."
 HASH = re.compile("[0-9A-F]{16}")
 PIXELS = 144  # bytes: the horizontal and the vertical pixels of difference_hash.Pixels
 PATHS_PER_STATEMENT = 500  # SQLite before 3.32 takes at most 999 values
+MAX_BYTES = 16 << 30  # a row has 500 bytes, so 16 for each image of the largest library
+MAX_TEXT = 1 << 16  # characters of a value
 REMEMBERED_KINDS = ("not_an_image", "truncated", "damaged", "too_large")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -37,6 +41,10 @@ CREATE TABLE IF NOT EXISTS images (
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
 LATER_COLUMNS = {"ctime_ns": "INTEGER", "inode": "INTEGER", "decoders": "TEXT", "luma": "BLOB"}  # older journals lack these columns
+
+
+_TEXTS = ("limits", "decoders", "dhash", "vertical", "decoder", "kind", "error", "hashed_at")
+_IS_SHORT = " AND ".join(f"ifnull(length({name}), 0) <= {MAX_TEXT}" for name in _TEXTS)
 
 
 class Entry(NamedTuple):
@@ -119,7 +127,7 @@ class Journal:
         rows = self._select(
             "SELECT size, mtime_ns, ctime_ns, inode, limits, decoders, dhash, vertical, low_detail, decoder, kind, error, seconds,"
             f" hashed_at, CASE WHEN typeof(luma) = 'blob' AND length(luma) = {PIXELS} THEN luma END, path FROM images"
-            f" WHERE algorithm = ? AND path IN ({', '.join('?' * len(keys))})", self._algorithm, *keys)
+            f" WHERE algorithm = ? AND path IN ({', '.join('?' * len(keys))}) AND {_IS_SHORT}", self._algorithm, *keys)
         return {row[-1]: row for row in rows}
 
     def _entry(self, path: str, stamp: file_stamps.Stamp, row: tuple[Any, ...]) -> Entry | None:
@@ -177,8 +185,8 @@ class Journal:
 
     def note(self, name: str) -> str | None:
         """The content last stored under ``name``; None if there is none. Raises ``DhashError``."""
-        row = self._find("SELECT content FROM notes WHERE name = ?", name)
-        return None if row is None else str(row[0])
+        row = self._find(f"SELECT content FROM notes WHERE name = ? AND length(content) <= {MAX_TEXT}", name)
+        return row[0] if row is not None and isinstance(row[0], str) else None
 
     def keep_note(self, name: str, content: str) -> None:
         """Store ``content`` under ``name``. Raises ``DhashError``."""
@@ -244,9 +252,25 @@ def open_for_writing(state: str, algorithm: str, limits: str, ignore_ctime: bool
     return Journal(connection, path, algorithm, limits, ignore_ctime, rehash), set_aside
 
 
+def _require_file(path: str) -> None:
+    """Raise ``DhashError`` for a file at ``path`` that SQLite must not open: a FIFO blocks it, and a check of its pages takes hours."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os_error(error, "open the journal", path) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise BoundsError("not a regular file", path, MOVE_AWAY)
+    if status.st_size > MAX_BYTES:
+        raise BoundsError(f"the journal has {status.st_size} bytes, and at most {MAX_BYTES} are read", path, MOVE_AWAY)
+
+
 def _connect(path: str) -> sqlite3.Connection:
+    _require_file(path)
     connection = sqlite3.connect(path, timeout=30)
     try:
+        _require_plain_tables(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(SCHEMA)
         _check(connection)
@@ -262,14 +286,16 @@ def open_for_reading(state: str, algorithm: str, limits: str, ignore_ctime: bool
     """The journal in ``state``, opened without writing a byte; an empty one if there is none, or it cannot be opened read-only."""
     quoted = path_in(state).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
+        _require_file(path_in(state))
         connection = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True)
+        _require_plain_tables(connection)
         connection.execute("SELECT count(*) FROM notes")
         _check(connection)
         lacking = "".join(f", NULL AS {column}" for column in _lacking(connection))
         if lacking:
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"CREATE TEMP VIEW images AS SELECT *{lacking} FROM main.images")
-    except sqlite3.Error:
+    except (sqlite3.Error, DhashError):
         connection = sqlite3.connect(":memory:")
         connection.executescript(SCHEMA)
     return Journal(connection, path_in(state), algorithm, limits, ignore_ctime, rehash)
@@ -302,6 +328,12 @@ def _check(connection: sqlite3.Connection) -> None:
             _require_columns(_columns(connection, table), _columns(expected, table))
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("quick_check failed")
+
+
+def _require_plain_tables(connection: sqlite3.Connection) -> None:
+    """Raise ``sqlite3.DatabaseError`` for a view or a trigger, whose statements would run with each of ours, and for a virtual table."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger') OR (type = 'table' AND rootpage = 0)").fetchone():
+        raise sqlite3.DatabaseError("the journal has more than tables")
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[int, bool]]:

@@ -13,20 +13,19 @@ import codecs
 import gc
 import json
 import math
-import re
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from itertools import accumulate, chain
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from .. import _errors
+from .._files import bounded_reads
 
-MAX_DEPTH = 128  # parsing and writing recurse: this leaves most of Python's default limit of 1,000 to the caller
+# Each value takes 60 bytes of memory or more. A library of 1,000,000 images with 20 fields each has 21 million.
+MAX_VALUES = 1 << 27
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SAFE_INT_DIGITS = 640  # CPython's sys.int_info.str_digits_check_threshold: no setting makes int() refuse fewer
+_ALL_BUT_WHAT_PRECEDES_VALUES = bytes(set(range(256)) - set(b",[{"))
 
 
 class Excerpt(NamedTuple):
@@ -76,15 +75,17 @@ class Number:
         return f"Number({self.literal!r})"
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, max_values: int = MAX_VALUES) -> Any:
     """The value of the JSON text ``data``; numbers as in :func:`library_file.parse`. Raises ``LibraryError`` without a path."""
     if not data or data.isspace():
         raise _errors.LibraryError("the file is empty")
     if data.startswith(_BYTE_ORDER_MARKS):
         raise _errors.LibraryError("the file begins with a byte order mark",
                                    next_step="Save the file as UTF-8 without a byte order mark.")
-    if is_too_deep(data):
-        raise _errors.LibraryError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
+    if bounded_reads.is_too_deep(data):
+        raise _errors.LibraryError(f"the JSON is nested more than {bounded_reads.MAX_DEPTH} levels deep")
+    if has_more_values(data, max_values):
+        raise _errors.LibraryError(f"the JSON has more than {max_values} values")
     # Parsed JSON has no cycles, and the garbage collector would take a third of the time.
     collecting = gc.isenabled()
     gc.disable()
@@ -106,24 +107,9 @@ def parse_json(data: bytes) -> Any:
             gc.enable()
 
 
-_BRACKETS = b"[]{}"
-_STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")  # +1 and -1, as signed bytes
-_ALL_BUT_BRACKETS_AND_QUOTES = bytes(set(range(256)) - set(_BRACKETS + b'"'))
-_ALL_BUT_THOSE_AND_ESCAPES = bytes(set(range(256)) - set(_BRACKETS + b'"\\/bfnrtu'))
-_OUTSIDE_THEN_STRING = re.compile(rb'([^"]*)"?[^"]*"?')
-
-
-def is_too_deep(data: bytes, outer: int = 0) -> bool:
-    """Whether brackets outside strings nest deeper than ``MAX_DEPTH``, with ``outer`` around ``data``; exact up to the first fault in the JSON.
-
-    Checked before parsing, because Python's own limit depends on its version and on the caller's stack.
-    """
-    # The letters of escapes stay until escaped quotes are removed: without its n, \n would escape the next character.
-    marks = data.translate(None, _ALL_BUT_THOSE_AND_ESCAPES).replace(rb"\\", b"").replace(rb"\"", b"")
-    # Two quotes side by side change neither what is inside a string nor what is outside.
-    marks = marks.translate(_STEPS, _ALL_BUT_BRACKETS_AND_QUOTES).replace(b'""', b"")
-    steps = (array("b", match[1]) for match in _OUTSIDE_THEN_STRING.finditer(marks))
-    return any(map((MAX_DEPTH - outer).__lt__, accumulate(chain.from_iterable(steps))))
+def has_more_values(data: bytes, max_values: int = MAX_VALUES) -> bool:
+    """Whether the JSON text ``data`` may have more than ``max_values``: a comma or an opening bracket precedes each but the first."""
+    return len(data.translate(None, _ALL_BUT_WHAT_PRECEDES_VALUES)) > max_values
 
 
 def object_of(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,7 +127,7 @@ def object_of(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(literal: str) -> int | Number:
-    return int(literal) if len(literal) < _SAFE_INT_DIGITS and literal != "-0" else Number(literal)
+    return int(literal) if len(literal) < bounded_reads.MAX_DIGITS and literal != "-0" else Number(literal)
 
 
 def _fraction(literal: str) -> float | Number:

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
 from .. import _errors
+from .._files import bounded_reads
 from . import json_text
 
 MAX_BYTES = 2 << 30
@@ -44,22 +43,9 @@ def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[Library, str]:
 def read_bytes(path: str, max_bytes: int, what: str) -> bytes:
     """The content of the file ``path``; ``what`` names the file in messages. Raises ``LibraryError`` as :func:`read` does."""
     try:
-        with open(path, "rb", opener=_open_without_blocking) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _errors.LibraryError("not a regular file", path, "Give the path of a file.")
-            if status.st_size > max_bytes:
-                raise _errors.LibraryError(
-                    f"the file has {status.st_size} bytes, and at most {max_bytes} are read", path, _CHECK_OR_RESTORE
-                )
-            return file.read()
-    except OSError as error:
-        failure = _errors.from_os_error(error, f"read {what}", path)
-        raise _errors.LibraryError(failure.cause, path, failure.next_step or _CHECK_OR_RESTORE) from error
-
-
-def _open_without_blocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+        return bounded_reads.read(path, max_bytes, f"read {what}")
+    except _errors.DhashError as error:
+        raise _errors.LibraryError(error.cause, path, error.next_step or _CHECK_OR_RESTORE) from error
 
 
 def parse(data: bytes, path: str) -> Library:
@@ -67,8 +53,8 @@ def parse(data: bytes, path: str) -> Library:
 
     A number is an int or float if Python prints it as the file has it, and a ``json_text.Number`` otherwise.
     Raises ``LibraryError`` if ``data`` is not UTF-8 JSON, repeats a key within an object, is nested more than
-    ``MAX_DEPTH`` levels deep, or is not an object with ``images``, an array of objects each with a string ``path`` and
-    a string ``filename``.
+    ``bounded_reads.MAX_DEPTH`` levels deep, has more than ``json_text.MAX_VALUES`` values, or is not an object with ``images``, an
+    array of objects each with a string ``path`` and a string ``filename``.
     """
     try:
         value = json_text.parse_json(data)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from .. import _errors
+from .._files import bounded_reads
 from . import json_text, library_fields, library_file
 
 WINDOW = 1 << 20  # bytes that are decoded at a time
@@ -158,6 +159,8 @@ def of(data: bytes, path: str) -> Index:
     collecting = gc.isenabled()
     gc.disable()  # as in json_text.parse_json
     try:
+        if json_text.has_more_values(data):
+            raise ValueError("it has too many values")
         return _Reader(data).index()
     except (ValueError, RecursionError, _errors.LibraryError) as error:
         library_file.parse(data, path)  # raises, with the place and the cause
@@ -217,8 +220,8 @@ class _Reader:
         return value
 
     def _require_depth(self, start: int, end: int, outer: int) -> None:
-        if (self._data.count(b"[", start, end) + self._data.count(b"{", start, end) > json_text.MAX_DEPTH - outer
-                and json_text.is_too_deep(self._data[start:end], outer)):
+        if (self._data.count(b"[", start, end) + self._data.count(b"{", start, end) > bounded_reads.MAX_DEPTH - outer
+                and bounded_reads.is_too_deep(self._data[start:end], outer)):
             raise ValueError("it is nested too deep")
 
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .._deploy import run_record
 from .._errors import MissingRequirementError
-from .._files import file_stamps
+from .._files import bounded_reads, file_stamps
 from .._hashing import decoder_versions, difference_hash, hash_journal
 from .._library import json_text, library_fields, library_file
 from .._telemetry import run_measurements
@@ -142,7 +142,7 @@ def _duplicates(value: dict[str, Any], entries: list[hash_journal.Entry], files:
     matchable = [(image, entry, file) for image, entry, file in zip(value["images"], entries, files)
                  if entry.dhash is not None and not entry.low_detail]
     question = _question(matchable, terms)
-    noted = json.loads(journal.note(MATCHES) or "{}")
+    noted = _noted(journal)
     present = value.get("dhash_duplicates")
     if noted.get("question") == question and isinstance(present, list) and noted.get("answer") == _digest(present):
         return Duplicates(present, noted.get("refuted", 0))
@@ -152,6 +152,15 @@ def _duplicates(value: dict[str, Any], entries: list[hash_journal.Entry], files:
         journal.keep_note(MATCHES, json.dumps({
             "question": question, "answer": _digest(duplicates.records), "refuted": duplicates.refuted}))
     return duplicates
+
+
+def _noted(journal: hash_journal.Journal) -> dict[str, Any]:
+    """What the journal has about the duplicates of the library; empty if it has nothing usable."""
+    try:
+        noted = bounded_reads.parse_json(journal.note(MATCHES) or "{}")
+    except ValueError:
+        return {}
+    return noted if isinstance(noted, dict) and isinstance(noted.get("refuted", 0), int) else {}
 
 
 def _question(matchable: list[Matchable], terms: Terms) -> str:

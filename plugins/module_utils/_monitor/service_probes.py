@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
-import json
 import os
 import re
 import shutil
@@ -29,6 +28,7 @@ from typing import Any, NamedTuple
 from ansible.module_utils.urls import open_url
 
 from .._errors import DhashError, printable
+from .._files import bounded_reads
 from .._library import library_index
 
 SECONDS = 10
@@ -282,8 +282,8 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return bounded_reads.parse_json(text)
+    except ValueError:
         return None
 
 

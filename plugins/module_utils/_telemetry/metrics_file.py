@@ -21,13 +21,14 @@ from typing import Any
 
 from .. import _clock
 from .._deploy import run_record
-from .._errors import DhashError
-from .._files import durable, json_records, locking
+from .._errors import BoundsError, DhashError
+from .._files import bounded_reads, durable, json_records, locking
 from .._hashing.hash_journal import Entry
 from .._library import library_index
 from . import prometheus_text, run_measurements
 
 NAME = "metrics.json"
+MAX_STATE = 256 << 20  # bytes: the state of a review has 300 for each preview
 QUEUE = "dhash_review_queue_pairs"
 PROGRESS = "dhash_last_progress_timestamp_seconds"
 LOCK_SECONDS = 5
@@ -153,8 +154,8 @@ class Metrics:
         The state folder proves that the file belongs to this host: several hosts and containers can share ``folder``.
         """
         for path in glob.glob(os.path.join(glob.escape(os.path.dirname(self._state)), "*", NAME)):
-            with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                library = json.loads(durable.read(path))["library"]
+            with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, AttributeError):
+                library = _parsed(path)["library"]
                 if os.path.dirname(path) == run_record.folder(os.path.dirname(self._state), library) and \
                         not durable.exists(library):
                     durable.remove(_path(folder, library))
@@ -180,14 +181,19 @@ class Metrics:
         begun = {"format": json_records.FORMAT, "library": self._library, "series": {}, "build": {}, "durations": durations}
         if durable.exists(path):
             try:
-                known = {**begun, **json.loads(durable.read(path)), "library": self._library}
+                known = {**begun, **_parsed(path), "library": self._library}
                 json_records.require_known_format(known, path, "the metrics file")
                 prometheus_text.render(known)
                 if known["durations"]["bounds"] == list(run_measurements.BUCKETS):
                     return known
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            except (BoundsError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 self._warn(f"{path}: the file is damaged, so the metrics start again from zero.")
         return begun
+
+
+def _parsed(path: str) -> Any:
+    """The value in a state file. Raises ``DhashError``, ValueError."""
+    return bounded_reads.parse_json(durable.read(path, MAX_STATE))
 
 
 def _path(folder: str, library: str) -> str:
@@ -206,11 +212,11 @@ def of(params: dict[str, Any], library: str, state: str, warn: Callable[[str], N
 
 def queue_length(state: str) -> int | None:
     """The number of pairs that wait for a review, by the state folder ``state``; None if it is unknown."""
-    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return int(json.loads(durable.read(os.path.join(state, NAME)))["series"][QUEUE])
-    with contextlib.suppress(OSError, DhashError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    with contextlib.suppress(DhashError, ValueError, TypeError, KeyError, OverflowError):
+        return int(_parsed(os.path.join(state, NAME))["series"][QUEUE])
+    with contextlib.suppress(OSError, DhashError, ValueError, TypeError, KeyError, OverflowError):
         last = max(glob.glob(os.path.join(glob.escape(state), "review-*.json")), key=os.path.getmtime)
-        return int(json.loads(durable.read(last))["counts"]["total_matches"])
+        return int(_parsed(last)["counts"]["total_matches"])
     return None
 
 

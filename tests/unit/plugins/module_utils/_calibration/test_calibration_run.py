@@ -251,4 +251,4 @@ def test_the_report_has_no_time_and_the_mode_of_other_reports(migrated: SmallLib
     report = migrated.folder / "reports/calibration.html"
     assert not re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d", report.read_text(encoding="utf-8").split("</head>")[1])
     assert report.stat().st_mode & 0o777 == 0o640
-    assert json.loads(durable.read(os.path.join(migrated.state, written_files.FILE)))["files"].keys() >= {str(report)}
+    assert json.loads(durable.read(os.path.join(migrated.state, written_files.FILE), 1 << 20))["files"].keys() >= {str(report)}

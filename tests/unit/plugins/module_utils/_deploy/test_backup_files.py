@@ -160,10 +160,10 @@ def test_a_library_that_changes_while_it_is_copied_is_copied_again(library: Path
     contents = [HASHED, UNHASHED, HASHED]
     read = durable.read
 
-    def read_after_a_change(path: str) -> bytes:
+    def read_after_a_change(path: str, max_bytes: int) -> bytes:
         if path == str(library) and contents:
             library.write_bytes(contents.pop())
-        return read(path)
+        return read(path, max_bytes)
 
     monkeypatch.setattr(durable, "read", read_after_a_change)
     backup, created = make(library)
@@ -176,10 +176,10 @@ def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(l
     read = durable.read
     numbers = itertools.count()
 
-    def read_after_a_change(path: str) -> bytes:
+    def read_after_a_change(path: str, max_bytes: int) -> bytes:
         if path == str(library):
             library.write_bytes(b"%d" % next(numbers))
-        return read(path)
+        return read(path, max_bytes)
 
     monkeypatch.setattr(durable, "read", read_after_a_change)
     with pytest.raises(DhashError) as caught:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import bounded_reads
 from ansible_collections.mobius.dhash.plugins.module_utils._library import json_text, library_fields, library_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -356,14 +357,14 @@ brackets_and_escapes = st.text(st.sampled_from('[]{}"\\/n:,\n\u2028é'), max_siz
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.data(), st.sampled_from([json_text.MAX_DEPTH, json_text.MAX_DEPTH + 1]), st.booleans())
+@given(st.data(), st.sampled_from([bounded_reads.MAX_DEPTH, bounded_reads.MAX_DEPTH + 1]), st.booleans())
 def test_only_what_is_nested_too_deep_is_refused(data: st.DataObject, depth: int, ascii_only: bool) -> None:
     value: list[Any] | dict[str, Any] = []
     for kind in data.draw(st.lists(st.sampled_from("[{"), min_size=depth - 2, max_size=depth - 2)):
         noise = data.draw(brackets_and_escapes)
         value = [noise, value, noise, {}] if kind == "[" else {noise: [], noise + "x": value}
     text = json.dumps({"images": [], "value": value}, ensure_ascii=ascii_only).encode()
-    if depth > json_text.MAX_DEPTH:
+    if depth > bounded_reads.MAX_DEPTH:
         assert "nested more than" in refusal(text)
     else:
         assert json.loads(printed(library_file.parse(text, PATH).value)) == json.loads(text)
@@ -376,7 +377,7 @@ def test_a_file_of_nothing_but_nesting_is_refused(opening: str, prefix: str) -> 
 
 
 def test_what_is_accepted_can_be_read_and_written_from_a_deep_stack() -> None:
-    nested = "[" * (json_text.MAX_DEPTH - 1) + "]" * (json_text.MAX_DEPTH - 1)
+    nested = "[" * (bounded_reads.MAX_DEPTH - 1) + "]" * (bounded_reads.MAX_DEPTH - 1)
     data = f'{{"images":[],"value":{nested}}}'.encode()
 
     def from_deeper(frames: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import bounded_reads
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash
 from ansible_collections.mobius.dhash.plugins.module_utils._library import json_text, library_fields, library_file, library_index
 from hypothesis import given, settings
@@ -105,7 +106,7 @@ def test_index_refuses_what_is_refused_behind_and_before_a_library(piece: str) -
     require_same(f'{{"images": {piece}}}'.encode(), 7)
 
 
-@pytest.mark.parametrize("depth", [json_text.MAX_DEPTH - 3, json_text.MAX_DEPTH - 2, json_text.MAX_DEPTH - 1, 100_000])
+@pytest.mark.parametrize("depth", [bounded_reads.MAX_DEPTH - 3, bounded_reads.MAX_DEPTH - 2, bounded_reads.MAX_DEPTH - 1, 100_000])
 @pytest.mark.parametrize("place", ['{"images": [{"path": "a", "filename": "[", "x": %s}]}', '{"x": %s, "images": []}'])
 def test_index_refuses_what_is_nested_too_deep(depth: int, place: str) -> None:
     require_same((place % ("[" * depth + "]" * depth)).encode(), library_index.WINDOW)
