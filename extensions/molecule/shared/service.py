@@ -8,7 +8,7 @@
 
 SITE/control tells it how to be: ``fail`` is never well, ``fail hashed`` is not well with a library that has hashes, ``fail hashed after
 N`` not from its N-th answer on, ``write`` changes the library, once, as a service does that was told of a new setting. Each start leaves
-the library's digest in SITE/starts.log.
+the library's digest in SITE/starts.log. All paths but /health are what clients ask for: the same answer, after WORK seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import hashlib
 import http.server
 import json
 import sys
+import time
 from pathlib import Path
+
+WORK = 0.3
 
 
 class Service:
@@ -43,6 +46,10 @@ class Service:
             return 503, {"status": "confused", **self._told}
         return 200, {"status": "ok", **self._told}
 
+    def answer(self) -> tuple[int, dict]:
+        time.sleep(WORK)
+        return 200, self._told
+
     def _write(self) -> None:
         content = self._path.read_text(encoding="utf-8").replace('"locale": "fr"', '"locale": "pt"')
         self._path.write_text(content, encoding="utf-8")
@@ -51,7 +58,7 @@ class Service:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        code, answer = self.server.service.health() if self.path == "/health" else (404, {})
+        code, answer = self.server.service.health() if self.path == "/health" else self.server.service.answer()
         self.send_response(code)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -62,7 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main(site: str, port: str = "5001") -> None:
     service = Service(Path(site))
-    server = http.server.HTTPServer(("127.0.0.1", int(port)), Handler)
+    server = http.server.ThreadingHTTPServer(("", int(port)), Handler)
     server.service = service
     server.serve_forever()
 
