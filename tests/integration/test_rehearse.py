@@ -22,7 +22,7 @@ def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) ->
     refused = site.playbook("migrate", **demanding)
     assert refused.code != 0
     assert [problem["id"] for problem in refused.of("Check the host")["problems"]] == ["rehearsal_missing"]
-    assert "-> ansible-playbook mobius.dhash.rehearse" in " ".join(refused.failures())
+    assert "-> With the same inventory and options: ansible-playbook mobius.dhash.rehearse" in " ".join(refused.failures())
     check = site.playbook("rehearse", "--check", **demanding)
     assert check.code == 0 and "A run would migrate and roll back the first 100 images" in check.of("Show what was proved")["msg"]
     assert site.snapshot() == tree
