@@ -68,6 +68,9 @@ PREFIX = "dhash_"
 OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", "dhash_serial", "dhash_shards"}  # no role reads them
 HOOKS = ("before_prerequisites", "before_stop", "after_start", "after_verify", "on_rollback", "on_failure")
 LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
+# What the collection does not resolve against the folder of the library, or against the operator's current directory.
+ABSOLUTE = ("dhash_library", "dhash_media_roots", "dhash_monitoring_dashboard_dir", "dhash_monitoring_rules_dir", "dhash_postpone_file", "dhash_state_dir",
+            "dhash_temp_dir", "dhash_venv", "dhash_verify_compare", "dhash_wheels")
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 
@@ -120,12 +123,19 @@ def expanded(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any])
             for path in as_list(given.get(name)) if isinstance(path, str) and ENVIRONMENT_VARIABLE.search(path)]
 
 
+def relative(given: Mapping[str, Any]) -> list[str]:
+    """The relative paths that would count from the folder in which Ansible happens to run a module: over SSH the home of the user, on the
+    controller the folder in which the collection is installed, which an upgrade of the collection deletes."""
+    return [f"{name}: {path} is a relative path, and on the host there is no folder that it counts from. Write the whole path."
+            for name in ABSOLUTE for path in as_list(given.get(name)) if isinstance(path, str) and path and not path.startswith(("/", "~"))]
+
+
 def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
     """The problems of the variables ``given``; extra variables are text."""
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
             if name in given or option.get("required")}
     checked = ArgumentSpecValidator(spec).validate(given)
-    found = list(checked.error_messages) or expanded(spec, given)
+    found = list(checked.error_messages) or expanded(spec, given) or relative(given)
     if not found:
         found = number_ranges.problems(checked.validated_parameters) or contradictions(options, checked.validated_parameters)
         try:

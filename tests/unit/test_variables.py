@@ -153,6 +153,31 @@ def test_a_path_that_a_host_would_change_is_refused_as_it_was_given(name: str, p
     assert found.startswith(f"{name}: {path} contains an environment variable")
 
 
+PATHS = {name for name, option in OPTIONS.items() if "path" in (option["type"], option.get("elements"))}
+FROM_THE_LIBRARY = {"dhash_backup_copy_dir", "dhash_backup_dir", "dhash_calibration_report", "dhash_dry_run_report", "dhash_log_dir", "dhash_metrics_dir",
+                    "dhash_monitor_error_log", "dhash_output", "dhash_report", "dhash_review_dir"}
+FROM_THE_CURRENT_DIRECTORY = {"dhash_backup_fetch_dir", "dhash_fleet_duplicates_dir", "dhash_fleet_report_dir", "dhash_hooks", "dhash_review_decisions",
+                              "dhash_review_fetch_dir", "dhash_rollback_identity_file"}
+
+
+@pytest.mark.parametrize("path", ["x/y.json", "./x", "../x", "x"])
+@pytest.mark.parametrize("name", sorted(PATHS - FROM_THE_LIBRARY - FROM_THE_CURRENT_DIRECTORY))
+def test_a_relative_path_that_counts_from_no_documented_folder_is_refused(name: str, path: str) -> None:
+    (found,) = given(**{name: path})
+    assert found.startswith(f"{name}: {path} is a relative path")
+
+
+@pytest.mark.parametrize("path", ["/srv/x", "~/x", "~ada/x"])
+@pytest.mark.parametrize("name", sorted(PATHS - {"dhash_hooks", "dhash_verify_compare"}))
+def test_a_whole_path_is_taken(name: str, path: str) -> None:
+    assert given(**{name: path}) == []
+
+
+@pytest.mark.parametrize("name", sorted(FROM_THE_LIBRARY | FROM_THE_CURRENT_DIRECTORY))
+def test_a_relative_path_that_counts_from_a_documented_folder_is_taken(name: str) -> None:
+    assert given(**{name: "./x"}) == []
+
+
 def test_a_dollar_sign_that_stands_for_itself_is_taken() -> None:
     assert given(dhash_library="/srv/100$/~/$.json") == []
 
