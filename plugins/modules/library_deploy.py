@@ -252,9 +252,7 @@ def main() -> None:
         age_encryption.require_recipients(module.params["encrypt_to"])  # last, because only the encryption of safety copies needs them
     except DhashError as error:
         module.fail_json(msg=str(error))
-    result: dict[str, Any] = {"library": library, "phase": None, "restart_owed": False, "due": due}
-    if record:
-        result.update(run_record.shown(record) or {})
+    result = cutover.shown(library, record, due)
     if record and module._diff and changed and operation == "deployed":
         result["diff"] = {"before_header": library, "after_header": library,
                           "before": f"sha256 {record.old_sha256}\n", "after": f"sha256 {record.new_sha256}\n"}

@@ -124,6 +124,16 @@ watch:
   description: The last monitoring after a deploy, as in RV(mobius.dhash.library_info#module:watch). None if there was no monitoring.
   returned: success, in check mode
   type: dict
+deploy:
+  description:
+    - What a deploy would find now. It has the return values of M(mobius.dhash.library_deploy) with O(mobius.dhash.library_deploy#module:state=deployed),
+      and C(is_pending), whether a verification would have anything to record. None if the deploy would fail.
+  returned: success, in check mode
+  type: dict
+sampled:
+  description: How many images were hashed again and had the recorded hash. A verification of the same library would draw the same images.
+  returned: success, in check mode, if nothing would change and Pillow and numpy are there
+  type: int
 staged_file_is_stale:
   description: Whether an earlier run left a migrated library that no longer needs to be deployed. The migration removes this file.
   returned: success
@@ -311,7 +321,7 @@ sandbox:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_report, migration_run, migration_settings
@@ -345,7 +355,8 @@ def main() -> None:
             metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
             if module.check_mode:
                 metrics.forewarn()
-                result = {**migration_run.check(settings), "sandbox": worker_pool.sandbox_in_force(), "watch": watch_record.summary(settings.state)}
+                result = {**migration_run.check(settings), "sandbox": worker_pool.sandbox_in_force(), "watch": watch_record.summary(settings.state),
+                          "deploy": cutover.foresee(settings.library, settings.state)}
             else:
                 with run_log.progress_to(params["progress_file"]) as progress:
                     result = migration_run.run(settings, progress, metrics, params["log_retention"])

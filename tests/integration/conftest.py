@@ -30,6 +30,8 @@ FAILURE_RATE = 0.2
 CHEAP = {"dhash_verify_sample_size": 0, "dhash_parallel": 1}  # but where a test is about these
 RUN_SECONDS = 600
 PATIENCE = 240
+ON_THE_CONTROLLER = {f"ansible.builtin.{name}" for name in (
+    "assert", "debug", "fail", "include_role", "include_tasks", "set_fact", "validate_argument_spec")}
 
 
 class Run(NamedTuple):
@@ -49,6 +51,11 @@ class Run(NamedTuple):
     def changed(self) -> list[str]:
         """The names of the tasks that reported a change."""
         return [record["task"].split(" : ")[-1] for record in self.results if record["status"] == "changed"]
+
+    def on_the_host(self, host: str = "localhost") -> list[str]:
+        """The names of the tasks that ran a module on ``host``."""
+        return [record["task"].split(" : ")[-1] for record in self.results if record["host"] == host and record["status"] != "skipped"
+                and not record["delegated"] and record["action"] not in ON_THE_CONTROLLER]
 
     def failures(self, host: str = "localhost") -> list[str]:
         """The messages of the tasks that failed on ``host``."""

@@ -20,8 +20,8 @@ SHOWS_SANDBOX = {"host_info"}
 MOST_KILOBYTES = {  # deflated; raise one only for what the module runs
     "fleet_duplicates": 59, "hash_export": 77, "health_info": 21, "host_info": 78, "image_hash": 105, "journal_merge": 172,
     "library_backup": 59, "library_backup_info": 52, "library_calibrate": 132, "library_deploy": 198, "library_hash": 172, "library_info": 67,
-    "library_migrate": 169, "library_monitor": 86, "library_rehearse": 198, "library_rollback": 107, "notify": 11,
-    "recovery_info": 66, "review_export": 167, "review_import": 128, "service_info": 45,
+    "library_migrate": 169, "library_monitor": 86, "library_rehearse": 199, "library_rollback": 107, "notify": 11,
+    "recovery_info": 67, "review_export": 167, "review_import": 128, "service_info": 45,
 }
 
 

@@ -105,6 +105,19 @@ def is_due(planned: Plan) -> bool:
     return planned.exchange or planned.finish
 
 
+def shown(library: str, record: run_record.Record | None, due: bool) -> dict[str, Any]:
+    """The record as a deploy returns it, and whether the swap is ``due``."""
+    return {"library": library, "phase": None, "restart_owed": False, "due": due, **(run_record.shown(record) or {})}
+
+
+def foresee(library: str, state: str) -> dict[str, Any] | None:
+    """What a deploy, and then a verification, would find: :func:`shown`, and whether anything ``is_pending``. None if a deploy would fail."""
+    with contextlib.suppress(DhashError):
+        planned = plan(library, state)
+        return {**shown(library, planned.record, is_due(planned)), "is_pending": verified(library, state, check=True)}
+    return None
+
+
 def announcement_is_due(planned: Plan, dependents: Sequence[str] = ()) -> bool:
     """Whether :func:`announce` has anything to do."""
     record = planned.record

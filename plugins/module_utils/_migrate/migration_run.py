@@ -53,7 +53,9 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
                 doubtful: set[str] = set()
                 if not outcome["would_change"]:
                     with contextlib.suppress(MissingRequirementError):  # a run may install Pillow and numpy
-                        doubtful = _doubtful(source, migrated.value, source.sha256, settings, fresh=())
+                        drawn = _drawn(source, migrated.value, source.sha256, settings, fresh=())
+                        doubtful = _doubtful(source, drawn, settings, fresh=())
+                        outcome["sampled"] = len(drawn)
                 if not doubtful:
                     return result | outcome
                 result["to_hash"] = len(doubtful)
@@ -167,7 +169,7 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
             migrated = _assemble(source, settings, journal, write_note=True)
             result |= _outcome(source, migrated, settings)
             content, digest = _made(source, migrated, result, settings)
-            doubtful = _doubtful(source, migrated.value, digest, settings, pending)
+            doubtful = _doubtful(source, _drawn(source, migrated.value, digest, settings, pending), settings, pending)
             if not doubtful:
                 break
             log.line(f"WARNING A sample does not have the recorded hashes, so {len(doubtful)} images are hashed again")
@@ -232,17 +234,21 @@ def hash_images(pending: dict[str, library_survey.Image], settings: migration_se
     return fresh
 
 
-def _doubtful(source: library_survey.Source, value: dict[str, Any], digest: str, settings: migration_settings.Settings,
-              fresh: Collection[str]) -> set[str]:
-    """The files whose journal entries may be wrong, because files of a sample do not have the hash in the journal.
-
-    The sample is the one that a verification of the library ``value`` with that ``digest`` draws, so a verification finds no
-    further differences. ``fresh``: files that were hashed in this run. If a file has other content with an unchanged stamp, every
-    other entry may be wrong as well. Raises ``MissingRequirementError``.
-    """
+def _drawn(source: library_survey.Source, value: dict[str, Any], digest: str, settings: migration_settings.Settings,
+           fresh: Collection[str]) -> list[library_survey.Image]:
+    """The sample that a verification of the library ``value`` with that ``digest`` draws, without the ``fresh`` files: those hashed in this run."""
     hashed = [position for position, image in enumerate(value["images"]) if library_fields.is_hashed(image)]
-    drawn = [image for image in map(source.images.__getitem__, library_survey.sample(hashed, digest, settings.sample))
-             if image.path not in fresh]
+    return [image for image in map(source.images.__getitem__, library_survey.sample(hashed, digest, settings.sample))
+            if image.path not in fresh]
+
+
+def _doubtful(source: library_survey.Source, drawn: list[library_survey.Image], settings: migration_settings.Settings,
+              fresh: Collection[str]) -> set[str]:
+    """The files whose journal entries may be wrong, because files of the sample ``drawn`` do not have the hash in the journal.
+
+    It is the sample of a verification, so a verification finds no further differences. If a file has other content with an unchanged
+    stamp, every other entry may be wrong as well. Raises ``MissingRequirementError``.
+    """
     if not drawn:
         return set()
     found = hash_batches.hash_now([image.path for image in drawn], settings.terms.algorithm, settings.media_roots,

@@ -637,3 +637,29 @@ def test_no_restart_is_pending_once_the_service_runs_if_a_deploy_was_interrupted
     assert cutover.started(str(host.live), host.state, check=False) is True
     assert (host.record.phase, host.record.restart_owed, host.record.stopped_at) == (phase, phase != run_record.PREPARED, None)
     assert host.output.read_bytes() == NEW
+
+
+def test_what_is_foreseen_is_what_a_deploy_and_a_verification_find(host: Host) -> None:
+    def foreseen() -> tuple[Any, ...]:
+        found = present(cutover.foresee(str(host.live), host.state))
+        return found["library"], found["phase"], found["due"], found["restart_owed"], found["is_pending"]
+
+    before = host.files()
+    assert foreseen() == (str(host.live), "prepared", True, False, False)
+    assert host.files() == before
+    host.deploy()
+    assert foreseen() == (str(host.live), "deployed", False, True, True)
+    host.verified()
+    assert foreseen() == (str(host.live), "verified", False, False, False)
+
+
+def test_nothing_is_foreseen_of_a_deploy_that_would_fail(host: Host) -> None:
+    host.output.write_bytes(THEIRS)
+    assert cutover.foresee(str(host.live), host.state) is None
+
+
+def test_a_host_without_a_run_has_nothing_to_deploy_and_nothing_pending(tmp_path: Path) -> None:
+    library = tmp_path / "library.json"
+    library.write_bytes(OLD)
+    assert cutover.foresee(str(library), str(tmp_path / "state")) == {
+        "library": str(library), "phase": None, "restart_owed": False, "due": False, "is_pending": False}

@@ -618,7 +618,16 @@ def test_check_mode_without_numpy_still_tells_that_a_migrated_library_does_not_c
     migrate_and_deploy(pictures)
     monkeypatch.setitem(sys.modules, "numpy", None)
     assert pictures.check()["would_change"] is False
-    assert pictures.check(sample=5)["would_change"] is False
+    checked = pictures.check(sample=5)
+    assert checked["would_change"] is False and "sampled" not in checked
+
+
+def test_check_mode_says_how_many_images_it_has_hashed_again(pictures: SmallLibrary, decoded_here: list[str]) -> None:
+    assert "sampled" not in pictures.check(sample=3)
+    migrate_and_deploy(pictures)
+    decoded_here.clear()
+    assert pictures.check(sample=3)["sampled"] == len(decoded_here) == 3
+    assert pictures.check(sample=0)["sampled"] == 0
 
 
 def test_check_mode_takes_no_lock_and_is_not_kept_waiting_by_one(pictures: SmallLibrary) -> None:
