@@ -66,7 +66,7 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
             path = read.paths[position]
             if found.stamp is None:
                 missing.append(path)
-            elif (read.is_hashed(position) and not (found.entry and read.is_hash(position, found.entry.dhash))
+            elif (read.is_hashed(position) and not (found.entry and found.entry.dhash and read.is_hash(position, int(found.entry.dhash, 16)))
                   and journal.knows(os.path.join(folder, path))):
                 stale.append(path)
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],

@@ -21,7 +21,7 @@ from . import _redeploy
 from ._deploy import backup_files, cutover, rollback_plan, run_record
 from ._errors import DhashError, from_os_error
 from ._files import age_encryption, durable, locking
-from ._library import library_edit, library_fields, library_file
+from ._library import library_edit, library_fields, library_file, library_index
 from ._migrate import migration_run, migration_settings
 
 
@@ -75,7 +75,7 @@ class _Stage:
 
     def _prepare(self, images: int) -> str:
         """Write the first images of the live library without managed fields; the SHA-256 of the result."""
-        library = library_edit.first_images(library_file.read(self.live)[0], images)
+        library = library_file.parse(library_edit.first_images(library_index.read(self.live)[0], images), self.live)
         value = library_fields.without_our_fields(library.value)
         folder = os.path.dirname(self.live)
         value["images"] = [{**image, "path": os.path.join(folder, image["path"])} for image in value["images"]]

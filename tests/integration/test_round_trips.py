@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from conftest import CHEAP, ROOT, RUN_SECONDS, Site
@@ -22,13 +23,13 @@ OF_VERIFY = ["Restart | Check for pending work", "Restart | Check for a pending 
 OF_DRY_RUN = ["Restart | Check for pending work", "Prerequisites | Check the host", "Dry run | Hash without writing the migrated library"]
 # All tasks, also those that are skipped, and those on the controller.
 MOST_TASKS = {"migrate": 75, "rollback": 60, "verify": 38, "dry_run": 24}
-SAMPLE = {"dhash_verify_sample_size": 5}
+SETTINGS: dict[str, Any] = {**CHEAP, "dhash_verify_sample_size": 5}
 
 
 @pytest.fixture(scope="module")
 def migrated(make_site: Callable[[str], Site]) -> Site:
     site = make_site("migrated")
-    first = site.playbook("migrate", **CHEAP | SAMPLE)
+    first = site.playbook("migrate", **SETTINGS)
     assert first.code == 0, first.output
     assert set(OF_MIGRATE) < set(first.on_the_host())
     return site
@@ -36,7 +37,7 @@ def migrated(make_site: Callable[[str], Site]) -> Site:
 
 @pytest.mark.parametrize(("name", "expected"), [("migrate", OF_MIGRATE), ("verify", OF_VERIFY), ("dry_run", OF_DRY_RUN)])
 def test_a_run_with_nothing_to_do_needs_few_tasks(migrated: Site, name: str, expected: list[str]) -> None:
-    run = migrated.playbook(name, **CHEAP | SAMPLE)
+    run = migrated.playbook(name, **SETTINGS)
     assert run.code == 0 and run.changed() == [], run.output
     assert run.on_the_host() == expected
     assert len(run.results) <= MOST_TASKS[name]
@@ -60,7 +61,7 @@ def test_a_plan_of_another_library_does_not_stand_for_the_verification(migrated:
     - ansible.builtin.include_role: {{name: mobius.dhash.verify}}
 """, encoding="utf-8")
     try:
-        command = migrated.command("migrate", **CHEAP | SAMPLE)
+        command = migrated.command("migrate", **SETTINGS)
         command[1] = str(playbook)
         shown = subprocess.run(command, cwd=ROOT, env=migrated.environment(), stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, check=False, timeout=RUN_SECONDS)

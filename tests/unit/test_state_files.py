@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_manifest, pending_marker, run_record, written_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._files import json_records
+from ansible_collections.mobius.dhash.plugins.module_utils._files import bounded_reads, json_records
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_removals
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_record
 from ansible_collections.mobius.dhash.plugins.module_utils._review import known_different
@@ -156,7 +156,7 @@ def test_a_state_file_of_another_user_is_said_to_be_theirs_and_not_to_be_removed
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     user = pwd.getpwuid(os.stat(folder).st_uid).pw_name
-    monkeypatch.setattr(json_records, "open", refuse, raising=False)
+    monkeypatch.setattr(bounded_reads, "open_file", refuse)
     with pytest.raises(DhashError, match="Permission denied") as refused:
         read(file, folder, json_records.text(file.value), is_caught=False)
     assert refused.value.path == str(folder / file.name)

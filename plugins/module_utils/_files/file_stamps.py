@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import unicodedata
+from array import array
+from collections.abc import Iterable
 from typing import NamedTuple
 
 Identity = tuple[int, int, int, int]  # device, inode, size and mtime: some file systems have one inode for several files
@@ -43,6 +46,35 @@ def stamp_of(status: os.stat_result) -> Stamp:
 def identity_of(status: os.stat_result) -> Identity | None:
     """What all names (hard links) of the file with that status share and no other file has; None if it is unknown."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status.st_ino else None
+
+
+class Identities:
+    """The identities of many files, in columns."""
+
+    def __init__(self, identities: Iterable[Identity | None] = ()) -> None:
+        self._columns = tuple(array(code) for code in "QQqq")
+        self._unknown: set[int] = set()
+        for identity in identities:
+            self.append(identity)
+
+    def append(self, identity: Identity | None) -> None:
+        """Add the identity of the next file."""
+        if identity is None:
+            self._unknown.add(len(self._columns[0]))
+        for column, number in zip(self._columns, identity or (0, 0, 0, 0)):
+            column.append(number)
+
+    def shared(self) -> dict[int, int]:
+        """The position of the first name of its file, for each that shares its file with another one."""
+        _device, inodes, _size, _mtime = self._columns
+        positions = sorted((position for position in range(len(inodes)) if position not in self._unknown), key=inodes.__getitem__)
+        found: dict[int, int] = {}
+        for _inode, alike in itertools.groupby(positions, inodes.__getitem__):
+            of_file: dict[tuple[int, ...], list[int]] = {}
+            for position in alike:
+                of_file.setdefault(tuple(column[position] for column in self._columns), []).append(position)
+            found.update((position, names[0]) for names in of_file.values() if len(names) > 1 for position in names)
+        return found
 
 
 def in_another_form(path: str) -> str | None:

@@ -62,6 +62,13 @@ class Merge(NamedTuple):
     rehash: bool = False
 
 
+class Pending(NamedTuple):
+    """The file of an image that has to be hashed; its stamp is None if this user cannot access it."""
+
+    file: str
+    stamp: file_stamps.Stamp | None
+
+
 def check_merge(settings: Merge) -> dict[str, Any]:
     """The expected result of :func:`merge`. Writes nothing and takes no lock. Raises ``DhashError``."""
     with hash_journal.open_for_reading(settings.state, settings.algorithm, decoder_limits.text(settings.limits),
@@ -93,8 +100,7 @@ def _merge(settings: Merge, journal: hash_journal.Journal,
            record: Callable[[list[tuple[str, file_stamps.Stamp, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
     limits = decoder_limits.text(settings.limits)
     source = library_survey.survey(settings.library, *library_survey.read_settled(settings.library), journal)
-    pending = {image["path"]: found for image, found in zip(source.library.value["images"], source.images)
-               if found.entry is None}
+    pending = {source.index.paths[position]: Pending(source.file(position), source.stamps[position]) for position in source.entries.pending()}
     counts: Counter[str] = Counter(dict.fromkeys(("taken", "outdated", "not_pending"), 0))
     refused = []
     for file in settings.files:
@@ -112,11 +118,11 @@ def _merge(settings: Merge, journal: hash_journal.Journal,
             record(batch)
     # An image that the leader cannot access has neither size nor mtime, so other hosts cannot compare it.
     left = sorted(Listed(path, image.stamp.size, image.stamp.mtime_ns) for path, image in pending.items() if image.stamp)
-    result = {"images": len(source.images), "to_hash": len(pending), "pending": len(left), **counts, "refused": refused}
+    result = {"images": len(source.index), "to_hash": len(pending), "pending": len(left), **counts, "refused": refused}
     return result, left
 
 
-def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counter[str],
+def _fitting(file: str, pending: dict[str, Pending], counts: Counter[str],
              too_large: bool, errors: bool) -> Iterator[tuple[str, file_stamps.Stamp, Entry]]:
     """Yield the entries of ``file`` that the journal can use, and remove their images from ``pending``."""
     for listed, entry in row_files.read(file, handover.ENTRIES, _to_entry):
@@ -128,7 +134,7 @@ def _fitting(file: str, pending: dict[str, library_survey.Image], counts: Counte
         else:
             counts["taken"] += 1
             del pending[listed.path]
-            yield image.path, image.stamp, entry
+            yield image.file, image.stamp, entry
 
 
 def check_shard(settings: migration_settings.Settings, file: str, shard: int | None, shards: int) -> dict[str, Any]:
@@ -184,7 +190,7 @@ class _Share:
                              "Set dhash_algorithm to the same value for all hosts.")
         self._same_decoders = header.get("decoders") == decoder_versions.versions()
         self._mine: list[Listed] = []
-        self.pending: dict[str, library_survey.Image] = {}
+        self.pending: dict[str, file_stamps.Stamp | None] = {}
         counts: Counter[str] = Counter(dict.fromkeys(("known", "missing", "differing", "left_to_leader"), 0))
         listed = row_files.read(file, handover.PENDING, _to_listed)
         images = 0
@@ -195,7 +201,7 @@ class _Share:
             what = self._look_at(path, image, found)
             if what is None:
                 self._mine.append(image)
-                self.pending[path] = library_survey.Image(path, found.stamp, None)
+                self.pending[path] = found.stamp
             else:
                 counts[what] += 1
                 if what == "known":

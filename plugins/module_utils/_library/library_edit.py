@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -15,7 +16,9 @@ from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
-from . import json_text, library_file
+from . import json_text, library_file, library_index
+
+CHUNK = 1 << 20  # bytes that are written at a time
 
 # Only positions are needed, and Python converts no integer of more than 4,300 digits.
 _scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
@@ -69,30 +72,108 @@ def edited(library: library_file.Library, value: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def first_images(library: library_file.Library, count: int) -> library_file.Library:
-    """``library`` with its first ``count`` images only."""
-    images = library.value["images"]
-    if count >= len(images):
-        return library
-    return library_file.parse(edited(library, {**library.value, "images": images[:count]}), "the first images")
+def first_images(index: library_index.Index, count: int) -> bytes:
+    """The content of the file of the library with its first ``count`` images only."""
+    if count >= len(index):
+        return index.data
+    end = index.ends[count - 1] if count else index.starts[0]
+    return index.data[:end] + index.data[index.ends[-1]:]
 
 
-class _Edit:
-    """An edit of a library into ``value``."""
+def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iterable[tuple[int, dict[str, Any], dict[str, Any]]]) -> Script:
+    """The edit of a library that sets the top-level ``fields``, and replaces ``images``: the position of each, what it is, and what it becomes.
 
-    def __init__(self, library: library_file.Library, value: dict[str, Any]) -> None:
-        self._old, self._new = library.value, value
-        self._text = library.data.decode()
-        self._arrays: dict[int, _Span] = {}  # at the top level, by position
-        self._top = self._scan_object(self._after(_SPACE, 0), self._end_of_top_level_value)
-        indent = self._top.line.lstrip("\r\n")
-        self._layout = json_text.Layout(indent, *self._punctuation(self._top), self._excerpts())
+    The images in order; the new one shares with the old one what stays the same. The rest is as in :func:`edited`.
+    """
+    # Of the images, only whether there are any decides how the rest is written.
+    [outer] = (member for member in index.members if member.key == "images")
+    frame = index.data[:outer.value] + b"[]" + index.data[outer.end:]
+    old = {member.key: index.rest.get(member.key, []) for member in index.members}
+    edit = _Edit(library_file.Library(old, frame), {**old, **fields})
+    new = b"".join(map(json_text.encode, edit.pieces()))
+    [place] = (member.value for member in library_index.of(new, "").members if member.key == "images")
+    script = Script(index.data)
+    script.replace(0, outer.value, new[:place])
+    for position, present, image in images:
+        start, end = index.starts[position], index.ends[position]
+        text = index.data[start:end].decode()
+        kept, inserted, rest = _difference(text, edit.image_pieces(text, present, image))
+        script.replace(start + len(text[:kept].encode()), end - len(rest.encode()), json_text.encode(inserted))
+    script.replace(outer.end, len(index.data), new[place + 2:])
+    return script
 
-    def pieces(self) -> Iterator[str]:
-        """Yield the text after the edit."""
-        yield self._text[:self._top.span.begin]
-        yield from self._edit_members(self._top, self._old, self._new, self._edit_top_level_value)
-        yield self._text[self._top.span.end:]
+
+def _difference(text: str, pieces: Iterable[str]) -> tuple[int, str, str]:
+    """How much of ``text`` the text of ``pieces`` begins with, what follows in it, and the end that both have."""
+    kept = 0
+    left = list(pieces)
+    while left and text.startswith(left[0], kept):
+        kept += len(left.pop(0))
+    rest = left.pop() if left and text.endswith(left[-1]) and kept + len(left[-1]) <= len(text) else ""
+    return kept, "".join(left), rest
+
+
+class Script:
+    """An edit of a file with the content ``data``: what is replaced by what, in order."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._starts, self._ends, self._stops = array("Q"), array("Q"), array("Q")
+        self._inserted = bytearray()
+
+    def replace(self, start: int, end: int, new: bytes) -> None:
+        """Replace ``data[start:end]``, behind all that was replaced before, by ``new``."""
+        self._inserted += new
+        self._starts.append(start)
+        self._ends.append(end)
+        self._stops.append(len(self._inserted))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the new content in pieces of about ``CHUNK`` bytes."""
+        data, inserted = memoryview(self._data), memoryview(self._inserted)
+        held: list[memoryview] = []
+        size = at = begin = 0
+        for start, end, stop in zip(self._starts, self._ends, self._stops):
+            held += data[at:start], inserted[begin:stop]
+            size += start - at + stop - begin
+            at, begin = end, stop
+            if size >= CHUNK:
+                yield b"".join(held)
+                held, size = [], 0
+        yield b"".join([*held, data[at:]])
+
+    def digest(self) -> str:
+        """The SHA-256 (hexadecimal) of the new content."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks():
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def makes(self, content: bytes) -> bool:
+        """Whether the new content is ``content``."""
+        expected = memoryview(content)
+        at = 0
+        for chunk in self.chunks():
+            if expected[at:at + len(chunk)] != chunk:
+                return False
+            at += len(chunk)
+        return at == len(content)
+
+
+class _Editor:
+    """Edits of the values in ``text``, the text of a library or of one of its images."""
+
+    def __init__(self, text: str, layout: json_text.Layout = json_text.USUAL) -> None:
+        self._text = text
+        self._layout = layout
+
+    def edit_image(self, position: int, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+        """Yield the text of the image at ``position`` after the edit."""
+        image = self._scan_object(position, self._end_of_value)
+        comma, colon = _punctuation(image)
+        layout = self._layout._replace(comma=comma, colon=colon)
+        return self._edit_members(image, old, new, lambda key, value, member: [
+            self._write(value, old.get(key), member, image.line, layout)])
 
     # Positions.
 
@@ -102,12 +183,6 @@ class _Edit:
 
     def _end_of_value(self, position: int) -> int:
         return _scan(self._text, position)[1]
-
-    def _end_of_top_level_value(self, position: int) -> int:
-        if self._text[position] != "[":
-            return self._end_of_value(position)
-        self._arrays[position] = self._scan_array(position)
-        return self._arrays[position].end
 
     def _scan_array(self, begin: int) -> _Span:
         starts, ends = array("Q"), array("Q")
@@ -137,6 +212,96 @@ class _Edit:
             return self._text[span.ends[-2]:span.starts[-1]]
         space = self._text[span.begin + 1:span.starts[0]] if span.starts else ""
         return f",{space or (' ' if colon.endswith(' ') else '')}"
+
+    def _write(self, new: Any, old: Any, member: _Member | None, line: str, layout: json_text.Layout) -> str:
+        """``new`` as a JSON text: that of ``member``, whose value is ``old``, if it has one and is the same."""
+        if member and json_text.is_same(old, new):
+            return self._text[member.value:member.end]
+        return json_text.text(new, line, layout)
+
+    def _edit_members(self, found: _Object, old: dict[str, Any], new: dict[str, Any],
+                      edit_value: Callable[[str, Any, _Member | None], Iterable[str]]) -> Iterator[str]:
+        """Yield the object ``found`` with the members of ``new``; ``edit_value`` gives the texts of their values."""
+        index_of = {member.key: index for index, member in enumerate(found.members)}
+
+        def items() -> Iterator[tuple[int | None, Iterable[str] | None]]:
+            for key, value in new.items():
+                index = index_of.get(key)
+                if index is None:
+                    yield None, chain([f"{encode_basestring(key)}{found.colon}"], edit_value(key, value, None))
+                elif old[key] is value:
+                    yield index, None
+                else:
+                    member = found.members[index]
+                    yield index, chain([self._text[member.start:member.value]], edit_value(key, value, member))
+
+        return self._edit_sequence(found.span, found.separator, items())
+
+    def _edit_sequence(self, span: _Span, separator: str, items: Iterable[tuple[int | None, Iterable[str] | None]]) -> Iterator[str]:
+        """Yield an array or object that consists of ``items``: each an index into ``span``, or None if it is new, and its new text, if any."""
+        text, starts, ends = self._text, span.starts, span.ends
+        before = text[span.begin:starts[0]]
+        for index, pieces in items:
+            if before:
+                yield before
+                before = ""
+            else:
+                yield text[ends[index - 1]:starts[index]] if index else separator
+            if pieces is not None:
+                yield from pieces
+            elif index is not None:
+                yield text[starts[index]:ends[index]]
+        yield text[ends[-1]:span.end]
+
+
+class _Edit(_Editor):
+    """An edit of a library into ``value``."""
+
+    def __init__(self, library: library_file.Library, value: dict[str, Any]) -> None:
+        super().__init__(library.data.decode())
+        self._old, self._new = library.value, value
+        self._arrays: dict[int, _Span] = {}  # at the top level, by position
+        self._top = self._scan_object(self._after(_SPACE, 0), self._end_of_top_level_value)
+        indent = self._top.line.lstrip("\r\n")
+        self._layout = json_text.Layout(indent, *_punctuation(self._top), self._excerpts())
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text after the edit."""
+        yield self._text[:self._top.span.begin]
+        yield from self._edit_members(self._top, self._old, self._new, self._edit_top_level_value)
+        yield self._text[self._top.span.end:]
+
+    def image_pieces(self, text: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+        """Yield the text of an image that has this ``text``, after the edit."""
+        return _Editor(text, self._layout).edit_image(0, old, new)
+
+    def _end_of_top_level_value(self, position: int) -> int:
+        if self._text[position] != "[":
+            return self._end_of_value(position)
+        self._arrays[position] = self._scan_array(position)
+        return self._arrays[position].end
+
+    def _edit_top_level_value(self, key: str, new: Any, member: _Member | None) -> Iterable[str]:
+        if key == "images" and member:
+            return self._edit_images(self._arrays[member.value], new)
+        return [self._write(new, member and self._old[key], member, self._top.line, self._layout)]
+
+    def _edit_images(self, span: _Span, new: list[dict[str, Any]]) -> Iterable[str]:
+        old = self._old["images"]
+        if not new and not old:
+            return [self._text[span.begin:span.end]]
+        if not new or not old:
+            return [json_text.text(new, self._top.line, self._layout)]
+        if len(new) == len(old):
+            return self._edit_sequence(span, "", (
+                (index, None if image is present else self.edit_image(span.starts[index], present, image))
+                for index, (present, image) in enumerate(zip(old, new))))
+        separator = self._separator(span, self._top.colon)
+        layout = self._layout._replace(comma="," if _line(separator) else separator)
+        index_of = {id(image): index for index, image in enumerate(old)}
+        return self._edit_sequence(span, separator, (
+            (index_of.get(id(image)), None if id(image) in index_of else [json_text.text(image, _line(separator), layout)])
+            for image in new))
 
     # What is shared and has moved.
 
@@ -182,80 +347,10 @@ class _Edit:
         for start, element in inner:
             self._find(start, element, moved, found)
 
-    # Edits.
 
-    def _punctuation(self, found: _Object) -> tuple[str, str]:
-        """The comma and the colon of values that are written as members of ``found``."""
-        return "," if found.line else found.separator, found.colon
-
-    def _edit_top_level_value(self, key: str, new: Any, member: _Member | None) -> Iterable[str]:
-        if key == "images" and member:
-            return self._edit_images(self._arrays[member.value], new)
-        return [self._write(new, member and self._old[key], member, self._top.line, self._layout)]
-
-    def _write(self, new: Any, old: Any, member: _Member | None, line: str, layout: json_text.Layout) -> str:
-        """``new`` as a JSON text: that of ``member``, whose value is ``old``, if it has one and is the same."""
-        if member and json_text.is_same(old, new):
-            return self._text[member.value:member.end]
-        return json_text.text(new, line, layout)
-
-    def _edit_images(self, span: _Span, new: list[dict[str, Any]]) -> Iterable[str]:
-        old = self._old["images"]
-        if not new and not old:
-            return [self._text[span.begin:span.end]]
-        if not new or not old:
-            return [json_text.text(new, self._top.line, self._layout)]
-        if len(new) == len(old):
-            return self._edit_sequence(span, "", (
-                (index, None if image is present else self._edit_image(span.starts[index], present, image))
-                for index, (present, image) in enumerate(zip(old, new))))
-        separator = self._separator(span, self._top.colon)
-        layout = self._layout._replace(comma="," if _line(separator) else separator)
-        index_of = {id(image): index for index, image in enumerate(old)}
-        return self._edit_sequence(span, separator, (
-            (index_of.get(id(image)), None if id(image) in index_of else [json_text.text(image, _line(separator), layout)])
-            for image in new))
-
-    def _edit_image(self, position: int, old: dict[str, Any], new: dict[str, Any]) -> Iterable[str]:
-        image = self._scan_object(position, self._end_of_value)
-        comma, colon = self._punctuation(image)
-        layout = self._layout._replace(comma=comma, colon=colon)
-        return self._edit_members(image, old, new, lambda key, value, member: [
-            self._write(value, old.get(key), member, image.line, layout)])
-
-    def _edit_members(self, found: _Object, old: dict[str, Any], new: dict[str, Any],
-                      edit_value: Callable[[str, Any, _Member | None], Iterable[str]]) -> Iterator[str]:
-        """Yield the object ``found`` with the members of ``new``; ``edit_value`` gives the texts of their values."""
-        index_of = {member.key: index for index, member in enumerate(found.members)}
-
-        def items() -> Iterator[tuple[int | None, Iterable[str] | None]]:
-            for key, value in new.items():
-                index = index_of.get(key)
-                if index is None:
-                    yield None, chain([f"{encode_basestring(key)}{found.colon}"], edit_value(key, value, None))
-                elif old[key] is value:
-                    yield index, None
-                else:
-                    member = found.members[index]
-                    yield index, chain([self._text[member.start:member.value]], edit_value(key, value, member))
-
-        return self._edit_sequence(found.span, found.separator, items())
-
-    def _edit_sequence(self, span: _Span, separator: str, items: Iterable[tuple[int | None, Iterable[str] | None]]) -> Iterator[str]:
-        """Yield an array or object that consists of ``items``: each an index into ``span``, or None if it is new, and its new text, if any."""
-        text, starts, ends = self._text, span.starts, span.ends
-        before = text[span.begin:starts[0]]
-        for index, pieces in items:
-            if before:
-                yield before
-                before = ""
-            else:
-                yield text[ends[index - 1]:starts[index]] if index else separator
-            if pieces is not None:
-                yield from pieces
-            elif index is not None:
-                yield text[starts[index]:ends[index]]
-        yield text[ends[-1]:span.end]
+def _punctuation(found: _Object) -> tuple[str, str]:
+    """The comma and the colon of values that are written as members of ``found``."""
+    return "," if found.line else found.separator, found.colon
 
 
 def _line(separator: str) -> str:

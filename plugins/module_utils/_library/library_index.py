@@ -102,7 +102,7 @@ class Index:
         image: dict[str, Any] = json_text.decode(self.data[self.starts[position]:self.ends[position]].decode(), 0)[0]
         return image
 
-    def has_hash(self, position: int, dhash: str | None, low_detail: bool) -> bool:
+    def has_fields(self, position: int, dhash: int | None, low_detail: bool) -> bool:
         """Whether the managed fields of the image at ``position`` are those of an image with this hash; with None, that there are none."""
         flags = self._flags[position]
         if dhash is None:
@@ -110,11 +110,11 @@ class Index:
         return (flags & (_DATED | _LOW_DETAIL | _MARKED) == (_DATED | _LOW_DETAIL | _MARKED if low_detail else _DATED)
                 and self.is_hash(position, dhash))
 
-    def is_hash(self, position: int, dhash: str | None) -> bool:
-        """Whether the image at ``position`` has the ``dhash``, of 16 upper-case hexadecimal digits; with None, that it has none."""
+    def is_hash(self, position: int, dhash: int | None) -> bool:
+        """Whether the image at ``position`` has the hash with the number ``dhash``; with None, that it has none."""
         if dhash is None:
             return not self._flags[position] & (_HASHED | _MALFORMED)
-        return bool(self._flags[position] & _VALID) and self._hashes[position] == int(dhash, 16)
+        return bool(self._flags[position] & _VALID) and self._hashes[position] == dhash
 
     def is_hashed(self, position: int) -> bool:
         """Whether the image at ``position`` has a hash."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
-from collections import Counter
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from .._deploy import run_record
 from .._errors import MissingRequirementError
-from .._files import bounded_reads, file_stamps
-from .._hashing import decoder_versions, difference_hash, hash_journal
-from .._library import json_text, library_fields, library_file
+from .._files import bounded_reads
+from .._hashing import decoder_versions, difference_hash, entry_columns, hash_journal
+from .._library import json_text, library_edit, library_fields, library_index
 from .._telemetry import run_measurements
 
 # A new migration record is written only if one of these fields, a hash, a duplicate or an error has changed.
@@ -24,9 +25,6 @@ LASTING = ("total_images", "processed_successfully", "processing_errors", "dupli
            "algorithm")
 MEASURE = " confirmed by pixels 1"  # another text when another measure of similarity finds other duplicates
 MATCHES = "matches"  # the note in the journal about the last search for duplicates: the digest of its input and of its result
-
-
-Matchable = tuple[dict[str, Any], hash_journal.Entry, "int | None"]  # an image, its entry, and the number of its file if it has other names
 
 
 class Terms(NamedTuple):
@@ -39,9 +37,13 @@ class Terms(NamedTuple):
 
 
 class Migrated(NamedTuple):
-    """The content of a migrated library, its migration record, the times (s) of its images, and the number of refuted duplicates."""
+    """The top-level ``fields`` of a migrated library, and the positions of the images that ``changed``.
 
-    value: dict[str, Any]
+    ``record``: the migration record among the fields. ``seconds``: the times of its images. ``refuted``: the number of refuted duplicates.
+    """
+
+    fields: dict[str, Any]
+    changed: array[int]
     record: dict[str, Any]
     seconds: list[float]
     refuted: int
@@ -54,27 +56,32 @@ class Duplicates(NamedTuple):
     refuted: int
 
 
-def assemble(library: library_file.Library, entries: list[hash_journal.Entry], identities: list[file_stamps.Identity | None],
-             terms: Terms, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> Migrated:
-    """Put the hashes, errors and duplicates of ``entries`` (one per image, in the library's order) into ``library``.
+class Hashed(NamedTuple):
+    """A library, the entries of its images, and for each that shares its file with another one, the position of the file's first name."""
 
-    ``identities`` tell which images are names of one file. ``library`` itself is not changed, and the result shares the images and
-    other fields that stay the same. ``timestamp`` is that of the new record. Raises ``MissingRequirementError`` if duplicates have to be searched and numpy
-    is not installed.
+    library: library_index.Index
+    entries: entry_columns.Entries
+    shared: dict[int, int]
+
+
+def assemble(hashed: Hashed, terms: Terms, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> Migrated:
+    """Put the hashes, errors and duplicates of a library that is ``hashed`` into it. ``timestamp`` is that of the new record.
+
+    Raises ``MissingRequirementError`` if duplicates have to be searched and numpy is not installed.
     """
-    images = library.value["images"]
-    value = dict(library.value)
-    value["images"] = [_with_hash(image, entry) for image, entry in zip(images, entries)]
-    errors = [{"image": image["filename"], "error": entry.error, "path": image["path"], "kind": entry.kind}
-              for image, entry in zip(images, entries) if entry.kind]
-    duplicates = _duplicates(library.value, entries, _shared(identities), terms, journal, write_note)
-    changed = [entry for image, entry in zip(images, entries) if image.get("dhash") != entry.dhash]
-    seconds = [entry.seconds for entry in (changed or entries) if entry.seconds]
+    index, entries = hashed.library, hashed.entries
+    positions = range(len(index))
+    errors = [{"image": index.filename(position), "error": entry.error, "path": index.paths[position], "kind": entry.kind}
+              for position, entry in entries.failures().items()]
+    duplicates = _duplicates(hashed, terms, journal, write_note)
+    seconds = entries.seconds(position for position in positions if not index.is_hash(position, entries.number(position)))
+    if not seconds:
+        seconds = entries.seconds(positions)
     decoders = {name: decoder_versions.versions()[name] for name in ("pillow", "ffmpeg")}
     record = {
         "migration_timestamp": timestamp,
-        "total_images": len(images),
-        "processed_successfully": len(images) - len(errors),
+        "total_images": len(index),
+        "processed_successfully": len(index) - len(errors),
         "processing_errors": len(errors),
         "duplicates_found": len(duplicates.records),
         "processing_time_seconds": round(sum(seconds), 3),
@@ -83,41 +90,44 @@ def assemble(library: library_file.Library, entries: list[hash_journal.Entry], i
         "batch_size": terms.batch_size,
         "algorithm": terms.algorithm,
         "p95_time_per_image": round(run_measurements.percentile_95(seconds), 6),
-        "decoders": _count_decoders(entries),
+        "decoders": dict(sorted(entries.decoders().items())),
         "versions": {"collection": run_record.VERSION, **decoders, "numpy": _numpy_version()},
     }
+    changed = array("Q", (position for position in positions if not index.has_fields(
+        position, entries.number(position), entries.is_low_detail(position))))
     # The order of new fields in the library.
-    value["dhash_migration"] = record
-    value["dhash_duplicates"] = duplicates.records
-    value["dhash_errors"] = errors
-    return Migrated(value, record, seconds, duplicates.refuted)
+    fields = {"dhash_migration": record, "dhash_duplicates": duplicates.records, "dhash_errors": errors}
+    return Migrated(fields, changed, record, seconds, duplicates.refuted)
 
 
-def equals(migrated: Migrated, present: library_file.Library) -> bool:
+def equals(migrated: Migrated, present: library_index.Index) -> bool:
     """Whether ``present``, from which ``migrated`` was made, has the same content, apart from times in the migration record."""
-    if not has_same_record(migrated, present):
-        return False
-    return (all(map(operator.is_, migrated.value["images"], present.value["images"]))
-            and all(json_text.is_same(migrated.value[field], present.value.get(field)) for field in ("dhash_duplicates", "dhash_errors")))
+    return has_same_record(migrated, present) and not migrated.changed and all(
+        json_text.is_same(migrated.fields[field], present.rest.get(field)) for field in ("dhash_duplicates", "dhash_errors"))
 
 
-def has_same_record(migrated: Migrated, present: library_file.Library) -> bool:
+def has_same_record(migrated: Migrated, present: library_index.Index) -> bool:
     """Whether the migration record of ``present`` says the same as that of ``migrated``, apart from times."""
-    record = present.value.get("dhash_migration")
+    record = present.rest.get("dhash_migration")
     return isinstance(record, dict) and all(record.get(key) == migrated.record[key] for key in LASTING)
 
 
+def edit(hashed: Hashed, migrated: Migrated) -> library_edit.Script:
+    """The edit that makes the migrated library."""
+    def images() -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
+        for position in migrated.changed:
+            image = hashed.library.image(position)
+            yield position, image, _with_hash(image, hashed.entries.known(position))
+    return library_edit.with_fields(hashed.library, migrated.fields, images())
+
+
 def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, Any]:
-    """``image`` with the hash of ``entry``; ``image`` itself if it has it."""
+    """``image`` with the hash of ``entry``."""
     if entry.dhash is None:
         return library_fields.without_hash(image)
-    is_dated = image.get("dhash") == entry.dhash and isinstance(image.get("dhash_generated_at"), str)
-    is_marked = image.get("dhash_low_detail") is True if entry.low_detail else "dhash_low_detail" not in image
-    if is_dated and is_marked:
-        return image
     new = dict(image)
     new["dhash"] = entry.dhash
-    if not is_dated:
+    if image.get("dhash") != entry.dhash or not isinstance(image.get("dhash_generated_at"), str):
         new["dhash_generated_at"] = entry.hashed_at
     if entry.low_detail:
         new["dhash_low_detail"] = True
@@ -126,28 +136,16 @@ def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, An
     return new
 
 
-def _shared(identities: list[file_stamps.Identity | None]) -> list[int | None]:
-    """For each image that shares its file with another image, the position of the first of these images; otherwise None."""
-    first: dict[file_stamps.Identity, int] = {}
-    for position, identity in enumerate(identities):
-        if identity is not None:
-            first.setdefault(identity, position)
-    count = Counter(identities)
-    return [first[identity] if identity is not None and count[identity] > 1 else None for identity in identities]
-
-
-def _duplicates(value: dict[str, Any], entries: list[hash_journal.Entry], files: list[int | None], terms: Terms,
-                journal: hash_journal.Journal, write_note: bool) -> Duplicates:
+def _duplicates(hashed: Hashed, terms: Terms, journal: hash_journal.Journal, write_note: bool) -> Duplicates:
     """The duplicates. Those of the library are reused if they were made from the same hashes, pixels, names and files."""
-    matchable = [(image, entry, file) for image, entry, file in zip(value["images"], entries, files)
-                 if entry.dhash is not None and not entry.low_detail]
-    question = _question(matchable, terms)
+    matchable = hashed.entries.matchable()
+    question = _question(hashed, matchable, terms)
     noted = _noted(journal)
-    present = value.get("dhash_duplicates")
+    present = hashed.library.rest.get("dhash_duplicates")
     if noted.get("question") == question and isinstance(present, list) and noted.get("answer") == _digest(present):
         return Duplicates(present, noted.get("refuted", 0))
     _require_numpy()
-    duplicates = _find_confirmed(matchable, terms.threshold) if terms.confirm else _find_near(matchable, terms.threshold)
+    duplicates = (_find_confirmed if terms.confirm else _find_near)(hashed, matchable, terms.threshold)
     if write_note:
         journal.keep_note(MATCHES, json.dumps({
             "question": question, "answer": _digest(duplicates.records), "refuted": duplicates.refuted}))
@@ -163,15 +161,17 @@ def _noted(journal: hash_journal.Journal) -> dict[str, Any]:
     return noted if isinstance(noted, dict) and isinstance(noted.get("refuted", 0), int) else {}
 
 
-def _question(matchable: list[Matchable], terms: Terms) -> str:
+def _question(hashed: Hashed, matchable: array[int], terms: Terms) -> str:
     """A digest of everything that decides which images are duplicates."""
     question = hashlib.sha256(f"{terms.threshold}{MEASURE if terms.confirm else ''}".encode())
-    for image, entry, file in matchable:
-        known = [image["filename"], image["path"], entry.dhash, entry.vertical]
-        line = json.dumps(known if file is None else [*known, file])
-        question.update(line.encode() + b"\n")
+    index, entries = hashed.library, hashed.entries
+    for position in matchable:
+        dhash, vertical = entries.hashes(position)
+        names = f"{encode_basestring_ascii(index.filename(position))}, {encode_basestring_ascii(index.paths[position])}"
+        file = f", {hashed.shared[position]}" if position in hashed.shared else ""
+        question.update(f'[{names}, "{dhash}", "{vertical}"{file}]\n'.encode())
         if terms.confirm:
-            question.update(entry.luma or b"")
+            question.update(entries.luma(position) or b"")
     return question.hexdigest()
 
 
@@ -184,43 +184,56 @@ def _require_numpy() -> None:
         ) from error
 
 
-def _find_confirmed(matchable: list[Matchable], threshold: int) -> Duplicates:
+class _Rows(Sequence[Any]):
+    """The images to match as elements of type ``make``, made one at a time from the columns of their entries."""
+
+    def __init__(self, entries: entry_columns.Entries, matchable: array[int], make: Callable[[str, str, bytes | None], Any]) -> None:
+        self._entries, self._matchable, self._make = entries, matchable, make
+
+    def __len__(self) -> int:
+        return len(self._matchable)
+
+    def __getitem__(self, number: Any) -> Any:
+        position = self._matchable[number]
+        return self._make(*self._entries.hashes(position), self._entries.luma(position))
+
+
+def _find_confirmed(hashed: Hashed, matchable: array[int], threshold: int) -> Duplicates:
     from .._hashing import confirmed_matches
 
-    found = confirmed_matches.nearest_earlier(
-        [confirmed_matches.Hashed(entry.dhash or "", entry.vertical or "", entry.luma) for _image, entry, _file in matchable], threshold)
-    records = [_record(matchable[later], matchable[original], distance, hundredths / 100) for later, original, distance, hundredths
+    found = confirmed_matches.nearest_earlier(_Rows(hashed.entries, matchable, confirmed_matches.Hashed), threshold)
+    records = [_record(hashed, matchable[later], matchable[original], distance, hundredths / 100) for later, original, distance, hundredths
                in zip(found.later.tolist(), found.original.tolist(), found.distance.tolist(), found.hundredths.tolist())]
     return Duplicates(records, found.refuted)
 
 
-def _find_near(matchable: list[Matchable], threshold: int) -> Duplicates:
+def _find_near(hashed: Hashed, matchable: array[int], threshold: int) -> Duplicates:
     import numpy as np
 
     from .._hashing import hamming_search
 
-    hashes = np.array([int(entry.dhash, 16) for _image, entry, _file in matchable if entry.dhash], dtype=np.uint64)
+    hashes = np.array([hashed.entries.number(position) for position in matchable], dtype=np.uint64)
     later, earlier, distances = hamming_search.nearest_earlier(hashes, threshold)
     records = []
-    for index, original, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
-        vertical = difference_hash.distance(matchable[index][1].vertical or "", matchable[original][1].vertical or "")
-        records.append(_record(matchable[index], matchable[original], distance, difference_hash.confidence(distance, vertical)))
+    for one, other, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
+        index, original = matchable[one], matchable[other]
+        vertical = difference_hash.distance(hashed.entries.hashes(index)[1], hashed.entries.hashes(original)[1])
+        records.append(_record(hashed, index, original, distance, difference_hash.confidence(distance, vertical)))
     return Duplicates(records, 0)
 
 
-def _record(duplicate: Matchable, original: Matchable, distance: int, confidence: float) -> dict[str, Any]:
-    image, entry, file = duplicate
-    original_image, original_entry, original_file = original
+def _record(hashed: Hashed, duplicate: int, original: int, distance: int, confidence: float) -> dict[str, Any]:
+    index, entries, shared = hashed
     return {
-        "original": original_image["filename"],
-        "duplicate": image["filename"],
-        "hash": entry.dhash,
-        "originalHash": original_entry.dhash,
+        "original": index.filename(original),
+        "duplicate": index.filename(duplicate),
+        "hash": entries.hashes(duplicate)[0],
+        "originalHash": entries.hashes(original)[0],
         "hammingDistance": distance,
-        "originalPath": original_image["path"],
-        "duplicatePath": image["path"],
+        "originalPath": index.paths[original],
+        "duplicatePath": index.paths[duplicate],
         "confidence": confidence,
-        **({"sameFile": True} if file is not None and file == original_file else {}),
+        **({"sameFile": True} if duplicate in shared and shared[duplicate] == shared.get(original) else {}),
     }
 
 
@@ -229,14 +242,6 @@ def _digest(duplicates: list[dict[str, Any]]) -> str:
     for piece in json_text.pieces({"images": [], "dhash_duplicates": duplicates}):
         digest.update(json_text.encode(piece))
     return digest.hexdigest()
-
-
-def _count_decoders(entries: list[hash_journal.Entry]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for entry in entries:
-        if entry.decoder:
-            counts[entry.decoder] = counts.get(entry.decoder, 0) + 1
-    return dict(sorted(counts.items()))
 
 
 def _numpy_version() -> str | None:

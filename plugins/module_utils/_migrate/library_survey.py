@@ -9,50 +9,80 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping
 
 from .._errors import LibraryError
 from .._files import file_stamps
-from .._hashing import hash_batches, hash_journal, image_decoder
+from .._hashing import entry_columns, hash_batches, hash_journal, image_decoder
 from .._hashing.hash_journal import Entry
-from .._library import library_file
+from .._library import library_index
 
 CHANGING_READS = 20
 
 
-class Image(NamedTuple):
-    """The file of an image at the survey, and its journal entry (``entry`` None: it has to be hashed).
+class Source:
+    """The library that was read (only its first images in a trial), and what was found for its images before they are hashed.
 
-    ``stamp`` is None if there is no file, or if this user cannot access it. ``identity`` is that of the file.
+    ``sha256`` is that of the file of the library. ``entries``: the journal entries of the images, None for one that has to be hashed.
+    ``stamps``: the stamps of the files that have to be hashed, by position; None if this user cannot access the file. ``identities``:
+    those of the files.
     """
 
-    path: str
-    stamp: file_stamps.Stamp | None
-    entry: Entry | None
-    identity: file_stamps.Identity | None = None
+    def __init__(self, path: str, index: library_index.Index, sha256: str) -> None:
+        self.path, self.index, self.sha256 = path, index, sha256
+        self.entries = entry_columns.Entries()
+        self.stamps: dict[int, file_stamps.Stamp | None] = {}
+        self.identities = file_stamps.Identities()
+        self._folder = os.path.dirname(path)
+        self._is_present = bytearray()
 
-    @property
-    def known(self) -> Entry:
-        """``entry``, once none is to be hashed any more."""
-        if self.entry is None:
-            raise ValueError(f"{self.path} is not hashed")
-        return self.entry
+    def file(self, position: int) -> str:
+        """The path of the file of the image at ``position``."""
+        return os.path.join(self._folder, self.index.paths[position])
+
+    def add(self, found: hash_journal.Found) -> None:
+        """Add what was found for the next image. If this user cannot access its file, the worker reports why."""
+        position = len(self.entries)
+        self._is_present.append(found.stamp is not None)
+        if found.is_missing:
+            self.entries.append(hash_batches.failure("missing", str(image_decoder.missing(self.file(position)))))
+        else:
+            self.entries.append(found.entry)
+        if self.entries.is_pending(position):
+            self.stamps[position] = found.stamp
+        self.identities.append(found.identity)
+
+    def entries_of_files(self) -> Iterator[Entry]:
+        """The entry of each file, once none is to be hashed any more."""
+        return map(self.entries.known, {path: position for position, path in enumerate(self.index.paths)}.values())
+
+    def files_to_hash(self) -> dict[str, file_stamps.Stamp | None]:
+        """The stamps of the files that have to be hashed, by path."""
+        return {self.file(position): self.stamps[position] for position in self.entries.pending()}
+
+    def take(self, entries: Mapping[str, Entry]) -> None:
+        """Take the entries of files, by path, for the images that have to be hashed."""
+        for position in self.entries.pending():
+            self.entries[position] = entries.get(self.file(position))
+
+    def files_on_disk(self) -> set[str]:
+        """The paths of the files that this user can access."""
+        return {self.file(position) for position, is_present in enumerate(self._is_present) if is_present}
+
+    def forget(self, files: Collection[str], journal: hash_journal.Journal) -> None:
+        """Have the images of ``files`` hashed again."""
+        journal.forget(files)
+        for position in range(len(self.entries)):
+            if self.file(position) in files:
+                self.entries[position], self.stamps[position] = None, journal.look_up(self.file(position)).stamp
 
 
-class Source(NamedTuple):
-    """The library that was read (only its first images in a trial) and the SHA-256 of its file."""
-
-    path: str
-    library: library_file.Library
-    sha256: str
-    images: list[Image]
-
-
-def survey(path: str, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> Source:
+def survey(path: str, index: library_index.Index, digest: str, journal: hash_journal.Journal) -> Source:
     """Look each image of the library at ``path`` up in the journal."""
-    folder = os.path.dirname(path)
-    paths = [os.path.join(folder, image["path"]) for image in library.value["images"]]
-    return Source(path, library, digest, list(map(_image, paths, journal.look_up_all(paths))))
+    source = Source(path, index, digest)
+    for found in journal.look_up_all(map(source.file, range(len(index)))):
+        source.add(found)
+    return source
 
 
 def sample(hashed: list[int], digest: str, count: int) -> list[int]:
@@ -60,7 +90,7 @@ def sample(hashed: list[int], digest: str, count: int) -> list[int]:
     return random.Random(digest).sample(hashed, min(count, len(hashed)))
 
 
-def read_settled(path: str) -> tuple[library_file.Library, str]:
+def read_settled(path: str) -> tuple[library_index.Index, str]:
     """Read a library, and its SHA-256, while a writer may be writing it in place. Raises ``LibraryError``.
 
     An invalid library is read again as long as the file changes.
@@ -68,12 +98,12 @@ def read_settled(path: str) -> tuple[library_file.Library, str]:
     for _attempt in range(CHANGING_READS):
         before = _time_of_change(path)
         try:
-            return library_file.read(path)
+            return library_index.read(path)
         except LibraryError:
             time.sleep(0.05)
             if before is None or _time_of_change(path) == before:
                 break
-    return library_file.read(path)
+    return library_index.read(path)
 
 
 def _time_of_change(path: str) -> int | None:
@@ -83,24 +113,12 @@ def _time_of_change(path: str) -> int | None:
         return None
 
 
-def _image(path: str, found: hash_journal.Found) -> Image:
-    if found.is_missing:
-        return Image(path, None, hash_batches.failure("missing", str(image_decoder.missing(path))))
-    return Image(path, found.stamp, found.entry, found.identity)  # if this user cannot access the file, the worker reports why
-
-
-def expect_known_failures_again(source: Source) -> Source:
-    """``source`` with the failures of the last run that the library records and every run tries again (unreadable, timeout, ...)."""
-    errors = source.library.value.get("dhash_errors")
+def expect_known_failures_again(source: Source) -> None:
+    """Expect the failures of the last run that the library records and every run tries again (unreadable, timeout, ...)."""
+    errors = source.index.rest.get("dhash_errors")
     folder = os.path.dirname(source.path)
-    return expect_again(source, {
+    source.take({
         os.path.join(folder, error["path"]): hash_batches.failure(error["kind"], error["error"])
         for error in (errors if isinstance(errors, list) else [])
         if isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("path", "kind", "error"))
         and error["kind"] not in hash_journal.REMEMBERED_KINDS})
-
-
-def expect_again(source: Source, failed: dict[str, Entry]) -> Source:
-    """``source`` with the failures ``failed``, by path, for the files without a journal entry."""
-    return source._replace(images=[image if image.entry else image._replace(entry=failed.get(image.path))
-                                   for image in source.images])

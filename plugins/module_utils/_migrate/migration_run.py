@@ -10,7 +10,6 @@ Check mode (:func:`check`) and the real run (:func:`run`) share the survey and e
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections import Counter
@@ -20,10 +19,10 @@ from typing import Any
 from .. import _clock
 from .._deploy import cutover, path_rules, run_record, unfinished_work, written_files
 from .._errors import DhashError, ImageError, LibraryError, MissingRequirementError, printable
-from .._files import durable, file_metadata, json_records, locking
+from .._files import durable, file_metadata, file_stamps, json_records, locking
 from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal, worker_pool
 from .._hashing.hash_journal import Entry
-from .._library import library_edit, library_fields, library_file
+from .._library import library_edit, library_fields, library_index
 from .._module import audit_log
 from .._telemetry import metrics_file, run_log, run_measurements
 from . import library_assembly, library_survey, migration_report, migration_settings
@@ -40,29 +39,29 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime,
                                        settings.rehash) as journal:
         source = _look(settings, *library_survey.read_settled(settings.library), journal)
-        pending = sum(image.entry is None for image in source.images)
-        result = _before(source) | {"to_hash": pending, "hashed_now": 0} | _forecast(source, settings)
-        expected = library_survey.expect_known_failures_again(source)
-        if all(image.entry for image in expected.images):
+        result = _before(source) | {"to_hash": len(source.entries.pending()), "hashed_now": 0} | _forecast(source, settings)
+        library_survey.expect_known_failures_again(source)
+        if not source.entries.pending():
             try:
-                migrated = _assemble(expected, settings, journal, write_note=False)
-                outcome = _outcome(expected, migrated, settings)
+                hashed = _hashed(source)
+                migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=False)
+                outcome = _outcome(source, hashed, migrated, settings)
             except MissingRequirementError:
                 pass  # without numpy it is unknown whether duplicates change: report that they may
             else:
                 doubtful: set[str] = set()
                 if not outcome["would_change"]:
                     with contextlib.suppress(MissingRequirementError):  # a run may install Pillow and numpy
-                        drawn = _drawn(source, migrated.value, source.sha256, settings, fresh=())
+                        drawn = _drawn(source, source.sha256, settings, fresh=())
                         doubtful = _doubtful(source, drawn, settings, fresh=())
                         outcome["sampled"] = len(drawn)
                 if not doubtful:
                     return result | outcome
                 result["to_hash"] = len(doubtful)
-    kinds = Counter(image.entry.kind for image in expected.images if image.entry and image.entry.kind)
+    kinds = Counter(entry.kind or "" for entry in source.entries.failures().values())
     errors = sum(kinds.values())
     return result | {
-        "output": settings.output, "hashed": len(source.images) - errors, "errors": errors,
+        "output": settings.output, "hashed": len(source.index) - errors, "errors": errors,
         "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None, "duplicates_refuted": None,
         "would_change": True, "staged_file_is_stale": False, "staged_file_is_current": False}
 
@@ -95,21 +94,21 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
         log.line(f"Start of a {name} of {printable(settings.library)}, run {settings.run}")
         metrics.started()
         try:
-            result, migrated, images = _run(settings, tell, log, failed={})
+            result, migrated, source = _run(settings, tell, log, failed={})
             if settings.report:
                 result["report"] = settings.report
                 result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
-                for kept in migration_report.write(settings.report, result, migrated.value, settings.library, settings.state,
+                for kept in migration_report.write(settings.report, result, migrated.fields, settings.library, settings.state,
                                                    metrics_file.queue_length(settings.state)):
                     log.line(f"WARNING Renamed a file beside the report, because this collection had not written it: {kept}")
         except DhashError as error:
             log.line(f"FAILED {error}")
             metrics.failed()
             raise
-        metrics.ended(result, migrated.record, {image.path: image.known for image in images})
+        metrics.ended(result, migrated.record, source.entries_of_files)
         for old in audit_log.prune(settings.log_dir, settings.library, 0 if settings.dry_run else log_retention):
             log.line(f"Removed {old}, not written to for more than {log_retention} days")
-        migration_report.log_summary(log, result, migrated.value)
+        migration_report.log_summary(log, result, migrated.fields)
     return result
 
 
@@ -146,7 +145,7 @@ def _settings_of(record: run_record.Record) -> migration_settings.Settings:
 
 
 def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log,
-         failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.Migrated, list[library_survey.Image]]:
+         failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.Migrated, library_survey.Source]:
     """Survey, hash, assemble and write. ``failed`` collects the failures that the journal does not store; they are not tried again."""
     usage = run_measurements.now()
     if not settings.dry_run and settings.limit is None:
@@ -159,37 +158,36 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version. It was renamed to {set_aside}, and all images are hashed again")
-        source = library_survey.expect_again(_look(settings, *read, journal), failed)
+        source = _look(settings, *read, journal)
+        source.take(failed)
         journal.complete()
         result = _before(source)
         started = time.monotonic()
-        source, pending = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
+        pending = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
         distrusted: set[str] = set()
         while True:
-            migrated = _assemble(source, settings, journal, write_note=True)
-            result |= _outcome(source, migrated, settings)
-            content, digest = _made(source, migrated, result, settings)
-            doubtful = _doubtful(source, _drawn(source, migrated.value, digest, settings, pending), settings, pending)
+            hashed = _hashed(source)
+            migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=True)
+            result |= _outcome(source, hashed, migrated, settings)
+            script, digest = _made(source, hashed, migrated, result, settings)
+            doubtful = _doubtful(source, _drawn(source, digest, settings, pending), settings, pending)
             if not doubtful:
                 break
             log.line(f"WARNING A sample does not have the recorded hashes, so {len(doubtful)} images are hashed again")
             distrusted |= doubtful
-            journal.forget(doubtful)
-            source = source._replace(images=[image._replace(entry=None) if image.path in doubtful else image
-                                             for image in source.images])
-            source, again = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
-            pending |= again
+            source.forget(doubtful, journal)
+            pending |= _hash_pending(source, settings, journal, run_log.Meter(progress, log))
         rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
-        failed.update((image.path, image.known) for image in source.images
-                      if image.known.kind and image.known.kind not in hash_journal.REMEMBERED_KINDS)
+        failed.update((source.file(position), entry) for position, entry in source.entries.failures().items()
+                      if entry.kind not in hash_journal.REMEMBERED_KINDS)
         result |= {"to_hash": 0, "hashed_now": len(pending), "distrusted": len(distrusted), "images_per_second": rate,
                    "journal_set_aside": set_aside, "log": log.path}
         result |= _forecast(source, settings)
         if not settings.dry_run:
-            _write_output(source, content, digest, result, settings)
+            _write_output(source, script, digest, result, settings)
     result["sandbox"] = worker_pool.sandbox_in_force()
-    result["resources"] = run_measurements.since(usage, sum(image.stamp.size for image in pending.values() if image.stamp))
-    return result, migrated, source.images
+    result["resources"] = run_measurements.since(usage, sum(stamp.size for stamp in pending.values() if stamp))
+    return result, migrated, source
 
 
 def _require_finished(settings: migration_settings.Settings) -> None:
@@ -198,25 +196,24 @@ def _require_finished(settings: migration_settings.Settings) -> None:
         unfinished_work.require_finished(settings.library, settings.state, (run_record.MIGRATION,))
 
 
-def _look(settings: migration_settings.Settings, library: library_file.Library, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
+def _look(settings: migration_settings.Settings, index: library_index.Index, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
     """Survey the images to migrate: all images of the library, or its first images in a trial."""
     if settings.limit is not None:
-        library = library_edit.first_images(library, settings.limit)
-    return library_survey.survey(settings.library, library, digest, journal)
+        index = library_index.of(library_edit.first_images(index, settings.limit), settings.library)
+    return library_survey.survey(settings.library, index, digest, journal)
 
 
 def _hash_pending(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
-                  meter: run_log.Meter) -> tuple[library_survey.Source, dict[str, library_survey.Image]]:
-    """Hash each file without a journal entry once; returns the updated source, and these images by path."""
-    pending = {image.path: image for image in source.images if image.entry is None}
-    fresh = hash_images(pending, settings, journal, meter)
-    images = [image if image.entry else image._replace(entry=fresh[image.path]) for image in source.images]
-    return source._replace(images=images), pending
+                  meter: run_log.Meter) -> dict[str, file_stamps.Stamp | None]:
+    """Hash each file without a journal entry once; returns the stamps of these files, by path."""
+    pending = source.files_to_hash()
+    source.take(hash_images(pending, settings, journal, meter))
+    return pending
 
 
-def hash_images(pending: dict[str, library_survey.Image], settings: migration_settings.Settings, journal: hash_journal.Journal,
+def hash_images(pending: dict[str, file_stamps.Stamp | None], settings: migration_settings.Settings, journal: hash_journal.Journal,
                 meter: run_log.Meter) -> dict[str, Entry]:
-    """Hash the files ``pending``, by path, into the journal, with a commit after every batch; returns the entry of each.
+    """Hash files into the journal, with a commit after every batch; returns the entry of each. ``pending``: their stamps, by path.
 
     Raises ``DhashError``.
     """
@@ -227,23 +224,21 @@ def hash_images(pending: dict[str, library_survey.Image], settings: migration_se
     for batch in hash_batches.hash_in_batches(
             list(pending), settings.terms.algorithm, settings.media_roots, settings.limits, settings.parallel,
             settings.temp_dir, settings.terms.batch_size, meter.count):
-        stamps = [(path, pending[path].stamp if isinstance(result, ImageError) else result.stamp, entry) for path, result, entry in batch]
+        stamps = [(path, pending[path] if isinstance(result, ImageError) else result.stamp, entry) for path, result, entry in batch]
         journal.record([(path, stamp, entry) for path, stamp, entry in stamps
                         if stamp and (entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS)])
         fresh.update((path, entry) for path, _result, entry in batch)
     return fresh
 
 
-def _drawn(source: library_survey.Source, value: dict[str, Any], digest: str, settings: migration_settings.Settings,
-           fresh: Collection[str]) -> list[library_survey.Image]:
-    """The sample that a verification of the library ``value`` with that ``digest`` draws, without the ``fresh`` files: those hashed in this run."""
-    hashed = [position for position, image in enumerate(value["images"]) if library_fields.is_hashed(image)]
-    return [image for image in map(source.images.__getitem__, library_survey.sample(hashed, digest, settings.sample))
-            if image.path not in fresh]
+def _drawn(source: library_survey.Source, digest: str, settings: migration_settings.Settings, fresh: Collection[str]) -> list[int]:
+    """The positions that a verification of the migrated library, with that ``digest``, draws, without the ``fresh`` files: those hashed
+    in this run."""
+    return [position for position in library_survey.sample(source.entries.hashed(), digest, settings.sample)
+            if source.file(position) not in fresh]
 
 
-def _doubtful(source: library_survey.Source, drawn: list[library_survey.Image], settings: migration_settings.Settings,
-              fresh: Collection[str]) -> set[str]:
+def _doubtful(source: library_survey.Source, drawn: list[int], settings: migration_settings.Settings, fresh: Collection[str]) -> set[str]:
     """The files whose journal entries may be wrong, because files of the sample ``drawn`` do not have the hash in the journal.
 
     It is the sample of a verification, so a verification finds no further differences. If a file has other content with an unchanged
@@ -251,54 +246,54 @@ def _doubtful(source: library_survey.Source, drawn: list[library_survey.Image], 
     """
     if not drawn:
         return set()
-    found = hash_batches.hash_now([image.path for image in drawn], settings.terms.algorithm, settings.media_roots,
+    found = hash_batches.hash_now([source.file(position) for position in drawn], settings.terms.algorithm, settings.media_roots,
                                   settings.limits, settings.parallel, settings.temp_dir)
-    wrong = {image.path: entry for image, entry in zip(drawn, found) if entry.dhash != image.known.dhash}
+    wrong = {source.file(position): entry for position, entry in zip(drawn, found)
+             if entry.dhash != source.entries.known(position).dhash}
     if any(entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS for entry in wrong.values()):
-        return {image.path for image in source.images if image.stamp and image.path not in fresh}
+        return source.files_on_disk() - set(fresh)
     return set(wrong)
 
 
-def _assemble(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
-              write_note: bool) -> library_assembly.Migrated:
-    return library_assembly.assemble(source.library, [image.known for image in source.images],
-                                     [image.identity for image in source.images], settings.terms, journal, _clock.now(), write_note)
+def _hashed(source: library_survey.Source) -> library_assembly.Hashed:
+    return library_assembly.Hashed(source.index, source.entries, source.identities.shared())
 
 
 def _before(source: library_survey.Source) -> dict[str, Any]:
-    counts = library_fields.counts(source.library.value)
+    counts = source.index.counts()
     return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
 
 
-def _outcome(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> dict[str, Any]:
+def _outcome(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.Migrated,
+             settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live library or the staged one already has this content."""
-    value, record = migrated.value, migrated.record
-    counts = library_fields.counts(value)
-    kinds = Counter(error["kind"] for error in value["dhash_errors"])
-    would_change = settings.limit is not None or not library_assembly.equals(migrated, source.library)
+    record, images = migrated.record, len(source.index)
+    errors = len(migrated.fields["dhash_errors"])
+    kinds = Counter(error["kind"] for error in migrated.fields["dhash_errors"])
+    would_change = settings.limit is not None or not library_assembly.equals(migrated, source.index)
     return {
-        "output": settings.output, "hashed": counts["hashed"], "errors": counts["errors"], "duplicates": counts["duplicates"],
+        "output": settings.output, "hashed": images - errors, "errors": errors, "duplicates": len(migrated.fields["dhash_duplicates"]),
         "duplicates_refuted": migrated.refuted,
         "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"],
-        "low_detail": sum(image.get("dhash_low_detail") is True for image in value["images"]),
-        "failure_rate": round(counts["errors"] / counts["images"], 4) if counts["images"] else 0.0,
+        "low_detail": source.entries.low_detail(),
+        "failure_rate": round(errors / images, 4) if images else 0.0,
         "average_ms": round(1000 * record["average_time_per_image"], 3),
         "p95_ms": round(1000 * record["p95_time_per_image"], 3),
         "times": dict(zip([*map(str, run_measurements.BUCKETS), "more"], run_measurements.histogram(migrated.seconds))),
         "would_change": would_change, "staged_file_is_stale": not would_change and _is_left_over(source, settings),
-        "staged_file_is_current": would_change and _output_is_current(source, migrated, settings),
+        "staged_file_is_current": would_change and _output_is_current(hashed, migrated, settings),
     }
 
 
-def _made(source: library_survey.Source, migrated: library_assembly.Migrated, result: dict[str, Any],
-          settings: migration_settings.Settings) -> tuple[bytes | None, str]:
-    """The content to write, None if nothing has to be written, and the SHA-256 of the library that will be live."""
+def _made(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.Migrated, result: dict[str, Any],
+          settings: migration_settings.Settings) -> tuple[library_edit.Script | None, str]:
+    """The edit to write, None if nothing has to be written, and the SHA-256 of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
         return None, source.sha256
     if result["staged_file_is_current"]:
         return None, durable.sha256_of_file(settings.output)
-    content = library_edit.edited(source.library, migrated.value)
-    return content, hashlib.sha256(content).hexdigest()
+    script = library_assembly.edit(hashed, migrated)
+    return script, script.digest()
 
 
 def _is_left_over(source: library_survey.Source, settings: migration_settings.Settings) -> bool:
@@ -308,28 +303,28 @@ def _is_left_over(source: library_survey.Source, settings: migration_settings.Se
             and not run_record.is_in_place(last) and last.new_sha256 != source.sha256)
 
 
-def _output_is_current(source: library_survey.Source, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> bool:
+def _output_is_current(hashed: library_assembly.Hashed, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> bool:
     try:
-        staged = library_file.read(settings.output)[0]
+        staged = library_index.read(settings.output)[0]
     except LibraryError:
         return False
     if not library_assembly.has_same_record(migrated, staged):
         return False
-    with_its_record = {**migrated.value, "dhash_migration": staged.value["dhash_migration"]}
-    return library_edit.edited(source.library, with_its_record) == staged.data
+    with_its_record = migrated._replace(fields={**migrated.fields, "dhash_migration": staged.rest["dhash_migration"]})
+    return library_assembly.edit(hashed, with_its_record).makes(staged.data)
 
 
 def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict[str, Any]:
     """The forecast: seconds of hashing, and bytes for the backup, the replaced library and the new library."""
-    known = [image.entry.seconds for image in source.images if image.entry and image.entry.seconds]
-    pending = sum(image.entry is None for image in source.images)
+    known = source.entries.seconds(range(len(source.index)))
+    pending = len(source.entries.pending())
     size = durable.size_of_file(settings.library)
-    grown = size + library_fields.ADDED_BYTES * len(source.images) + 4096
+    grown = size + library_fields.ADDED_BYTES * len(source.index) + 4096
     average = sum(known) / len(known) if known else None
     return {"forecast": {
         "hashing_seconds": round(pending * average / settings.parallel, 3) if average is not None else None,
         "hashing_seconds_without_journal": (
-            round(len(source.images) * average / settings.parallel, 3) if average is not None else None),
+            round(len(source.index) * average / settings.parallel, 3) if average is not None else None),
         "disk_bytes": 2 * size + 2 * grown,
     }}
 
@@ -342,7 +337,8 @@ def _require_free_names(settings: migration_settings.Settings) -> None:
             cutover.require_free_names(settings.library, settings.state)
 
 
-def _write_output(source: library_survey.Source, content: bytes | None, digest: str, result: dict[str, Any], settings: migration_settings.Settings) -> None:
+def _write_output(source: library_survey.Source, script: library_edit.Script | None, digest: str, result: dict[str, Any],
+                  settings: migration_settings.Settings) -> None:
     """Write the migrated library if necessary, and the record that binds it to the live library it was made from."""
     last = run_record.read(settings.state)
     if not result["would_change"]:
@@ -352,8 +348,8 @@ def _write_output(source: library_survey.Source, content: bytes | None, digest: 
             run_record.withdraw(settings.state, last)
         return
     result["output_sha256"] = digest
-    if content is not None:
-        written_files.write(settings.state, settings.output, [content], like=settings.library)
+    if script is not None:
+        written_files.write(settings.state, settings.output, script.chunks(), like=settings.library)
     record = run_record.Record(
         settings.run, run_record.MIGRATION, run_record.PREPARED, settings.library, settings.output,
         cutover.pre_dhash(settings.library), source.sha256, result["output_sha256"],

@@ -74,11 +74,11 @@ class Metrics:
         self._publish({"dhash_last_end_timestamp_seconds": _time(), "dhash_run_pending_images": 0,
                        **_phase(prometheus_text.FAILED)})
 
-    def ended(self, result: dict[str, Any], record: dict[str, Any], entries: dict[str, Entry]) -> None:
-        """The migration has ended with ``result``; ``record`` is its ``dhash_migration``, ``entries`` are by file."""
+    def ended(self, result: dict[str, Any], record: dict[str, Any], entries: Callable[[], Iterable[Entry]]) -> None:
+        """The migration has ended with ``result``; ``record`` is its ``dhash_migration``, ``entries`` gives that of each file."""
         if self._folder is None:
             return
-        hashed = sum(entry.dhash is not None and entry.hashed_at >= self._start for entry in entries.values())
+        hashed = sum(entry.dhash is not None and entry.hashed_at >= self._start for entry in entries())
         usage = result["resources"]
         with self._by_product():
             last = run_record.read(self._state)
@@ -96,7 +96,7 @@ class Metrics:
                 "dhash_run_cpu_seconds": {"parent": usage["parent_cpu_seconds"], "workers": usage["workers_cpu_seconds"]},
                 "dhash_run_peak_memory_bytes": usage["peak_memory_bytes"],
                 "dhash_run_read_bytes": usage["read_bytes"],
-            }, entries.values(), _build(record))
+            }, entries(), _build(record))
 
     def settled(self, record: run_record.Record | None, changed: bool, is_verified: bool = False) -> None:
         """The record of the library was written just now (``changed``), or a verification has passed (``is_verified``).

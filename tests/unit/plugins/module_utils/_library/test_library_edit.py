@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.mobius.dhash.plugins.module_utils._library import library_edit, library_fields, library_file
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_edit, library_fields, library_file, library_index
 from ansible_collections.mobius.dhash.plugins.module_utils._library.library_removals import Account, Removal, put_back, take_out
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,9 +176,28 @@ def test_removed_fields_leave_every_other_token(data: bytes) -> None:
 @given(texts(), st.integers(0, 3))
 def test_first_images_keep_their_bytes(data: bytes, count: int) -> None:
     library = parse(data)
-    trimmed = library_edit.first_images(library, count)
+    trimmed = parse(library_edit.first_images(library_index.of(data, PATH), count))
     assert trimmed.value == {**library.value, "images": library.value["images"][:count]}
     assert data.startswith(trimmed.data[:trimmed.data.index(b"images")])
+
+
+@settings(deadline=None)
+@given(texts(), st.data())
+def test_fields_that_are_set_image_by_image_make_the_same_bytes(data: bytes, choices: st.DataObject) -> None:
+    library = parse(data)
+    value = {**library.value, **(RECORDS if choices.draw(st.booleans()) else {})}
+    edits: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
+        library_fields.without_hash, lambda image: {**image, **OURS}, lambda image: {**image, "dhash_low_detail": True, "z": ["é", {}]}]
+    chosen = sorted(choices.draw(st.sets(st.integers(0, 2), max_size=len(library.value["images"]))) & set(range(len(library.value["images"]))))
+    images = list(library.value["images"])
+    for position in chosen:
+        images[position] = choices.draw(st.sampled_from(edits))(images[position])
+    script = library_edit.with_fields(library_index.of(data, PATH), {key: value[key] for key in RECORDS if key in value},
+                                      ((position, library.value["images"][position], images[position]) for position in chosen))
+    content = b"".join(script.chunks())
+    assert content == library_edit.edited(library, {**value, "images": images})
+    assert script.digest() == hashlib.sha256(content).hexdigest()
+    assert script.makes(content) and not script.makes(content + b" ") and not script.makes(content[:-1])
 
 
 simple = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3),

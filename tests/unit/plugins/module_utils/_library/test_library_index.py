@@ -60,7 +60,7 @@ def require_same(data: bytes, window: int) -> None:
     assert index.malformed() == [at for at, image in enumerate(images) if "dhash" in image and not difference_hash.is_hex(image["dhash"])]
     for at, image in enumerate(images):
         assert index.is_hashed(at) == library_fields.is_hashed(image)
-        assert index.is_hash(at, "0123456789ABCDEF") == (image.get("dhash") == "0123456789ABCDEF")
+        assert index.is_hash(at, 0x0123456789ABCDEF) == (image.get("dhash") == "0123456789ABCDEF")
     for member in index.members:
         assert json.loads(data[member.start:member.key_end]) == member.key
         with contextlib.suppress(ValueError):  # Python converts no integer of more than 4,300 digits

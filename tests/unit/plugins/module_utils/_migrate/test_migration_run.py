@@ -158,7 +158,7 @@ def test_a_plan_with_nothing_to_do_reads_the_library_once_and_looks_at_each_file
     monkeypatch.setattr(library_file, "read_bytes", read)
     monkeypatch.setattr(hash_journal, "_examine", examined_file)
     monkeypatch.setattr(hash_journal.Journal, "_rows", counted_rows)
-    monkeypatch.setattr(library_edit, "edited", None)  # nothing is written, not even to compare it
+    monkeypatch.setattr(library_edit, "with_fields", None)  # nothing is written, not even to compare it
     assert pictures.check()["would_change"] is False
     assert reads == [str(pictures.path)]
     assert examined == [str(pictures.folder / image["path"]) for image in pictures.value["images"]]

@@ -314,7 +314,7 @@ def test_what_a_killed_run_or_a_dry_one_has_hashed_is_counted_by_the_next(watche
     watched.library.add("new.png", seed=9)
     watched.library.write()
     with monkeypatch.context() as killed:
-        killed.setattr(migration_run, "_assemble", lambda *_arguments, **_options: os._exit(9))
+        killed.setattr(migration_run, "_hashed", lambda *_arguments, **_options: os._exit(9))
         child = os.fork()
         if child == 0:
             watched.run()

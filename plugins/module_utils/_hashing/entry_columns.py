@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal entries of all images of a library, in columns: an entry takes about 200 bytes, as a tuple of its own it takes 500."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from . import hash_journal
+from .hash_journal import Entry
+
+_HAS_HASH, _LOW_DETAIL, _HAS_LUMA = 1, 2, 4
+_NO_LUMA = bytes(hash_journal.PIXELS)
+
+
+class Entries:
+    """A sequence of entries, None for an image that has to be hashed. Each access makes an equal entry anew."""
+
+    def __init__(self, entries: Iterable[Entry | None] = ()) -> None:
+        self._flags = bytearray()
+        self._hashes, self._verticals, self._seconds = array("Q"), array("Q"), array("d")
+        self._luma = bytearray()
+        self._texts: list[tuple[str | None, str] | None] = []  # decoder and hashed_at
+        self._one_of_each: dict[Any, Any] = {}
+        self._failures: dict[int, Entry] = {}
+        for entry in entries:
+            self.append(entry)
+
+    def __len__(self) -> int:
+        return len(self._flags)
+
+    def __iter__(self) -> Iterator[Entry | None]:
+        return map(self.__getitem__, range(len(self)))
+
+    def append(self, entry: Entry | None) -> None:
+        """Add the entry of the next image."""
+        self._flags.append(0)
+        self._hashes.append(0)
+        self._verticals.append(0)
+        self._seconds.append(0)
+        self._luma += _NO_LUMA
+        self._texts.append(None)
+        self[len(self) - 1] = entry
+
+    def __setitem__(self, position: int, entry: Entry | None) -> None:
+        self._flags[position] = 0
+        self._failures.pop(position, None)
+        if entry is None:
+            return
+        if entry.dhash is None or entry.vertical is None:
+            self._failures[position] = entry
+            return
+        self._flags[position] = _HAS_HASH | _LOW_DETAIL * entry.low_detail | _HAS_LUMA * (entry.luma is not None)
+        self._hashes[position], self._verticals[position] = int(entry.dhash, 16), int(entry.vertical, 16)
+        self._seconds[position] = entry.seconds
+        texts = entry.decoder, entry.hashed_at
+        self._texts[position] = self._one_of_each.setdefault(texts, texts)
+        self._luma[position * hash_journal.PIXELS:(position + 1) * hash_journal.PIXELS] = entry.luma or _NO_LUMA
+
+    def __getitem__(self, position: int) -> Entry | None:
+        flags, texts = self._flags[position], self._texts[position]
+        if not flags or texts is None:
+            return self._failures.get(position)
+        return Entry(f"{self._hashes[position]:016X}", f"{self._verticals[position]:016X}", bool(flags & _LOW_DETAIL), texts[0], None, None,
+                     self._seconds[position], texts[1], self.luma(position))
+
+    def known(self, position: int) -> Entry:
+        """The entry at ``position``, once none is to be hashed any more."""
+        entry = self[position]
+        if entry is None:
+            raise ValueError(f"image {position} is not hashed")
+        return entry
+
+    def is_pending(self, position: int) -> bool:
+        """Whether the image at ``position`` has to be hashed."""
+        return not self._flags[position] and position not in self._failures
+
+    def pending(self) -> list[int]:
+        """The positions of the images that have to be hashed."""
+        return [position for position, flags in enumerate(self._flags) if not flags and position not in self._failures]
+
+    def failures(self) -> dict[int, Entry]:
+        """The entries of the images without a hash, by position, in order."""
+        return dict(sorted(self._failures.items()))
+
+    def hashed(self) -> list[int]:
+        """The positions of the images with a hash."""
+        return [position for position, flags in enumerate(self._flags) if flags]
+
+    def matchable(self) -> array[int]:
+        """The positions of the images with a hash that have enough detail."""
+        return array("Q", (position for position, flags in enumerate(self._flags) if flags & (_HAS_HASH | _LOW_DETAIL) == _HAS_HASH))
+
+    def low_detail(self) -> int:
+        """How many images have little detail."""
+        return sum(1 for flags in self._flags if flags & _LOW_DETAIL)
+
+    def number(self, position: int) -> int | None:
+        """The hash at ``position`` as a number; None if there is none."""
+        return self._hashes[position] if self._flags[position] else None
+
+    def is_low_detail(self, position: int) -> bool:
+        """Whether the image at ``position`` has little detail."""
+        return bool(self._flags[position] & _LOW_DETAIL)
+
+    def hashes(self, position: int) -> tuple[str, str]:
+        """The two hashes at ``position`` in hexadecimal, of an image that has them."""
+        return f"{self._hashes[position]:016X}", f"{self._verticals[position]:016X}"
+
+    def luma(self, position: int) -> bytes | None:
+        """The pixels of the two hashes at ``position``; None if they are not known."""
+        if not self._flags[position] & _HAS_LUMA:
+            return None
+        return bytes(self._luma[position * hash_journal.PIXELS:(position + 1) * hash_journal.PIXELS])
+
+    def seconds(self, positions: Iterable[int]) -> list[float]:
+        """The times of the hashed images at ``positions``, without those that are 0."""
+        return [seconds for seconds in (self._seconds[position] for position in positions if self._flags[position]) if seconds]
+
+    def decoders(self) -> Counter[str]:
+        """How many images each decoder has decoded."""
+        return Counter(texts[0] for texts, flags in zip(self._texts, self._flags) if texts and flags and texts[0])
