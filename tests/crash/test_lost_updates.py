@@ -30,7 +30,7 @@ def go_live(site: operate.Site) -> None:
 
 
 @pytest.mark.parametrize("way", ["rename", "in-place"])
-def test_a_writer_that_goes_on_loses_no_addition_and_every_deploy_gets_through(site: operate.Site, way: str) -> None:
+def test_writer_loses_no_addition_and_each_deploy_completes(site: operate.Site, way: str) -> None:
     drawn = len(site.images())
     deployed = 0
     command = [sys.executable, str(Path(__file__).with_name("writer.py")), way, str(site.library), str(COUNT)]

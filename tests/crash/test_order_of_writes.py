@@ -24,7 +24,7 @@ def traced(request: pytest.FixtureRequest, strace: None, tmp_path_factory: pytes
         return request.param, pool.submit(ordering.trace_variations, tmp_path_factory.mktemp(request.param), request.param).result()
 
 
-def test_a_loss_of_power_after_ok_loses_nothing_and_before_it_neither_library(traced: Traced) -> None:
+def test_power_loss_keeps_what_was_acknowledged_and_the_library(traced: Traced) -> None:
     _operation, variations = traced
     ordering.check(variations["as it is"])
 

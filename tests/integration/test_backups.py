@@ -44,7 +44,7 @@ def run_role(site: Site, library: Path, **variables: Any) -> Run:
     return site.read_run(shown.returncode, shown.stdout)
 
 
-def test_fetched_backups_of_two_libraries_do_not_overwrite_each_other(site: Site, other: Path) -> None:
+def test_fetched_backups_of_two_libraries_are_kept_apart(site: Site, other: Path) -> None:
     fetched, backups = site.folder / "controller", site.folder / "backups"
     for library in (site.library, other):
         variables = {"dhash_backup_dir": str(backups), "dhash_backup_fetch_dir": str(fetched)}

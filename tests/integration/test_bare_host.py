@@ -56,7 +56,7 @@ def way(make_site: Callable[[str], Site], wheels: Path) -> Way:
     return Way(site, untouched, check, tree_after_check, first, second)
 
 
-def test_the_check_of_a_bare_host_needs_nothing_and_writes_nothing(way: Way) -> None:
+def test_check_of_a_bare_host_needs_and_writes_nothing(way: Way) -> None:
     assert way.check.code == 0, way.check.output
     assert way.check.recap["localhost"]["failures"] == 0
     assert way.tree_after_check == way.untouched
@@ -67,7 +67,7 @@ def test_the_check_says_what_will_be_installed_and_hashed(way: Way) -> None:
     assert way.check.of("Hash and write the migrated library")["to_hash"] == IMAGES - 1
 
 
-def test_the_run_installs_from_the_wheels_and_hashes_in_its_own_environment(way: Way) -> None:
+def test_run_installs_from_wheels_and_uses_its_own_environment(way: Way) -> None:
     assert way.first.code == 0, way.first.output
     library = way.site.read()
     assert sum("dhash" in image for image in library["images"]) == IMAGES - 5

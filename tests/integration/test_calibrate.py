@@ -21,7 +21,7 @@ def without_locks(site: Site) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.mark.thorough
-def test_a_library_that_is_not_migrated_is_refused_with_the_next_step(site: Site) -> None:
+def test_calibrate_refuses_a_library_that_is_not_migrated(site: Site) -> None:
     before = site.snapshot()
     for options in (["--check"], []):
         run = site.playbook("calibrate", *options)
@@ -31,7 +31,7 @@ def test_a_library_that_is_not_migrated_is_refused_with_the_next_step(site: Site
     assert site.snapshot() == before
 
 
-def test_only_the_report_is_written_and_a_second_run_changes_nothing(site: Site) -> None:
+def test_calibrate_writes_only_the_report_and_is_idempotent(site: Site) -> None:
     site.migrate()
     before = without_locks(site)
     report = site.library.with_name("library.json.calibration.html")

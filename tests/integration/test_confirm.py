@@ -83,7 +83,7 @@ def test_plain_threshold_records_the_stranger_too(pictures: Site) -> None:
     assert not migrate(pictures, confirm=False)["changed"]
 
 
-def test_journal_of_an_older_version_is_completed_at_once_with_rehash(pictures: Site) -> None:
+def test_rehash_completes_the_journal_of_an_older_version(pictures: Site) -> None:
     migrate(pictures)
     (journal,) = pictures.state.rglob("journal.sqlite")
     with sqlite3.connect(journal) as connection:

@@ -37,7 +37,7 @@ def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
     assert "[localhost] hashed: " in shown.stderr
 
 
-def test_a_job_of_awx_logs_its_user_and_takes_text_for_every_answer_of_its_survey(site: Site) -> None:
+def test_awx_job_logs_its_user_and_takes_survey_answers_as_text(site: Site) -> None:
     """AWX passes variables as JSON, in which the answers of a survey are text. The answers are those of docs/awx.md."""
     run = site.playbook("migrate", awx_user_name="grace", dhash_max_failure_rate="0.2", dhash_monitor_minutes="0", dhash_auto_rollback="true",
                         dhash_serial='[1, "25%", "100%"]', dhash_verify_sample_size="0", dhash_parallel="1")
@@ -107,7 +107,7 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     assert site.read()["lcm_import"]["reviewedMatches"] == 2
 
 
-def test_percent_for_a_rate_is_refused_before_anything_is_touched(site: Site) -> None:
+def test_rate_in_percent_is_refused_before_any_change(site: Site) -> None:
     before = site.snapshot()
     run = run_text(site, "migrate", dhash_max_failure_rate="5", dhash_first_images="-1")
     told = " ".join(run.failures())
@@ -117,7 +117,7 @@ def test_percent_for_a_rate_is_refused_before_anything_is_touched(site: Site) ->
 
 @pytest.mark.parametrize(("given", "meant", "where"), [
     ("dhash_first_image", "dhash_first_images", "command line"), ("dhash_review_validateonly", "dhash_review_validate_only", "inventory")])
-def test_a_mistyped_variable_is_refused_before_anything_is_touched(site: Site, given: str, meant: str, where: str) -> None:
+def test_mistyped_variable_is_refused_before_any_change(site: Site, given: str, meant: str, where: str) -> None:
     before = site.snapshot()
     if where == "inventory":
         run = site.playbook("migrate", inventory=inventory_of(site, {"localhost": {given: True}}))
@@ -166,7 +166,7 @@ def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
     assert f"because {blocked}/reports" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
 
 
-def test_status_that_cannot_be_written_replaces_no_file_of_its_name_in_the_home(site: Site) -> None:
+def test_unwritable_status_replaces_no_file_in_the_home(site: Site) -> None:
     library = site.home / "library.json"
     library.write_bytes(site.library.read_bytes())
     before = sha256(library)

@@ -57,7 +57,7 @@ def test_a_second_run_changes_nothing(way: Way) -> None:
     assert way.second.changed() == way.check_after.changed() == []
 
 
-def test_there_are_the_same_bytes_in_three_places_and_each_vouches_for_itself(way: Way) -> None:
+def test_backup_has_the_same_bytes_and_checksum_in_three_places(way: Way) -> None:
     (backup,) = way.site.library.parent.glob("library.json.bak.*.age")
     places = [backup.parent, way.site.folder / "share", Path(f"{way.site.folder}/controller/localhost{way.site.library.parent}")]
     for place in places:
@@ -78,14 +78,14 @@ def test_the_list_tells_what_is_in_it_without_an_identity(way: Way) -> None:
     assert len(shown) == 1 and "40 images, 0 hashed  encrypted  digest good" in shown[0]
 
 
-def test_a_rollback_without_the_identity_says_what_it_needs_and_touches_nothing(way: Way) -> None:
+def test_rollback_without_the_identity_asks_for_it_and_stops(way: Way) -> None:
     tree = snapshot(way.site.library.parent, without=way.site.library.parent / "logs")
     run = way.site.playbook("rollback", **way.variables)
     assert run.code != 0 and "dhash_rollback_identity_file" in " ".join(run.failures())
     assert snapshot(way.site.library.parent, without=way.site.library.parent / "logs") == tree
 
 
-def test_with_it_the_bytes_come_back_and_the_identity_stays_on_the_controller(way: Way) -> None:
+def test_rollback_with_the_identity_keeps_it_on_the_controller(way: Way) -> None:
     variables = way.variables | {"dhash_rollback_identity_file": str(way.identity)}
     check = way.site.playbook("rollback", "--check", "-vvv", **variables)
     run = way.site.playbook("rollback", "-vvv", **variables)
@@ -98,7 +98,7 @@ def test_with_it_the_bytes_come_back_and_the_identity_stays_on_the_controller(wa
     assert not [path for path in way.site.folder.rglob("*") if path.is_file() and path != way.identity and secret.encode() in path.read_bytes()]
 
 
-def test_a_recipient_that_age_refuses_is_told_before_anything_is_done(site: Site) -> None:
+def test_recipient_refused_by_age_stops_the_run_before_changes(site: Site) -> None:
     tree = site.snapshot()
     run = site.playbook("migrate", dhash_backup_encrypt_to=["nobody"])
     assert run.code != 0 and 'unknown recipient type: "nobody"' in " ".join(run.failures())

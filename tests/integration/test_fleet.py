@@ -73,12 +73,12 @@ def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) 
     assert snapshot(site.folder, without=site.home) == stopped.before["third"][1]
 
 
-def test_the_host_that_failed_is_put_back_and_the_one_before_it_keeps_its_hashes(stopped: Stopped) -> None:
+def test_failed_host_is_rolled_back_and_earlier_ones_keep_hashes(stopped: Stopped) -> None:
     assert sha256(stopped.fleet.sites["second"].library) == stopped.before["second"][0]
     assert sum("dhash" in image for image in stopped.fleet.sites["canary"].read()["images"]) == IMAGES - 5
 
 
-def test_a_healthy_host_of_the_same_batch_is_finished_and_its_service_started(stopped: Stopped) -> None:
+def test_healthy_host_of_a_failing_batch_is_finished_and_started(stopped: Stopped) -> None:
     mate = stopped.fleet.sites["mate"]
     assert "another host of this batch failed; this one is migrated and verified" in stopped.run.output
     told = (mate.home / "service.log").read_text(encoding="utf-8").split()
@@ -103,7 +103,7 @@ def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> No
     assert len(report["second"]["logs"]) == 2
 
 
-def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_text(stopped: Stopped) -> None:
+def test_fleet_page_loads_nothing_and_treats_hosts_data_as_text(stopped: Stopped) -> None:
     page = stopped.fleet.page()
     tags: list[tuple[str, dict[str, str | None]]] = []
 
@@ -120,7 +120,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_takes_what_hosts_say_as_tex
 
 
 @pytest.mark.thorough
-def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing_in_few_round_trips(stopped: Stopped) -> None:
+def test_fleet_rerun_continues_and_a_third_run_is_quick_and_idle(stopped: Stopped) -> None:
     mended = {"dhash_service_manager": "command", "dhash_start_command": "true"}
     again = stopped.fleet.run("migrate", hosts={"second": mended}, dhash_serial=2)
     assert again.code == 0, again.output
@@ -133,7 +133,7 @@ def test_running_again_goes_on_with_what_is_left_and_a_third_run_changes_nothing
 
 
 @pytest.mark.thorough
-def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_site: Callable[[str], Site]) -> None:
+def test_unreachable_host_is_reported_apart_from_a_failed_one(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     gone = {"gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "dhash_library": "/srv/library.json"}}
     hosts = {**gone, "canary": {}, "second": {}}
@@ -154,7 +154,7 @@ def test_a_host_that_cannot_be_reached_is_told_apart_from_one_that_failed(make_s
     assert len(lines) == 3 + len(HOSTS) and lines[-1].endswith("! unreachable")
 
 
-def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(make_site: Callable[[str], Site]) -> None:
+def test_unreachable_canary_stops_the_run_like_a_failed_one(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     before = {host: snapshot(site.folder, without=site.home) for host, site in fleet.sites.items()}
     run = fleet.run("migrate", hosts={"canary": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}},
@@ -164,7 +164,7 @@ def test_a_canary_that_cannot_be_reached_stops_the_run_as_one_that_fails_does(ma
     assert [entry["phase"] for entry in fleet.report().values()] == ["unreachable", *["not_started"] * (len(HOSTS) - 1)]
 
 
-def test_a_batch_size_in_the_inventory_stops_the_run_before_anything_is_done(make_site: Callable[[str], Site]) -> None:
+def test_batch_size_in_the_inventory_is_refused_at_once(make_site: Callable[[str], Site]) -> None:
     fleet = Fleet(make_site)
     before = snapshot(fleet.site.folder, without=fleet.site.home)
     run = fleet.run("migrate", everywhere={"dhash_serial": 2})

@@ -49,7 +49,7 @@ def hooks(site: Site) -> Hooks:
     return Hooks(site)
 
 
-def test_hooks_run_in_their_order_and_a_run_without_a_change_drains_nothing(site: Site, service: Service, hooks: Hooks) -> None:
+def test_hooks_run_in_order_and_an_unchanged_run_drains_nothing(site: Site, service: Service, hooks: Hooks) -> None:
     settings = {**service.settings, "dhash_hooks": os.path.relpath(hooks.folder, ROOT)}
     (hooks.folder / "tasks").mkdir()
     (hooks.folder / "tasks/told.yml").write_text(json.dumps([{"ansible.builtin.debug": {"msg": "told"}}]), encoding="utf-8")
@@ -70,7 +70,7 @@ def test_hooks_run_in_their_order_and_a_run_without_a_change_drains_nothing(site
     assert hooks.told() == [verb for verb in SUCCESS if verb != "after_start"]
 
 
-def test_check_mode_changes_nothing_but_what_a_hook_does_in_check_mode_itself(site: Site, service: Service, hooks: Hooks) -> None:
+def test_check_mode_changes_only_what_a_hook_itself_changes(site: Site, service: Service, hooks: Hooks) -> None:
     plain = {"name": "Tell", "ansible.builtin.shell": f"echo plain x >> '{hooks.log}'"}
     (hooks.folder / "after_verify.yml").write_text(json.dumps([plain, {**plain, "check_mode": False, "name": "Tell in check mode"}]), encoding="utf-8")
     before = site.snapshot()
@@ -82,7 +82,7 @@ def test_check_mode_changes_nothing_but_what_a_hook_does_in_check_mode_itself(si
     assert site.snapshot() == before
 
 
-def test_a_drain_that_fails_is_taken_back_and_the_service_is_not_touched(site: Site, service: Service, hooks: Hooks) -> None:
+def test_failed_drain_is_undone_and_the_service_is_left_alone(site: Site, service: Service, hooks: Hooks) -> None:
     old = sha256(site.library)
     hooks.failing["before_stop"].touch()
     run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
@@ -96,7 +96,7 @@ def test_a_drain_that_fails_is_taken_back_and_the_service_is_not_touched(site: S
     assert hooks.told() == SUCCESS
 
 
-def test_a_host_that_fails_before_its_deploy_runs_only_the_hook_for_a_failure(site: Site, service: Service, hooks: Hooks) -> None:
+def test_failure_before_the_deploy_runs_only_the_failure_hook(site: Site, service: Service, hooks: Hooks) -> None:
     hooks.failing["before_prerequisites"].touch()
     run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
     assert run.code != 0 and "the hook before_prerequisites" in run.failures()[-1], run.output
@@ -105,7 +105,7 @@ def test_a_host_that_fails_before_its_deploy_runs_only_the_hook_for_a_failure(si
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("breaking", ["after_start", "health"])
-def test_a_host_that_fails_after_its_swap_is_rolled_back_and_put_back(site: Site, service: Service, hooks: Hooks, breaking: str) -> None:
+def test_failure_after_the_swap_rolls_back_and_undrains_the_host(site: Site, service: Service, hooks: Hooks, breaking: str) -> None:
     before, old = site.library.read_bytes(), sha256(site.library)
     if breaking == "health":
         service.answer = lambda: (200, '{"status": "ok"}' if site.library.read_bytes() == before else '{"status": "confused"}')
@@ -121,7 +121,7 @@ def test_a_host_that_fails_after_its_swap_is_rolled_back_and_put_back(site: Site
 
 
 @pytest.mark.thorough
-def test_a_rollback_goes_on_without_a_hook_that_fails_and_the_host_is_put_back_at_the_end(site: Site, service: Service, hooks: Hooks) -> None:
+def test_rollback_continues_after_a_failed_hook_and_undrains(site: Site, service: Service, hooks: Hooks) -> None:
     old = sha256(site.library)
     hooks.write("before_stop", f"echo before_stop x >> '{hooks.log}'; [ $(sha256sum < '{site.library}' | cut -d' ' -f1) = {old} ]")
     hooks.failing["after_verify"].touch()
@@ -159,7 +159,7 @@ def kill_in(hook: str, site: Site, service: Service, hooks: Hooks) -> None:
     ("after_start", "migrate", ["before_prerequisites", "start", "after_start", "after_verify"]),
     ("after_verify", "verify", ["before_stop", "start", "after_start", "after_verify"]),
 ])
-def test_a_host_that_a_killed_controller_has_drained_is_put_back_by_the_next_run(
+def test_next_run_undrains_a_host_left_by_a_killed_controller(
         site: Site, service: Service, hooks: Hooks, hook: str, playbook: str, told: list[str]) -> None:
     site.migrate()
     kept = site.read()
@@ -172,7 +172,7 @@ def test_a_host_that_a_killed_controller_has_drained_is_put_back_by_the_next_run
     assert record(site)["restart_owed"] is False
 
 
-def test_a_directory_that_is_missing_or_has_an_unknown_name_is_refused_before_anything_is_touched(site: Site, hooks: Hooks) -> None:
+def test_missing_or_misnamed_hook_directory_is_refused_at_once(site: Site, hooks: Hooks) -> None:
     before = site.snapshot()
     assert "No such file" in site.playbook("migrate", dhash_hooks=str(site.home / "none")).failures()[-1]
     (hooks.folder / "before_drain.yml").touch()
@@ -182,7 +182,7 @@ def test_a_directory_that_is_missing_or_has_an_unknown_name_is_refused_before_an
 
 
 @pytest.mark.thorough
-def test_a_failing_drain_of_one_host_puts_the_others_of_its_batch_back(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> None:
+def test_failed_drain_of_one_host_undrains_the_rest_of_its_batch(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> None:
     mate = make_site("mate")
     (mate.home / "service.log").touch()
     hooks.write("before_stop", "echo before_stop >> '{{ mark }}'; [ {{ inventory_hostname }} != first ]")

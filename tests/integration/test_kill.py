@@ -116,7 +116,7 @@ def test_the_operator_sees_progress_while_it_hashes(way: Way) -> None:
     assert re.search(rf"\[localhost\] hashing: \d+ of {SLOW + IMAGES - 1} images, [\d.]+ per second, \d failed", way.killed.output)
 
 
-def test_the_playbook_whose_module_is_killed_ends_and_says_what_to_do(way: Way) -> None:
+def test_playbook_with_a_killed_module_ends_with_the_next_step(way: Way) -> None:
     assert way.killed.code != 0
     assert any(str(way.site.library) in message and "Run the playbook again" in message for message in way.killed.failures()), way.killed.output
     assert "Traceback" not in way.killed.output
@@ -132,7 +132,7 @@ def test_running_again_hashes_only_what_was_not_hashed(way: Way) -> None:
     assert 0 < migration["hashed_now"] <= migration["images"] - 1 - way.hashed_before_kill
 
 
-def test_it_ends_in_the_same_bytes_as_a_run_that_was_never_killed(way: Way) -> None:
+def test_killed_and_repeated_run_ends_in_the_same_bytes(way: Way) -> None:
     assert normalised(way.site, "library.json") == normalised(way.uninterrupted, "library.dhash.json")
 
 

@@ -12,7 +12,7 @@ from conftest import IMAGES, Site
 pytestmark = pytest.mark.thorough
 
 
-def test_a_subset_is_migrated_beside_the_library_and_never_deployed(site: Site) -> None:
+def test_subset_is_migrated_beside_the_library_and_not_deployed(site: Site) -> None:
     before = site.library.read_bytes()
     run = site.playbook("migrate", dhash_first_images=12, dhash_max_average_ms=0.001, dhash_max_p95_ms=0.001)
     assert run.code == 0, run.output

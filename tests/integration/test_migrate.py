@@ -75,7 +75,7 @@ def names(tree: dict[str, tuple[Any, ...]]) -> set[str]:
     return {re.sub(r"^state/[^/]+", "state/KEY", name) for name in plain}
 
 
-def test_the_check_before_the_first_run_fails_nowhere_and_leaves_the_tree_as_it_was(way: Way) -> None:
+def test_check_before_the_first_run_succeeds_and_writes_nothing(way: Way) -> None:
     assert way.check.run.code == 0, way.check.run.output
     assert way.check.run.recap["localhost"]["failures"] == 0
     assert way.check.tree == way.untouched
@@ -101,7 +101,7 @@ def test_the_check_says_what_the_first_run_then_does(way: Way) -> None:
     assert {name.split(" | ")[0] for name in first.changed()} - {"Verify"} == {name.split(" | ")[0] for name in check.changed()}
 
 
-def test_the_first_run_hashes_all_but_exactly_the_broken_ones_and_leaves_what_is_not_ours(way: Way) -> None:
+def test_first_run_hashes_all_but_the_broken_images(way: Way) -> None:
     assert way.first.run.code == 0, way.first.run.output
     before = way.site.folder / "before.json"
     before.write_bytes(way.before)
@@ -127,7 +127,7 @@ def test_the_first_run_writes_what_it_says_and_nothing_else(way: Way) -> None:
     assert changed == {"library", "library/library.json"}
 
 
-def test_the_backup_is_the_library_as_it_was_and_sha256sum_vouches_for_it(way: Way) -> None:
+def test_backup_equals_the_library_and_passes_sha256sum(way: Way) -> None:
     (backup,) = way.site.backups()
     assert backup.read_bytes() == way.before
     checked = subprocess.run(["sha256sum", "--check", "--strict", f"{backup.name}.sha256"], cwd=backup.parent, check=False,
@@ -162,12 +162,12 @@ def test_the_report_holds_the_same_as_the_library(way: Way) -> None:
     assert report["library"] == str(way.site.library)
 
 
-def test_the_service_stops_before_the_exchange_and_starts_after_it(way: Way) -> None:
+def test_service_stops_before_the_swap_and_starts_after_it(way: Way) -> None:
     old, new = sha256(way.site.backups()[0]), sha256(way.site.library)
     assert way.first.service == [f"stop {old} -", f"start {new} -"]
 
 
-def test_a_second_run_changes_nothing_backs_up_nothing_and_restarts_nothing(way: Way) -> None:
+def test_second_run_changes_backs_up_and_restarts_nothing(way: Way) -> None:
     assert way.second.run.code == 0, way.second.run.output
     assert way.second.run.recap["localhost"]["changed"] == 0
     assert way.second.service == []

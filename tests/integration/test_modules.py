@@ -92,7 +92,7 @@ def test_no_module_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_check_says_what_the_run_does_and_a_second_run_does_nothing(name: str, site: Site) -> None:
+def test_check_predicts_the_run_and_a_second_run_does_nothing(name: str, site: Site) -> None:
     case = CASES[name]
     for module, arguments in case.after:
         call(site, module, arguments)
@@ -149,7 +149,7 @@ def migrated(make_site: Callable[[str], Site]) -> Site:
 
 
 @pytest.mark.parametrize(("module", "arguments", "variable"), UNWRITABLE)
-def test_check_and_run_refuse_a_place_that_cannot_be_written_and_name_its_variable(
+def test_check_and_run_refuse_an_unwritable_path_by_its_variable(
         module: str, arguments: dict[str, Any], variable: str, migrated: Site) -> None:
     before = migrated.snapshot()
     for check in (True, False):
@@ -181,7 +181,7 @@ def test_recipients_that_age_refuses_leave_no_restart_pending(site: Site) -> Non
 
 
 @pytest.mark.parametrize("folder", ["/proc/x", "a file"])
-def test_a_failed_run_is_taken_back_whatever_has_become_of_its_folders(folder: str, site: Site) -> None:
+def test_failed_run_is_rolled_back_even_without_usable_folders(folder: str, site: Site) -> None:
     (site.library.parent / "a file").touch()
     before = sha256(site.library)
     for module, arguments in DEPLOYED:
@@ -197,13 +197,13 @@ def test_a_failed_run_is_taken_back_whatever_has_become_of_its_folders(folder: s
     assert "dhash_log_dir" in refused["msg"]  # nothing is left to roll back
 
 
-def test_check_and_run_warn_of_a_folder_for_metrics_that_cannot_be_written(site: Site) -> None:
+def test_check_and_run_warn_of_an_unwritable_metrics_folder(site: Site) -> None:
     for check in (True, False):
         result = site.module("library_migrate", check, library=str(site.library), state_dir=str(site.state), metrics_dir="/proc/x")
         assert not result.get("failed") and "dhash_metrics_dir" in json.dumps(result["warnings"]), result
 
 
-def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(site: Site) -> None:
+def test_each_change_or_failure_is_a_line_of_the_audit_log(site: Site) -> None:
     log: dict[str, Any] = {"log_dir": "logs", "origin": {"user": "ada"}}
     steps: list[tuple[str, dict[str, Any]]] = [
         *MIGRATED, ("library_deploy", {}), ("library_deploy", {"state": "verified"}),
@@ -226,7 +226,7 @@ def test_each_operation_that_changes_something_or_fails_is_a_line_of_the_log(sit
     assert lines[-1]["error"].startswith("/none: the media root does not exist") and lines[-1]["before"] == sha256(site.library)
 
 
-def test_an_edit_of_the_live_library_between_migration_and_deploy_is_not_lost(site: Site) -> None:
+def test_edit_between_migration_and_deploy_is_not_lost(site: Site) -> None:
     call(site, "library_migrate", {})
     edited = site.read()
     edited["name"] = "renamed by somebody else"
@@ -261,7 +261,7 @@ def test_image_hash_tells_how_far_two_pictures_are_apart(site: Site) -> None:
 
 
 @pytest.mark.parametrize("damage", ["the library", "the watch", "the library and the watch"])
-def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site: Site, damage: str) -> None:
+def test_record_is_read_and_start_recorded_despite_damage(site: Site, damage: str) -> None:
     for name, arguments in (*MIGRATED, ("library_deploy", {"state": "announced"})):
         call(site, name, arguments)
     state = next(site.state.iterdir())
@@ -277,7 +277,7 @@ def test_the_record_is_read_and_the_start_noted_whatever_is_damaged(site: Site, 
     assert info["run"]["stopped_at"] is None and not info["run"]["restart_owed"]
 
 
-def test_a_rollback_with_nothing_to_restore_waits_for_a_run_that_deploys(site: Site) -> None:
+def test_rollback_with_nothing_to_restore_waits_for_a_deploy(site: Site) -> None:
     call(site, "library_backup", {})
     holder = {"operation": "migration", "process": 1, "host": "here", "run": "of somebody", "since": "now"}
     assert call(site, "library_rollback", {})["changed"] is False

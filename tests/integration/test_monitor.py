@@ -58,7 +58,7 @@ def hashed(site: Site) -> int:
 
 
 @pytest.mark.thorough
-def test_a_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, service: Service) -> None:
+def test_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, service: Service) -> None:
     before = site.snapshot()
     check = site.playbook("migrate", "--check", **service.settings)
     assert check.code == 0, check.output
@@ -80,7 +80,7 @@ def test_a_healthy_service_passes_and_a_second_run_watches_nothing(site: Site, s
 
 
 @pytest.mark.thorough
-def test_health_that_turns_bad_after_the_deploy_is_put_back_by_itself(site: Site, service: Service) -> None:
+def test_health_that_degrades_after_the_deploy_is_rolled_back(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     turns_ill(service, polls=3)
     run = site.playbook("migrate", **service.settings)
@@ -159,7 +159,7 @@ def test_a_gate_that_warns_lets_the_run_go_on(site: Site, service: Service) -> N
 
 
 @pytest.mark.thorough
-def test_the_verdict_of_a_watch_whose_controller_was_killed_is_acted_upon_by_the_next_run(site: Site, service: Service) -> None:
+def test_next_run_acts_on_the_outcome_of_an_orphaned_watch(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     asked = turns_ill(service, polls=3)
     with subprocess.Popen(site.command("migrate", **service.settings), cwd=ROOT, env=site.environment(), start_new_session=True,
@@ -182,7 +182,7 @@ def test_the_verdict_of_a_watch_whose_controller_was_killed_is_acted_upon_by_the
 
 
 @pytest.mark.thorough
-def test_the_playbook_monitor_puts_back_what_turns_bad_long_after(site: Site, service: Service) -> None:
+def test_monitor_playbook_rolls_back_long_after_the_deploy(site: Site, service: Service) -> None:
     before = sha256(site.library)
     site.migrate()
     assert watch(site) is None
@@ -196,7 +196,7 @@ def test_the_playbook_monitor_puts_back_what_turns_bad_long_after(site: Site, se
     assert sha256(site.library) == before
 
 
-def test_a_gate_or_an_action_that_does_not_exist_is_refused_before_anything_is_done(site: Site, service: Service) -> None:
+def test_unknown_gate_or_action_is_refused_before_any_change(site: Site, service: Service) -> None:
     before = site.snapshot()
     for gates, named in (({"helth": {}}, "error_log"), ({"health": {"action": "explode"}}, "rollback")):
         run = site.playbook("migrate", **{**service.settings, "dhash_monitor_gates": gates})
@@ -204,7 +204,7 @@ def test_a_gate_or_an_action_that_does_not_exist_is_refused_before_anything_is_d
     assert site.snapshot() == before
 
 
-def test_where_there_is_nothing_to_ask_that_is_said_and_nothing_waited_for(site: Site) -> None:
+def test_monitor_with_nothing_to_check_says_so_and_does_not_wait(site: Site) -> None:
     run = site.playbook("migrate", dhash_monitor_minutes=30)
     assert run.code == 0 and "there is no dhash_health_url" in run.of("Report that nothing is monitored")["msg"]
     assert watch(site) is None

@@ -210,7 +210,7 @@ def test_a_host_that_lacks_something(name: str, cause: str, step: str, hosts: Ho
     assert step in told.split("\n  -> ", 1)[1]
 
 
-def test_all_that_is_missing_is_said_in_one_message_each_with_what_mends_it(hosts: Hosts, run: Run) -> None:
+def test_all_missing_requirements_are_named_at_once_with_fixes(hosts: Hosts, run: Run) -> None:
     told = message(hosts, run, "all_at_once")
     problems = run.of("Check the host", "all_at_once")["problems"]
     assert {"pillow_missing", "numpy_missing", "ffmpeg_missing", "ffprobe_missing", "ffmpeg_python_missing", "node_missing",

@@ -87,7 +87,7 @@ def failed(listen: Callable[..., Listening]) -> Failed:
 
 
 @pytest.mark.thorough
-def test_a_run_that_fails_tells_of_its_start_of_what_was_put_back_and_of_its_failure_once_each(failed: Failed) -> None:
+def test_failed_run_notifies_start_rollback_and_failure_once(failed: Failed) -> None:
     assert failed.run.code != 0
     assert sorted(message["event"] for message in failed.place.told()) == ["failure", "rollback", "start"]
     start, failure, rollback = (next(message for message in failed.place.told() if message["event"] == event)
@@ -116,7 +116,7 @@ def test_slack_a_template_and_a_mail_get_what_they_are_made_for(failed: Failed) 
     assert " failed on second" in mail["Subject"] and ": third" in mail.get_content()
 
 
-def test_targets_that_do_not_answer_are_named_and_nothing_secret_is_shown(failed: Failed) -> None:
+def test_unanswered_targets_are_named_without_any_secret(failed: Failed) -> None:
     warnings = [record["result"]["msg"] for record in failed.run.results
                 if record["task"].endswith("Warn about targets that were not notified") and record["status"] == "ok"]
     assert len(warnings) >= 2
@@ -132,7 +132,7 @@ def test_the_report_says_who_was_told_of_the_start(failed: Failed) -> None:
 
 
 @pytest.mark.thorough
-def test_a_run_of_several_batches_tells_of_its_success_once_and_a_rollback_of_what_it_put_back(listen: Callable[..., Listening]) -> None:
+def test_batched_run_notifies_success_once_and_each_rollback(listen: Callable[..., Listening]) -> None:
     place = listen("canary", "second")
     run = place.run("migrate", dhash_require_notified=True)
     assert run.code == 0, run.output
@@ -173,7 +173,7 @@ def test_a_check_sends_nothing_and_says_who_would_be_told(listen: Callable[..., 
     ([{"type": "slakc", "url": f"http://127.0.0.1:1/{SECRET}"}], "value of type must be one of: webhook, slack, mail, got: slakc"),
     ([{"type": "webhook", "url": f"http://127.0.0.1:1/{SECRET}", "template": "{{ no_such_thing.at_all }}"}], "no_such_thing"),
 ], ids=["nobody", "wrong", "template"])
-def test_what_cannot_be_told_or_not_used_stops_a_run_before_anything_is_changed(
+def test_undeliverable_or_invalid_target_stops_before_changes(
         listen: Callable[..., Listening], notify: list[Any], said: str) -> None:
     place = listen("canary")
     before = (sha256(place.site.library), snapshot(place.site.folder, without=place.site.home))

@@ -122,7 +122,7 @@ def reviewed(make_site: Callable[[str], Site]) -> tuple[Path, Path]:
 @pytest.mark.parametrize(("name", "check"), [
     pytest.param(name, check, id=f"{'check' if check else 'run'}-{name}", marks=[] if name == "review_import" else pytest.mark.thorough)
     for check in (True, False) for name in UNWRITABLE])
-def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_service(
+def test_playbook_names_an_unwritable_path_before_service_stop(
         make_site: Callable[[str], Site], drawn: tuple[Path, dict[str, Any]], reviewed: tuple[Path, Path], name: str, check: bool) -> None:
     site = make_site("unwritable")
     playbook, variables, options = UNWRITABLE[name]
@@ -153,7 +153,7 @@ def test_a_playbook_names_a_place_that_cannot_be_written_before_it_stops_the_ser
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
-def test_the_folders_of_alert_rules_and_dashboards_may_not_be_a_library(site: Site, check: bool) -> None:
+def test_rules_and_dashboard_folders_may_not_be_a_library(site: Site, check: bool) -> None:
     before = contents(site.library.parent)
     for variable in ("dhash_monitoring_rules_dir", "dhash_monitoring_dashboard_dir"):
         run = site.playbook("install_monitoring", *["--check"] * check, **dict[str, Any]({variable: str(site.library)}))

@@ -18,7 +18,7 @@ from check_library import problems
 from conftest import Site, snapshot
 
 
-def test_a_symbolic_link_stays_one_and_the_file_behind_it_is_migrated(site: Site) -> None:
+def test_symbolic_link_stays_and_its_target_is_migrated(site: Site) -> None:
     before = site.home / "before.json"
     before.write_bytes(site.library.read_bytes())
     link = site.folder / "elsewhere/current.json"

@@ -14,7 +14,7 @@ from command_service import Service
 from conftest import IMAGES, PATIENCE, ROOT, Site, sha256
 
 
-def test_a_migration_waits_with_its_swap_until_the_file_is_removed(site: Site, service: Service) -> None:
+def test_migration_postpones_its_swap_until_the_file_is_removed(site: Site, service: Service) -> None:
     old = sha256(site.library)
     flag = site.home / "postpone"
     flag.touch()

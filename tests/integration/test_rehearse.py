@@ -16,7 +16,7 @@ from conftest import Site, snapshot
 pytestmark = pytest.mark.thorough
 
 
-def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) -> None:
+def test_migration_that_requires_a_rehearsal_refuses_without_one(site: Site) -> None:
     demanding: dict[str, Any] = {"dhash_rehearsal_max_days": 7}
     tree = site.snapshot()
     refused = site.playbook("migrate", **demanding)
@@ -41,7 +41,7 @@ def test_a_migration_that_demands_a_rehearsal_runs_only_after_one(site: Site) ->
     assert refused.code != 0 and "the last rehearsal passed on 2024-01-31" in " ".join(refused.failures())
 
 
-def test_what_changes_nothing_may_run_ahead_of_the_maintenance_window(site: Site) -> None:
+def test_dry_run_rehearsal_and_check_ignore_a_closed_window(site: Site) -> None:
     hour_ago = datetime.now() - timedelta(hours=1)
     closed: dict[str, Any] = {"dhash_maintenance_window": f"{hour_ago - timedelta(hours=1):%H:%M}-{hour_ago:%H:%M}"}
     for playbook, *options in (("dry_run",), ("rehearse",), ("migrate", "--check")):

@@ -80,7 +80,7 @@ def test_checks_tell_and_write_nothing(way: Way) -> None:
     assert f"-images: {IMAGES}" in way.check_import.output and f"+images: {IMAGES - 2}" in way.check_import.output
 
 
-def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothing(way: Way) -> None:
+def test_review_is_fetched_and_a_second_export_changes_nothing(way: Way) -> None:
     assert way.export.code == way.second_export.code == 0, way.export.output
     assert way.second_export.changed() == []
     review = way.site.library.parent / "library.json.review"
@@ -92,7 +92,7 @@ def test_a_review_is_brought_to_the_controller_and_a_second_export_changes_nothi
 
 
 @pytest.mark.thorough
-def test_files_that_are_there_already_outlast_a_review_that_is_brought(make_site: Callable[[str], Site]) -> None:
+def test_fetched_review_overwrites_no_existing_files(make_site: Callable[[str], Site]) -> None:
     """The decisions of a reviewer, or the review of another library; an archive of the host's name; a folder of everybody."""
     site = make_site("brought")
     site.migrate()
@@ -127,7 +127,7 @@ def test_an_import_with_a_skipped_pair_is_shown_as_changed(way: Way) -> None:
     assert "skipped 1, undecided" in way.imported.output
 
 
-def test_the_same_decisions_again_change_nothing_and_what_was_judged_different_is_not_asked_again(way: Way) -> None:
+def test_same_decisions_change_nothing_and_are_not_asked_again(way: Way) -> None:
     assert way.second_import.code == 0 and way.second_import.changed() == []
     assert way.export_after.of("Export the queue")["decided_matches"] == 2
     assert way.last_export.changed() == []
@@ -141,7 +141,7 @@ def test_an_import_that_is_taken_back_gives_back_the_same_bytes(way: Way) -> Non
     assert again.code == 0 and again.changed() == []
 
 
-def test_what_a_person_decides_in_the_page_with_keys_is_what_is_imported(way: Way, tmp_path: Path) -> None:
+def test_keyboard_decisions_in_the_page_are_what_is_imported(way: Way, tmp_path: Path) -> None:
     chromium = pytest.importorskip("chromium", reason="needs selenium (requirements-dev.txt)")
     if not chromium.CHROMIUM or not chromium.CHROMEDRIVER:
         pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
@@ -166,7 +166,7 @@ def test_what_a_person_decides_in_the_page_with_keys_is_what_is_imported(way: Wa
     assert way.site.playbook("review_import", dhash_review_state="absent").code == 0
 
 
-def test_all_that_is_wrong_with_decisions_is_said_at_once_and_nothing_is_changed(way: Way) -> None:
+def test_all_faults_in_decisions_are_reported_before_any_change(way: Way) -> None:
     queue = json.loads(way.decisions.read_text())
     queue["matches"][0]["image1"]["dhash"] = "0" * 16
     queue["matches"][1]["reviewStatus"] = "maybe"
@@ -186,7 +186,7 @@ def test_a_library_that_was_never_migrated_has_nothing_to_review(site: Site) -> 
     assert site.snapshot() == tree
 
 
-def test_a_migration_that_was_refused_is_not_deployed_by_another_playbook(site: Site) -> None:
+def test_refused_migration_is_not_deployed_by_another_playbook(site: Site) -> None:
     before = sha256(site.library)
     assert site.playbook("migrate", dhash_max_failure_rate=0.01).code != 0
     assert (site.library.parent / "library.dhash.json").exists()
@@ -274,7 +274,7 @@ def record(site: Site) -> dict[str, Any]:
 
 
 @pytest.mark.thorough
-def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warning(editing: Editing) -> None:
+def test_service_that_writes_at_start_is_verified_with_a_warning(editing: Editing) -> None:
     site = editing.site
     run = site.playbook("review_import", dhash_review_decisions=editing.decisions, **editing.settings)
     assert run.code == 0, run.output
@@ -285,7 +285,7 @@ def test_a_service_that_writes_its_library_as_it_starts_is_verified_with_a_warni
 
 
 @pytest.mark.thorough
-def test_a_rescue_keeps_what_the_service_has_written_as_it_started(editing: Editing) -> None:
+def test_rescue_keeps_what_the_service_wrote_at_its_start(editing: Editing) -> None:
     site = editing.site
     service = Service(site)
     service.answer = lambda: (200 if len(site.read()["images"]) == IMAGES else 503, '{"status": "ok"}')

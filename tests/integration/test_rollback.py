@@ -22,7 +22,7 @@ def edit(site: Site, images: int) -> None:
     site.library.write_text(json.dumps(library, indent=2), encoding="utf-8")
 
 
-def test_an_emergency_rollback_brings_back_the_bytes_from_before_the_migration_and_does_so_once(site: Site) -> None:
+def test_emergency_rollback_restores_the_original_bytes_once(site: Site) -> None:
     before = sha256(site.library)
     assert site.playbook("migrate").code == 0
     migrated = sha256(site.library)
@@ -59,7 +59,7 @@ def test_taking_the_hashes_out_keeps_what_was_edited_since(site: Site) -> None:
 
 
 @pytest.mark.thorough
-def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: Site) -> None:
+def test_images_missing_in_a_backup_are_lost_only_on_request(site: Site) -> None:
     before = sha256(site.library)
     site.migrate()
     edit(site, images=2)
@@ -81,7 +81,7 @@ def test_images_that_a_backup_lacks_are_not_lost_unless_that_is_asked_for(site: 
 
 
 @pytest.mark.thorough
-def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_is_named(site: Site) -> None:
+def test_rollback_refuses_a_damaged_backup_and_names_the_next(site: Site) -> None:
     before = sha256(site.library)
     site.migrate()
     (good,) = site.backups()
@@ -107,7 +107,7 @@ def test_a_library_that_is_gone_altogether_is_put_back(site: Site) -> None:
 
 
 @pytest.mark.thorough
-def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migration_was_deployed(site: Site) -> None:
+def test_check_and_run_agree_on_a_library_lost_before_its_deploy(site: Site) -> None:
     before = sha256(site.library)
     given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {"state": "announced"})):
@@ -125,7 +125,7 @@ def test_check_mode_and_the_run_agree_on_a_library_that_is_gone_before_its_migra
 
 
 @pytest.mark.thorough
-def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_edits_since_the_last_migration(site: Site) -> None:
+def test_library_broken_at_service_stop_is_restored_with_edits(site: Site) -> None:
     site.migrate()
     edit(site, images=1)
     edited = sha256(site.library)
@@ -146,7 +146,7 @@ def test_a_library_that_is_broken_while_its_service_stops_comes_back_with_the_ed
     assert again.code == 0 and not again.changed(), again.output
 
 
-def test_a_deleted_library_is_told_by_a_migration_and_comes_back_over_an_import_that_was_only_prepared(site: Site) -> None:
+def test_deleted_library_is_reported_and_restored_over_an_import(site: Site) -> None:
     site.migrate()
     edit(site, images=1)
     edited = sha256(site.library)

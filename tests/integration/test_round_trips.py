@@ -45,7 +45,7 @@ def test_a_run_with_nothing_to_do_needs_few_tasks(migrated: Site, name: str, exp
         assert "; 5 hashed again with the same result" in run.of("Verify | Show the result")["msg"]
 
 
-def test_a_plan_of_another_library_does_not_stand_for_the_verification(migrated: Site) -> None:
+def test_verification_ignores_the_plan_of_another_library(migrated: Site) -> None:
     """A program writes the library after the plan: its sample is not that of the plan."""
     hooks = migrated.home / "hooks"
     hooks.mkdir(exist_ok=True)

@@ -80,7 +80,7 @@ def comparable(site: Site) -> dict[str, Any]:
     return library
 
 
-def test_by_playbook_a_library_becomes_what_it_becomes_by_hand_and_goes_back_to_what_it_was(make_site: Callable[[str], Site]) -> None:
+def test_playbook_gives_the_runbooks_result_and_rolls_it_back(make_site: Callable[[str], Site]) -> None:
     hand, play = make_site("hand"), make_site("play")
     for site in (hand, play):
         ordinary_pictures(site)

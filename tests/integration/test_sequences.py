@@ -26,7 +26,7 @@ def is_settled(site: Site, service: Service) -> bool:
 
 
 @pytest.mark.parametrize("playbook", ["verify", pytest.param("rollback", marks=pytest.mark.thorough)])
-def test_a_rollback_that_was_killed_after_its_swap_is_finished_before_its_service_starts(site: Site, service: Service, playbook: str) -> None:
+def test_killed_rollback_is_finished_before_its_service_starts(site: Site, service: Service, playbook: str) -> None:
     before = rollback_is_killed(site, service, is_swapped=True)
     run = site.playbook(playbook, **service.settings)
     assert run.code == 0 and "had been stopped since" in " ".join(run.output.split()), run.output
@@ -34,7 +34,7 @@ def test_a_rollback_that_was_killed_after_its_swap_is_finished_before_its_servic
     assert service.told()[-1][0] == "start"
 
 
-def test_a_verification_names_a_rollback_that_was_killed_before_its_swap(site: Site, service: Service) -> None:
+def test_verify_names_a_rollback_killed_before_its_swap(site: Site, service: Service) -> None:
     before = rollback_is_killed(site, service, is_swapped=False)
     new = site.library.read_bytes()
     run = site.playbook("verify", **service.settings)
@@ -48,7 +48,7 @@ def test_a_verification_names_a_rollback_that_was_killed_before_its_swap(site: S
 
 
 @pytest.mark.thorough
-def test_a_rollback_whose_backup_is_gone_is_finished_as_the_message_says(site: Site, service: Service) -> None:
+def test_rollback_without_its_backup_is_finished_as_advised(site: Site, service: Service) -> None:
     before = rollback_is_killed(site, service, is_swapped=False)
     for backup in site.library.parent.glob("library.json.bak.*"):
         backup.unlink()
@@ -87,7 +87,7 @@ def test_any_playbook_may_follow_a_rescue_that_was_killed(
 
 
 @pytest.mark.thorough
-def test_two_controllers_that_migrate_one_library_leave_it_migrated_and_its_service_running(site: Site, service: Service) -> None:
+def test_two_controllers_can_migrate_one_library_at_once(site: Site, service: Service) -> None:
     homes = [site.home, site.home / "second"]
     homes[1].mkdir()
     runs = [subprocess.Popen(site.command("migrate", **service.settings, dhash_lock_timeout=120), cwd=ROOT, stdin=subprocess.DEVNULL,

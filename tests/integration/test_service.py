@@ -40,7 +40,7 @@ def test_a_restart_is_owed_until_the_service_is_well(site: Site, service: Servic
     assert not site.library.with_name("library.json.pre-dhash").exists()
 
 
-def test_a_run_that_is_killed_with_the_service_stopped_is_finished_by_the_next_one(site: Site, service: Service) -> None:
+def test_run_killed_with_the_service_stopped_is_finished_next(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     service.answer = lambda: (503, "stopped") if service.is_stopped() else (200, '{"status": "ok"}')
     with subprocess.Popen(site.command("migrate", **service.settings), cwd=ROOT, env=site.environment(), start_new_session=True,
@@ -59,7 +59,7 @@ def test_a_run_that_is_killed_with_the_service_stopped_is_finished_by_the_next_o
 
 
 @pytest.mark.thorough
-def test_a_service_is_not_left_stopped_where_another_run_comes_in_between(site: Site, service: Service) -> None:
+def test_service_is_not_left_stopped_when_another_run_intervenes(site: Site, service: Service) -> None:
     other = shlex.join(site.command("migrate", **service.settings))
     service.meanwhile.write_text(f"cd {shlex.quote(str(ROOT))} && {other} >'{site.home}/other.log'\n", encoding="utf-8")
     run = site.playbook("migrate", **service.settings)
@@ -71,7 +71,7 @@ def test_a_service_is_not_left_stopped_where_another_run_comes_in_between(site: 
 
 
 @pytest.mark.thorough
-def test_a_service_that_cannot_bear_the_new_library_gets_the_old_one_back(site: Site, service: Service) -> None:
+def test_service_that_rejects_the_new_library_gets_the_old_one(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     old = sha256(site.library)
     service.answer = lambda: (200, '{"status": "ok"}' if site.library.read_bytes() == before else '{"status": "confused"}')
@@ -121,7 +121,7 @@ def killed_with_the_service_stopped(site: Site, service: Service) -> str:
 @pytest.mark.parametrize(("playbook", "manager", "cause"), [
     ("migrate", "comand", "dhash_service_manager is comand"), ("verify", "none", "dhash_service_manager is none"),
     ("verify", "command", "start is broken")])
-def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(site: Site, service: Service, playbook: str, manager: str,
+def test_failed_start_is_reported_with_the_time_of_the_stop(site: Site, service: Service, playbook: str, manager: str,
                                                                                cause: str) -> None:
     since = killed_with_the_service_stopped(site, service)
     service.broken["start"].touch()
@@ -137,7 +137,7 @@ def test_a_service_that_cannot_be_started_is_said_to_be_stopped_and_since_when(s
 
 
 @pytest.mark.thorough
-def test_a_restart_of_a_service_stays_pending_for_a_run_that_does_not_know_the_service(site: Site, service: Service) -> None:
+def test_pending_restart_survives_a_run_without_the_service(site: Site, service: Service) -> None:
     service.broken["start"].touch()
     assert site.playbook("migrate", **service.settings | {"dhash_stop_command": None}, dhash_auto_rollback=False).code != 0
     service.broken["start"].unlink()
@@ -179,7 +179,7 @@ def is_told_of_another_file(site: Site, run: Run, linked: Linked) -> bool:
     return any(f"{linked.path}: the library is another file now: {linked.path}, was {site.library}" in message for message in run.failures())
 
 
-def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to_deploy_to(site: Site, service: Service, linked: Linked) -> None:
+def test_link_replaced_at_service_stop_is_not_deployed_to(site: Site, service: Service, linked: Linked) -> None:
     before = site.library.read_bytes()
     service.meanwhile.write_text(linked.replace, encoding="utf-8")
     run = site.playbook("migrate", **service.settings, dhash_library=str(linked.path))
@@ -192,7 +192,7 @@ def test_a_link_that_the_service_replaces_by_a_file_as_it_stops_is_no_library_to
 
 
 @pytest.mark.thorough
-def test_a_link_that_the_service_replaces_by_a_file_as_it_starts_leaves_a_record_that_can_be_settled(site: Site, service: Service,
+def test_link_replaced_at_service_start_leaves_a_usable_record(site: Site, service: Service,
                                                                                                      linked: Linked) -> None:
     script = site.home / "replacing"
     script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_start_command']}\n", encoding="utf-8")
@@ -221,7 +221,7 @@ def replaced_after_a_kill(site: Site, service: Service, linked: Linked) -> str:
 
 
 @pytest.mark.thorough
-def test_fleet_status_shows_the_service_that_a_replaced_link_hides(site: Site, service: Service, linked: Linked) -> None:
+def test_fleet_status_shows_the_service_behind_a_replaced_link(site: Site, service: Service, linked: Linked) -> None:
     since = replaced_after_a_kill(site, service, linked)
     status = site.playbook("fleet_status", dhash_library=str(linked.path))
     assert status.code == 0 and f"the service has been stopped since {since}" in status.output, status.output
@@ -230,7 +230,7 @@ def test_fleet_status_shows_the_service_that_a_replaced_link_hides(site: Site, s
 @pytest.mark.parametrize(("playbook", "options"), [
     ("verify", []), pytest.param("migrate", [], marks=pytest.mark.thorough), pytest.param("monitor", [], marks=pytest.mark.thorough),
     pytest.param("migrate", ["--check"], marks=pytest.mark.thorough), pytest.param("dry_run", [], marks=pytest.mark.thorough)])
-def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopped_service(
+def test_link_replaced_after_a_kill_hides_no_stopped_service(
         site: Site, service: Service, linked: Linked, playbook: str, options: list[str]) -> None:
     since = replaced_after_a_kill(site, service, linked)
     variables = {**service.settings, "dhash_library": str(linked.path), "dhash_media_roots": [str(site.library.parent)]}
@@ -247,7 +247,7 @@ def test_a_link_that_was_replaced_since_a_run_was_killed_does_not_hide_the_stopp
 
 
 @pytest.mark.thorough
-def test_a_failed_run_is_rolled_back_although_the_identity_file_is_gone(site: Site, service: Service) -> None:
+def test_failed_run_is_rolled_back_without_the_identity_file(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     service.answer = lambda: (200, '{"status": "ok"}') if site.library.read_bytes() == before else (500, "out of order")
     identity: dict[str, Any] = {"dhash_rollback_identity_file": str(site.home / "key.txt")}
@@ -260,7 +260,7 @@ def test_a_failed_run_is_rolled_back_although_the_identity_file_is_gone(site: Si
 
 
 @pytest.mark.thorough
-def test_a_service_that_crashes_with_the_new_library_is_no_reason_to_keep_the_library(site: Site, service: Service) -> None:
+def test_library_that_crashes_the_service_is_not_kept(site: Site, service: Service) -> None:
     before = site.home / "before.json"
     before.write_bytes(site.library.read_bytes())
     # Its commands succeed as those of a daemon do: a start whose process dies soon after it, but no stop of what does not run.
@@ -274,7 +274,7 @@ def test_a_service_that_crashes_with_the_new_library_is_no_reason_to_keep_the_li
 
 
 @pytest.mark.thorough
-def test_a_service_that_has_crashed_needs_no_status_command_to_get_its_library_back(site: Site) -> None:
+def test_crashed_service_is_rolled_back_without_a_status_command(site: Site) -> None:
     before, pid = site.home / "before.json", site.home / "pid"
     before.write_bytes(site.library.read_bytes())
     with socket.socket() as free:
@@ -304,7 +304,7 @@ def test_a_service_that_has_crashed_needs_no_status_command_to_get_its_library_b
 
 
 @pytest.mark.thorough
-def test_a_library_that_the_service_breaks_as_it_starts_is_not_verified(site: Site, service: Service) -> None:
+def test_library_broken_by_the_starting_service_is_not_verified(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
 
     def answer() -> tuple[int, str]:

@@ -84,7 +84,7 @@ def sharded(make_site: Callable[[str], Site]) -> Sharded:
     return Sharded(hosts, checked, left_all, first, library, hosts.run("migrate_sharded"))
 
 
-def test_a_check_writes_nothing_and_says_how_much_there_is_for_each_host(sharded: Sharded) -> None:
+def test_shard_check_writes_nothing_and_counts_the_work_per_host(sharded: Sharded) -> None:
     assert sharded.checked.code == 0, sharded.checked.output
     assert sharded.check_left_all
     plan = sharded.checked.of("Show how many images each host gets", "leader")["msg"]
@@ -92,7 +92,7 @@ def test_a_check_writes_nothing_and_says_how_much_there_is_for_each_host(sharded
     assert plan[1:] == ["leader: 13 images, and it merges and migrates", "second: 13 images", "third: 13 images"]
 
 
-def test_the_library_is_the_one_that_a_single_host_makes_although_a_host_died_with_its_share(sharded: Sharded, make_site: Callable[[str], Site]) -> None:
+def test_sharded_library_equals_one_hosts_despite_a_dead_host(sharded: Sharded, make_site: Callable[[str], Site]) -> None:
     single = make_site("single")
     for module in ("library_migrate", "library_deploy"):
         assert not single.module(module, library=str(single.library), state_dir=str(single.state)).get("failed")
@@ -102,7 +102,7 @@ def test_the_library_is_the_one_that_a_single_host_makes_although_a_host_died_wi
     assert sharded.first.recap["leader"]["failures"] == 0
 
 
-def test_each_host_hashes_its_share_and_the_leader_what_the_dead_one_left(sharded: Sharded) -> None:
+def test_each_host_hashes_its_shard_and_the_leader_the_rest(sharded: Sharded) -> None:
     assert [sharded.first.of("Shard | Hash a shard", host)["hashed_now"] for host in ("leader", "second")] == [13, 13]
     assert sharded.first.of("Merge what was hashed and list what is left", "leader")["taken"] == 13
     assert sharded.first.of("Hash and write the migrated library", "leader")["hashed_now"] == 13
@@ -114,7 +114,7 @@ def test_only_the_leader_migrates(sharded: Sharded) -> None:
     assert set(sharded.first.recap) == set(HOSTS)
 
 
-def test_what_a_host_has_hashed_in_a_run_that_was_cut_short_is_not_hashed_again(sharded: Sharded) -> None:
+def test_hashes_of_an_interrupted_run_are_not_computed_again(sharded: Sharded) -> None:
     assert sharded.second.code == 0, sharded.second.output
     merges = [record["result"] for record in sharded.second.results if record["task"].endswith("Merge what was hashed and list what is left")]
     assert [(merge["taken"], merge["pending"]) for merge in merges][:2] == [(0, len(NEW)), (len(NEW), 0)]
@@ -132,7 +132,7 @@ def within(one: str, other: str) -> bool:
     return bin(int(one, 16) ^ int(other, 16)).count("1") <= 10
 
 
-def test_what_several_hosts_hold_is_reported_and_nothing_else_is_changed(make_site: Callable[[str], Site]) -> None:
+def test_images_on_several_hosts_are_reported_and_left_alone(make_site: Callable[[str], Site]) -> None:
     sites = {host: make_site(host) for host in ("one", "two", "new")}
     for host, part in (("one", slice(0, 25)), ("two", slice(15, None))):
         value = sites[host].read()

@@ -33,7 +33,7 @@ def phases(reports: Path) -> list[str]:
     return [json.loads(report.read_text(encoding="utf-8"))["hosts"][0]["phase"] for report in sorted(reports.glob("*/fleet.json"))]
 
 
-def test_verify_alone_changes_no_library_but_starts_a_service_that_is_stopped(site: Site, service: Service) -> None:
+def test_verify_tag_changes_no_library_but_starts_the_service(site: Site, service: Service) -> None:
     given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {"state": "announced"}), ("library_deploy", {})):
         result = site.module(module, **given, **arguments)
@@ -50,7 +50,7 @@ def test_verify_alone_changes_no_library_but_starts_a_service_that_is_stopped(si
 
 
 @pytest.mark.thorough
-def test_a_migration_can_be_staged_in_one_run_and_deployed_in_another(site: Site) -> None:
+def test_migration_is_staged_in_one_run_and_deployed_in_another(site: Site) -> None:
     before = sha256(site.library)
     reports = site.home / "reports"
     staged = site.playbook("migrate", "--skip-tags", "deploy", dhash_fleet_report_dir=str(reports))

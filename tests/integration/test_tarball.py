@@ -82,7 +82,7 @@ def test_it_names_the_repository_that_it_was_built_for(tarball: Path) -> None:
     assert [link for link in links if not link.startswith("https://")] == []
 
 
-def test_a_build_without_a_repository_leaves_the_links_of_the_readme(tmp_path: Path) -> None:
+def test_build_without_a_repository_keeps_the_readmes_links(tmp_path: Path) -> None:
     build_collection.build(tmp_path)
     with tarfile.open(next(tmp_path.iterdir())) as archive:
         assert archive.extractfile("README.md").read() == (ROOT / "README.md").read_bytes()  # type: ignore[union-attr]
@@ -178,7 +178,7 @@ def test_documented_relative_paths_count_from_current_directory(run: Elsewhere, 
     assert not [path for path in installed.rglob("*") if path.name in ("reviews", "fetched", "status.json", "mobius-dhash-reports")]
 
 
-def test_every_module_default_of_the_action_group_reaches_its_modules(run: Elsewhere, tmp_path: Path) -> None:
+def test_module_defaults_of_the_action_group_reach_every_module(run: Elsewhere, tmp_path: Path) -> None:
     draw_library(tmp_path / "library", count=20)
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "module_defaults": {
         "group/mobius.dhash.dhash": {"library": str(tmp_path / "library/library.json"), "state_dir": str(tmp_path / "state")},

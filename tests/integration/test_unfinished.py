@@ -60,7 +60,7 @@ def decide(site: Site) -> str:
     return str(decisions)
 
 
-def test_a_migration_does_not_cancel_a_rollback_that_stops_its_service(site: Site, service: Service) -> None:
+def test_migration_does_not_cancel_a_rollback_in_progress(site: Site, service: Service) -> None:
     before = migrate(site)
     meanwhile(site, service, "migrate")
     run = site.playbook("rollback", **service.settings)
@@ -72,7 +72,7 @@ def test_a_migration_does_not_cancel_a_rollback_that_stops_its_service(site: Sit
 
 
 @pytest.mark.thorough
-def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site, service: Service) -> None:
+def test_migration_does_not_cancel_an_import_in_progress(site: Site, service: Service) -> None:
     migrate(site)
     decisions = decide(site)
     images = len(site.read()["images"])
@@ -85,7 +85,7 @@ def test_a_migration_does_not_cancel_an_import_that_stops_its_service(site: Site
 
 
 @pytest.mark.thorough
-def test_a_rescue_that_was_killed_is_finished_by_the_next_migration(site: Site, service: Service) -> None:
+def test_next_migration_finishes_a_killed_rescue(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
 
     def answer() -> tuple[int, str]:
@@ -111,7 +111,7 @@ def test_a_rescue_that_was_killed_is_finished_by_the_next_migration(site: Site, 
 
 
 @pytest.mark.thorough
-def test_an_import_is_taken_back_although_the_folder_of_its_backups_is_none_any_more(site: Site, service: Service) -> None:
+def test_import_is_rolled_back_without_its_backup_folder(site: Site, service: Service) -> None:
     migrate(site)
     decisions, backups = decide(site), site.home / "backups"
     before = site.library.read_bytes()

@@ -58,7 +58,7 @@ def told(way: Way, host: str) -> str:
     return message
 
 
-def test_a_good_library_is_verified_whatever_becomes_of_the_others(way: Way) -> None:
+def test_good_library_is_verified_whatever_happens_to_others(way: Way) -> None:
     assert way.run.code != 0
     assert way.run.recap["library"]["failures"] == 0
     assert f"{IMAGES - 5} hashed again" in way.run.of("Show the result", "library")["msg"]

@@ -49,7 +49,7 @@ def test_metrics_are_no_change(library: Library) -> None:
     assert library.published() != before
 
 
-def test_a_folder_that_is_not_there_is_a_warning_that_says_what_to_do(library: Library) -> None:
+def test_missing_metrics_folder_is_a_warning_with_the_next_step(library: Library) -> None:
     library.textfiles.rmdir()
     shown, _complaints = library.start("library_migrate").communicate()
     result = json.loads(shown)
@@ -90,7 +90,7 @@ def install(home: Path, *options: str, **variables: str) -> str:
     return run.stdout
 
 
-def test_rules_and_dashboard_are_installed_where_they_are_asked_for_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
+def test_rules_and_dashboard_are_installed_once_where_configured(tmp_path: Path) -> None:
     folders = {variable: tmp_path / variable for variable in FILES}
     for folder in folders.values():
         folder.mkdir()

@@ -139,7 +139,7 @@ def test_the_fleets_p95_is_the_exact_one_within_a_bucket(fleet: dict[str, Librar
     assert [0, *run_measurements.BUCKETS][bucket] <= estimate <= run_measurements.BUCKETS[bucket]
 
 
-def test_a_second_run_that_changes_nothing_is_a_success_and_counts_nothing_again(fleet: dict[str, Library], prometheus: Prometheus) -> None:
+def test_unchanged_second_run_is_a_success_and_counts_nothing(fleet: dict[str, Library], prometheus: Prometheus) -> None:
     before = prometheus.value('dhash_last_success_timestamp_seconds{instance="two"}')
     counted = prometheus.value('dhash_hash_duration_seconds_count{instance="two"}')
     fleet["two"].migrate()
@@ -160,7 +160,7 @@ def test_a_query_of_the_dashboard_is_answered(panel: str, query: str, fleet: dic
     assert all(math.isfinite(float(sample["value"][1])) for sample in answer)
 
 
-def test_a_choice_of_the_dashboard_offers_every_host_and_every_library(fleet: dict[str, Library], prometheus: Prometheus) -> None:
+def test_dashboard_variables_offer_every_host_and_library(fleet: dict[str, Library], prometheus: Prometheus) -> None:
     choices = {choice["name"]: choice["query"]["query"] for choice in DASHBOARD["templating"]["list"] if choice["type"] == "query"}
     offered = {}
     for name, query in choices.items():
@@ -178,7 +178,7 @@ def test_the_dashboard_names_only_metrics_that_exist() -> None:
     assert set(re.findall(r"\bdhash_\w+", json.dumps(DASHBOARD))) <= known
 
 
-def test_the_dashboard_shows_every_metric_but_the_ones_that_others_tell() -> None:
+def test_dashboard_shows_every_metric_but_three_helpers() -> None:
     shown = set(re.findall(r"\bdhash_\w+", json.dumps(DASHBOARD)))
     told = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
     assert {metric.name for metric in prometheus_text.METRICS} - told == {
@@ -303,13 +303,13 @@ ALERTS = re.findall(r"^ +- alert: (\w+)$", (ROOT / "roles/monitor/files/mobius-d
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_fires_on_its_cause_and_clears_when_that_is_gone(alert: str, seen: Seen) -> None:
+def test_alert_fires_on_its_cause_and_then_clears(alert: str, seen: Seen) -> None:
     pair = (alert, seen.expected[alert])
     assert pair in seen.fired
     assert pair not in seen.after
 
 
-def test_the_hosts_that_are_well_raise_only_the_alert_that_they_earn(fleet: dict[str, Library], prometheus: Prometheus) -> None:
+def test_healthy_hosts_raise_only_the_failure_ratio_alert(fleet: dict[str, Library], prometheus: Prometheus) -> None:
     subjects = {str(library.path) for library in fleet.values()}
     raised = {pair for pair in prometheus.firing() if pair[1] in subjects or pair[1] in fleet}
     assert {alert for alert, _subject in raised} == {"MobiusDhashFailureRatioHigh"}  # 5 of 40 images are broken, as drawn

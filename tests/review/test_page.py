@@ -172,7 +172,7 @@ def test_a_file_that_is_no_export_is_refused_and_changes_nothing(start: Start, r
     assert browser.text("#counts") == "0 of 2 decided"
 
 
-def test_without_a_store_the_page_works_and_says_that_it_keeps_nothing(start: Start, review: pages.Review) -> None:
+def test_page_without_storage_works_and_says_it_saves_nothing(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {
         "source": "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"})
@@ -184,7 +184,7 @@ def test_without_a_store_the_page_works_and_says_that_it_keeps_nothing(start: St
     browser.wait_for_text("#counts", "0 of 2 decided")
 
 
-def test_where_the_store_is_full_the_page_says_so_and_keeps_what_it_had(start: Start, review: pages.Review) -> None:
+def test_page_with_full_storage_says_so_and_keeps_what_it_saved(start: Start, review: pages.Review) -> None:
     page = review(pairs(4, review.previews))
     browser = start()
     full = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
@@ -254,7 +254,7 @@ def choose(browser: Browser, selector: str, value: str) -> None:
                    "s.dispatchEvent(new Event('input', {bubbles: true}))", selector, value)
 
 
-def test_what_is_decided_leaves_a_list_of_undecided_pairs_and_undo_brings_it_back(start: Start, review: pages.Review) -> None:
+def test_decided_pair_leaves_the_pending_list_until_undo(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(pairs(2, review.previews)))
     choose(browser, "#filter-status", "pending")
@@ -266,7 +266,7 @@ def test_what_is_decided_leaves_a_list_of_undecided_pairs_and_undo_brings_it_bac
     browser.wait_for_text("#pair-title", "Pair 1 of 1")
 
 
-def test_a_cluster_is_one_screen_and_can_be_brought_down_to_one_image(start: Start, review: pages.Review) -> None:
+def test_cluster_is_one_screen_and_can_be_reduced_to_one_image(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.press("c")
@@ -285,7 +285,7 @@ def states(browser: Browser) -> list[str]:
     return list(browser.script("return [...document.querySelectorAll('#cards > li')].map(card => card.dataset.state)"))
 
 
-def test_a_cluster_warns_where_nothing_would_stay_and_where_a_kept_image_leaves(start: Start, review: pages.Review) -> None:
+def test_cluster_warns_if_nothing_stays_or_a_kept_image_leaves(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.open(review(triangle(review.previews)))
     browser.press("1", "1")
@@ -381,7 +381,7 @@ KEY_TIMES = """
 """
 
 
-def test_a_real_key_is_answered_within_a_tenth_of_a_second_at_ten_thousand_pairs(
+def test_key_is_answered_within_100_ms_at_ten_thousand_pairs(
         start: Start, review: pages.Review, record_property: Callable[[str, object], None]) -> None:
     """From the key's arrival in the browser to the next picture, as the Event Timing API measures it."""
     browser = start()
@@ -436,7 +436,7 @@ def test_a_page_without_a_readable_queue_says_so(start: Start, review: pages.Rev
     assert "no queue that it can read" in browser.text("#warning")
 
 
-def test_a_queue_with_fields_of_other_types_is_shown_as_far_as_it_can_be(start: Start, review: pages.Review) -> None:
+def test_queue_with_fields_of_wrong_types_is_shown_as_possible(start: Start, review: pages.Review) -> None:
     browser = start()
     odd = {"id": "00000000000000aa", "image1": 7, "image2": {"path": ["x"], "width": "1", "bytes": -1}, "confidence": "high",
            "hammingDistance": None, "cluster": {}, "proposedKeep": 1, "reviewStatus": 4, "reviewNotes": {}, "isDuplicate": "yes"}
@@ -477,7 +477,7 @@ class Server:
 
 
 @pytest.mark.parametrize("policy", [True, False], ids=["with its policy", "without, to see that the test sees"])
-def test_the_policy_stops_foreign_scripts_styles_and_every_request(start: Start, review: pages.Review, policy: bool) -> None:
+def test_policy_blocks_foreign_scripts_styles_and_all_requests(start: Start, review: pages.Review, policy: bool) -> None:
     page = review(pairs(1, review.previews))
     with Server() as server:
         foreign = (
@@ -662,7 +662,7 @@ def test_no_window_needs_horizontal_scrolling(start: Start, review: pages.Review
         assert wide == []
 
 
-def test_in_a_narrow_window_the_list_opens_over_the_pair_and_closes_with_a_choice(start: Start, review: pages.Review) -> None:
+def test_narrow_window_opens_the_list_over_the_pair(start: Start, review: pages.Review) -> None:
     browser = start()
     browser.look_like(NARROW)
     browser.open(review(pairs(5, review.previews)))

@@ -31,7 +31,7 @@ def test_there_are_templates_and_rulebooks() -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_job_template_runs_a_playbook_with_variables_that_exist(name: str) -> None:
+def test_job_template_runs_an_existing_playbook_and_variables(name: str) -> None:
     template = TEMPLATES[name]
     assert (ROOT / "playbooks" / template["playbook"]).exists()
     assert check(OPTIONS, {"dhash_library": "/srv/library.json", **template.get("extra_vars", {})}) == []

@@ -165,7 +165,7 @@ def test_brackets_without_end_are_not_a_traceback(reader: Reader, tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a file in /proc is 0")
-def test_a_file_that_has_more_bytes_than_it_had_when_it_was_opened_is_refused() -> None:
+def test_file_that_grows_after_it_is_opened_is_refused() -> None:
     path = f"/proc/{os.getpid()}/status"
     assert os.stat(path).st_size == 0
     with pytest.raises(BoundsError, match="the file has more than 100 bytes"):
@@ -173,7 +173,7 @@ def test_a_file_that_has_more_bytes_than_it_had_when_it_was_opened_is_refused() 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a file in /proc is 0")
-def test_a_file_that_grows_while_it_is_digested_or_copied_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_file_that_grows_while_it_is_copied_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(durable, "MAX_BYTES", 100)
     path = f"/proc/{os.getpid()}/status"
     with pytest.raises(BoundsError, match="the file has more than 100 bytes"):
@@ -183,7 +183,7 @@ def test_a_file_that_grows_while_it_is_digested_or_copied_is_refused(monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_of_the_largest_size_is_read_and_one_byte_more_is_refused(tmp_path: Path) -> None:
+def test_one_byte_more_than_the_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1" * 100)
     assert len(bounded_reads.read(str(tmp_path / "file"), 100)) == 100
     with pytest.raises(BoundsError, match="the file has 100 bytes, and at most 99 are read"):
@@ -200,7 +200,7 @@ def test_a_state_file_that_is_too_long_says_so(tmp_path: Path) -> None:
     ("[" * 128 + "]" * 128, None), ("[" * 129 + "]" * 129, "nested more than 128 levels deep"), (json.dumps("[" * 1000), None),
     ("9" * 640, None), ("9" * 641, "a number has too many digits"), ("-" + "9" * 100_000, "a number has too many digits"),
 ])
-def test_the_depth_of_json_and_the_digits_of_a_number_have_a_limit(text: str, problem: str | None) -> None:
+def test_depth_of_json_and_digits_of_numbers_are_limited(text: str, problem: str | None) -> None:
     for content in (text, text.encode()):
         with contextlib.nullcontext() if problem is None else pytest.raises(ValueError, match=problem):
             bounded_reads.parse_json(content)
@@ -282,7 +282,7 @@ def test_a_journal_row_with_an_endless_text_does_not_count(journal: Path, column
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "sparse"])
-def test_a_journal_that_sqlite_must_not_open_is_refused_and_stays(tmp_path: Path, kind: str) -> None:
+def test_journal_that_is_no_regular_file_is_refused_and_stays(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "journal.sqlite"
     if kind == "FIFO":
         os.mkfifo(path)
@@ -305,7 +305,7 @@ def test_a_note_of_the_journal_that_is_not_usable_does_not_count(journal: Path, 
 
 
 @pytest.mark.parametrize("text", [DEEP.decode(), "9" * 100_000, "{"])
-def test_an_answer_of_a_program_that_is_nested_without_end_is_none(text: str) -> None:
+def test_endlessly_nested_output_of_a_program_is_no_answer(text: str) -> None:
     assert service_probes._json(text) is None
 
 

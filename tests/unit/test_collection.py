@@ -84,7 +84,7 @@ PLAYS = [pytest.param(play, id=f"{path.stem}: {play['name']}") for path in sorte
 
 
 @pytest.mark.parametrize("file", TASK_FILES)
-def test_every_variable_that_a_task_defines_is_an_internal_one_of_ours(file: str) -> None:
+def test_variables_defined_by_tasks_are_internal_and_ours(file: str) -> None:
     names = [name for name in defined_in(load(file)) if name != "ansible_become"]
     assert [name for name in names if not name.startswith("__dhash_")] == []
 
@@ -106,13 +106,13 @@ def test_every_role_says_what_it_is_and_since_which_ansible(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_default_is_in_the_argument_spec_and_the_same_there(role: str) -> None:
+def test_defaults_equal_those_of_the_argument_spec(role: str) -> None:
     documented = {name: option.get("default") for name, option in options(role).items() if not option.get("required")}
     assert documented == defaults(role)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_entry_point_that_a_readme_names_has_an_argument_spec(role: str) -> None:
+def test_entry_points_named_by_a_readme_have_an_argument_spec(role: str) -> None:
     entries = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
     named = set(re.findall(r"`tasks_from: (\w+)`", (ROOT / f"roles/{role}/README.md").read_text(encoding="utf-8")))
     assert named <= entries.keys()
@@ -120,7 +120,7 @@ def test_every_entry_point_that_a_readme_names_has_an_argument_spec(role: str) -
 
 
 @pytest.mark.parametrize("name", ["rescue/report", "run/end", "fleet_report/write", "rollback/prepare"])
-def test_entry_points_that_run_after_a_failure_validate_no_variable(name: str) -> None:
+def test_entry_points_run_after_a_failure_validate_no_variable(name: str) -> None:
     role, entry = name.split("/")
     assert load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"][entry]["options"] == {}
 
@@ -256,7 +256,7 @@ def unrendered(tasks: list[dict[str, Any]], results: set[str], keys: set[str], g
             yield from unrendered(task.get(key, []), results, keys, conditions)
 
 
-def test_a_message_about_a_deploy_is_rendered_where_there_is_no_record_as_well() -> None:
+def test_deploy_message_is_rendered_without_a_record_too() -> None:
     """library_deploy returns the fields of the record only if there is one: a library that has become another file has none."""
     results = {task["register"] for file in TASK_FILES for task in all_tasks(load(file)) if "register" in task and "mobius.dhash.library_deploy" in task}
     assert {"__dhash_deploy", "__dhash_deploy_plan", "__dhash_settled"} <= results

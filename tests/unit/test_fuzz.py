@@ -34,7 +34,7 @@ def run(*arguments: object, **environment: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, result
 
 
-def test_a_thousand_damaged_files_are_hashed_or_have_a_documented_error() -> None:
+def test_thousand_damaged_files_are_hashed_or_documented_errors() -> None:
     code, result = run("--seed", 0, "--count", SEEDS)
     assert (result["findings"], code) == ([], 0), "replay: make fuzz SEED=..."
     assert sum(result["results"].values()) == SEEDS

@@ -121,7 +121,7 @@ def test_a_monitoring_record_with_a_time_that_is_none_is_damaged(folder: Path, f
 
 @files
 @given(data=st.data())
-def test_a_state_file_with_any_value_in_a_field_is_read_or_damaged(file: StateFile, folder: Path, data: st.DataObject) -> None:
+def test_state_file_with_any_field_value_is_read_or_damaged(file: StateFile, folder: Path, data: st.DataObject) -> None:
     changed = json.loads(json.dumps(file.value))
     for _change in range(data.draw(st.integers(1, 3))):
         place: Any = changed
@@ -141,7 +141,7 @@ def test_a_state_file_of_anything_is_damaged(file: StateFile, folder: Path, cont
 
 @files
 @given(data=st.data())
-def test_a_state_file_that_is_cut_off_or_has_a_changed_byte_is_read_or_damaged(file: StateFile, folder: Path, data: st.DataObject) -> None:
+def test_truncated_or_corrupted_state_file_is_read_or_damaged(file: StateFile, folder: Path, data: st.DataObject) -> None:
     content = bytearray(json_records.text(file.value))
     del content[data.draw(st.integers(0, len(content))):]
     if content and data.draw(st.booleans()):
@@ -150,7 +150,7 @@ def test_a_state_file_that_is_cut_off_or_has_a_changed_byte_is_read_or_damaged(f
 
 
 @pytest.mark.parametrize("file", FILES[:3], ids=[file.name for file in FILES[:3]])
-def test_a_state_file_of_another_user_is_said_to_be_theirs_and_not_to_be_removed(
+def test_unreadable_state_file_names_its_owner(
         file: StateFile, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str, *_args: object, **_options: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)

@@ -96,7 +96,7 @@ def test_a_sentence_that_is_compared_is_found(template: str) -> None:
     assert any(" " in literal for literal in compared(template))
 
 
-def test_a_sentence_that_is_shown_is_not_taken_for_one_that_is_compared() -> None:
+def test_displayed_sentence_is_not_taken_for_a_compared_one() -> None:
     assert not any(" " in literal for literal in compared("{{ 'a sentence' if phase == 'token' else 'another one' ~ name }}"))
 
 
@@ -127,7 +127,7 @@ def test_every_reason_why_a_host_is_left_out_is_documented() -> None:
     assert [reason for reason in row_files.REASONS if f"V({reason})" not in text] == []
 
 
-def test_every_phase_of_the_fleet_report_is_documented_and_has_a_text() -> None:
+def test_fleet_report_phases_are_documented_and_have_a_text() -> None:
     variables = yaml.safe_load((ROOT / "roles/run/vars/main.yml").read_text(encoding="utf-8"))
     texts = variables["__dhash_phase_texts"]
     given = {literal for literal in re.findall("'([a-z_]+)' (?:if|else|}})|else '([a-z_]+)'", variables["__dhash_phase"]) for literal in literal if literal}
@@ -136,3 +136,8 @@ def test_every_phase_of_the_fleet_report_is_documented_and_has_a_text() -> None:
     assert set(re.findall(r"^\| `([a-z_]+)` \|", documented, re.M)) == texts.keys()
     used = set(re.findall("'phase', '==', '([a-z_]+)'", (ROOT / "roles/notify/vars/main.yml").read_text(encoding="utf-8")))
     assert used and used <= texts.keys()
+
+
+def test_names_of_tests_are_short_enough_to_type() -> None:
+    long = [name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w{56,})\(", path.read_text(encoding="utf-8"), re.M)]
+    assert not long, "at most 60 characters"

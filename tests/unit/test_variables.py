@@ -141,14 +141,14 @@ def test_text_that_is_no_json_array_is_refused() -> None:
     ({"dhash_rollback_to": "library.json.bak.20260131T120000Z", "dhash_rollback_remove_dhash": "yes"},
      "dhash_rollback_to and dhash_rollback_remove_dhash contradict each other, because the latter restores no backup."),
 ])
-def test_variables_that_lack_each_other_are_refused_before_anything_is_touched(variables: dict[str, Any], said: str) -> None:
+def test_variables_that_need_each_other_are_refused_at_once(variables: dict[str, Any], said: str) -> None:
     (found,) = given(**variables)
     assert said in found
 
 
 @pytest.mark.parametrize("path", ["$HOME/library.json", "/srv/${APP}/x", "/srv/a$b/library.json"])
 @pytest.mark.parametrize("name", sorted(name for name, option in OPTIONS.items() if "path" in (option["type"], option.get("elements"))))
-def test_a_path_that_a_host_would_change_is_refused_as_it_was_given(name: str, path: str) -> None:
+def test_path_that_a_host_would_expand_is_refused_as_given(name: str, path: str) -> None:
     (found,) = given(**{name: path})
     assert found.startswith(f"{name}: {path} contains an environment variable")
 
@@ -162,7 +162,7 @@ FROM_THE_CURRENT_DIRECTORY = {"dhash_backup_fetch_dir", "dhash_fleet_duplicates_
 
 @pytest.mark.parametrize("path", ["x/y.json", "./x", "../x", "x"])
 @pytest.mark.parametrize("name", sorted(PATHS - FROM_THE_LIBRARY - FROM_THE_CURRENT_DIRECTORY))
-def test_a_relative_path_that_counts_from_no_documented_folder_is_refused(name: str, path: str) -> None:
+def test_relative_path_from_no_documented_folder_is_refused(name: str, path: str) -> None:
     (found,) = given(**{name: path})
     assert found.startswith(f"{name}: {path} is a relative path")
 
@@ -174,7 +174,7 @@ def test_a_whole_path_is_taken(name: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FROM_THE_LIBRARY | FROM_THE_CURRENT_DIRECTORY))
-def test_a_relative_path_that_counts_from_a_documented_folder_is_taken(name: str) -> None:
+def test_relative_path_from_a_documented_folder_is_accepted(name: str) -> None:
     assert given(**{name: "./x"}) == []
 
 
@@ -203,14 +203,14 @@ def test_a_name_that_an_operator_has_made_up_is_left_alone(name: str) -> None:
     assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, [name]) == []
 
 
-def test_every_variable_of_the_playbooks_and_the_roles_is_known_by_its_name() -> None:
+def test_variables_of_playbooks_and_roles_are_all_known() -> None:
     text = "".join(path.read_text(encoding="utf-8") for pattern in ("playbooks/*.yml", "roles/*/tasks/*.yml", "roles/*/vars/*.yml")
                    for path in ROOT.glob(pattern))
     used = set(re.findall(r"(?<![A-Za-z0-9_.])dhash_[a-z0-9_]+", text))
     assert mistyped(OPTIONS.keys() | OF_PLAYBOOKS, used) == [] and used >= OF_PLAYBOOKS
 
 
-def test_a_folder_on_the_controller_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_controller_folder_is_named(tmp_path: Path) -> None:
     assert unwritable({"dhash_backup_fetch_dir": str(tmp_path / "new"), "dhash_review_fetch_dir": ""}) == []
     assert unwritable({"dhash_backup_fetch_dir": "/proc/x"}) == [
         "dhash_backup_fetch_dir: /proc/x on the controller: /proc is not writable. Set dhash_backup_fetch_dir to another path, then run again."]
@@ -225,7 +225,7 @@ def read_yaml(file: str) -> object:
         raise AnsibleError(f"{file}: {error}") from error
 
 
-def test_hooks_may_be_missing_and_may_have_folders_and_hidden_files_beside_them(tmp_path: Path) -> None:
+def test_hooks_are_optional_and_may_have_folders_beside_them(tmp_path: Path) -> None:
     assert invalid_hooks(str(tmp_path), read_yaml) == []
     (tmp_path / "before_stop.yml").write_text("- ansible.builtin.debug:\n", encoding="utf-8")
     (tmp_path / "after_verify.yml").write_text("---\n", encoding="utf-8")

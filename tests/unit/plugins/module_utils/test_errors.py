@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def test_an_error_says_which_path_what_happened_and_what_to_do_next() -> None:
+def test_error_gives_path_cause_and_next_step() -> None:
     error = DhashError("is empty", "/srv/library.json", "Restore a backup.")
     assert str(error) == "/srv/library.json: is empty. Restore a backup."
 
@@ -27,12 +27,12 @@ def test_an_error_without_a_path_or_a_next_step_is_its_cause() -> None:
     assert str(DhashError("numpy is missing")) == "numpy is missing"
 
 
-def test_an_odd_path_can_neither_break_the_line_nor_fail_to_be_printed() -> None:
+def test_odd_path_cannot_break_the_line_or_the_output() -> None:
     error = DhashError("is empty", "/srv/a\nb\udcff\x1b[31m.json")
     assert str(error) == "/srv/a\\nb\\udcff\\x1b[31m.json: is empty"
 
 
-def test_an_images_error_holds_no_path_so_that_it_is_the_same_wherever_the_image_lies() -> None:
+def test_image_error_has_no_path_and_is_the_same_anywhere() -> None:
     error = ImageError("missing", "the file does not exist", "Check the path.")
     assert (error.kind, error.path, str(error)) == ("missing", None, "the file does not exist. Check the path.")
 
@@ -41,14 +41,14 @@ def test_an_images_error_holds_no_path_so_that_it_is_the_same_wherever_the_image
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ELOOP,
     errno.ENOTDIR, errno.EISDIR, errno.EMFILE,
 ], ids=errno.errorcode.get)
-def test_what_goes_wrong_on_a_disk_names_path_action_reason_and_next_step(number: int) -> None:
+def test_disk_error_names_path_action_reason_and_next_step(number: int) -> None:
     error = from_os_error(OSError(number, "any text", "/srv/x"), "write the backup")
     assert error.path == "/srv/x"
     assert error.cause == f"could not write the backup: {os.strerror(number)}"
     assert str(error.next_step).endswith(".")
 
 
-def test_the_path_that_an_operator_knows_goes_before_that_of_a_temporary_file() -> None:
+def test_path_known_to_the_operator_outranks_a_temporary_one() -> None:
     assert from_os_error(OSError(errno.ENOSPC, "", "/srv/.x.tmp"), "write it", "/srv/x").path == "/srv/x"
 
 
@@ -66,7 +66,7 @@ def test_all_that_the_engine_raises_is_of_one_family() -> None:
 
 
 @given(st.text(st.characters()))
-def test_what_is_printed_of_a_name_fits_one_line_and_any_terminal(name: str) -> None:
+def test_printed_name_fits_one_line_and_any_terminal(name: str) -> None:
     shown = printable(name)
     assert shown.isprintable()
     shown.encode("utf-8")

@@ -102,7 +102,7 @@ def test_images_that_came_or_went_since_are_no_contradiction(migrated: SmallLibr
 
 
 @pytest.mark.parametrize("dhash", ["0123456789abcdef", "0123456789ABCDE", "0123456789ABCDEF0", "0123456789ABCDEG", "", None, 7])
-def test_what_is_no_hash_is_told_with_the_first_image_that_has_it(migrated: SmallLibrary, dhash: str | int | None) -> None:
+def test_malformed_hash_is_reported_with_its_first_image(migrated: SmallLibrary, dhash: str | int | None) -> None:
     migrated.value["images"][1]["dhash"] = dhash
     migrated.write()
     found = {entry["id"]: entry["message"] for entry in inspect(migrated)["inconsistencies"]}
@@ -136,7 +136,7 @@ def test_missing_and_changed_image_files_are_counted_and_named(migrated: SmallLi
         "missing": 2, "missing_examples": ["a.png", "gone.png"], "stale": 1, "stale_examples": ["b.png"]}
 
 
-def test_a_hash_that_is_not_the_one_on_this_hosts_record_is_stale(migrated: SmallLibrary) -> None:
+def test_hash_that_differs_from_the_journal_is_stale(migrated: SmallLibrary) -> None:
     migrated.value["images"][0]["dhash"] = "0" * 16
     migrated.write()
     assert inspect_media(migrated)["stale_examples"] == ["a.png"]
@@ -153,7 +153,7 @@ def test_images_without_a_hash_are_not_stale(migrated: SmallLibrary) -> None:
     assert inspect_media(migrated)["stale"] == 0
 
 
-def test_no_more_examples_are_named_than_asked_for_and_none_can_break_a_line(library: SmallLibrary) -> None:
+def test_examples_are_limited_and_cannot_break_a_line(library: SmallLibrary) -> None:
     for name in ("line\nbreak.png", "never\0there.png", "third.png"):
         library.value["images"].append({"path": name, "filename": name})
     library.write()
@@ -168,7 +168,7 @@ def test_looking_changes_nothing(migrated: SmallLibrary, tmp_path: Path, tree: C
     assert tree(tmp_path) == before
 
 
-def test_looking_at_a_library_that_was_never_migrated_makes_nothing(
+def test_inspecting_an_unmigrated_library_creates_nothing(
         library: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     library.add("a.png", seed=1)
     library.write()
@@ -191,7 +191,7 @@ def reviewed(migrated: SmallLibrary) -> SmallLibrary:
     return migrated
 
 
-def test_a_library_whose_images_a_review_reduced_agrees_with_its_own_record(reviewed: SmallLibrary) -> None:
+def test_library_reduced_by_a_review_matches_its_own_record(reviewed: SmallLibrary) -> None:
     found = inspect(reviewed)
     assert (found["images"], found["hashed"], found["duplicates"]) == (3, 2, 0)
     assert found["inconsistencies"] == []

@@ -44,7 +44,7 @@ def reasons(targets: list[dict[str, Any]], seconds: float = 10, retries: int = 2
     return [answer.reason for answer in _notification.deliver(targets, MESSAGE, seconds, retries)]
 
 
-def test_a_webhook_gets_the_whole_message_as_json_with_its_headers(web: WebServer) -> None:
+def test_webhook_gets_the_whole_message_as_json_with_headers(web: WebServer) -> None:
     assert reasons([target(url=web.url("/taken?key=1"), headers={"X-Token": 7})]) == [None]
     (request,) = web.requests
     assert (request.path, json.loads(request.body)) == ("/taken?key=1", MESSAGE)
@@ -59,7 +59,7 @@ def test_slack_gets_a_text_in_which_nothing_is_a_mention(web: WebServer) -> None
     assert len(_notification.slack_text("x" * 100_000)) < 4000
 
 
-def test_a_template_is_sent_as_it_is_and_what_is_no_json_is_not_sent(web: WebServer) -> None:
+def test_template_is_sent_verbatim_unless_its_json_is_invalid(web: WebServer) -> None:
     made = json.dumps({"mine": HOSTILE})
     plain = {"content-type": "text/plain"}
     answers = reasons([target(url=web.url("/a"), template=made), target(url=web.url("/b"), template='{"mine": "it said "no""}'),
@@ -69,7 +69,7 @@ def test_a_template_is_sent_as_it_is_and_what_is_no_json_is_not_sent(web: WebSer
     assert {request.path: request.body for request in web.requests} == {"/a": made, "/c": "plain text", "/d": '{"mine": 1}'}
 
 
-def test_a_mail_has_the_first_line_as_its_subject_and_the_text_in_it(mail: MailServer) -> None:
+def test_mail_has_the_first_line_as_subject_and_the_text_as_body(mail: MailServer) -> None:
     assert reasons([target(type="mail", port=mail.port, to=["team@example.org", "boss@example.org"])]) == [None]
     (sent,) = mail.mails
     assert (sent["Subject"], sent["To"], sent["From"]) == ("migrate failed on a", "team@example.org, boss@example.org", "a@example.org")
@@ -86,7 +86,7 @@ def test_only_who_wants_an_event_is_told(web: WebServer) -> None:
 
 
 @pytest.mark.parametrize("path", ["/hang", "/drip"])
-def test_a_server_that_does_not_answer_holds_nobody_up_longer_than_the_limit(web: WebServer, path: str) -> None:
+def test_unresponsive_server_delays_nobody_beyond_the_timeout(web: WebServer, path: str) -> None:
     started = time.monotonic()
     answers = reasons([target(url=web.url(path)), target(url=web.url(path)), target(url=web.url("/taken"))], LIMIT)
     assert time.monotonic() - started < LIMIT + SCHEDULING
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up_longer_than_the_limit(web
     assert all(str(answer).startswith("no answer") for answer in answers[:2])
 
 
-def test_a_server_that_fails_or_refuses_is_asked_again_and_then_given_up(web: WebServer) -> None:
+def test_failing_or_refusing_server_is_retried_then_given_up(web: WebServer) -> None:
     assert reasons([target(url=web.url("/fail")), target(url=f"http://127.0.0.1:{closed_port()}/x"),
                     target(type="mail", to=["a@b"], port=closed_port())], retries=1) == [
                         "the server returned HTTP 500", "Connection refused", "Connection refused"]
@@ -107,7 +107,7 @@ def test_no_redirect_is_followed_and_no_other_protocol_spoken(web: WebServer) ->
     assert [request.path for request in web.requests] == ["/elsewhere"]
 
 
-def test_credentials_in_a_url_become_a_header_and_nothing_of_a_url_but_its_host_is_shown(web: WebServer) -> None:
+def test_url_credentials_become_a_header_and_only_the_host_shows(web: WebServer) -> None:
     secret = f"http://user:pass%40word@127.0.0.1:{web.port}/fail/services/T0/B0?token=topsecret"
     (answer,) = _notification.deliver([target(url=secret)], MESSAGE, 10, 0)
     assert answer == ("1 (webhook 127.0.0.1)", "the server returned HTTP 500")

@@ -89,13 +89,13 @@ def needs(library: SmallLibrary, programs: Callable[..., None], python_that_has:
 # What it finds.
 
 
-def test_more_workers_than_the_host_lets_open_files_for_are_refused(needs: _preflight.Needs) -> None:
+def test_workers_beyond_the_open_files_limit_are_refused(needs: _preflight.Needs) -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     (problem,) = _preflight.examine(needs._replace(parallel=hard), NOW)["problems"]
     assert str(hard) in problem["found"] and "dhash_parallel" in problem["fix"]
 
 
-def test_the_sandbox_of_the_host_is_told_and_is_a_problem_only_if_it_is_required(needs: _preflight.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_is_reported_and_a_problem_only_if_required(needs: _preflight.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = _preflight.examine(needs, NOW)["sandbox"]
     assert {*shown["in_force"], *(each["id"] for each in shown["missing"])} == set(sandbox.TOKENS)
     monkeypatch.setattr(sandbox, "_LIBC", None)
@@ -155,7 +155,7 @@ def test_every_token_is_documented() -> None:
     assert contains["scope"]["choices"] == [_preflight.HASH, _preflight.MIGRATE]
 
 
-def test_the_table_of_the_documentation_has_every_token_with_its_scope() -> None:
+def test_documented_table_has_every_token_with_its_scope() -> None:
     text = (Path(__file__).parents[4] / "docs/operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| .* \| `(hash|migrate)` \| (.+) \|$", text, re.M)
     documented = {token: (scope, installable == "yes" or f"`{token}`" in installable)
@@ -171,7 +171,7 @@ def test_every_documented_token_is_one_that_the_code_gives() -> None:
     assert [token for token in _preflight.KINDS if source.count(f'"{token}"') < 2 and token not in of_folders | of_versions] == []
 
 
-def test_dhash_install_provides_packages_and_programs_and_nothing_else() -> None:
+def test_dhash_install_provides_packages_and_programs_only() -> None:
     assert {token for token, kind in _preflight.KINDS.items() if kind.installable} == {
         "python_missing", "pillow_missing", "pillow_version", "numpy_missing", "numpy_version", "ffmpeg_missing", "ffprobe_missing",
         "ffmpeg_python_missing", "age_missing"}
@@ -247,7 +247,7 @@ def test_node_is_not_looked_for_where_none_is_wanted(needs: _preflight.Needs, pr
     ("Windows", None, "choco install -y python  # then: pip install numpy"),
     ("FreeBSD", None, "Install numpy with this system's package manager."),
 ])
-def test_what_is_missing_comes_with_the_command_that_installs_it_on_this_system(
+def test_missing_package_comes_with_this_systems_install_command(
         needs: _preflight.Needs, python_that_has: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, release: str | None,
         command: str) -> None:
     if release:
@@ -276,7 +276,7 @@ def test_a_library_that_was_deleted_is_to_be_rolled_back(needs: _preflight.Needs
     assert "ansible-playbook mobius.dhash.rollback" in found["fix"] and "Check the path" not in found["fix"]
 
 
-def test_a_deleted_library_of_which_only_a_record_is_left_is_to_be_restored_from_elsewhere(
+def test_deleted_library_without_a_copy_needs_an_outside_one(
         needs: _preflight.Needs, library: SmallLibrary, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     run_record.write(state, run_record.Record(
@@ -287,13 +287,13 @@ def test_a_deleted_library_of_which_only_a_record_is_left_is_to_be_restored_from
     assert "There is no backup to roll back to" in found["fix"] and "from elsewhere" in found["fix"]
 
 
-def test_a_library_that_is_broken_is_the_problem_with_what_mends_it(needs: _preflight.Needs, library: SmallLibrary) -> None:
+def test_broken_library_is_a_problem_with_its_fix(needs: _preflight.Needs, library: SmallLibrary) -> None:
     library.path.write_bytes(b'{"images": [')
     assert "restore a backup" in problem(needs)["fix"]
 
 
 @pytest.mark.parametrize("has_user", [True, False])
-def test_a_library_whose_owner_a_new_one_could_not_be_given_is_a_problem(
+def test_library_owner_that_cannot_be_restored_is_a_problem(
         needs: _preflight.Needs, library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, has_user: bool) -> None:
     status = library.path.stat()
     monkeypatch.setattr(os, "geteuid", lambda: status.st_uid or 4711 if has_user else 4711)
@@ -389,7 +389,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem(
     assert f"set {variable} to another folder" in found["fix"]
 
 
-def test_a_host_without_a_place_for_temporary_files_is_told_to_name_one(needs: _preflight.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_without_a_temporary_folder_is_told_to_name_one(needs: _preflight.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_preflight, "_system_temp_dirs", lambda: ["/proc/tmp", "/sys"])
     found = problem(needs)
     assert found["id"] == "temp_dir_not_writable" and "Set dhash_temp_dir" in found["fix"]
@@ -461,7 +461,7 @@ minutes_of_day = st.integers(0, 24 * 60 - 1)
 
 @given(st.none() | st.tuples(st.integers(0, 6), st.integers(0, 6)), minutes_of_day, st.integers(0, 24 * 60),
        st.integers(0, 7 * 24 * 60 - 1))
-def test_a_window_is_open_whenever_one_of_its_days_has_opened_it_and_its_length_has_not_passed(
+def test_window_is_open_for_its_length_on_each_of_its_days(
         days: tuple[int, int] | None, start: int, end: int, minute: int) -> None:
     text = f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}"
     opening_days = set(range(7))
@@ -486,7 +486,7 @@ def test_what_is_no_window_is_refused_with_an_example_of_one(window: str) -> Non
     assert "Mon-Fri 01:00-05:00" in str(caught.value.next_step)
 
 
-def test_a_closed_window_is_a_problem_that_tells_the_hosts_own_time(needs: _preflight.Needs) -> None:
+def test_closed_window_is_a_problem_that_gives_the_hosts_time(needs: _preflight.Needs) -> None:
     found = problem(needs._replace(maintenance_window="Sun 01:00-02:00"))
     assert found["id"] == "maintenance_window_closed" and "Sat 12:30" in found["found"] and "Sun 01:00-02:00" in found["found"]
 
@@ -495,7 +495,7 @@ def test_an_open_window_is_no_problem(needs: _preflight.Needs) -> None:
     assert problems(needs._replace(maintenance_window="Sat 12:00-13:00")) == []
 
 
-def test_a_fresh_host_can_be_looked_at_with_nothing_but_pythons_standard_library(needs: _preflight.Needs, tmp_path: Path) -> None:
+def test_fresh_host_can_be_checked_with_the_standard_library(needs: _preflight.Needs, tmp_path: Path) -> None:
     script = tmp_path / "look.py"
     script.write_text(
         "import json, sys\n"

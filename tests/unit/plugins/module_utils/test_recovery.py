@@ -67,7 +67,7 @@ def test_the_live_library_is_named_by_its_digest(host: Host) -> None:
 
 
 @pytest.mark.parametrize("live", [None, '{"images": [], "ratio": NaN}'])
-def test_a_lost_library_is_rolled_back_where_there_is_something_to_roll_back_to(host: Host, live: str | None) -> None:
+def test_lost_library_is_rolled_back_if_any_copy_exists(host: Host, live: str | None) -> None:
     host.live(OLD)
     backup_files.make(str(host.library), str(host.library.parent))
     host.library.unlink()

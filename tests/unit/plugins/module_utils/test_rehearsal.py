@@ -56,7 +56,7 @@ def test_it_takes_the_first_images_only(library: SmallLibrary) -> None:
     assert rehearse(library, images=2)["images"] == 2
 
 
-def test_a_library_that_is_migrated_already_is_rehearsed_as_one_that_is_not(library: SmallLibrary) -> None:
+def test_migrated_library_is_rehearsed_like_an_unmigrated_one(library: SmallLibrary) -> None:
     library.run()
     library.deploy()
     live, record = library.path.read_bytes(), library.record()
@@ -77,7 +77,7 @@ def test_what_a_killed_rehearsal_left_is_removed(library: SmallLibrary) -> None:
         real(library)._replace(text=b'{"images": []}'))),
     lambda patch: patch.setattr(cutover, "_keep_what_came_out", lambda library, record: durable.remove(record.kept)),
 ])
-def test_a_way_back_that_does_not_lead_back_fails_it_and_leaves_no_note(
+def test_failed_rollback_fails_the_rehearsal_and_leaves_no_note(
         library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None],
         all_but_the_lock: Callable[[], dict[str, tuple[Any, ...]]]) -> None:
     before = all_but_the_lock()

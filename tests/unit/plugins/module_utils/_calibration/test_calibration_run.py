@@ -161,7 +161,7 @@ def test_a_link_to_a_missing_file_is_kept(was_written: bool, migrated: SmallLibr
 
 
 @pytest.mark.parametrize(("unwritable", "cause"), [("srv", "dhash_calibration_report: .* is not writable"), ("srv/library.json.lock", "lock file")])
-def test_check_mode_fails_as_the_run_would_where_this_user_may_not_write(
+def test_check_mode_fails_like_the_run_without_write_permission(
         unwritable: str, cause: str, migrated: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: not (str(path).endswith(unwritable) and mode & os.W_OK))  # root may write anywhere
     for attempt in (calibration_run.check, calibration_run.run):

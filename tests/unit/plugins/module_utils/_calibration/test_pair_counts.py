@@ -67,7 +67,7 @@ def test_mirrored_copies_do_not_count_as_unrelated() -> None:
     assert found.mirrored.near[:, 95:].sum() == 0
 
 
-def test_an_image_that_other_pairs_connect_with_another_is_left_out() -> None:
+def test_images_connected_through_pairs_form_one_group() -> None:
     assert [group.tolist() for group in pair_counts._groups(7, np.array([0, 4, 2]), np.array([2, 5, 6]))] == [[0, 2, 6], [4, 5]]
     assert pair_counts._groups(3, np.empty(0, np.int64), np.empty(0, np.int64)) == []
 
@@ -79,7 +79,7 @@ def test_a_mirrored_picture_has_the_pixels_of_its_mirror_image() -> None:
     assert np.abs(found.astype(int) - np.frombuffer(mirror, np.uint8)).max() <= 1
 
 
-def test_a_library_of_nearly_equal_images_is_measured_on_fewer_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_of_nearly_equal_images_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pair_counts, "MOST_NEAR", 100)
     found = pair_counts.count_unrelated(pair_counts.as_array(drawn(1) * 60))
     assert 10 <= found.images <= 16

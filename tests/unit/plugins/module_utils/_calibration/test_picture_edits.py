@@ -37,7 +37,7 @@ def test_the_original_has_the_pixels_that_are_hashed(tmp_path: Path) -> None:
     assert found.seconds > 0
 
 
-def test_each_edit_gives_a_copy_and_the_same_file_the_same_copies(tmp_path: Path) -> None:
+def test_each_edit_makes_a_copy_and_the_copies_are_reproducible(tmp_path: Path) -> None:
     path = write(tmp_path, pictures.colour(pictures.LARGE))
     found = read(path)
     assert len(found.copies) == len(picture_edits.EDITS) >= 14
@@ -46,7 +46,7 @@ def test_each_edit_gives_a_copy_and_the_same_file_the_same_copies(tmp_path: Path
 
 
 @pytest.mark.parametrize("edit", picture_edits.EDITS, ids=lambda edit: edit.name)
-def test_an_edit_changes_a_part_of_the_picture_and_not_the_picture_itself(edit: picture_edits.Edit) -> None:
+def test_edit_changes_part_of_the_copy_and_not_the_original(edit: picture_edits.Edit) -> None:
     original = pictures.colour((400, 300))
     before = original.tobytes()
     changed = edit.change(original)

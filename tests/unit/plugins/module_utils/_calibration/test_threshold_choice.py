@@ -35,7 +35,7 @@ def choose(rows: list[Outlook], current: int = 0, confirm: bool = True, images: 
     return threshold_choice.choose(rows, current, confirm, images, pairs, pictures)
 
 
-def test_the_rates_of_the_sample_are_taken_to_the_size_of_the_library() -> None:
+def test_sample_rates_are_scaled_to_the_size_of_the_library() -> None:
     unrelated = pair_counts.Unrelated(100, counts({(5, 0): 2, (10, 30): 6}, 4942), counts({(5, 0): 3, (10, 0): 4, (10, 60): 1}, 4942), 0, 0)
     edits = counts({(0, 100): 60, (5, 95): 20, (10, 10): 10, (12, 60): 5}, 5)
     rows = threshold_choice.outlooks(unrelated, edits, 1001)
@@ -46,7 +46,7 @@ def test_the_rates_of_the_sample_are_taken_to_the_size_of_the_library() -> None:
     assert [rows[bits].found_confirmed for bits in (0, 5, 10, 12)] == [0.6, 0.8, 0.8, 0.85]
 
 
-def test_the_greatest_number_of_false_duplicates_is_never_below_the_expected_one_nor_above_that_of_a_greater_threshold() -> None:
+def test_upper_bound_of_false_duplicates_is_sound_and_monotonic() -> None:
     unrelated = pair_counts.Unrelated(100, counts({(3, 0): 5, (8, 0): 9}, 4936), counts({(3, 0): 2, (8, 0): 200, (9, 80): 2}, 4746), 0, 0)
     rows = threshold_choice.outlooks(unrelated, counts({(0, 100): 1}), 100)
     assert all(row.false_confirmed <= row.most_confirmed <= row.false for row in rows)
@@ -58,13 +58,13 @@ def test_what_a_mean_is_at_most(count: int, mean: float) -> None:
     assert threshold_choice.at_most(count) == pytest.approx(mean, rel=0.012)  # tables of the Poisson distribution
 
 
-def test_a_threshold_beyond_which_hardly_more_is_found_is_recommended() -> None:
+def test_threshold_beyond_which_gain_diminishes_is_recommended() -> None:
     found = choose(table(LEVELS_OFF, NONE))
     assert (found.threshold, found.reason) == (7, threshold_choice.RECALL_LEVELS_OFF)
     assert "96.0 %" in found.text and "97.0 %" in found.text
 
 
-def test_a_threshold_with_too_many_false_duplicates_is_not_recommended() -> None:
+def test_threshold_with_too_many_false_duplicates_is_rejected() -> None:
     false = [0.0] * 9 + [11.0] * 8
     found = choose(table(RISES, false))
     assert (found.threshold, found.reason) == (8, threshold_choice.FALSE_DUPLICATES)

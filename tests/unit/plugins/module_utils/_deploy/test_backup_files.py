@@ -63,7 +63,7 @@ def place(library: Path, stamp: str, content: bytes = UNHASHED, vouched: bool | 
 # Making.
 
 
-def test_a_backup_has_the_bytes_of_the_library_and_a_name_that_tells_its_time(library: Path) -> None:
+def test_backup_has_the_librarys_bytes_and_a_timestamped_name(library: Path) -> None:
     before = datetime.now(timezone.utc).replace(microsecond=0)
     backup, created = make(library)
     assert created
@@ -76,7 +76,7 @@ def test_a_backup_has_the_bytes_of_the_library_and_a_name_that_tells_its_time(li
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="this host has no sha256sum")
 @pytest.mark.parametrize("name", ["library.json", "my library, 2nd.json", "日本.json", os.fsdecode(b"l\xefbrary.json")])
-def test_sha256sum_accepts_a_backup_and_refuses_it_once_it_is_damaged(library: Path, name: str) -> None:
+def test_sha256sum_accepts_a_backup_and_detects_damage(library: Path, name: str) -> None:
     library = library.rename(library.with_name(name))
     backup, _created = make(library)
     check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
@@ -92,7 +92,7 @@ def test_the_same_content_is_not_backed_up_twice(library: Path, tree: Callable[[
     assert tree(library.parent) == before
 
 
-def test_other_content_gets_a_backup_of_its_own_even_within_the_same_second(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_content_gets_its_own_backup_within_the_same_second(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", NOW.timestamp)
     first, _created = make(library)
     library.write_bytes(HASHED)
@@ -116,7 +116,7 @@ def test_new_backup_is_the_newest_by_its_name(library: Path, monkeypatch: pytest
     assert made == sorted(made)
 
 
-def test_content_that_was_backed_up_before_the_last_change_is_not_backed_up_again(library: Path) -> None:
+def test_content_backed_up_earlier_is_not_backed_up_again(library: Path) -> None:
     first, _created = make(library)
     library.write_bytes(HASHED)
     make(library)
@@ -133,7 +133,7 @@ def test_a_damaged_backup_is_no_reason_not_to_make_one(library: Path) -> None:
     assert Path(damaged.path).read_bytes() == UNHASHED[:-1]
 
 
-def test_a_backup_without_its_digest_is_no_reason_not_to_make_one(library: Path) -> None:
+def test_backup_without_a_checksum_does_not_prevent_a_new_one(library: Path) -> None:
     place(library, "20250101T000000Z", vouched=False)
     assert make(library)[1]
 
@@ -156,7 +156,7 @@ def test_the_folder_for_backups_is_made_where_it_is_not_there(library: Path, tmp
     assert os.path.dirname(backup.path) == str(tmp_path / "deep" / "backups")
 
 
-def test_a_library_that_changes_while_it_is_copied_is_copied_again(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_that_changes_during_the_copy_is_copied_again(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [HASHED, UNHASHED, HASHED]
     read = durable.read
 
@@ -172,7 +172,7 @@ def test_a_library_that_changes_while_it_is_copied_is_copied_again(library: Path
     assert find(library) == [backup]
 
 
-def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_that_never_stops_changing_leaves_no_bad_backup(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = durable.read
     numbers = itertools.count()
 
@@ -188,7 +188,7 @@ def test_a_library_that_never_stops_changing_is_refused_and_no_bad_backup_left(l
     assert list(library.parent.iterdir()) == [library]
 
 
-def test_a_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library: Path, tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_full_disk_leaves_neither_a_backup_nor_a_temporary_file(library: Path, tmp_path: Path, mount: Callable[..., None]) -> None:
     backups = tmp_path / "backups"
     backups.mkdir()
     mount("-t", "tmpfs", "-o", "size=16k", "tmpfs", on=backups)
@@ -206,7 +206,7 @@ def test_a_library_that_is_missing_is_named(library: Path) -> None:
     assert list(library.parent.iterdir()) == []
 
 
-def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leaves_nothing_of_it_behind(
+def test_killed_backup_is_made_and_cleaned_up_by_the_next_run(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         library = tmp_path / str(number) / "library.json"
@@ -224,7 +224,7 @@ def test_a_backup_that_is_killed_at_any_step_is_made_by_the_next_run_which_leave
     assert number > 10
 
 
-def test_what_a_killed_backup_or_pruning_left_is_removed_by_the_next_backup_and_nothing_else(library: Path) -> None:
+def test_next_backup_removes_only_leftovers_of_killed_runs(library: Path) -> None:
     kept = [place(library, "20240102T000000Z"), library.with_name("other.json.bak.20240101T000000Z.sha256"),
             library.with_name("library.json.bak.sha256"), library.with_name(".library.json.mobius-dhash.tmp")]
     for path in kept[1:]:
@@ -242,7 +242,7 @@ def test_what_a_killed_backup_or_pruning_left_is_removed_by_the_next_backup_and_
 # Finding and examining.
 
 
-def test_backups_are_listed_from_the_newest_to_the_oldest_under_both_kinds_of_names(library: Path) -> None:
+def test_backups_of_both_kinds_are_listed_newest_first(library: Path) -> None:
     place(library, "20240115T103000Z")
     place(library, "2024-01-15T10-30-01-999Z")
     place(library, "20251231T235959Z")
@@ -295,7 +295,7 @@ def test_a_good_backup_is_shown_with_what_it_holds(library: Path) -> None:
     (UNHASHED[:-5], hashlib.sha256(UNHASHED).hexdigest(), "unreadable"),
     (b"[]", True, "unreadable"),
 ])
-def test_a_backup_that_cannot_be_vouched_for_is_not_good_and_says_why(library: Path, content: bytes, vouched: bool | str, problem: str) -> None:
+def test_unverifiable_backup_is_not_good_and_says_why(library: Path, content: bytes, vouched: bool | str, problem: str) -> None:
     place(library, "20240115T103000Z", content, vouched)
     found = backup_files.examine(find(library)[0])
     assert not found.good and found.message
@@ -449,7 +449,7 @@ def test_library_that_was_moved_is_another_library(library: Path, shared: Path, 
     assert whose(moved, shared) == {name: "foreign"}
 
 
-def test_two_hosts_whose_libraries_have_one_path_keep_their_backups_apart(library: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backups_of_two_hosts_with_one_path_are_kept_apart(library: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     theirs, _created = make(library, shared)
     monkeypatch.setattr(socket, "gethostname", lambda: "here")
@@ -460,7 +460,7 @@ def test_two_hosts_whose_libraries_have_one_path_keep_their_backups_apart(librar
     assert [backup.host for backup in find(library, shared)] == ["here", "elsewhere"]
 
 
-def test_a_backup_in_the_folder_of_its_library_stays_in_use_where_the_host_was_renamed(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backup_beside_its_library_survives_a_renamed_host(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "before")
     backup, _created = make(library)
     monkeypatch.setattr(socket, "gethostname", lambda: "after")
@@ -527,7 +527,7 @@ def test_one_folder_for_backups_and_copies_is_locked_once(library: Path, shared:
 
 
 @pytest.mark.parametrize("archived", ["library.json.bak.20240102T000000Z.gz", "archive/library.json.bak.20240102T000000Z"])
-def test_what_lies_beside_a_backup_stays_where_somebody_has_compressed_or_moved_it(library: Path, archived: str) -> None:
+def test_sidecars_of_a_moved_or_compressed_backup_are_kept(library: Path, archived: str) -> None:
     backup = place(library, "20240102T000000Z")
     Path(f"{backup}.json").write_text("{}")
     with open(f"{backup}.sha256", "a", encoding="utf-8") as checksums:
@@ -548,7 +548,7 @@ GOOD, UNVOUCHED, DAMAGED = "good", "unvouched", "damaged"
                 unique_by=lambda backup: backup[0]),
        st.integers(0, 6), st.integers(0, 80))
 @settings(max_examples=60, deadline=None)
-def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young_and_no_others(
+def test_pruning_removes_only_good_backups_both_old_and_surplus(
         backups: list[tuple[int, str]], keep: int, keep_days: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "library.json"
@@ -570,7 +570,7 @@ def test_pruning_takes_the_good_backups_that_are_neither_of_the_newest_nor_young
             f"{os.path.basename(path)}.sha256" for path in left if kinds[path][1] != UNVOUCHED}
 
 
-def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_kept(library: Path) -> None:
+def test_last_good_backup_is_kept_even_if_none_is_to_be_kept(library: Path) -> None:
     place(library, "20200103T000000Z", vouched="0" * 64)
     last_good = place(library, "20200102T000000Z")
     place(library, "20200101T000000Z")
@@ -579,7 +579,7 @@ def test_of_many_old_backups_the_last_good_one_stays_even_where_none_is_to_be_ke
     assert str(last_good) in {backup.path for backup in find(library)}
 
 
-def test_a_backup_whose_name_is_ahead_of_the_clock_goes_too_where_age_keeps_none(library: Path) -> None:
+def test_backup_dated_in_the_future_is_pruned_if_age_keeps_none(library: Path) -> None:
     ahead = place(library, (NOW + timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ"))
     place(library, (NOW + timedelta(seconds=2)).strftime("%Y%m%dT%H%M%SZ"))
     assert [backup.path for backup in backup_files.superfluous(find(library), 1, 0, NOW)] == [str(ahead)]
@@ -628,7 +628,7 @@ def test_check_mode_names_what_a_run_prunes(library: Path, shared: Path, keep: i
     assert gone == backup_files.superfluous(backup_files.find_own(str(library), str(shared), digests), keep, 0, NOW)
 
 
-def test_a_pruning_that_is_killed_at_any_step_leaves_no_backup_that_only_seems_good(
+def test_killed_pruning_leaves_no_backup_that_only_looks_good(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         library = tmp_path / str(number) / "library.json"

@@ -103,7 +103,7 @@ def changes_before_the_exchange(live: Path, exchange: Callable[[str, str], bool]
 # What a deploy does.
 
 
-def test_the_migrated_library_takes_the_live_ones_place_and_the_old_one_is_kept(host: Host, any_kernel: str) -> None:
+def test_migrated_library_is_swapped_in_and_the_old_one_kept(host: Host, any_kernel: str) -> None:
     assert cutover.is_due(host.plan())
     assert host.deploy() is True
     assert host.files() == {"library.json": NEW, "library.json.pre-dhash": OLD}
@@ -118,7 +118,7 @@ def test_what_is_deployed_is_not_deployed_again(host: Host, tree: Callable[[Path
     assert tree(host.folder.parent) == before
 
 
-def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(host: Host, any_kernel: str) -> None:
+def test_live_and_replaced_library_keep_mode_and_owner(host: Host, any_kernel: str) -> None:
     if os.geteuid() == 0:
         os.chown(host.live, 1234, 2345)
     owner = host.live.stat().st_uid
@@ -127,7 +127,7 @@ def test_the_live_library_keeps_its_mode_and_owner_and_so_does_what_it_replaced(
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (0o640, owner)
 
 
-def test_a_writer_that_still_has_the_old_library_open_writes_into_what_was_kept_and_not_into_the_new_one(host: Host) -> None:
+def test_writer_with_the_old_file_open_never_writes_the_new_one(host: Host) -> None:
     with open(host.live, "ab") as writer:
         host.deploy()
         writer.write(b"late")
@@ -154,7 +154,7 @@ def test_planning_writes_nothing(host: Host, tree: Callable[[Path], dict[str, tu
 # What it refuses.
 
 
-def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host: Host) -> None:
+def test_library_changed_since_its_migration_is_not_replaced(host: Host) -> None:
     host.live.write_bytes(THEIRS)
     with pytest.raises(cutover.ChangedError) as caught:
         host.deploy()
@@ -164,7 +164,7 @@ def test_a_library_that_has_changed_since_it_was_migrated_is_not_replaced(host: 
     assert (host.record.phase, host.record.restart_owed) == (run_record.PREPARED, False)
 
 
-def test_an_output_that_the_migration_did_not_write_is_not_deployed(host: Host) -> None:
+def test_output_not_written_by_the_migration_is_not_deployed(host: Host) -> None:
     host.output.write_bytes(THEIRS)
     with pytest.raises(DhashError) as caught:
         host.deploy()
@@ -172,7 +172,7 @@ def test_an_output_that_the_migration_did_not_write_is_not_deployed(host: Host) 
     assert host.files() == {"library.json": OLD, "library.dhash.json": THEIRS}
 
 
-def test_an_output_that_was_removed_before_anything_began_is_a_migration_withdrawn(host: Host) -> None:
+def test_output_removed_before_the_deploy_cancels_the_migration(host: Host) -> None:
     host.output.unlink()
     assert not cutover.is_due(host.plan())
     assert host.deploy() is False
@@ -188,7 +188,7 @@ def test_an_output_that_was_removed_abandons_the_deploy(host: Host, phase: str) 
     assert host.record.restart_owed
 
 
-def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_changed_at_the_last_moment_is_restored(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
     with pytest.raises(cutover.ChangedError, match="the library changed during the deploy"):
         host.deploy()
@@ -197,7 +197,7 @@ def test_a_library_that_changes_in_the_last_moment_is_put_back_as_it_was(host: H
     assert not host.incoming.exists()
 
 
-def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_files_cannot_change_places(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_changed_late_is_not_replaced_without_a_swap(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durable, "exchange", changes_before_the_exchange(host.live, lambda _one, _other: False))
     with pytest.raises(cutover.ChangedError, match="nothing was replaced"):
         host.deploy()
@@ -206,7 +206,7 @@ def test_a_library_that_changes_in_the_last_moment_is_not_replaced_where_two_fil
     assert not host.incoming.exists()
 
 
-def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_migrated_again_after_a_refusal_is_deployed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as late:
         late.setattr(durable, "exchange", changes_before_the_exchange(host.live, durable.exchange))
         with pytest.raises(cutover.ChangedError):
@@ -217,7 +217,7 @@ def test_after_a_refusal_the_library_that_was_migrated_anew_is_deployed(host: Ho
     assert host.files() == {"library.json": NEW + THEIRS, "library.json.pre-dhash": THEIRS}
 
 
-def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_and_no_half_written_file(tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_full_disk_during_deploy_keeps_the_library(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", on=tmp_path)
     for free_blocks in itertools.count():
         host = Host(tmp_path / str(free_blocks))
@@ -240,7 +240,7 @@ def test_a_disk_that_is_full_at_any_write_of_a_deploy_leaves_the_live_library_an
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
-def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_or_new_and_the_next_run_mends_it(
+def test_failing_disk_during_deploy_leaves_old_or_new_library(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     fsync = os.fsync
     for good in itertools.count():
@@ -269,7 +269,7 @@ def test_a_disk_that_fails_at_any_write_of_a_deploy_leaves_the_live_library_old_
     assert good > 8
 
 
-def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right_after_the_exchange(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_write_survives_a_disk_failure_right_after_the_swap(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: str) -> NoReturn:
         raise DhashError("could not sync the folder after renaming the file", path)
 
@@ -284,7 +284,7 @@ def test_what_a_writer_wrote_in_the_last_moment_survives_a_disk_that_fails_right
     assert host.live.read_bytes() == THEIRS
 
 
-def test_a_bind_mounted_library_is_refused_and_nothing_left_behind(host: Host, tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_bind_mounted_library_is_refused_without_leftovers(host: Host, tmp_path: Path, mount: Callable[..., None]) -> None:
     mounted = tmp_path / "mounted.json"
     mounted.write_bytes(OLD)
     mount("--bind", str(mounted), on=host.live)
@@ -309,7 +309,7 @@ def test_an_exchange_that_was_cut_short_is_finished(host: Host) -> None:
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 
 
-def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(
+def test_killed_deploy_is_continued_to_the_same_end(
         tmp_path: Path, any_kernel: str, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     phases = set()
     for number in itertools.count():
@@ -330,7 +330,7 @@ def test_a_deploy_that_is_killed_at_any_step_is_continued_to_the_same_end(
     assert number > 15
 
 
-def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_its_end(
+def test_verification_never_clears_a_killed_unfinished_deploy(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
@@ -351,7 +351,7 @@ def test_a_verification_never_clears_a_deploy_that_is_killed_at_any_step_before_
     assert number > 10
 
 
-def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed_at_any_step(
+def test_late_write_survives_a_deploy_killed_at_any_step(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
@@ -377,7 +377,7 @@ def test_what_a_writer_wrote_in_the_last_moment_survives_a_deploy_that_is_killed
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_what_an_earlier_deploy_left_behind_never_becomes_the_live_library(host: Host, phase: str) -> None:
+def test_leftovers_of_an_earlier_deploy_never_become_live(host: Host, phase: str) -> None:
     host.incoming.write_bytes(b"of a deploy that was killed, of an earlier migration")
     host.live.write_bytes(NEW)  # the operator put the migrated library in place by hand
     host.is_now(phase=phase)
@@ -425,7 +425,7 @@ def started(host: Host, check: bool = False) -> bool:
     return cutover.started(str(host.live), host.state, check)
 
 
-def test_a_verification_does_not_forget_that_the_service_is_stopped(host: Host) -> None:
+def test_verification_remembers_that_the_service_is_stopped(host: Host) -> None:
     host.announce()
     host.deploy()
     before = host.record
@@ -436,7 +436,7 @@ def test_a_verification_does_not_forget_that_the_service_is_stopped(host: Host) 
     assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
 
 
-def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host: Host) -> None:
+def test_verification_clears_nothing_of_a_run_that_intervened(host: Host) -> None:
     read = host.record.run
     host.deploy()
     host.is_now(run="20991231T000000Z-1")
@@ -450,7 +450,7 @@ def test_a_verification_clears_nothing_of_a_run_that_came_in_between(host: Host)
 SERVICE = {"manager": "systemd", "name": "mobius"}
 
 
-def test_the_record_keeps_the_service_whose_restart_is_pending_until_it_is_verified(host: Host) -> None:
+def test_record_keeps_the_service_to_restart_until_verification(host: Host) -> None:
     cutover.announce(str(host.live), host.state, service=SERVICE)
     pending = host.record.service
     assert pending == {**SERVICE, "since": host.record.stopped_at}
@@ -461,12 +461,12 @@ def test_the_record_keeps_the_service_whose_restart_is_pending_until_it_is_verif
     assert not host.record.restart_owed and host.record.service is None
 
 
-def test_a_service_that_runs_on_during_the_exchange_is_kept_as_well(host: Host) -> None:
+def test_service_left_running_during_the_swap_is_recorded_too(host: Host) -> None:
     cutover.deploy(str(host.live), host.state, {"manager": "command", "name": None})
     assert present(host.record.service)["manager"] == "command" and datetime.strptime(present(host.record.service)["since"], run_record.TIME)
 
 
-def test_a_service_that_is_started_before_anything_was_replaced_has_no_restart_pending(host: Host) -> None:
+def test_service_started_before_a_swap_has_no_restart_pending(host: Host) -> None:
     cutover.announce(str(host.live), host.state, service=SERVICE)
     started(host)
     assert not host.record.restart_owed and host.record.service is None
@@ -483,7 +483,7 @@ def test_a_run_that_manages_no_service_clears_no_restart_of_one(host: Host) -> N
     assert host.record == before and host.pre_dhash.exists()
 
 
-def test_a_deploy_without_the_service_keeps_whose_restart_is_pending(host: Host) -> None:
+def test_deploy_without_a_service_keeps_the_one_to_restart(host: Host) -> None:
     since = {**SERVICE, "since": "2026-01-31T12:00:00Z"}
     host.is_now(restart_owed=True, service=since)
     host.deploy()
@@ -493,7 +493,7 @@ def test_a_deploy_without_the_service_keeps_whose_restart_is_pending(host: Host)
     assert run_record.carried_over(host.record)["service"] is None
 
 
-def test_a_host_without_a_managed_service_is_verified_without_one(host: Host) -> None:
+def test_host_without_a_managed_service_is_verified(host: Host) -> None:
     host.deploy()
     assert cutover.verified(str(host.live), host.state, check=False, manages=False)
     assert (host.record.phase, host.record.restart_owed) == (run_record.VERIFIED, False)
@@ -546,32 +546,32 @@ def test_units_that_stopped_with_the_service_are_remembered(host: Host) -> None:
     assert host.record.dependents == []
 
 
-def test_a_pending_restart_does_not_hide_that_the_service_is_stopped(host: Host) -> None:
+def test_pending_restart_does_not_hide_a_stopped_service(host: Host) -> None:
     host.is_now(restart_owed=True)
     host.announce()
     assert host.record.stopped_at
 
 
-def test_a_restart_that_an_earlier_run_owes_is_not_announced_again(host: Host) -> None:
+def test_restart_pending_from_an_earlier_run_is_not_reannounced(host: Host) -> None:
     host.is_now(restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
     assert not cutover.announcement_is_due(host.plan())
 
 
-def test_where_there_is_nothing_to_deploy_no_restart_is_announced(host: Host) -> None:
+def test_nothing_to_deploy_announces_no_restart(host: Host) -> None:
     host.deploy()
     host.verified()
     assert host.announce() is False
     assert not host.record.restart_owed
 
 
-def test_a_run_that_comes_second_is_told_that_the_exchange_is_made(host: Host) -> None:
+def test_second_run_learns_that_the_swap_is_done(host: Host) -> None:
     assert cutover.is_due(host.plan())
     host.deploy()
     host.verified()
     assert not cutover.is_due(cutover.announce(str(host.live), host.state))
 
 
-def test_the_replaced_library_is_kept_until_a_verification_has_passed(host: Host) -> None:
+def test_replaced_library_is_kept_until_a_verification_passes(host: Host) -> None:
     host.deploy()
     assert host.pre_dhash.read_bytes() == OLD
     assert host.verified() is True
@@ -589,7 +589,7 @@ def test_the_replaced_library_is_kept_until_a_verification_has_passed(host: Host
     (run_record.VERIFIED, True, run_record.VERIFIED, False, True),
     (run_record.VERIFIED, False, run_record.VERIFIED, False, False),
 ])
-def test_a_verification_that_has_passed_clears_what_is_owed_but_no_unfinished_deploy(
+def test_passed_verification_clears_all_but_an_unfinished_deploy(
         host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], phase: str, owed: bool, phase_after: str, owed_after: bool, cleared: bool) -> None:
     host.is_now(phase=phase, restart_owed=owed)
     before = tree(host.folder.parent)
@@ -601,7 +601,7 @@ def test_a_verification_that_has_passed_clears_what_is_owed_but_no_unfinished_de
 
 
 @pytest.mark.parametrize(("phase", "kept"), [(run_record.DEPLOYING, True), (run_record.DEPLOYED, False), (run_record.VERIFIED, False)])
-def test_a_verification_removes_what_was_replaced_unless_its_deploy_is_unfinished(
+def test_verification_removes_the_old_file_of_finished_deploys(
         host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]], phase: str, kept: bool) -> None:
     host.pre_dhash.write_bytes(OLD)
     host.is_now(phase=phase, restart_owed=True)
@@ -629,7 +629,7 @@ def test_an_interrupted_deploy_is_finished_only_after_its_swap(host: Host, tree:
 
 @pytest.mark.parametrize(("live", "phase"), [
     (OLD, run_record.PREPARED), (NEW, run_record.DEPLOYING), (THEIRS, run_record.DEPLOYING), (None, run_record.DEPLOYING)])
-def test_no_restart_is_pending_once_the_service_runs_if_a_deploy_was_interrupted_before_its_swap(host: Host, live: bytes | None, phase: str) -> None:
+def test_start_clears_a_restart_pending_before_its_swap(host: Host, live: bytes | None, phase: str) -> None:
     host.is_now(phase=run_record.DEPLOYING, restart_owed=True, stopped_at="2026-01-31T12:00:00Z")
     host.live.unlink()
     if live is not None:
@@ -639,7 +639,7 @@ def test_no_restart_is_pending_once_the_service_runs_if_a_deploy_was_interrupted
     assert host.output.read_bytes() == NEW
 
 
-def test_what_is_foreseen_is_what_a_deploy_and_a_verification_find(host: Host) -> None:
+def test_foreseen_deploy_is_what_a_deploy_finds(host: Host) -> None:
     def foreseen() -> tuple[Any, ...]:
         found = present(cutover.foresee(str(host.live), host.state))
         return found["library"], found["phase"], found["due"], found["restart_owed"], found["is_pending"]
@@ -658,7 +658,7 @@ def test_nothing_is_foreseen_of_a_deploy_that_would_fail(host: Host) -> None:
     assert cutover.foresee(str(host.live), host.state) is None
 
 
-def test_a_host_without_a_run_has_nothing_to_deploy_and_nothing_pending(tmp_path: Path) -> None:
+def test_host_without_a_run_has_nothing_pending(tmp_path: Path) -> None:
     library = tmp_path / "library.json"
     library.write_bytes(OLD)
     assert cutover.foresee(str(library), str(tmp_path / "state")) == {

@@ -56,7 +56,7 @@ def test_the_default_paths_have_no_problem(host: Host) -> None:
     assert host.problems() == []
 
 
-def test_a_file_of_another_library_of_the_same_name_is_said_to_be_of_that_library(host: Host, tmp_path: Path) -> None:
+def test_file_of_a_like_named_library_is_attributed_to_it(host: Host, tmp_path: Path) -> None:
     other = tmp_path / "second/library.json"
     other.parent.mkdir()
     other.write_text(LIBRARY)
@@ -66,7 +66,7 @@ def test_a_file_of_another_library_of_the_same_name_is_said_to_be_of_that_librar
 
 @pytest.mark.parametrize(("given", "expected"), [
     (None, "/srv/library.json.calibration.html"), ("c.html", "/srv/c.html"), ("../c.html", "/c.html"), ("/tmp/c.html", "/tmp/c.html")])
-def test_a_relative_path_of_the_report_of_a_calibration_counts_from_the_library(given: str | None, expected: str) -> None:
+def test_relative_path_of_a_calibration_report_is_resolved(given: str | None, expected: str) -> None:
     assert path_rules.calibration_report_of("/srv/library.json", {"calibration_report": given}) == expected
 
 
@@ -149,14 +149,14 @@ def test_two_options_with_one_path_are_refused(host: Host, given: dict[str, str]
     assert "names" in found[1]
 
 
-def test_a_review_in_the_folder_of_a_library_of_its_name_is_refused(tmp_path: Path) -> None:
+def test_review_folder_may_not_hold_a_library_named_as_its_file(tmp_path: Path) -> None:
     library = tmp_path / "queue.json"
     library.write_text(LIBRARY)
     found = list(path_rules.problems(str(library), str(tmp_path / "state"), {"review_dir": "."}))
     assert [problem.variable for problem in found] == ["dhash_review_dir"]
 
 
-def test_a_trial_library_keeps_the_output_that_the_runbook_gives_it(host: Host) -> None:
+def test_trial_library_keeps_the_runbooks_output_path(host: Host) -> None:
     trial = host.folder / "test-library.json"
     trial.write_text(LIBRARY)
     assert list(path_rules.problems(str(trial), host.state, {"output": None})) == []
@@ -178,12 +178,12 @@ def test_a_file_of_a_library_is_no_library(host: Host, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["library.json", "bare.json", "photos.dhash.json", "photos.json.import", "photos.json.bak.20260131T120000Z"])
-def test_a_library_of_any_name_is_a_library_where_no_other_owns_it(host: Host, name: str) -> None:
+def test_any_file_name_is_a_library_unless_another_owns_it(host: Host, name: str) -> None:
     (host.folder / name).write_text(LIBRARY)
     path_rules.require_own_name(host.path(name))
 
 
-def test_the_longest_name_of_a_library_leaves_room_for_those_that_are_made_of_it(host: Host) -> None:
+def test_longest_library_name_leaves_room_for_derived_names(host: Host) -> None:
     name = "ü" * (path_rules.MOST_NAME_BYTES // 2)
     path_rules.require_own_name(host.path(name))
     copy = f"{name}{backup_files.PRE_ROLLBACK}20260131T120000Z{age_encryption.SUFFIX}{backup_manifest.CHECKSUM}"
@@ -192,13 +192,13 @@ def test_the_longest_name_of_a_library_leaves_room_for_those_that_are_made_of_it
         path_rules.require_own_name(host.path(f"{name}x"))
 
 
-def test_a_library_that_a_link_points_to_is_not_owned_by_that_link(host: Host) -> None:
+def test_target_of_a_link_is_not_owned_by_the_link(host: Host) -> None:
     (host.folder / "photos.dhash.json").write_text(LIBRARY)
     (host.folder / "photos.json").symlink_to("photos.dhash.json")
     path_rules.require_own_name(host.path("photos.dhash.json"))
 
 
-def test_paths_of_the_controller_are_checked_as_those_of_the_host(host: Host) -> None:
+def test_controller_paths_are_checked_like_host_paths(host: Host) -> None:
     paths = {"dhash_fleet_status_file": str(host.library), "dhash_review_fetch_dir": host.path("other.json"),
              "dhash_backup_fetch_dir": str(host.folder / "pictures")}
     found = path_rules.controller_problems(str(host.library), host.state, paths)
@@ -217,7 +217,7 @@ def test_a_refusal_names_the_variable_the_path_and_what_to_do(host: Host) -> Non
 
 @pytest.mark.parametrize("option", [*FILES, *FOLDERS])
 @pytest.mark.parametrize("place", ["/proc/x", "/sys/x"])
-def test_a_place_where_no_file_can_be_made_is_refused_by_its_variable(host: Host, option: str, place: str) -> None:
+def test_path_where_no_file_can_be_made_is_refused_by_variable(host: Host, option: str, place: str) -> None:
     variable = (path_rules.FILES | path_rules.FOLDERS)[option]
     given = {option: f"{place}/file" if option in FILES else place}
     state = run_record.folder(place, str(host.library)) if option == "state_dir" else host.state
@@ -226,12 +226,12 @@ def test_a_place_where_no_file_can_be_made_is_refused_by_its_variable(host: Host
 
 
 @pytest.mark.parametrize("option", [*FILES, *FOLDERS])
-def test_a_place_that_is_not_among_those_that_are_written_is_not_refused(host: Host, option: str) -> None:
+def test_path_that_is_not_written_is_not_refused(host: Host, option: str) -> None:
     path_rules.require_writable(str(host.library), host.state, {**OPTIONS, option: "/proc/x/y"}, [])
 
 
 @pytest.mark.parametrize("option", [*FILES, *FOLDERS])
-def test_a_folder_that_is_not_there_is_refused_only_where_a_run_does_not_make_it(host: Host, option: str) -> None:
+def test_missing_folder_is_refused_unless_the_run_creates_it(host: Host, option: str) -> None:
     variable, path = (path_rules.FILES | path_rules.FOLDERS)[option], host.path("new/below")
     given = {**OPTIONS, option: f"{path}/file" if option in FILES else path}
     if option in ("output", "temp_dir"):
@@ -242,7 +242,7 @@ def test_a_folder_that_is_not_there_is_refused_only_where_a_run_does_not_make_it
     assert not os.path.exists(host.path("new"))
 
 
-def test_the_report_of_a_dry_run_is_refused_by_the_variable_that_names_it(host: Host) -> None:
+def test_unwritable_dry_run_report_is_refused_by_its_variable(host: Host) -> None:
     params = {"report": "/proc/x/y.json", "dry_run": True, "log_dir": None}
     with pytest.raises(RefusedError, match="dhash_dry_run_report: /proc is not writable"):
         path_rules.require_writable(str(host.library), host.state, params, path_rules.FILES)

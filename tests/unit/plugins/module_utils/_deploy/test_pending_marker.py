@@ -65,7 +65,7 @@ def test_pending_work_is_marked_beside_the_library(host: Host, pending: dict[str
 
 
 @pytest.mark.parametrize("pending", PENDING)
-def test_another_state_directory_is_refused_while_work_is_pending(host: Host, pending: dict[str, Any]) -> None:
+def test_pending_work_refuses_another_state_directory(host: Host, pending: dict[str, Any]) -> None:
     host.is_now(**pending)
     assert host.begin(host.state_dir) == (host.library, host.state)
     with pytest.raises(RefusedError) as refused:
@@ -97,7 +97,7 @@ def test_pending_work_whose_record_is_gone_is_not_forgotten(host: Host, state_di
     host.begin(getattr(host, state_dir))
 
 
-def test_pending_work_of_a_library_that_was_moved_says_where_it_was(host: Host) -> None:
+def test_pending_work_of_a_moved_library_names_its_old_path(host: Host) -> None:
     host.is_now(restart_owed=True)
     moved = host.library.replace("/srv/", "/moved/")
     os.rename(os.path.dirname(host.library), os.path.dirname(moved))
@@ -131,7 +131,7 @@ def test_a_marker_that_does_not_tell_what_is_pending_is_refused(host: Host, cont
         assert file.read() == content
 
 
-def test_it_is_replaced_by_the_run_whose_own_record_has_work_pending(host: Host) -> None:
+def test_damaged_marker_is_replaced_by_a_run_with_pending_work(host: Host) -> None:
     host.is_now(restart_owed=True)
     with open(host.marker, "w", encoding="utf-8") as file:
         file.write("{")
@@ -146,7 +146,7 @@ def test_a_library_whose_folder_is_gone_keeps_its_record(host: Host) -> None:
     assert cutover.started(host.library, host.state, check=False)
 
 
-def test_a_run_killed_at_any_step_leaves_no_pending_work_unmarked(host: Host, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
+def test_killed_run_leaves_no_pending_work_unmarked(host: Host, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host.is_now()
         killed = killed_at(number, lambda: host.is_now(phase=run_record.DEPLOYED, restart_owed=True))

@@ -143,7 +143,7 @@ def refusal(action: Callable[..., object], *args: Any, **kwargs: Any) -> DhashEr
 # To the state before the last deploy.
 
 
-def test_the_latest_is_what_the_last_deploy_replaced_and_no_newer_backup(host: Host) -> None:
+def test_latest_is_what_the_last_deploy_replaced(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.verified()
@@ -155,7 +155,7 @@ def test_the_latest_is_what_the_last_deploy_replaced_and_no_newer_backup(host: H
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 
 
-def test_without_a_record_of_a_deploy_the_latest_is_the_newest_good_backup_without_hashes(host: Host) -> None:
+def test_latest_without_a_record_is_the_newest_unhashed_backup(host: Host) -> None:
     host.live.write_bytes(NEW)
     host.place_backup("20240101T000000Z", laid_out({"images": []}))
     newest = host.place_backup("20240102T000000Z")
@@ -165,13 +165,13 @@ def test_without_a_record_of_a_deploy_the_latest_is_the_newest_good_backup_witho
     assert host.live.read_bytes() == OLD
 
 
-def test_without_backups_the_latest_is_what_is_kept_until_verification(host: Host) -> None:
+def test_latest_without_backups_is_the_kept_replaced_library(host: Host) -> None:
     host.migrate()
     assert host.roll_back().source == str(host.pre_dhash)
     assert host.live.read_bytes() == OLD
 
 
-def test_a_damaged_backup_gives_way_to_another_good_one_of_the_same_content(host: Host) -> None:
+def test_damaged_backup_is_substituted_by_a_good_equal_one(host: Host) -> None:
     good = host.place_backup("20260101T000000Z")
     host.migrate()
     host.verified()
@@ -180,7 +180,7 @@ def test_a_damaged_backup_gives_way_to_another_good_one_of_the_same_content(host
     assert host.roll_back().source == str(good)
 
 
-def test_where_all_that_was_replaced_is_damaged_the_next_good_backup_is_named_and_nothing_done(
+def test_rollback_to_only_damaged_copies_names_the_next_backup(
         host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     other = host.place_backup("20250101T000000Z", laid_out({"images": []}))
     damaged = host.backup()
@@ -194,7 +194,7 @@ def test_where_all_that_was_replaced_is_damaged_the_next_good_backup_is_named_an
     assert tree(host.folder) == before
 
 
-def test_where_there_is_no_backup_at_all_the_way_without_one_is_told(host: Host) -> None:
+def test_rollback_without_any_backup_names_the_alternative(host: Host) -> None:
     host.live.write_bytes(NEW)
     assert "only the hashes can be removed (dhash_rollback_remove_dhash)" in str(refusal(host.plan).next_step)
 
@@ -207,7 +207,7 @@ def test_no_hashes_are_taken_out_of_a_library_that_is_gone(host: Host, content: 
     assert "can be removed" not in str(refusal(host.plan).next_step)
 
 
-def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(host: Host) -> None:
+def test_latest_after_several_migrations_is_before_the_last_one(host: Host) -> None:
     host.backup()
     host.migrate()
     host.verified()
@@ -220,7 +220,7 @@ def test_after_several_migrations_the_latest_is_the_state_before_the_last_one(ho
 
 
 @pytest.mark.parametrize("withdrawn", [True, False])
-def test_a_migration_that_was_prepared_and_never_deployed_leaves_the_way_back_as_it_was(host: Host, withdrawn: bool) -> None:
+def test_undeployed_migration_leaves_the_rollback_target_as_is(host: Host, withdrawn: bool) -> None:
     backup = host.backup()
     host.migrate()
     host.verified()
@@ -239,7 +239,7 @@ def test_a_migration_that_was_prepared_and_never_deployed_leaves_the_way_back_as
 
 
 @pytest.mark.parametrize("stamp", ["20240115T103000Z", "2024-01-15T10-30-00-000Z"])
-def test_a_backup_is_restored_by_its_name_of_either_kind_and_by_its_path(host: Host, stamp: str) -> None:
+def test_backup_is_restored_by_either_name_or_by_its_path(host: Host, stamp: str) -> None:
     backup = host.place_backup(stamp)
     host.live.write_bytes(NEW)
     assert host.plan(str(backup)).source == str(backup)
@@ -247,7 +247,7 @@ def test_a_backup_is_restored_by_its_name_of_either_kind_and_by_its_path(host: H
     assert host.live.read_bytes() == OLD
 
 
-def test_a_backup_whose_digest_does_not_hold_is_refused_and_the_next_good_one_named(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+def test_damaged_backup_is_refused_and_the_next_good_one_named(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host.live.write_bytes(NEW)
     host.place_backup("20240101T000000Z")
     good = host.place_backup("20240102T000000Z")
@@ -267,7 +267,7 @@ def test_a_backup_that_is_not_there_is_named(host: Host) -> None:
     assert good.name in str(error.next_step)
 
 
-def test_what_was_verified_is_what_is_restored_whatever_becomes_of_the_backup(host: Host) -> None:
+def test_verified_content_is_restored_even_if_its_backup_changes(host: Host) -> None:
     backup = host.place_backup("20240102T000000Z")
     host.live.write_bytes(NEW)
     way = host.plan(backup.name)
@@ -280,7 +280,7 @@ def test_what_was_verified_is_what_is_restored_whatever_becomes_of_the_backup(ho
 # What it does not do.
 
 
-def test_images_that_would_be_lost_are_told_by_their_number_and_lost_only_by_force(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+def test_rollback_counts_the_images_it_loses_and_needs_force(host: Host, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     backup = host.backup()
     live = laid_out(hashed({**BEFORE, "images": [*BEFORE["images"], image("later"), image("later"), image("a")]}))
     host.live.write_bytes(live)
@@ -396,7 +396,7 @@ def test_undo_never_restores_another_library(host: Host, elsewhere: Path) -> Non
     assert way.operation == run_record.REMOVE_DHASH
 
 
-def test_images_that_are_added_after_it_was_prepared_are_not_lost_either(host: Host) -> None:
+def test_images_added_after_the_preparation_are_not_lost(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.prepare(host.plan(backup.name))
@@ -439,7 +439,7 @@ def test_a_rollback_that_is_prepared_is_not_prepared_again(host: Host, tree: Cal
 
 
 @pytest.mark.parametrize("owed", [False, True])
-def test_a_rollback_that_is_only_prepared_owes_no_restart_but_that_of_an_earlier_run(host: Host, owed: bool) -> None:
+def test_prepared_rollback_keeps_only_an_earlier_pending_restart(host: Host, owed: bool) -> None:
     host.backup()
     host.migrate()
     run_record.write(host.state, host.record._replace(phase=run_record.VERIFIED, restart_owed=owed))
@@ -479,7 +479,7 @@ def test_two_rollbacks_within_a_second_keep_what_each_replaced(host: Host, monke
     assert host.kept() == [NEW, second.read_bytes()]
 
 
-def test_a_library_that_is_broken_can_be_rolled_back_from_and_is_kept(host: Host) -> None:
+def test_broken_library_can_be_rolled_back_and_is_kept(host: Host) -> None:
     host.backup()
     host.migrate()
     host.live.write_bytes(NEW[:100])
@@ -537,7 +537,7 @@ def test_a_missing_library_without_hashes_to_take_out_is_refused(host: Host) -> 
         host.plan(remove_dhash=True)
 
 
-def test_putting_a_missing_library_in_place_can_be_killed_at_any_step_and_run_again(
+def test_killed_restore_of_a_missing_library_can_be_repeated(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
@@ -557,7 +557,7 @@ def test_putting_a_missing_library_in_place_can_be_killed_at_any_step_and_run_ag
     assert number > 10
 
 
-def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(
+def test_killed_rollback_keeps_what_it_replaces_once(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     moments = itertools.count(1_769_860_800, 60)
     for number in itertools.count():
@@ -578,7 +578,7 @@ def test_a_rollback_that_is_killed_at_any_step_keeps_what_it_replaces_once(
     assert number > 20
 
 
-def test_a_rollback_that_a_writer_keeps_from_its_exchange_keeps_only_what_it_replaces(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rollback_raced_by_a_writer_keeps_only_what_it_replaces(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.migrate()
     exchange, late = durable.exchange, [laid_out({**hashed(BEFORE), "edit": edit}) for edit in range(3)]
 
@@ -606,7 +606,7 @@ def test_taking_the_hashes_out_keeps_the_edits_made_since(host: Host) -> None:
         {"version": 3, "images": [*BEFORE["images"], image("later")], "settings": {"ratio": 0.75}, "lcm_import": {"decisions": 2}}, "\n")
 
 
-def test_a_library_without_hashes_is_left_as_it_is_however_it_is_laid_out(tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+def test_library_without_hashes_is_left_as_is_in_any_layout(tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     host = Host(tmp_path, json.dumps(BEFORE).encode())
     before = tree(tmp_path)
     assert host.plan(remove_dhash=True).due is False
@@ -644,7 +644,7 @@ any_libraries = st.builds(lambda fields, images: {**fields, "images": images}, o
 @given(any_libraries, st.sampled_from(["", "\n"]))
 @example(EDITED, "")
 @settings(max_examples=80, deadline=None)
-def test_any_library_after_any_edits_is_given_back_without_our_fields_and_with_all_others(value: dict[str, Any], newline: str) -> None:
+def test_edited_library_loses_our_fields_and_keeps_all_others(value: dict[str, Any], newline: str) -> None:
     rest = without(value, library_fields.OUR_FIELDS)
     rest["images"] = [without(image, library_fields.OUR_IMAGE_FIELDS) for image in value["images"]]
     with tempfile.TemporaryDirectory() as folder:
@@ -673,7 +673,7 @@ def random_library(library: SmallLibrary, seed: int) -> None:
 
 @pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_migration_that_is_rolled_back_gives_the_bytes_from_before(
+def test_rolled_back_migration_restores_the_original_bytes(
         library: SmallLibrary, decoded_here: list[str], seed: int, encrypted: bool, request: pytest.FixtureRequest) -> None:
     identity, recipient = request.getfixturevalue("age_key") if encrypted else (None, "")
     recipients = [recipient] if encrypted else []
@@ -696,7 +696,7 @@ def test_a_migration_that_is_rolled_back_gives_the_bytes_from_before(
 # Putting back what a failed run did.
 
 
-def test_the_old_bytes_come_back_where_the_live_library_is_still_what_was_deployed(host: Host) -> None:
+def test_unedited_library_gets_its_original_bytes_back(host: Host) -> None:
     host.migrate()
     way = present(host.plan_undo())
     assert (way.operation, way.source, way.due) == (run_record.RESTORE, str(host.pre_dhash), True)
@@ -705,14 +705,14 @@ def test_the_old_bytes_come_back_where_the_live_library_is_still_what_was_deploy
     assert host.live.read_bytes() == OLD
 
 
-def test_the_old_bytes_come_from_a_backup_where_nothing_is_kept_beside_the_library(host: Host) -> None:
+def test_original_bytes_come_from_a_backup_if_none_are_kept(host: Host) -> None:
     backup = host.backup()
     host.migrate()
     host.pre_dhash.unlink()
     assert present(host.plan_undo()).source == str(backup)
 
 
-def test_the_old_bytes_come_from_an_encrypted_backup_where_its_key_is_given_and_only_the_hashes_go_without(host: Host, age_key: tuple[str, str]) -> None:
+def test_original_bytes_come_from_an_encrypted_backup_with_a_key(host: Host, age_key: tuple[str, str]) -> None:
     identity, recipient = age_key
     backup_files.make(str(host.live), str(host.folder), [recipient])
     host.migrate()
@@ -734,7 +734,7 @@ def test_only_the_hashes_go_where_the_library_was_edited_since(host: Host) -> No
     assert host.live.read_bytes() == laid_out({**BEFORE, "images": [*BEFORE["images"], image("later")]})
 
 
-def test_only_the_hashes_go_where_the_old_bytes_are_nowhere_any_more(host: Host) -> None:
+def test_only_hashes_are_removed_if_the_original_bytes_are_gone(host: Host) -> None:
     host.migrate()
     host.pre_dhash.write_bytes(b"damaged")
     assert present(host.plan_undo()).operation == run_record.REMOVE_DHASH
@@ -759,14 +759,14 @@ def test_nothing_is_touched_where_another_run_has_deployed_since(host: Host, tre
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_there_is_nothing_to_put_back_where_nothing_was_exchanged(host: Host, phase: str) -> None:
+def test_nothing_is_restored_if_nothing_was_swapped(host: Host, phase: str) -> None:
     host.prepare_migration()
     run_record.write(host.state, host.record._replace(phase=phase))
     assert host.plan_undo() is None
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
-def test_what_was_not_deployed_is_not_put_back_because_of_a_later_edit(host: Host, phase: str) -> None:
+def test_later_edit_does_not_restore_an_undeployed_library(host: Host, phase: str) -> None:
     host.live.write_bytes(NEW)
     host.prepare_migration(laid_out({**hashed(BEFORE), "more": True}))
     run_record.write(host.state, host.record._replace(phase=phase))
@@ -810,7 +810,7 @@ def test_rescue_restores_a_library_that_is_broken_or_gone(host: Host, broken: by
 # What cannot be told is not taken for absent.
 
 
-def test_a_library_that_cannot_be_looked_up_is_not_taken_for_a_missing_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_path_is_not_taken_for_a_missing_library(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.migrate()
     way = host.plan(host.place_backup("20240101T000000Z").name)
     lstat = os.lstat
@@ -851,7 +851,7 @@ def edited(host: Host) -> tuple[Path, Path]:
 
 
 @LOST
-def test_a_lost_library_comes_back_as_its_newest_intact_backup_has_it(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
+def test_lost_library_is_restored_from_its_newest_intact_backup(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     _earlier, later = edited
     lose(host, live)
     way = host.roll_back()
@@ -863,7 +863,7 @@ def test_a_lost_library_comes_back_as_its_newest_intact_backup_has_it(host: Host
 
 @LOST
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_a_library_that_a_failing_migration_lost_comes_back_with_its_edits(host: Host, edited: tuple[Path, Path], live: bytes | None, phase: str) -> None:
+def test_library_lost_by_a_failed_migration_keeps_its_edits(host: Host, edited: tuple[Path, Path], live: bytes | None, phase: str) -> None:
     host.prepare_migration(laid_out({**json.loads(NOTED), "dhash_errors": [1]}))
     run_record.write(host.state, host.record._replace(phase=phase, run="20260302T000000Z-9"))
     lose(host, live)
@@ -872,7 +872,7 @@ def test_a_library_that_a_failing_migration_lost_comes_back_with_its_edits(host:
 
 
 @LOST
-def test_what_an_unfinished_deploy_was_to_replace_is_newer_than_a_backup_from_before_it_began(host: Host, live: bytes | None) -> None:
+def test_unfinished_deploys_source_outranks_earlier_backups(host: Host, live: bytes | None) -> None:
     old = host.place_backup(STAMPS[0])  # not made again, since its content is backed up already
     between = host.place_backup(STAMPS[1], NOTED)
     host.prepare_migration()
@@ -885,7 +885,7 @@ def test_what_an_unfinished_deploy_was_to_replace_is_newer_than_a_backup_from_be
 
 
 @LOST
-def test_a_rollback_of_a_lost_library_goes_on_with_the_same_backup_wherever_it_is_killed(
+def test_killed_rollback_of_a_lost_library_keeps_its_backup(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], live: bytes | None) -> None:
     for number in itertools.count():
         host = Host(tmp_path / str(number))
@@ -917,7 +917,7 @@ def test_what_a_deploy_kept_comes_back_where_no_backup_is_newer(host: Host, live
 
 
 @LOST
-def test_what_a_rollback_has_replaced_does_not_come_back_by_itself_but_is_named(host: Host, live: bytes | None) -> None:
+def test_replaced_file_of_a_rollback_is_named_but_not_restored(host: Host, live: bytes | None) -> None:
     backup = host.place_backup(STAMPS[0])
     host.migrate()
     host.verified()
@@ -929,7 +929,7 @@ def test_what_a_rollback_has_replaced_does_not_come_back_by_itself_but_is_named(
 
 
 @LOST
-def test_a_damaged_newest_backup_gives_way_to_the_next_good_one_and_is_named(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
+def test_damaged_newest_backup_is_named_and_the_next_one_used(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     damaged = host.place_backup("20260401T000000Z", NOTED, vouched=False)
     broken = host.place_backup("20260402T000000Z", BROKEN)
     lose(host, live)
@@ -938,7 +938,7 @@ def test_a_damaged_newest_backup_gives_way_to_the_next_good_one_and_is_named(hos
 
 
 @LOST
-def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host: Host, age_key: tuple[str, str], live: bytes | None) -> None:
+def test_encrypted_newest_backup_is_not_replaced_by_an_older_one(host: Host, age_key: tuple[str, str], live: bytes | None) -> None:
     identity, recipient = age_key
     clear = host.place_backup(STAMPS[0])
     host.live.write_bytes(NOTED)
@@ -953,14 +953,14 @@ def test_no_older_backup_is_restored_since_the_newest_is_encrypted(host: Host, a
     assert rollback_plan.plan(str(host.live), host.state, str(host.folder), wish).text == NOTED
 
 
-def test_a_clear_backup_of_the_same_content_does_for_an_encrypted_one(host: Host, age_key: tuple[str, str]) -> None:
+def test_clear_backup_substitutes_for_an_equal_encrypted_one(host: Host, age_key: tuple[str, str]) -> None:
     clear = host.place_backup(STAMPS[0])
     backup_files.make(str(host.live), str(host.folder), [age_key[1]])
     host.live.unlink()
     assert (host.plan().source, host.plan().newest) == (str(clear), None)
 
 
-def test_a_backup_of_another_library_is_never_the_newest_of_a_lost_one(host: Host, elsewhere: Path) -> None:
+def test_lost_library_is_never_restored_from_anothers_backup(host: Host, elsewhere: Path) -> None:
     own = backup_files.make(str(host.live), str(elsewhere.parent))[0].path
     os.utime(own, (0, 0))
     host.live.unlink()
@@ -969,7 +969,7 @@ def test_a_backup_of_another_library_is_never_the_newest_of_a_lost_one(host: Hos
 
 
 @LOST
-def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
+def test_losses_of_an_unreadable_library_are_reported_as_unknown(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     lose(host, live)
     for way in (host.plan(), host.plan(edited[0].name)):
         assert way.losses is None
@@ -977,7 +977,7 @@ def test_what_is_lost_with_a_library_that_cannot_be_read_is_not_called_nothing(h
 
 
 @pytest.mark.parametrize("live", [None, BROKEN, NEW])
-def test_the_newest_backup_is_named_where_another_one_is_restored(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
+def test_restore_of_an_older_backup_names_the_newest_one(host: Host, edited: tuple[Path, Path], live: bytes | None) -> None:
     earlier, later = edited
     lose(host, live)
     way = host.plan(earlier.name)
@@ -985,12 +985,12 @@ def test_the_newest_backup_is_named_where_another_one_is_restored(host: Host, ed
     assert any(str(later) in line for line in rollback_report.lines(str(host.live), way, None))
 
 
-def test_the_way_back_to_what_a_deploy_replaced_names_the_newest_backup(host: Host, edited: tuple[Path, Path]) -> None:
+def test_undo_of_a_deploy_names_the_newest_backup(host: Host, edited: tuple[Path, Path]) -> None:
     host.live.write_bytes(NEW)
     assert (host.plan().source, host.plan().newest) == tuple(map(str, edited))
 
 
-def test_a_lost_library_of_which_nothing_is_left_is_to_be_restored_from_elsewhere(host: Host) -> None:
+def test_lost_library_without_any_copy_must_come_from_elsewhere(host: Host) -> None:
     host.live.unlink()
     error = refusal(host.plan)
     assert str(host.folder) in str(error.next_step) and "from elsewhere" in str(error.next_step)
@@ -1005,14 +1005,14 @@ def test_rescue_takes_no_newer_backup_for_a_lost_library(host: Host) -> None:
 
 
 @LOST
-def test_a_deploy_that_was_cut_short_is_no_obstacle_to_a_rollback_of_a_lost_library(host: Host, live: bytes | None) -> None:
+def test_interrupted_deploy_does_not_block_a_lost_library(host: Host, live: bytes | None) -> None:
     host.prepare_migration()
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
     lose(host, live)
     assert cutover.is_cut_short(str(host.live), host.state) is False
 
 
-def test_a_library_that_this_user_may_not_read_is_not_taken_for_a_lost_one(host: Host, edited: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_library_is_not_taken_for_a_lost_one(host: Host, edited: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def open_without_the_right(path: str, *args: Any, **options: Any) -> int:
         if os.fspath(path) == str(host.live):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -1025,7 +1025,7 @@ def test_a_library_that_this_user_may_not_read_is_not_taken_for_a_lost_one(host:
     assert "Permission denied" in refusal(host.plan).cause
 
 
-def test_edits_that_only_a_cut_short_deploy_has_kept_come_back_before_an_earlier_backup(host: Host) -> None:
+def test_edits_kept_by_an_interrupted_deploy_outrank_a_backup(host: Host) -> None:
     host.place_backup(STAMPS[0])
     host.live.write_bytes(NOTED)
     host.prepare_migration()
@@ -1042,7 +1042,7 @@ UNSWAPPED = (run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING)
 @pytest.mark.parametrize("live", [NEW, b"broken", None])
 @pytest.mark.parametrize("backup", [None, b"damaged"])
 @pytest.mark.parametrize("is_named", [False, True])
-def test_a_rollback_whose_backup_is_gone_is_finished_from_its_staged_library(
+def test_rollback_without_its_backup_uses_its_staged_library(
         host: Host, phase: str, live: bytes | None, backup: bytes | None, is_named: bool) -> None:
     source = host.backup()
     host.migrate()
@@ -1061,7 +1061,7 @@ def test_a_rollback_whose_backup_is_gone_is_finished_from_its_staged_library(
     assert unfinished_work.waiting(str(host.live), host.state) is None
 
 
-def test_a_staged_rollback_is_not_used_for_another_backup_or_if_it_was_changed(host: Host) -> None:
+def test_changed_or_unrelated_staged_rollback_is_not_used(host: Host) -> None:
     source = host.backup()
     host.migrate()
     host.verified()

@@ -32,7 +32,7 @@ def refusal_to_read(state: Path) -> DhashError:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_the_owner_of_a_state_folder_can_read_what_root_has_recorded_in_it(tmp_path: Path) -> None:
+def test_owner_of_a_state_folder_can_read_roots_records(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     os.chown(state, 1234, 2345)
@@ -55,7 +55,7 @@ def test_a_library_may_be_named_from_the_users_home(tmp_path: Path, monkeypatch:
     assert run_record.resolve("~/library.json") == os.path.realpath(tmp_path / "library.json")
 
 
-def test_each_library_has_a_state_folder_of_its_own_that_people_can_recognise(tmp_path: Path) -> None:
+def test_each_library_has_its_own_recognisable_state_folder(tmp_path: Path) -> None:
     libraries = ["/srv/mobius/library.json", "/mnt/mobius/library.json", "/srv/mobius/other.json", "/srv/mobius /library.json"]
     folders = [run_record.folder(str(tmp_path), library) for library in libraries]
     assert len(set(folders)) == len(libraries)
@@ -73,7 +73,7 @@ def test_an_odd_folder_makes_no_odd_state_folder(tmp_path: Path, library: str) -
     assert re.fullmatch(r"[A-Za-z0-9-]+", os.path.basename(folder))
 
 
-def test_the_state_lies_below_var_lib_for_root_and_in_the_home_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_is_in_var_lib_for_root_and_in_the_home_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/zoe")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert run_record.folder(None, "/srv/library.json").startswith("/var/lib/mobius-dhash/srv-")
@@ -114,7 +114,7 @@ def test_a_record_is_json_that_its_owner_alone_may_read(tmp_path: Path) -> None:
     json.dumps({**RECORD._asdict(), "format": "1"}).encode(), json.dumps({**RECORD._asdict(), "phase": "lost"}).encode(),
     json.dumps({**RECORD._asdict(), "restart_owed": "no"}).encode(),
 ])
-def test_a_damaged_record_asks_for_a_restart_before_it_is_renamed(tmp_path: Path, content: bytes) -> None:
+def test_damaged_record_asks_for_a_restart_before_renaming(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run.json").write_bytes(content)
     error = refusal_to_read(tmp_path)
     assert error.cause == "the record of the last run is damaged"
@@ -135,12 +135,12 @@ def test_a_damaged_record_says_what_is_still_pending(tmp_path: Path, changes: di
     assert pending in str(refusal_to_read(tmp_path).next_step)
 
 
-def test_a_record_that_may_not_be_read_is_no_record_that_is_missing(tmp_path: Path) -> None:
+def test_unreadable_record_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
     (tmp_path / "run.json").mkdir()
     assert refusal_to_read(tmp_path).cause == "could not read the record of the last run: Is a directory"
 
 
-def test_a_run_that_is_killed_while_it_writes_its_record_leaves_the_old_or_the_new_one(
+def test_killed_run_leaves_the_old_or_the_new_record(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     new = RECORD._replace(phase=run_record.DEPLOYED, restart_owed=True)
     seen = []
@@ -195,7 +195,7 @@ def test_a_rehearsal_of_a_newer_format_is_not_known(tmp_path: Path) -> None:
     assert run_record.last_rehearsal(str(tmp_path)) is None
 
 
-def test_two_records_are_of_the_same_work_where_the_same_library_became_the_same_library() -> None:
+def test_records_of_one_change_of_one_library_are_the_same_job() -> None:
     assert run_record.same_work(RECORD, RECORD._replace(run="another", phase=run_record.DEPLOYED, restart_owed=True))
     for field in ("operation", "library", "output", "kept", "old_sha256", "new_sha256"):
         change: dict[str, Any] = {field: "another"}

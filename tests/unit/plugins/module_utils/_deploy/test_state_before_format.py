@@ -104,7 +104,7 @@ def test_a_handover_without_format_is_taken(host: Callable[[str], tuple[str, str
 
 
 @pytest.mark.parametrize("case", ["review_import-prepared", "review_reversal-prepared"])
-def test_a_staged_review_in_the_place_of_the_folder_is_named_as_unfinished(host: Callable[[str], tuple[str, str]], case: str) -> None:
+def test_staged_review_in_place_of_the_folder_is_named(host: Callable[[str], tuple[str, str]], case: str) -> None:
     library, state = host(case)
     run = present(run_record.read(state)).run
     option = f"-e dhash_review_dir={library}.review.d."
@@ -117,7 +117,7 @@ def test_a_staged_review_in_the_place_of_the_folder_is_named_as_unfinished(host:
     assert list(path_rules.problems(library, state, {"review_dir": f"{library}.review.d"})) == []
 
 
-def test_a_staged_review_that_was_deployed_does_not_hide_another_file_in_the_place_of_the_folder(host: Callable[[str], tuple[str, str]]) -> None:
+def test_deployed_review_hides_no_file_at_the_folders_path(host: Callable[[str], tuple[str, str]]) -> None:
     library, state = host("review_import-prepared")
     _redeploy.run(library, state, 0)
     Path(f"{library}.review").write_text("notes\n")

@@ -120,7 +120,7 @@ def test_another_operation_is_refused_and_changes_nothing(new_host: Callable[...
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_a_trial_and_a_dry_run_go_on_beside_an_unfinished_operation(new_host: Callable[..., Host], operation: str) -> None:
+def test_trial_and_dry_run_ignore_an_unfinished_operation(new_host: Callable[..., Host], operation: str) -> None:
     host = new_host(operation)
     record = host.record
     host.migrate(dry_run=True)
@@ -130,7 +130,7 @@ def test_a_trial_and_a_dry_run_go_on_beside_an_unfinished_operation(new_host: Ca
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_an_operation_whose_staged_library_was_removed_is_abandoned(new_host: Callable[..., Host], operation: str) -> None:
+def test_operation_without_its_staged_library_is_abandoned(new_host: Callable[..., Host], operation: str) -> None:
     host = new_host(operation, run_record.ANNOUNCED)
     os.unlink(host.record.output)
     assert present(run_record.shown(host.record))["unfinished"] is False
@@ -151,7 +151,7 @@ def test_an_abandoned_deploy_leaves_no_restart_pending(new_host: Callable[..., H
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_an_operation_that_was_swapped_is_finished_by_a_migration(new_host: Callable[..., Host], operation: str) -> None:
+def test_migration_finishes_an_operation_that_was_swapped(new_host: Callable[..., Host], operation: str) -> None:
     host = new_host(operation)
     wanted = host.record.new_sha256
     durable.copy(host.record.output, cutover.incoming(host.library), like=host.library)
@@ -195,7 +195,7 @@ def test_an_import_withdraws_a_migration_and_says_so(new_host: Callable[..., Hos
     assert not durable.exists(migration.output) and host.record.operation == "review_import"
 
 
-def test_a_migration_that_need_not_be_deployed_leaves_its_restart_pending(new_host: Callable[..., Host]) -> None:
+def test_obsolete_migration_leaves_its_restart_pending(new_host: Callable[..., Host]) -> None:
     host = new_host("migration", run_record.ANNOUNCED)
     staged = host.record.output
     Path(host.library).write_bytes(Path(staged).read_bytes().replace(b'"ratio": 0.5', b'"ratio": 0.25'))
@@ -217,7 +217,7 @@ def test_the_same_rollback_is_recognised_and_deployed(new_host: Callable[..., Ho
     assert host.deploy() and durable.sha256_of_file(host.library) == record.new_sha256
 
 
-def test_a_rollback_to_another_target_replaces_the_first_and_says_so(new_host: Callable[..., Host]) -> None:
+def test_rollback_to_another_target_replaces_the_first_one(new_host: Callable[..., Host]) -> None:
     host = new_host("restore", run_record.ANNOUNCED)
     first = host.record
     text = json.loads(Path(host.library).read_text())
@@ -250,7 +250,7 @@ def test_other_decisions_do_not_discard_those_that_wait(new_host: Callable[..., 
         host.plan_import(host.queue(match=1))
 
 
-def test_the_refusal_names_an_interrupted_rescue_and_its_playbook(new_host: Callable[..., Host]) -> None:
+def test_refusal_names_an_interrupted_rescue_and_its_playbook(new_host: Callable[..., Host]) -> None:
     host = new_host("restore", undoes="20260130T120000Z-5")
     with pytest.raises(RefusedError, match=r"This operation rolls back run 20260130T120000Z-5, which failed.*ansible-playbook mobius.dhash.migrate"):
         host.check_migration()
@@ -271,7 +271,7 @@ def test_what_the_staged_library_became_is_not_removed(new_host: Callable[..., H
 @pytest.mark.parametrize("live", [None, b'{"images": [NaN]}'])
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
 @pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
-def test_what_was_only_prepared_gives_way_to_the_restore_of_a_lost_library(new_host: Callable[..., Host], waiting: str, phase: str, live: bytes | None) -> None:
+def test_prepared_work_yields_to_the_restore_of_a_lost_library(new_host: Callable[..., Host], waiting: str, phase: str, live: bytes | None) -> None:
     host = new_host(waiting, phase)
     backup = backup_files.make(host.library, str(host.folder))[0]
     before, content = host.record, Path(host.library).read_bytes()
@@ -289,7 +289,7 @@ def test_what_was_only_prepared_gives_way_to_the_restore_of_a_lost_library(new_h
 
 
 @pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
-def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abandon_it(new_host: Callable[..., Host], waiting: str) -> None:
+def test_interrupted_deploy_blocks_others_and_can_be_abandoned(new_host: Callable[..., Host], waiting: str) -> None:
     host = new_host(waiting)
     backup_files.make(host.library, str(host.folder))
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
@@ -301,7 +301,7 @@ def test_a_deploy_that_was_cut_short_gives_way_to_nothing_and_says_how_to_abando
 
 
 @pytest.mark.parametrize("waiting", ["review_import", "review_reversal"])
-def test_what_was_prepared_for_a_library_that_can_be_read_does_not_give_way(new_host: Callable[..., Host], waiting: str) -> None:
+def test_prepared_work_of_a_readable_library_does_not_yield(new_host: Callable[..., Host], waiting: str) -> None:
     host = new_host(waiting)
     backup_files.make(host.library, str(host.folder))
     with pytest.raises(RefusedError, match=r"To finish this operation, run: .*, with the same inventory and options as before"):

@@ -140,7 +140,7 @@ def test_a_refusal_says_what_the_file_probably_is(tmp_path: Path, state: str, na
     assert f"mv '{file}' '{file}.old'" in text and "dhash_output" in text
 
 
-def test_the_command_that_moves_a_file_away_works_as_it_is_and_replaces_nothing(tmp_path: Path, state: str) -> None:
+def test_suggested_move_command_works_and_overwrites_nothing(tmp_path: Path, state: str) -> None:
     file = tmp_path / "it's 5\" $HOME.pre-dhash"
     for content in ("one", "two", "three"):
         file.write_text(content, encoding="utf-8")
@@ -153,7 +153,7 @@ def test_the_command_that_moves_a_file_away_works_as_it_is_and_replaces_nothing(
 
 
 @pytest.mark.parametrize("noted", [False, True])
-def test_a_folder_in_the_way_of_a_file_is_refused_in_words_and_stays(tmp_path: Path, state: str, noted: bool) -> None:
+def test_folder_in_place_of_a_file_is_refused_and_kept(tmp_path: Path, state: str, noted: bool) -> None:
     folder = tmp_path / "library.json.pre-dhash"
     if noted:
         written_files.note(state, str(folder), "0" * 64)
@@ -226,7 +226,7 @@ def test_a_host_refuses_a_backup_as_its_library(tmp_path: Path, state: str) -> N
                      "fix": "Set dhash_library to another path, then run again."}
 
 
-def test_a_damaged_record_is_not_taken_for_a_file_of_somebody_else(tmp_path: Path, state: str) -> None:
+def test_damaged_record_is_not_attributed_to_somebody_else(tmp_path: Path, state: str) -> None:
     library = tmp_path / "library.json"
     for name in ("library.json", "library.json.pre-dhash"):
         (tmp_path / name).write_bytes(FOREIGN)

@@ -90,7 +90,7 @@ def test_each_of_several_recipients_can_read_it(library: SmallLibrary, age_key: 
     assert backup_files.clear_text(backup, age_key[0]) == backup_files.clear_text(backup, other[0]) == library.path.read_bytes()
 
 
-def test_sha256sum_accepts_it_and_its_manifest_and_refuses_either_once_it_is_damaged(library: SmallLibrary, recipient: str) -> None:
+def test_sha256sum_checks_an_encrypted_backup_and_its_manifest(library: SmallLibrary, recipient: str) -> None:
     backup, _created = make(library, recipient)
     check = ["sha256sum", "--strict", "-c", f"{backup.path}.sha256"]
 
@@ -123,7 +123,7 @@ def test_it_has_mode_0600_and_so_has_its_manifest(library: SmallLibrary, recipie
         assert stat.S_IMODE(os.stat(f"{backup.path}{suffix}").st_mode) == 0o600
 
 
-def test_the_same_content_is_not_encrypted_to_the_same_recipients_again_but_to_others(library: SmallLibrary, recipient: str) -> None:
+def test_content_is_encrypted_once_for_the_same_recipients(library: SmallLibrary, recipient: str) -> None:
     first, _created = make(library, recipient)
     assert make(library, recipient) == (first, False)
     other = age_encryption.new_identity()[1]
@@ -134,7 +134,7 @@ def test_the_same_content_is_not_encrypted_to_the_same_recipients_again_but_to_o
     assert created and not clear.encrypted
 
 
-def test_pruning_takes_the_manifest_and_the_digest_with_the_backup(library: SmallLibrary, recipient: str) -> None:
+def test_pruning_removes_a_backups_manifest_and_checksum(library: SmallLibrary, recipient: str) -> None:
     old, _created = make(library, recipient)
     library.add("c.png", seed=3)
     library.write()
@@ -145,7 +145,7 @@ def test_pruning_takes_the_manifest_and_the_digest_with_the_backup(library: Smal
 
 
 @pytest.mark.usefixtures("age_key")
-def test_a_recipient_that_is_none_is_refused_and_nothing_is_written(library: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+def test_invalid_recipient_is_refused_and_nothing_is_written(library: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(library.folder)
     with pytest.raises(DhashError, match='unknown recipient type: "nobody"') as caught:
         make(library, "nobody")
@@ -168,7 +168,7 @@ def test_a_host_without_age_is_told_how_to_get_it(library: SmallLibrary, monkeyp
 # Clear text.
 
 
-def test_no_clear_text_but_the_live_library_stays_after_the_verification(library: SmallLibrary, age_key: tuple[str, str]) -> None:
+def test_verification_leaves_no_clear_text_but_the_live_library(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     migrate(library, age_key[1])
     assert clear_texts(library) == {"library.json", "library.json.pre-dhash"}  # a rescue at night has no identity
     verified(library, age_key[1])
@@ -180,7 +180,7 @@ def test_no_clear_text_but_the_live_library_stays_after_the_verification(library
     assert not verified(library, age_key[1], check=True)
 
 
-def test_what_a_rollback_replaced_is_encrypted_and_can_be_read_again(library: SmallLibrary, age_key: tuple[str, str]) -> None:
+def test_library_replaced_by_a_rollback_is_kept_encrypted(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     migrate(library, age_key[1])
     verified(library, age_key[1])
     migrated = library.path.read_bytes()
@@ -194,7 +194,7 @@ def test_what_a_rollback_replaced_is_encrypted_and_can_be_read_again(library: Sm
 # The way back.
 
 
-def test_before_the_verification_an_emergency_rollback_needs_no_identity(library: SmallLibrary, recipient: str) -> None:
+def test_rollback_before_verification_needs_no_identity(library: SmallLibrary, recipient: str) -> None:
     before = library.path.read_bytes()
     migrate(library, recipient)
     way = plan(library)
@@ -203,7 +203,7 @@ def test_before_the_verification_an_emergency_rollback_needs_no_identity(library
     assert library.path.read_bytes() == before
 
 
-def test_after_it_the_identity_is_asked_for_and_nothing_is_touched_without(
+def test_rollback_after_verification_needs_the_identity(
         library: SmallLibrary, age_key: tuple[str, str], tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = library.path.read_bytes()
     migrate(library, age_key[1])
@@ -218,7 +218,7 @@ def test_after_it_the_identity_is_asked_for_and_nothing_is_touched_without(
     assert library.path.read_bytes() == before
 
 
-def test_a_library_that_changes_meanwhile_is_still_rolled_back_without_asking_for_the_identity_again(library: SmallLibrary, age_key: tuple[str, str]) -> None:
+def test_library_changed_meanwhile_needs_the_identity_only_once(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     before = library.path.read_bytes()
     migrate(library, age_key[1])
     verified(library, age_key[1])
@@ -231,7 +231,7 @@ def test_a_library_that_changes_meanwhile_is_still_rolled_back_without_asking_fo
     assert present(run_record.read(str(library.state))).settings["source"] == find(library)[0].path
 
 
-def test_a_damaged_encrypted_backup_is_refused_and_the_next_good_one_named(library: SmallLibrary, age_key: tuple[str, str]) -> None:
+def test_damaged_encrypted_backup_is_refused_and_the_next_named(library: SmallLibrary, age_key: tuple[str, str]) -> None:
     make(library, age_key[1])
     library.add("c.png", seed=3)
     library.write()

@@ -100,7 +100,7 @@ def test_a_new_file_is_for_its_owner_alone_whatever_the_umask(file: Path) -> Non
     assert stat.S_IMODE(file.with_name("new").stat().st_mode) == 0o600
 
 
-def test_a_new_file_gets_the_mode_that_is_asked_for_whatever_the_umask(file: Path) -> None:
+def test_new_file_gets_the_requested_mode_despite_the_umask(file: Path) -> None:
     umask = os.umask(0o077)
     try:
         write(file.with_name("new"), NEW, mode=0o644)
@@ -114,7 +114,7 @@ def test_a_copy_is_equal_and_its_digest_is_told(file: Path) -> None:
     assert file.with_name("copy").read_bytes() == OLD
 
 
-def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file: Path) -> None:
+def test_copy_of_a_missing_source_names_it_and_keeps_the_target(file: Path) -> None:
     error = refusal(durable.copy, str(file.with_name("gone")), str(file))
     assert error.path == str(file.with_name("gone"))
     assert error.cause == "could not read the file: No such file or directory"
@@ -123,7 +123,7 @@ def test_a_copy_of_what_is_not_there_names_the_source_and_leaves_the_target(file
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that can be opened but not read")
-def test_a_source_that_can_be_opened_but_not_read_is_named_and_the_target_left(file: Path) -> None:
+def test_unreadable_source_is_named_and_the_target_kept(file: Path) -> None:
     error = refusal(durable.copy, "/proc/self/mem", str(file))
     assert (error.path, error.cause) == ("/proc/self/mem", "could not read the file: Input/output error")
     assert file.read_bytes() == OLD
@@ -168,14 +168,14 @@ def test_the_acl_of_the_replaced_file_is_kept(file: Path) -> None:
     assert os.getxattr(file, ACCESS_ACL) == acl_with_user_1000(6)
 
 
-def test_a_replaced_file_without_an_acl_gets_none_from_its_folder(file: Path) -> None:
+def test_replaced_file_without_an_acl_inherits_none(file: Path) -> None:
     set_attribute_or_skip(file.parent, DEFAULT_ACL, acl_with_user_1000(7))
     write(file, NEW, like=str(file))
     assert ACCESS_ACL not in os.listxattr(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
-def test_a_new_file_is_for_its_owner_alone_in_a_folder_that_gives_its_files_an_acl(file: Path) -> None:
+def test_new_file_is_private_even_in_a_folder_with_a_default_acl(file: Path) -> None:
     set_attribute_or_skip(file.parent, DEFAULT_ACL, acl_with_user_1000(7))
     new = file.with_name("new")
     write(new, NEW)
@@ -201,7 +201,7 @@ def test_where_the_metadata_cannot_be_kept_nothing_is_replaced(file: Path, monke
     assert only_file_in(file)
 
 
-def test_a_file_system_without_extended_attributes_is_no_obstacle(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_support_for_extended_attributes_is_tolerated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_args: object) -> NoReturn:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
@@ -216,7 +216,7 @@ def test_a_file_system_without_extended_attributes_is_no_obstacle(file: Path, mo
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EIO], ids=errno.errorcode.get)
 @pytest.mark.parametrize("function", ["open", "fsync", "fchmod", "rename"])
-def test_a_write_that_fails_leaves_the_original_and_no_temporary_file(file: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
+def test_failed_write_keeps_the_original_and_no_temporary_file(file: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
     def fail(*_args: object, **_kwargs: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
@@ -242,7 +242,7 @@ def test_a_full_disk_leaves_the_original_and_no_temporary_file(tmp_path: Path, m
     assert only_file_in(file)
 
 
-def test_a_limit_on_the_size_of_files_leaves_the_original_and_no_temporary_file(file: Path) -> None:
+def test_file_size_limit_keeps_the_original_and_nothing_else(file: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(NEW) // 2, limits[1]))  # Python ignores SIGXFSZ
     try:
@@ -298,7 +298,7 @@ def test_an_interrupt_leaves_the_original_and_no_temporary_file(file: Path) -> N
     assert only_file_in(file)
 
 
-def test_a_write_that_is_killed_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_cleans_up(
+def test_killed_write_leaves_a_whole_file_and_the_next_cleans_up(
         file: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         file.write_bytes(OLD)
@@ -321,7 +321,7 @@ def test_a_link_where_the_temporary_file_goes_is_not_followed(file: Path, tmp_pa
     assert not file.is_symlink()
 
 
-def test_a_link_where_the_temporary_file_goes_that_cannot_be_removed_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_irremovable_link_at_the_temporary_path_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object, **_kwargs: object) -> NoReturn:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -348,7 +348,7 @@ def test_two_files_change_places(file: Path) -> None:
     assert (file.read_bytes(), other.read_bytes()) == (NEW, OLD)
 
 
-def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole(file: Path) -> None:
+def test_concurrent_reader_sees_the_whole_old_or_whole_new_file(file: Path) -> None:
     other = file.with_name("other")
     other.write_bytes(NEW)
     reads, contents, stop = FORK.Value("i"), FORK.Value("i"), FORK.Event()
@@ -379,7 +379,7 @@ def test_a_reader_that_never_stops_sees_the_old_file_whole_or_the_new_file_whole
         reader.join()
 
 
-def test_where_two_files_cannot_change_places_that_is_told_and_nothing_is_done(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_swap_support_is_reported_and_nothing_is_done(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = file.with_name("other")
     other.write_bytes(NEW)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: SimpleNamespace())
@@ -398,7 +398,7 @@ def test_an_exchange_with_what_is_not_there_is_refused(file: Path) -> None:
     lambda other, file: durable.move(str(other), str(file)),
     lambda other, file: durable.copy(str(other), str(file), like=str(file)),
 ], ids=["exchange", "move", "copy"])
-def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(
+def test_bind_mounted_file_is_refused_with_its_own_message(
         file: Path, tmp_path: Path, mount: Callable[..., None], replace: Callable[[Path, Path], object]) -> None:
     mounted = tmp_path / "mounted.json"
     mounted.write_bytes(OLD)
@@ -415,14 +415,14 @@ def test_a_bind_mounted_file_is_refused_with_a_message_of_its_own(
 # Folders, digests, removing.
 
 
-def test_a_folder_is_made_with_the_parents_it_lacks_for_its_owner_alone(tmp_path: Path) -> None:
+def test_new_folder_and_its_parents_are_for_their_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     durable.make_folder(str(folder))
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)] == [0o700, 0o700]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_a_folder_and_the_parents_that_it_lacks_get_the_owner_that_is_asked_for(file: Path, tmp_path: Path) -> None:
+def test_new_folder_and_its_parents_get_the_requested_owner(file: Path, tmp_path: Path) -> None:
     os.chown(file, 1234, 2345)
     folder = tmp_path / "a" / "b"
     durable.make_folder(str(folder), 0o750, owner_of=str(file))
@@ -447,12 +447,12 @@ def test_the_digest_is_that_of_sha256sum(file: Path) -> None:
     assert durable.sha256_of_file(str(file)) == hashlib.sha256(OLD).hexdigest()
 
 
-def test_a_digest_of_what_cannot_be_read_is_an_error_with_the_path(file: Path) -> None:
+def test_checksum_of_an_unreadable_file_is_an_error_with_a_path(file: Path) -> None:
     assert refusal(durable.sha256_of_file, str(file.parent)).path == str(file.parent)
     assert refusal(durable.sha256_of_file, str(file) + ".gone").cause == "could not read the file: No such file or directory"
 
 
-def test_whether_there_is_a_file_is_told_only_where_it_can_be_told(file: Path) -> None:
+def test_existence_that_cannot_be_checked_is_an_error(file: Path) -> None:
     assert durable.exists(str(file)) is True
     assert durable.exists(str(file.with_name("gone"))) is False
     assert durable.exists(str(file / "below a file")) is False
@@ -477,7 +477,7 @@ def test_a_regular_file_is_told_only_where_it_can_be_told(file: Path, monkeypatc
     assert refusal(durable.is_file, str(file)).cause == "could not check whether the file exists: Input/output error"
 
 
-def test_what_killed_runs_left_of_paths_that_tell_the_time_can_be_removed_and_nothing_else(file: Path) -> None:
+def test_only_leftovers_of_timestamped_files_are_removed(file: Path) -> None:
     for stamp in ("20260131T120000Z", "20260131T120001Z"):
         file.with_name(os.path.basename(durable.temporary_name(f"{file}.bak.{stamp}"))).touch()
     kept = [os.path.basename(durable.temporary_name(str(file))), "library.json.bak.20260131T120000Z", ".other.tmp", file.name]
@@ -685,7 +685,7 @@ def test_a_full_disk_does_not_keep_a_rollback_from_its_lock(file: Path, monkeypa
         assert locking.holder(str(file)) is None
 
 
-def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path: Path) -> None:
+def test_library_in_a_missing_folder_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(DhashError) as caught, locking.lock(str(tmp_path / "gone" / "library.json"), "backup", "run", timeout=0):
         pass
     assert caught.value.cause == "could not open the lock file: No such file or directory"
@@ -695,7 +695,7 @@ def test_a_library_in_a_folder_that_is_not_there_cannot_be_locked(tmp_path: Path
 
 
 @pytest.mark.parametrize("folder", ["", "new", "new/below"])
-def test_a_folder_that_can_be_written_or_made_has_no_obstacle_and_is_not_made(tmp_path: Path, folder: str) -> None:
+def test_writable_or_creatable_folder_is_accepted_not_created(tmp_path: Path, folder: str) -> None:
     assert durable.obstacle(str(tmp_path / folder)) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -713,7 +713,7 @@ def test_a_link_into_a_folder_of_the_kernel_is_no_way_round(tmp_path: Path) -> N
     assert present(durable.obstacle(str(tmp_path / "link" / "new"))).path == str(tmp_path / "link")
 
 
-def test_a_folder_whose_name_begins_as_one_of_the_kernel_is_another() -> None:
+def test_folder_named_similarly_to_a_kernel_folder_is_accepted() -> None:
     assert durable.obstacle("/procession") is None or os.geteuid() != 0
 
 
@@ -731,7 +731,7 @@ def test_a_folder_that_has_to_be_there_and_is_not_is_an_obstacle(tmp_path: Path)
     assert durable.obstacle(str(tmp_path), may_be_made=False) is None
 
 
-def test_a_folder_of_somebody_else_is_an_obstacle_for_a_user_without_rights(tmp_path: Path) -> None:
+def test_folder_of_another_user_is_refused_without_permission(tmp_path: Path) -> None:
     """As the user that a process runs as, whose rights the kernel tells it: root's would be those of everybody."""
     script = ("from ansible_collections.mobius.dhash.plugins.module_utils._files import durable\n"
               "print([durable.obstacle(folder) for folder in ('/', '/root/new', '/tmp')])\n")

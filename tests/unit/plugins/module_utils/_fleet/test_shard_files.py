@@ -97,7 +97,7 @@ def test_the_library_of_three_shares_is_that_of_one_host(hosts: Hosts, new_libra
     assert timeless(hosts.library.output.read_bytes()) == sharded
 
 
-def test_each_pending_image_is_in_exactly_one_share_and_the_shares_are_as_large_as_one_another(hosts: Hosts) -> None:
+def test_each_pending_image_is_in_one_shard_and_shards_are_equal(hosts: Hosts) -> None:
     pending = hosts.merge()["pending"]
     assert pending == 10  # the one that has no file is not to be hashed
     for count in range(1, 12):
@@ -122,7 +122,7 @@ def test_what_is_hashed_is_in_no_share_of_the_next_run(hosts: Hosts, decoded_her
     assert hashed.isdisjoint({path for path in decoded_here if not path.endswith("folder.jpg")})
 
 
-def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(hosts: Hosts, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_host_hands_over_its_finished_batches_next_time(hosts: Hosts, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     hosts.merge()
     record = hash_journal.Journal.record
 
@@ -138,7 +138,7 @@ def test_a_host_that_was_killed_hands_over_its_finished_batches_in_the_next_run(
     assert hosts.merge(looked["entries"])["taken"] == 4
 
 
-def test_a_library_that_lies_elsewhere_on_another_host_is_the_same_library(hosts: Hosts, tmp_path: Path) -> None:
+def test_library_at_another_path_on_another_host_is_the_same(hosts: Hosts, tmp_path: Path) -> None:
     hosts.merge()
     pending = handover.path_in(str(hosts.library.state), handover.PENDING)
     elsewhere = tmp_path / "mnt"
@@ -158,7 +158,7 @@ def test_a_file_that_is_another_one_here_is_not_hashed(hosts: Hosts, decoded_her
     assert not {"0.png", "1.png"} & {os.path.basename(path) for path in decoded_here}
 
 
-def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_to_the_leader(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_with_other_decoders_leaves_work_to_the_leader(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     avif = b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf"
     hosts.library.add("media/a.avif", content=avif)
     hosts.library.write()
@@ -170,7 +170,7 @@ def test_a_host_with_other_decoders_leaves_what_depends_on_them_and_what_failed_
     assert hosts.shard("second", 0, 1, terms=hosts.library.settings().terms._replace(algorithm="pillow"))["known"] == 7
 
 
-def test_where_a_hash_is_that_of_a_programs_version_other_versions_hash_nothing(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_with_another_program_version_hashes_nothing(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts.merge(algorithm="ffmpeg")
     monkeypatch.setattr(decoder_versions, "versions", lambda: {"ffmpeg": "another"})
     terms = hosts.library.settings().terms._replace(algorithm="ffmpeg")
@@ -197,7 +197,7 @@ def test_check_mode_writes_nothing_on_either_side(hosts: Hosts, tree: Callable[[
     assert tree(tmp_path) == before
 
 
-def test_two_runs_on_one_host_wait_for_one_another_and_not_for_the_library(hosts: Hosts) -> None:
+def test_runs_on_one_host_wait_for_each_other_not_the_library(hosts: Hosts) -> None:
     hosts.merge()
     with handover.lock(str(hosts.state("second")), "library_hash", "another run", 0):
         with pytest.raises(LockedError, match=r"the handover folder is in use by library_hash.*another run"):
@@ -224,7 +224,7 @@ def test_an_entry_of_a_file_that_has_changed_since_is_not_taken(hosts: Hosts, tm
     assert "media/2.png" not in hosts.listed() and {"media/0.png", "media/1.png"} < set(hosts.listed())
 
 
-def test_of_two_entries_of_one_image_the_one_that_fits_the_file_is_taken_wherever_it_stands(hosts: Hosts, tmp_path: Path) -> None:
+def test_entry_that_fits_the_file_is_taken_in_any_order(hosts: Hosts, tmp_path: Path) -> None:
     right, wrong = (row_of(hosts.library, "media/0.png", ["A" * 16, *ENTRY[1:]]) for _number in range(2))
     wrong[2] += 1
     files = [write_entries(tmp_path / "1.gz", wrong), write_entries(tmp_path / "2.gz", right), write_entries(tmp_path / "3.gz", wrong)]
@@ -279,7 +279,7 @@ def test_what_is_not_in_the_library_is_not_taken(hosts: Hosts, tmp_path: Path) -
     assert (result["taken"], result["not_pending"]) == (0, 1)
 
 
-def test_what_was_too_large_elsewhere_counts_only_under_the_same_limits(hosts: Hosts, tmp_path: Path) -> None:
+def test_too_large_elsewhere_counts_only_under_the_same_limits(hosts: Hosts, tmp_path: Path) -> None:
     row = row_of(hosts.library, "media/0.png", [*FAILED[:4], "too_large", "it is too large", *FAILED[6:]])
     assert hosts.merge(write_entries(tmp_path / "1.gz", row, limits="others"))["taken"] == 0
     assert hosts.merge(write_entries(tmp_path / "2.gz", row))["taken"] == 1
@@ -301,7 +301,7 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     yield "of another kind", gzip.compress(content.replace(b"x", b"y"))
 
 
-def test_nothing_is_taken_from_a_damaged_file_and_the_others_are_merged(hosts: Hosts, tmp_path: Path) -> None:
+def test_damaged_shard_file_is_skipped_and_the_others_merged(hosts: Hosts, tmp_path: Path) -> None:
     sound = write_entries(tmp_path / "sound.gz", row_of(hosts.library, "media/0.png", ENTRY), row_of(hosts.library, "media/1.png", FAILED))
     other = write_entries(tmp_path / "other.gz", row_of(hosts.library, "media/2.png", ENTRY))
     for how, content in damaged(sound.read_bytes()):

@@ -70,7 +70,7 @@ def as_arrays(images: list[Image], luma: list[bytes | None] | None = None) -> sh
 
 
 @given(IMAGES, st.integers(0, 64), st.booleans())
-def test_pairs_and_groups_are_those_of_comparing_every_image_with_every_other(images: list[Image], threshold: int, confirm: bool) -> None:
+def test_pairs_and_groups_equal_those_of_brute_force(images: list[Image], threshold: int, confirm: bool) -> None:
     held = shared_images.match(as_arrays(images), 4, threshold, confirm)
     pairs, refuted, groups, distance = by_brute_force(images, threshold, confirm)
     assert (held.pairs.tolist(), held.refuted, held.distance.tolist()) == (pairs, refuted, distance)
@@ -134,7 +134,7 @@ def fleet(tmp_path: Path) -> Fleet:
     return fleet
 
 
-def test_the_report_names_host_path_and_distance_of_what_several_hosts_hold(fleet: Fleet) -> None:
+def test_report_names_host_path_and_distance_of_shared_images(fleet: Fleet) -> None:
     found = fleet.find()
     assert fleet.report()["groups"] == [{"group": 1, "images": [
         {"host": "a", "path": "1.jpg", "dhash": "0" * 16, "bytes": 100, "distance": 0},
@@ -147,7 +147,7 @@ def test_the_report_names_host_path_and_distance_of_what_several_hosts_hold(flee
     assert found["host_pairs"] == [{"hosts": ["a", "b"], "pairs": 2}, {"hosts": ["a", "c"], "pairs": 2}, {"hosts": ["b", "c"], "pairs": 1}]
 
 
-def test_what_the_vertical_hash_refutes_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_refuted_images_are_left_out_of_the_report_by_default(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     fleet.add("a", ("1.jpg", 0, 0, 100))
     fleet.add("b", ("2.jpg", 0, 2**17 - 1, 100), ("3.jpg", 0, 2**16 - 1, 100))
@@ -155,7 +155,7 @@ def test_what_the_vertical_hash_refutes_is_left_out_unless_it_is_asked_for(tmp_p
     assert (fleet.find(confirm=False)["pairs"], fleet.find(confirm=False)["refuted"]) == (2, 0)
 
 
-def test_a_report_that_says_the_same_is_not_written_again_and_check_mode_writes_nothing(
+def test_report_is_not_rewritten_if_unchanged_or_in_check_mode(
         fleet: Fleet, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     before = tree(fleet.folder)
     assert len(fleet.find(check=True)["written"]) == 2
@@ -196,7 +196,7 @@ def test_names_that_a_spreadsheet_would_calculate_are_text(tmp_path: Path) -> No
     assert fleet.report()["groups"][0]["images"][1]["path"] == "\ud83d.jpg"
 
 
-def test_a_host_whose_file_is_damaged_or_of_another_algorithm_is_left_out_and_named(fleet: Fleet) -> None:
+def test_host_with_a_damaged_or_other_file_is_named_and_skipped(fleet: Fleet) -> None:
     with open(fleet.files["b"], "r+b") as file:
         file.truncate(60)
     fleet.add("d", ("1.jpg", 0, 0, 100), algorithm="ffmpeg")
@@ -225,7 +225,7 @@ def test_no_host_and_one_host_hold_nothing_together(tmp_path: Path) -> None:
     assert (fleet.find()["groups"], fleet.find()["images"]) == (0, 2)
 
 
-def test_hashes_paths_and_sizes_leave_the_host_and_flat_pictures_stay(library: SmallLibrary, decoded_here: list[str]) -> None:
+def test_export_has_hashes_paths_and_sizes_but_no_flat_images(library: SmallLibrary, decoded_here: list[str]) -> None:
     library.add("a.png", seed=1)
     library.add("flat.png", content=None)
     library.add("b.png", seed=2)

@@ -44,7 +44,7 @@ def test_the_vertical_bits_are_those_of_the_imagehash_package(pixels: bytes) -> 
     assert int(difference_hash.vertical(difference_hash.as_array([pixels]))[0]) == of_imagehash(expected)
 
 
-def test_bit_0_is_the_top_left_pair_and_bit_63_the_bottom_right_one() -> None:
+def test_bit_0_is_the_top_left_pair_and_bit_63_the_bottom_right() -> None:
     pixels = np.zeros((2, 72), np.uint8)
     pixels[0, 1] = 1  # the second pixel of the first row of nine: brighter than its left neighbour, then darker
     pixels[1, 71] = 1
@@ -98,7 +98,7 @@ def test_a_picture_of_something_is_not_low_in_detail(contrast: float) -> None:
     assert not difference_hash.low_detail(pixels_of(im, quality=30))[0]
 
 
-def test_two_pictures_that_are_low_in_detail_may_lie_within_the_threshold_whatever_they_show() -> None:
+def test_low_detail_images_may_match_whatever_they_show() -> None:
     left = difference_hash.horizontal(pixels_of(pictures.page(mark=40)))[0]
     right = difference_hash.horizontal(pixels_of(pictures.page(mark=40).rotate(180)))[0]
     assert left != right and bin(int(left ^ right)).count("1") <= 10

@@ -47,7 +47,7 @@ def tiff(bits: list[int], photometric: int, compression: int = 1, sample_format:
     (b"BM" + struct.pack("<LHHL", 500, 0, 0, 54) + struct.pack("<LllHHLLllLL", 40, 8, 8, 1, 2, 0, 16, 0, 0, 0, 0) + bytes(100), "BMP with 2 bits"),
     (b"DDS " + struct.pack("<LLLL", 124, 0x1007, 8, 8) + bytes(56) + struct.pack("<LL", 32, 8) + bytes(200), "DDS"),
 ])
-def test_a_whole_file_of_a_variant_that_no_decoder_knows_is_unsupported(refused: Callable[[bytes], ImageError], content: bytes, words: str) -> None:
+def test_whole_file_of_an_unknown_variant_is_unsupported(refused: Callable[[bytes], ImageError], content: bytes, words: str) -> None:
     error = refused(content)
     assert error.kind == "unsupported" and error.cause.startswith(words), error
     assert "pillow: " in error.cause and error.next_step
@@ -83,7 +83,7 @@ def test_the_error_has_what_each_decoder_reported() -> None:
     assert (error.kind, error.cause) == ("damaged", "QOI: the data are damaged (pillow: one; ffmpeg: two)")
 
 
-def test_an_avif_that_one_decoder_refuses_is_unsupported_while_another_is_missing() -> None:
+def test_avif_refused_by_the_only_decoder_present_is_unsupported() -> None:
     failures = [("pillow", ImageError("damaged", "one")), ("ffmpeg", ImageError("unsupported", "two", "Install it."))]
     avif = struct.pack(">L", 24) + b"ftypavif" + bytes(4) + b"mif1avif"
     error = file_faults.explain(avif, image_formats.AVIF, failures)

@@ -102,14 +102,14 @@ def test_a_planned_split_misses_no_pair(count: int) -> None:
         assert sum(width for width, _reach in split) <= 64
 
 
-def test_a_small_library_is_searched_by_brute_force_and_a_large_one_by_chunks() -> None:
+def test_small_library_uses_brute_force_and_a_large_one_chunks() -> None:
     assert hamming_search.cheapest_split(100, 10) == ((0, 10),)
     assert len(hamming_search.cheapest_split(100_000, 10)) > 1
 
 
 @settings(deadline=None)
 @given(st.data(), libraries(), st.integers(0, 64))
-def test_a_pair_within_the_radius_comes_at_least_once_and_at_most_once_for_each_chunk(data: st.DataObject, hashes: list[int], radius: int) -> None:
+def test_each_near_pair_is_found_and_at_most_once_per_chunk(data: st.DataObject, hashes: list[int], radius: int) -> None:
     split = data.draw(splits(radius))
     distinct = np.array(list(dict.fromkeys(hashes)), np.uint64)
     radii = np.full(len(distinct), radius, np.uint8)
@@ -136,7 +136,7 @@ def test_in_a_chain_each_image_points_to_its_own_nearest() -> None:
     assert records([0, 0b1, 0b11, 0b111, 0b1111], 1) == [(1, 0, 1), (2, 1, 1), (3, 2, 1), (4, 3, 1)]
 
 
-def test_the_threshold_itself_is_still_a_match_and_one_bit_more_is_none() -> None:
+def test_pair_at_the_threshold_matches_and_one_bit_more_does_not() -> None:
     assert records([0, 0b111], 3) == [(1, 0, 3)]
     assert records([0, 0b111], 2) == []
 
@@ -145,7 +145,7 @@ def test_threshold_0_finds_equal_hashes_only() -> None:
     assert records([5, 4, 5, 4, 7, 5], 0) == [(2, 0, 0), (3, 1, 0), (5, 0, 0)]
 
 
-def test_threshold_64_finds_an_original_for_every_image_but_the_first() -> None:
+def test_threshold_64_matches_every_image_but_the_first() -> None:
     assert records([0, ALL_SET, 1], 64) == [(1, 0, 64), (2, 0, 1)]
 
 
@@ -164,7 +164,7 @@ def test_no_image_and_a_single_one_have_no_match(hashes: list[int]) -> None:
     assert later.dtype == original.dtype == np.int64 and distance.dtype == np.uint8
 
 
-def test_memory_stays_bounded_where_every_image_is_near_every_other() -> None:
+def test_search_memory_is_bounded_if_all_images_are_near() -> None:
     hashes = np.random.default_rng(0).permutation(np.arange(4096, dtype=np.uint64))  # 8.4 million pairs within 12 bits
     tracemalloc.start()
     try:

@@ -35,7 +35,7 @@ def hash_now(paths: list[Path], root: Path) -> list[Entry]:
     return hash_batches.hash_now([str(path) for path in paths], "pillow", [str(root)], LIMITS, parallel=1, temp_dir=None)
 
 
-def test_the_time_is_told_in_utc_with_milliseconds_as_javascript_does() -> None:
+def test_timestamp_is_utc_with_milliseconds_as_in_javascript() -> None:
     told = _clock.now()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told)
     moment = datetime.strptime(told, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
@@ -52,12 +52,12 @@ def test_each_result_becomes_an_entry_in_the_same_order() -> None:
 
 
 @pytest.mark.parametrize("results", [[], [GONE], [GONE, GONE]])
-def test_a_batch_in_which_nothing_could_be_decoded_is_a_batch_all_the_same(results: list[Any]) -> None:
+def test_batch_without_a_decodable_image_is_still_a_batch(results: list[Any]) -> None:
     assert [entry.kind for entry in hash_batches.entries(results)] == ["missing"] * len(results)
 
 
 @pytest.mark.parametrize(("count", "batch_size", "sizes"), [(0, 3, []), (1, 3, [1]), (3, 3, [3]), (7, 3, [3, 3, 1]), (2, 1, [1, 1])])
-def test_images_come_in_batches_of_the_size_asked_for_and_are_told_of_one_by_one(
+def test_batches_have_the_requested_size_and_report_each_image(
         monkeypatch: pytest.MonkeyPatch, count: int, batch_size: int, sizes: list[int]) -> None:
     monkeypatch.setattr(worker_pool, "hash_files", lambda paths, *_args: ((key, pixels()) for key, _path in paths))
     seen = []
@@ -98,7 +98,7 @@ def test_the_workers_end_when_nobody_wants_more_batches(monkeypatch: pytest.Monk
     assert ended
 
 
-def test_real_files_are_hashed_by_real_workers_in_the_order_asked_for(library: SmallLibrary) -> None:
+def test_workers_hash_files_in_the_requested_order(library: SmallLibrary) -> None:
     files = [library.add(f"{number}.png", seed=number) for number in range(5)]
     files.insert(2, library.folder / "gone.png")
     entries = hash_now(files, library.folder)
@@ -107,7 +107,7 @@ def test_real_files_are_hashed_by_real_workers_in_the_order_asked_for(library: S
     assert len({entry.dhash for entry in entries}) == 6
 
 
-def test_a_file_that_is_named_twice_is_hashed_once_and_told_of_twice(library: SmallLibrary, decoded_here: list[str]) -> None:
+def test_file_named_twice_is_hashed_once_and_reported_twice(library: SmallLibrary, decoded_here: list[str]) -> None:
     files = [library.add("a.png", seed=1), library.add("b.png", seed=2)]
     entries = hash_now([files[0], files[1], files[0]], library.folder)
     assert decoded_here == [str(files[0]), str(files[1])]

@@ -127,7 +127,7 @@ def test_a_file_that_has_changed_is_not_known(state: Path) -> None:
         assert journal.known("/srv/b.jpg", Stamp(10, 20)) is None
 
 
-def test_what_one_algorithm_made_is_not_known_to_another_and_both_are_kept(state: Path) -> None:
+def test_journal_keeps_the_hashes_of_each_algorithm_apart(state: Path) -> None:
     other = HASHED._replace(dhash="0" * 16)
     for algorithm, entry in (("pillow", HASHED), ("ffmpeg", other)):
         with writing(state, algorithm) as journal:
@@ -138,7 +138,7 @@ def test_what_one_algorithm_made_is_not_known_to_another_and_both_are_kept(state
             assert journal.known("/srv/a.jpg", Stamp(10, 20)) == entry
 
 
-def test_an_image_that_was_too_large_is_tried_again_under_other_limits_and_no_other_is(state: Path) -> None:
+def test_only_images_too_large_are_retried_under_other_limits(state: Path) -> None:
     too_large = FAILED._replace(kind="too_large")
     with writing(state, limits="1 byte") as journal:
         journal.record([("/srv/a.jpg", Stamp(10, 20), too_large), ("/srv/b.jpg", Stamp(10, 20), FAILED), ("/srv/c.jpg", Stamp(10, 20), HASHED)])
@@ -150,7 +150,7 @@ def test_an_image_that_was_too_large_is_tried_again_under_other_limits_and_no_ot
         assert journal.known("/srv/c.jpg", Stamp(10, 20)) == HASHED
 
 
-def test_a_file_that_was_ever_hashed_is_told_from_one_that_never_was(state: Path) -> None:
+def test_journal_distinguishes_hashed_files_from_unknown_ones(state: Path) -> None:
     write_some(state)
     with reading(state) as journal:
         assert (journal.knows("/srv/0.jpg"), journal.knows("/srv/other.jpg")) == (True, False)
@@ -172,7 +172,7 @@ def test_a_file_of_another_ctime_or_inode_is_not_known(state: Path, other: file_
         assert journal.known("/srv/a.jpg", other) is None
 
 
-def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state: Path) -> None:
+def test_ignored_ctime_leaves_size_and_mtime_to_every_reader(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", SEEN, HASHED)])
     journal, _set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte", ignore_ctime=True)
@@ -184,7 +184,7 @@ def test_where_ctime_is_ignored_size_and_mtime_decide_for_every_reader(state: Pa
         assert journal.known("/srv/a.jpg", SEEN._replace(ctime_ns=32, inode=42)) == HASHED
 
 
-def test_many_files_are_looked_up_with_few_statements_and_one_stat_each(
+def test_lookup_of_many_files_uses_few_queries_and_one_stat_each(
         state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.jpg"
     file.write_bytes(b"a")
@@ -287,7 +287,7 @@ def test_files_are_told_apart_by_any_difference_in_their_names(names: list[str])
         assert [present(journal.known(name, Stamp(0, 0))).hashed_at for name in names] == [str(number) for number in range(len(names))]
 
 
-def test_times_of_change_are_kept_to_the_nanosecond_and_sizes_beyond_32_bits(state: Path) -> None:
+def test_journal_keeps_nanoseconds_and_sizes_beyond_32_bits(state: Path) -> None:
     with writing(state) as journal:
         journal.record([("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_789), HASHED)])
         assert journal.known("/srv/a.jpg", Stamp(2**40, 1_769_860_800_123_456_789)) == HASHED
@@ -307,7 +307,7 @@ def test_a_note_is_kept_until_the_next_of_its_name(state: Path) -> None:
 # What it survives.
 
 
-def test_a_process_that_is_killed_after_a_checkpoint_loses_nothing_of_it(state: Path) -> None:
+def test_kill_after_a_checkpoint_loses_nothing_of_it(state: Path) -> None:
     def checkpoint_twice() -> None:
         journal = writing(state)
         journal.record([("/srv/a.jpg", Stamp(10, 20), HASHED)])
@@ -319,14 +319,14 @@ def test_a_process_that_is_killed_after_a_checkpoint_loses_nothing_of_it(state: 
         assert journal.known("/srv/b.jpg", Stamp(10, 20)) == FAILED
 
 
-def test_a_checkpoint_that_is_killed_half_way_leaves_the_ones_before_it(state: Path) -> None:
+def test_kill_during_a_checkpoint_keeps_the_earlier_ones(state: Path) -> None:
     write_some(state, 1000)
     leave_a_hot_rollback_journal(state)
     with writing(state) as journal:
         assert all(journal.known(f"/srv/{number}.jpg", Stamp(number, number)) == HASHED for number in range(1000))
 
 
-def test_a_run_that_is_killed_while_it_makes_the_journal_is_no_obstacle_to_the_next(
+def test_kill_during_journal_creation_blocks_no_later_run(
         state: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
         if not killed_at(number, lambda: write_some(state)):
@@ -340,7 +340,7 @@ def test_a_run_that_is_killed_while_it_makes_the_journal_is_no_obstacle_to_the_n
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_damaged_journal_is_set_aside_as_it_is_and_a_new_one_begun(state: Path, content: bytes) -> None:
+def test_damaged_journal_is_set_aside_as_is_and_a_new_one_begun(state: Path, content: bytes) -> None:
     state.mkdir()
     path_of(state).write_bytes(content)
     journal, set_aside = hash_journal.open_for_writing(str(state), "pillow", "1 byte")
@@ -392,7 +392,7 @@ def test_a_journal_with_damage_in_the_middle_is_set_aside(state: Path) -> None:
         assert journal.known("/srv/1.jpg", Stamp(1, 1)) is None
 
 
-def test_a_journal_that_another_process_writes_to_is_not_taken_for_a_damaged_one(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_in_use_by_another_process_is_not_called_damaged(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_some(state)
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **{**options, "timeout": 0.01}))
@@ -405,7 +405,7 @@ def test_a_journal_that_another_process_writes_to_is_not_taken_for_a_damaged_one
         assert journal.known("/srv/0.jpg", Stamp(0, 0)) == HASHED
 
 
-def test_a_full_disk_is_told_with_the_journals_path_and_costs_no_earlier_checkpoint(tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_full_disk_names_the_journal_and_keeps_its_checkpoints(tmp_path: Path, mount: Callable[..., None]) -> None:
     mount("-t", "tmpfs", "-o", "size=200k", "tmpfs", on=tmp_path)
     state = tmp_path / "state"
     write_some(state)
@@ -465,7 +465,7 @@ def test_reading_a_journal_changes_nothing(state: Path, tree: Callable[[Path], d
     assert tree(state) == before
 
 
-def test_reading_beside_a_hot_rollback_journal_changes_nothing_and_reads_nothing_half_written(
+def test_reading_beside_a_hot_rollback_journal_changes_nothing(
         state: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     write_some(state, 1000)
     leave_a_hot_rollback_journal(state)
@@ -477,7 +477,7 @@ def test_reading_beside_a_hot_rollback_journal_changes_nothing_and_reads_nothing
 
 
 @pytest.mark.parametrize("offset", [0, 4096 * 10])
-def test_reading_a_damaged_journal_knows_nothing_and_leaves_it_in_its_place(
+def test_reading_a_damaged_journal_finds_nothing_and_keeps_it(
         state: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], offset: int) -> None:
     write_some(state, 1000)
     with open(path_of(state), "r+b") as file:

@@ -118,7 +118,7 @@ def test_the_golden_files_are_checked_on_a_host_without_pytest(python: str) -> N
     assert check.returncode == 0
 
 
-def test_the_check_of_the_golden_files_fails_where_a_hash_differs(tmp_path: Path) -> None:
+def test_check_of_the_golden_files_fails_if_a_hash_differs(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN, tmp_path / "golden")
     hashes = {**HASHES, "rgb.png": ["0" * 16, "0" * 16]}
     (tmp_path / "golden" / "hashes.json").write_text(json.dumps(hashes), encoding="utf-8")
@@ -172,7 +172,7 @@ def test_a_name_that_is_no_unicode_is_opened(tmp_path: Path) -> None:
     assert read(os.fsdecode(path)).decoder == "pillow"
 
 
-def test_what_is_not_a_regular_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+def test_special_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -226,7 +226,7 @@ def test_a_file_without_bytes_is_truncated(put: Callable[[str, bytes], Path]) ->
     assert (error.kind, error.cause) == ("truncated", "the file is empty")
 
 
-def test_a_web_page_or_noise_under_the_name_of_an_image_is_not_an_image(put: Callable[[str, bytes], Path]) -> None:
+def test_web_page_or_noise_named_as_an_image_is_not_an_image(put: Callable[[str, bytes], Path]) -> None:
     noise = random.Random(7)
     for name, content in (("a.jpg", b"<!DOCTYPE html><html><body>404 Not Found</body></html>"), ("a.gif", b"GIF"),
                           ("a.png", noise.randbytes(4096)), ("a.bmp", b"BM, or so it says: text"),
@@ -259,7 +259,7 @@ def test_a_text_that_names_other_files_is_never_given_to_ffmpeg(
     (b"\xabKTX 11\xbb\r\n\x1a\n", "KTX"), (b"gimp xcf v011\0", "GIMP image"), (bytes(128) + b"DICM", "DICOM"), (b"GRIB\0\0\xae\1", "GRIB"),
 ])
 @pytest.mark.parametrize("algorithm", ["pillow", "ffmpeg"])
-def test_a_format_that_starts_a_program_or_follows_a_reference_is_unsupported_and_given_to_no_decoder(
+def test_format_that_starts_programs_or_follows_links_is_refused(
         put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch, content: bytes, name: str, algorithm: str) -> None:
     def tried(*_arguments: object, **_options: object) -> NoReturn:
         raise AssertionError("a decoder was tried")
@@ -275,7 +275,7 @@ def test_a_format_that_starts_a_program_or_follows_a_reference_is_unsupported_an
     gzip.compress(b"<html><svg></svg></html>", mtime=0), gzip.compress(b"a log", mtime=0)[:20], b"\x1f\x8b\x08 no gzip",
     bytes(4096), b"\xff" * 4096, b"Image type of a mail: none\n\n", b"\0\1\0\0\0\x0f\0\x80\0\3\0\x70GDEF" + bytes(80), b"Name: a\nVersion: 1\n",
 ])
-def test_what_only_resembles_a_format_without_a_signature_is_not_an_image(put: Callable[[str, bytes], Path], content: bytes) -> None:
+def test_lookalike_of_a_format_without_signature_is_not_an_image(put: Callable[[str, bytes], Path], content: bytes) -> None:
     assert refused(put("a.tga", content)).kind == "not_an_image"
 
 
@@ -286,13 +286,13 @@ def test_a_file_that_goes_on_like_a_header_is_identified_at_once(start: bytes) -
     assert time.process_time() - started < 0.5
 
 
-def test_an_icon_of_more_pixels_than_allowed_is_too_large_before_it_is_decoded(put: Callable[[str, bytes], Path]) -> None:
+def test_icon_of_too_many_pixels_is_too_large_before_decoding(put: Callable[[str, bytes], Path]) -> None:
     bomb = pictures.png((60_000, 60_000), 8, 0, [bytes(100)])
     icon = struct.pack("<HHH4BHHLL", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(bomb), 22) + bomb
     assert refused(put("bomb.ico", icon)).kind == "too_large"
 
 
-def test_a_format_that_this_pillow_lacks_is_unsupported_and_says_what_to_update(
+def test_format_missing_from_this_pillow_names_the_update(
         put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(Image.OPEN, "TGA")
     error = refused(put("a.tga", pictures.encode(pictures.colour(), "TGA")))
@@ -308,7 +308,7 @@ def test_only_the_plugin_of_the_format_is_tried(put: Callable[[str, bytes], Path
         read(GOLDEN / "files" / name)
 
 
-def test_run_lengths_are_left_to_ffmpeg_and_decoded_by_pillow_without_it(
+def test_run_lengths_are_decoded_by_ffmpeg_or_else_by_pillow(
         put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     im = pictures.grey(pictures.LARGE)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -360,7 +360,7 @@ def test_a_file_of_more_bytes_than_allowed_is_too_large(put: Callable[[str, byte
     assert refused(put("a.png", pictures.encode(pictures.colour(), "PNG")), file_bytes=100).kind == "too_large"
 
 
-def test_a_picture_of_more_pixels_than_allowed_is_too_large_before_it_is_decoded(put: Callable[[str, bytes], Path]) -> None:
+def test_image_of_too_many_pixels_is_too_large_before_decoding(put: Callable[[str, bytes], Path]) -> None:
     bomb = pictures.png((60_000, 60_000), 8, 0, [bytes(100)])
     assert refused(put("bomb.png", bomb)).kind == "too_large"
 
@@ -378,7 +378,7 @@ def test_a_turned_jpeg_is_decoded_as_small_as_an_upright_one(put: Callable[[str,
         assert read(path, pixels=68 * 75).decoder == "pillow"  # a quarter of its size; 72 x 64 would not fit in an eighth
 
 
-def test_a_picture_that_takes_more_memory_than_there_is_is_too_large(put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_that_needs_more_memory_than_there_is_is_too_large(put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def exhaust(*_arguments: object) -> NoReturn:
         raise MemoryError
 
@@ -386,7 +386,7 @@ def test_a_picture_that_takes_more_memory_than_there_is_is_too_large(put: Callab
     assert refused(put("a.png", pictures.encode(pictures.colour(), "PNG"))).kind == "too_large"
 
 
-def test_a_disk_error_while_reading_is_not_taken_for_a_damaged_picture(put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_error_is_not_taken_for_a_damaged_image(put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object) -> NoReturn:
         raise OSError(5, "Input/output error")
 
@@ -425,7 +425,7 @@ STILLS = [*(f"turned_{orientation}.jpg" for orientation in range(1, 9)), "turned
 
 @needs_ffmpeg
 @pytest.mark.parametrize("name", STILLS)
-def test_algorithm_ffmpeg_has_the_pixels_that_the_plain_command_prints(name: str) -> None:
+def test_algorithm_ffmpeg_has_the_pixels_of_the_plain_command(name: str) -> None:
     path = GOLDEN / "files" / name
     pixels = read(path, "ffmpeg")
     assert pixels.horizontal == ffmpeg("-i", path, "-vf", "scale=9:8:flags=bicubic,format=gray", *PLAIN)[:72]
@@ -460,7 +460,7 @@ def test_of_a_video_the_first_frame_that_is_not_black_is_hashed(videos: Path, na
 
 
 @needs_ffmpeg
-def test_algorithm_ffmpeg_takes_the_frame_that_is_not_black_for_both_hashes(videos: Path) -> None:
+def test_algorithm_ffmpeg_uses_the_first_non_black_frame_twice(videos: Path) -> None:
     pixels = read(videos / "late.mp4", "ffmpeg")
     for side, scale in ((pixels.horizontal, "9:8"), (pixels.vertical, "8:9")):
         printed = ffmpeg("-i", videos / "late.mp4", "-vf", f"scale={scale}:flags=bicubic,format=gray", *PLAIN)

@@ -74,7 +74,7 @@ def expected(images: Sequence[Image | NoPixels], minimum: int, maximum: int, lim
 
 @settings(deadline=None)
 @given(libraries(), st.integers(0, 64), st.integers(0, 64), st.integers(1, 400), st.booleans(), st.sampled_from([-1, 3, 10]))
-def test_all_pairs_between_two_distances_are_counted_and_the_most_likely_kept(
+def test_pairs_in_a_range_are_counted_and_the_likeliest_kept(
         images: Sequence[Image], one: int, other: int, limit: int, confirm: bool, recorded: int) -> None:
     bounds = min(one, other), max(one, other)
     assert found(images, *bounds, limit, confirm, recorded) == expected(images, *bounds, limit, confirm, recorded)
@@ -104,7 +104,7 @@ def test_both_bounds_belong_to_what_is_found() -> None:
     assert found(images, 9, 11, 10)[0] == []
 
 
-def test_where_the_limit_cuts_the_farthest_go_first_and_of_those_as_far_the_last() -> None:
+def test_limit_drops_the_farthest_pairs_first_then_the_last() -> None:
     images = [(0, 0), (2**8 - 1, 0), (2**9 - 1, 0), (2**8 - 1 << 20, 0)]
     nearest = [(0, 1), (0, 3), (0, 2), (1, 3), (2, 3)]  # at 8, 8, 9, 16 and 17
     for limit in range(1, 6):
@@ -124,7 +124,7 @@ def test_clearly_different_pixels_refute_a_pair() -> None:
     assert found(images, 8, 15, 10)[0] == [(0, 1)]
 
 
-def test_identical_pixels_are_reviewed_only_beyond_the_recorded_distance() -> None:
+def test_identical_pixels_are_reviewed_only_beyond_the_threshold() -> None:
     images = [(0, 0, PICTURES[0]), (2**10 - 1, 0, PICTURES[0]), (2**10 - 1 << 1, 0, PICTURES[1]), (2**11 - 1 << 20, 0, PICTURES[0])]
     assert found(images, 8, 15, 10, confirm=True) == ([(0, 3)], [0] * 11 + [1] + [0] * 53, (1, 1))
 
@@ -139,7 +139,7 @@ def without_pixels(verticals: NDArray[np.uint64]) -> confirmation.Pictures:
     return confirmation.Pictures(verticals, np.ones(len(verticals), bool), [None] * len(verticals))
 
 
-def test_billions_of_pairs_at_one_distance_cost_no_more_memory_than_the_few_that_are_kept() -> None:
+def test_billions_of_equidistant_pairs_need_no_more_memory() -> None:
     hashes = np.where(np.arange(100_000) % 2, np.uint64(0), np.uint64(2**10 - 1)).astype(np.uint64)
     tracemalloc.start()
     try:
@@ -152,7 +152,7 @@ def test_billions_of_pairs_at_one_distance_cost_no_more_memory_than_the_few_that
     assert peak < 32 * 2**20
 
 
-def test_memory_stays_bounded_where_every_image_is_near_every_other_and_none_are_equal() -> None:
+def test_memory_is_bounded_if_all_images_are_near_and_none_equal() -> None:
     hashes = np.random.default_rng(0).permutation(np.arange(4096, dtype=np.uint64))  # 8 million pairs up to 12 bits
     tracemalloc.start()
     try:

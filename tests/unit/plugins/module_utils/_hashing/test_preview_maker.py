@@ -47,7 +47,7 @@ def is_about(picture: Image.Image, expected: tuple[int, ...], place: tuple[float
     ((1280, 960), (640, 480)), ((960, 1280), (480, 640)), ((640, 640), (640, 640)), ((100, 20), (100, 20)), ((6400, 10), (640, 1)),
 ])
 @pytest.mark.parametrize("format_", ["JPEG", "PNG"])
-def test_a_preview_is_640_pixels_at_most_and_never_larger_than_the_picture(
+def test_preview_is_at_most_640_pixels_and_is_never_enlarged(
         preview: Callable[..., tuple[preview_maker.Preview, Image.Image]], size: tuple[int, int], expected: tuple[int, int], format_: str) -> None:
     made, picture = preview(encoded(Image.new("RGB", size, "red"), format_))
     assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", expected)
@@ -103,7 +103,7 @@ def test_every_kind_of_picture_can_be_shown(
     assert is_about(preview(encoded(picture, format_))[1], shown)
 
 
-def test_nothing_of_what_a_file_says_of_itself_goes_into_its_preview(preview: Callable[..., tuple[preview_maker.Preview, Image.Image]]) -> None:
+def test_preview_holds_no_metadata_of_the_original(preview: Callable[..., tuple[preview_maker.Preview, Image.Image]]) -> None:
     exif = Image.Exif()
     exif[0x010E] = "where I live"
     content = encoded(Image.new("RGB", (80, 80)), "JPEG", exif=exif, comment=b"where I live", icc_profile=b"where I live")
@@ -143,7 +143,7 @@ def test_what_pillow_cannot_decode_is_shown_by_ffmpeg(
     assert is_about(picture, RED)
 
 
-def test_workers_make_previews_as_they_are_made_alone_and_survive_what_kills_them(
+def test_workers_make_the_same_previews_and_survive_crashes(
         preview: Callable[..., tuple[preview_maker.Preview, Image.Image]], tmp_path: Path) -> None:
     alone = preview(encoded(Image.new("RGB", (700, 50), "red"), "PNG"), "good.png")[0]
     huge = encoded(Image.new("L", (20000, 10000)), "PNG")

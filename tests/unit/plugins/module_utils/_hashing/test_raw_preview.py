@@ -84,7 +84,7 @@ def test_a_preview_is_upright(put: Callable[[bytes], tuple[str, list[str]]], rea
     assert (made.width, made.height) == ((2400, 1800) if name == "RAF" else (1800, 2400))
 
 
-def test_a_thumbnail_without_compression_is_hashed_where_there_is_no_other_preview(
+def test_uncompressed_thumbnail_is_hashed_if_it_is_the_only_one(
         put: Callable[[bytes], tuple[str, list[str]]], read: Callable[..., difference_hash.Pixels]) -> None:
     small = pictures.colour((160, 120))
     nef = raw_files.tiff(b"II*\0", b"NIKON", [], thumbnail=(*small.size, small.tobytes()))
@@ -134,14 +134,14 @@ def test_a_raw_file_that_is_cut_off_is_an_error_or_has_a_preview(read: Callable[
         assert error.kind in ("unsupported", "truncated", "damaged")
 
 
-def test_a_picture_that_was_made_of_a_raw_file_is_the_same_picture(read: Callable[..., difference_hash.Pixels]) -> None:
+def test_image_made_from_a_raw_file_is_its_duplicate(read: Callable[..., difference_hash.Pixels]) -> None:
     derived = pictures.encode(Image.open(io.BytesIO(SHOWN)).resize((320, 240)), "JPEG")
     hashes = difference_hash.hash_pixels([read(FILES["NEF"]), read(derived)])
     assert difference_hash.distance(hashes[0][0], hashes[1][0]) <= 2
 
 
 @pytest.mark.parametrize("header", [b"II+\0\x08\0\0\0" + b"\xff" * 8, b"II*\0" + b"\xff" * 4, b"MM\0*\0\0\0\1"])
-def test_a_directory_beyond_the_end_of_the_file_is_an_error_of_the_file(read: Callable[..., difference_hash.Pixels], header: bytes) -> None:
+def test_directory_past_the_end_of_a_file_is_that_files_error(read: Callable[..., difference_hash.Pixels], header: bytes) -> None:
     with pytest.raises(ImageError) as error:
         read(header + bytes(100))
     assert error.value.kind in ("truncated", "damaged")

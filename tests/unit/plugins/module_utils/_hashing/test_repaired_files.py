@@ -58,7 +58,7 @@ BLEMISHES = {
 
 
 @pytest.mark.parametrize("blemish", sorted(BLEMISHES))
-def test_a_png_whose_pixels_are_whole_has_the_hash_of_the_same_picture(seen: Callable[..., tuple[bytes, bytes]], blemish: str) -> None:
+def test_png_with_all_its_pixels_keeps_its_hash(seen: Callable[..., tuple[bytes, bytes]], blemish: str) -> None:
     assert seen(BLEMISHES[blemish]) == seen(PNG)
 
 
@@ -73,7 +73,7 @@ def test_a_repaired_png_keeps_its_orientation(seen: Callable[..., tuple[bytes, b
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_a_png_that_lacks_pixels_says_how_much_of_the_picture_is_there(seen: Callable[..., tuple[bytes, bytes]], interlaced: bool) -> None:
+def test_png_that_lacks_pixels_reports_the_share_present(seen: Callable[..., tuple[bytes, bytes]], interlaced: bool) -> None:
     rows = [bytes(range(40)) for _row in range(100)]
     png = pictures.png((40, 100), 8, 0, rows[:75])
     if interlaced:
@@ -105,7 +105,7 @@ def test_a_jpeg_without_its_end_has_the_hash_of_the_same_picture(
     assert seen(jpeg[:-2]) == seen(jpeg[:-1]) == seen(jpeg)
 
 
-def test_a_jpeg_that_lacks_pixels_says_how_much_of_the_picture_is_there(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+def test_jpeg_that_lacks_pixels_reports_the_share_present(seen: Callable[..., tuple[bytes, bytes]]) -> None:
     noise = Image.effect_noise(LARGE, 80).convert("RGB")
     jpeg = pictures.encode(noise, "JPEG", quality=90)
     for part in (0.3, 0.6, 0.9):
@@ -121,19 +121,19 @@ def animation(format_: str) -> bytes:
 
 
 @pytest.mark.parametrize(("format_", "part"), [("GIF", 0.5), ("GIF", 0.9), ("WEBP", 0.5), ("WEBP", 0.9), ("PNG", 0.5), ("PNG", 0.9), ("MPO", 0.5)])
-def test_an_animation_whose_later_frame_is_cut_off_has_the_hash_of_the_whole_animation(
+def test_animation_with_a_truncated_later_frame_keeps_its_hash(
         seen: Callable[..., tuple[bytes, bytes]], format_: str, part: float) -> None:
     whole = animation(format_)
     assert seen(whole[:int(part * len(whole))]) == seen(whole)
 
 
-def test_a_webp_that_lacks_pixels_says_how_much_of_the_picture_is_there(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+def test_webp_that_lacks_pixels_reports_the_share_present(seen: Callable[..., tuple[bytes, bytes]]) -> None:
     webp = pictures.encode(pictures.colour(LARGE), "WEBP")
     with pytest.raises(ImageError, match=r"the file is cut off, and (49|50)\S* % of the picture is there"):
         seen(webp[:len(webp) // 2 + 10])
 
 
-def test_a_webp_whose_metadata_are_cut_off_has_the_hash_of_the_same_picture(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+def test_webp_with_truncated_metadata_keeps_its_hash(seen: Callable[..., tuple[bytes, bytes]]) -> None:
     webp = pictures.encode(pictures.colour(LARGE), "WEBP", xmp=bytes(500))
     assert seen(webp[:-100]) == seen(webp)
 
@@ -165,7 +165,7 @@ def test_a_bmp_with_alpha_fields_is_over_white(seen: Callable[..., tuple[bytes, 
     assert seen(bmp_of_fields((0xFF, 0xFF00, 0xFF0000, 0xFF000000), 32, 6)) == seen(pictures.encode(im, "PNG"))
 
 
-def test_a_bmp_with_a_short_header_or_too_many_colours_has_the_hash_of_the_same_picture(seen: Callable[..., tuple[bytes, bytes]]) -> None:
+def test_bmp_with_a_short_header_or_extra_colours_keeps_its_hash(seen: Callable[..., tuple[bytes, bytes]]) -> None:
     bmp = pictures.encode(pictures.grey(), "BMP")
     palette, rows = bmp[54:54 + 1024], bmp[54 + 1024:]
     short = b"BM" + struct.pack("<LHHL", 0, 0, 0, 30 + 1024) + struct.pack("<LLLHH", 16, 48, 40, 1, 8) + palette + rows

@@ -119,7 +119,7 @@ def test_a_decoder_cannot_read_etc_shadow(folder: Path, decoder: Callable[[str],
 
 
 @needs_landlock
-def test_a_decoder_cannot_read_the_library_or_the_state_beside_the_media(folder: Path, tmp_path: Path, decoder: Callable[[str], None]) -> None:
+def test_decoder_cannot_read_the_library_or_the_state(folder: Path, tmp_path: Path, decoder: Callable[[str], None]) -> None:
     (tmp_path / "secret").write_text("secret", encoding="ascii")
     decoder(f"open({str(tmp_path / 'secret')!r}).read()")
     assert attack(folder).cause == os.strerror(errno.EACCES)
@@ -325,7 +325,7 @@ def test_a_media_root_that_is_a_link_is_read(folder: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("other", ["link", "fifo"])
-def test_a_link_or_fifo_swapped_in_between_check_and_open_is_not_read(folder: Path, tmp_path: Path, other: str) -> None:
+def test_link_or_fifo_swapped_in_before_the_open_is_not_read(folder: Path, tmp_path: Path, other: str) -> None:
     """A file is checked after it has been opened, so there is no time in between: exchange the names as fast as possible."""
     (tmp_path / "secret.png").write_bytes(pictures.encode(pictures.colour((300, 300)), "PNG"))
     content = pictures.encode(pictures.colour((41, 40)), "PNG")
@@ -441,7 +441,7 @@ def test_workers_of_root_decode_as_another_user(public_folder: Path, confinement
 
 
 @needs_root
-def test_workers_stay_root_if_python_is_in_a_folder_that_the_other_user_cannot_enter(
+def test_workers_stay_root_if_only_root_can_reach_python(
         public_folder: Path, confinements: list[sandbox.Confinement], monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise what a decoder imports at need is not found, such as numpy or an encoding."""
     (public_folder / "private" / "lib").mkdir(parents=True)
@@ -497,7 +497,7 @@ def test_a_user_that_cannot_be_used_is_named(name: str, reason: str) -> None:
 @pytest.mark.skipif(not LINUX, reason="only Linux has Landlock")
 @pytest.mark.parametrize(("number", "reason"), [(errno.ENOSYS, "the kernel does not have it"), (errno.EOPNOTSUPP, "the kernel does not have it"),
                                                 (errno.EPERM, "Operation not permitted")])
-def test_without_landlock_the_rest_is_in_force_and_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, number: int, reason: str) -> None:
+def test_sandbox_without_landlock_keeps_the_rest_and_says_why(monkeypatch: pytest.MonkeyPatch, number: int, reason: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
 
     class WithoutLandlock:
@@ -539,7 +539,7 @@ def test_with_several_threads_landlock_is_not_claimed(monkeypatch: pytest.Monkey
     assert dict(sandbox.try_out(sandbox.make_plan((), decoder_limits.Limits())).missing)[sandbox.LANDLOCK] == "the process has several threads"
 
 
-def test_a_run_that_requires_the_sandbox_hashes_nothing_without_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_that_requires_the_sandbox_hashes_nothing_without_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_plan = sandbox.make_plan
     monkeypatch.setattr(sandbox, "make_plan", lambda *arguments: make_plan(*arguments)._replace(memory_bytes=1 << 70))
     (folder / "1.png").write_bytes(pictures.encode(pictures.colour(), "PNG"))

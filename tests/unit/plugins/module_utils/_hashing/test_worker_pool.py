@@ -193,7 +193,7 @@ def test_an_error_of_the_caller_ends_the_workers(folder: Path) -> None:
     assert workers and all(has_ended(pid) for pid in workers)
 
 
-def test_a_worker_that_is_ended_by_a_signal_costs_its_own_image_alone(folder: Path, program: Callable[[str], Path]) -> None:
+def test_worker_killed_by_a_signal_fails_its_own_image_alone(folder: Path, program: Callable[[str], Path]) -> None:
     program("kill -SEGV $PPID; exec sleep 60")
     (folder / "a.mkv").write_bytes(MATROSKA)
     paths = draw(folder, 60)  # enough of them for parcels of many
@@ -260,7 +260,7 @@ def decoder(tmp_path: Path, notes: None, monkeypatch: pytest.MonkeyPatch) -> Cal
     ("bytearray(1 << 40)", "too_large", "decoding takes more memory than the limit allows"),
     ("os.write(1, b'noise'), os.write(2, b'noise'), os._exit(0)", "crashed", "the decoder ended with exit code 0"),
 ])
-def test_whatever_a_decoder_does_in_the_worker_its_image_alone_fails(
+def test_misbehaving_decoder_fails_its_own_image_alone(
         folder: Path, program: Callable[[str], Path], decoder: Callable[[str], None], capfd: pytest.CaptureFixture[str], body: str, kind: str,
         cause: str) -> None:
     program("")
@@ -301,7 +301,7 @@ def test_the_cpu_time_of_earlier_images_does_not_count(folder: Path, program: Ca
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit address space")
-def test_a_picture_that_passes_the_memory_limit_is_too_large_and_the_next_one_is_hashed(folder: Path) -> None:
+def test_image_over_the_memory_limit_fails_alone(folder: Path) -> None:
     (folder / "large.png").write_bytes(pictures.png((30_000, 30_000), 8, 0, [bytes(100)]))
     paths = [("large", str(folder / "large.png")), *draw(folder, 2)]
     found = kinds(hash_files(paths, folder, parallel=1, memory_bytes=400 << 20, pixels=10**9))
@@ -316,7 +316,7 @@ def test_ffmpeg_decodes_within_the_limits_of_a_worker(folder: Path) -> None:
         assert isinstance(pixels, difference_hash.Pixels) and pixels.decoder == "ffmpeg"
 
 
-def test_a_worker_that_ends_while_it_has_nothing_to_do_costs_nothing(folder: Path, program: Callable[[str], Path]) -> None:
+def test_worker_that_ends_while_idle_fails_no_image(folder: Path, program: Callable[[str], Path]) -> None:
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
     results = hash_files([("bad", str(folder / "a.mkv")), *draw(folder, 1)], folder, seconds=2)
@@ -348,7 +348,7 @@ def script(tmp_path: Path) -> Path:
     return tmp_path / "main.py"
 
 
-def test_workers_and_their_ffmpeg_end_when_their_parent_is_killed(folder: Path, program: Callable[[str], Path], script: Path) -> None:
+def test_workers_and_their_ffmpeg_end_if_their_parent_is_killed(folder: Path, program: Callable[[str], Path], script: Path) -> None:
     pids = program("exec sleep 600")
     (folder / "a.mkv").write_bytes(MATROSKA)
     main = run_main(script, COLLECTIONS, folder / "a.mkv", *(path for _key, path in draw(folder, 5)))
@@ -371,7 +371,7 @@ def test_an_interrupt_shows_the_traceback_of_the_parent_alone(folder: Path, prog
     assert eventually(lambda: all(has_ended(pid) for pid in pids.read_text(encoding="ascii").split()))
 
 
-def test_a_limit_on_open_files_that_is_too_low_for_the_workers_is_raised(folder: Path, script: Path) -> None:
+def test_open_files_limit_too_low_for_the_workers_is_raised(folder: Path, script: Path) -> None:
     paths = [path for _key, path in draw(folder, 5)]
     main = run_main(script, COLLECTIONS, *paths,
                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, decoder_limits.files_needed(2))))

@@ -59,7 +59,7 @@ def test_the_io_class_is_left_alone_if_none_is_asked_for() -> None:
     assert priority_of_worker(io_class="none", nice=0)[1] == io_priority()
 
 
-def test_a_system_that_refuses_to_change_the_priority_hashes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_priority_change_does_not_prevent_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: int) -> None:
         raise PermissionError
 

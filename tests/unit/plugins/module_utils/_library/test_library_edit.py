@@ -137,7 +137,7 @@ def tokens_of_others(data: bytes) -> list[str]:
 
 @settings(deadline=None)
 @given(texts(), st.booleans())
-def test_edit_writes_the_new_fields_and_keeps_every_token_of_others(data: bytes, low_detail: bool) -> None:
+def test_edit_writes_new_fields_and_keeps_every_foreign_token(data: bytes, low_detail: bool) -> None:
     library = parse(data)
     value = migrated(library.value, **({"dhash_low_detail": True} if low_detail else {}))
     text = library_edit.edited(library, value)
@@ -214,7 +214,7 @@ def values(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(deadline=None)
 @given(values(), values())
-def test_library_in_the_usual_layout_becomes_the_usual_layout_of_any_other(old: dict[str, Any], new: dict[str, Any]) -> None:
+def test_usual_layout_maps_to_the_usual_layout_of_any_other(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert library_edit.edited(parse(laid_out(old)), new) == laid_out(new)
 
 
@@ -257,7 +257,7 @@ def library(request: pytest.FixtureRequest) -> library_file.Library:
     return parse(LAYOUTS[request.param].encode())
 
 
-def test_remove_dhash_restores_the_original_bytes_in_every_layout(library: library_file.Library) -> None:
+def test_remove_dhash_restores_the_original_bytes_in_any_layout(library: library_file.Library) -> None:
     hashed = after(library, migrated(library.value))
     assert hashed.value == migrated(library.value)
     again = after(hashed, migrated(hashed.value, dhash="F" * 16))
@@ -265,7 +265,7 @@ def test_remove_dhash_restores_the_original_bytes_in_every_layout(library: libra
 
 
 @pytest.mark.parametrize("layout", [{"indent": 4}, {"separators": (",", ":")}, {"indent": "\t"}, {}])
-def test_fields_that_others_moved_into_the_middle_are_changed_there(layout: dict[str, Any]) -> None:
+def test_fields_moved_into_the_middle_are_changed_there(layout: dict[str, Any]) -> None:
     records = {**RECORDS, "dhash_duplicates": []}
     images = [{"path": image["path"], **OURS, **image} for image in IMAGES]
     start = parse(json.dumps({"version": 3, **records, "images": images, "settings": NESTED}, **layout).encode())
@@ -274,7 +274,7 @@ def test_fields_that_others_moved_into_the_middle_are_changed_there(layout: dict
     assert without_dhash(new) == json.dumps(CONTENT, **layout).encode()
 
 
-def test_import_and_its_reversal_restore_the_original_bytes_in_every_layout(library: library_file.Library) -> None:
+def test_import_and_its_reversal_restore_the_bytes_in_any_layout(library: library_file.Library) -> None:
     count = len(library.value["images"])
     start = after(library, migrated(library.value))
     for gone in ("bc", "d", "ac"):

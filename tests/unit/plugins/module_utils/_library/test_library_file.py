@@ -170,7 +170,7 @@ def test_lone_surrogates_in_keys_and_paths_survive() -> None:
     assert printed(parse(data).value).decode() == data
 
 
-def test_keys_keep_their_order_also_those_that_look_like_integers() -> None:
+def test_keys_keep_their_order_even_if_they_look_like_integers() -> None:
     data = '{\n  "b": 1,\n  "2": 1,\n  "images": [],\n  "1": 1,\n  "a": 1,\n  "": 1,\n  "__proto__": 1\n}'
     assert printed(parse(data).value).decode() == data
 
@@ -197,7 +197,7 @@ def test_a_number_keeps_its_literal(literal: str) -> None:
     ["1.0", "-0", "-0.0", "0.10", "1e21", "1E5", "1e+21", "1e-7", "1e999", "12345678901234567890",
      "9" * 5000, "-" + "9" * 640, "0." + "3" * 5000],
 )
-def test_a_number_that_python_would_print_otherwise_keeps_its_literal(literal: str) -> None:
+def test_number_that_python_prints_otherwise_keeps_its_literal(literal: str) -> None:
     data = with_value(literal)
     assert printed(parse(data).value).decode() == data
 
@@ -306,7 +306,7 @@ def test_a_duplicate_key_is_refused_by_name(text: str) -> None:
     assert '"size" more than once' in refusal(text.encode())
 
 
-def test_a_duplicate_key_in_an_image_is_refused_with_the_filename_of_the_image() -> None:
+def test_duplicate_key_in_an_image_is_refused_with_its_filename() -> None:
     assert '"b.jpg"' in refusal(b'{"images": [{"path": "b", "filename": "b.jpg", "path": "c"}]}')
 
 
@@ -335,12 +335,12 @@ def test_an_image_that_is_not_an_object_is_refused_by_index(element: str) -> Non
 
 @pytest.mark.parametrize("key", ["path", "filename"])
 @pytest.mark.parametrize("value", [None, 1, 1.0, [], {}])
-def test_an_image_whose_path_or_filename_is_not_a_string_is_refused(key: str, value: object) -> None:
+def test_image_with_a_path_or_filename_not_a_string_is_refused(key: str, value: object) -> None:
     assert f'"{key}"' in refusal(laid_out({"images": [{**IMAGE, key: value}]}))
 
 
 @pytest.mark.parametrize("key", ["path", "filename"])
-def test_of_many_images_without_path_or_filename_the_first_are_named(key: str) -> None:
+def test_first_images_without_path_or_filename_are_named(key: str) -> None:
     faulty = {name: text for name, text in IMAGE.items() if name != key}
     cause = refusal(laid_out({"images": [IMAGE] + [faulty] * 12}))
     assert cause.endswith(f'"{key}" is missing or not a string: images[1], images[2], images[3] and 9 more')
@@ -376,7 +376,7 @@ def test_a_file_of_nothing_but_nesting_is_refused(opening: str, prefix: str) -> 
     assert "nested more than" in refusal((prefix + opening * (10_000_000 // len(opening))).encode())
 
 
-def test_what_is_accepted_can_be_read_and_written_from_a_deep_stack() -> None:
+def test_deeply_nested_library_is_handled_from_a_deep_stack() -> None:
     nested = "[" * (bounded_reads.MAX_DEPTH - 1) + "]" * (bounded_reads.MAX_DEPTH - 1)
     data = f'{{"images":[],"value":{nested}}}'.encode()
 

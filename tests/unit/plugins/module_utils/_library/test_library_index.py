@@ -98,7 +98,7 @@ def test_index_refuses_in_the_same_words_what_is_refused(data: bytes, choices: s
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_index_refuses_what_is_refused_behind_and_before_a_library(piece: str) -> None:
+def test_index_refuses_text_around_a_library_as_the_parser_does(piece: str) -> None:
     text = '{"images": [{"path": "a", "filename": "a"}]}'
     require_same(text.encode() + piece.encode(), 7)
     require_same(piece.encode() + text.encode(), 7)
@@ -112,7 +112,7 @@ def test_index_refuses_what_is_nested_too_deep(depth: int, place: str) -> None:
     require_same((place % ("[" * depth + "]" * depth)).encode(), library_index.WINDOW)
 
 
-def test_an_index_takes_a_fraction_of_the_memory_of_the_parsed_library() -> None:
+def test_index_takes_a_fraction_of_the_parsed_librarys_memory() -> None:
     images = [{"path": f"{number}/{number}.jpg", "filename": f"{number}.jpg", "size": number, "tags": ["a", "b"],
                "dhash": f"{number:016X}", "dhash_generated_at": "2026-01-31T12:00:00.000Z"} for number in range(5000)]
     data = json.dumps({"images": images}, indent=2).encode()

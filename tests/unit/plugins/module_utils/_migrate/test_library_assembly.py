@@ -148,14 +148,14 @@ def test_confirmation_that_is_switched_off_is_searched_again(journal: hash_journ
 # Our fields, and those of others.
 
 
-def test_our_fields_are_appended_in_their_order_to_an_image_that_lacks_them(journal: hash_journal.Journal) -> None:
+def test_our_fields_are_appended_in_order_to_an_image(journal: hash_journal.Journal) -> None:
     image = assemble(library_of({"rating": 5}), [hashed(A, low_detail=True)], journal).value["images"][0]
     assert list(image.items()) == [
         ("path", "media/a.jpg"), ("filename", "a.jpg"), ("rating", 5), ("dhash", A), ("dhash_generated_at", NOW),
         ("dhash_low_detail", True)]
 
 
-def test_our_records_are_appended_in_their_order_to_a_library_that_lacks_them(journal: hash_journal.Journal) -> None:
+def test_our_records_are_appended_in_order_to_a_library(journal: hash_journal.Journal) -> None:
     value = assemble(library_of({}, settings={}), [hashed(A)], journal).value
     assert list(value) == ["version", "images", "settings", "dhash_migration", "dhash_duplicates", "dhash_errors"]
 
@@ -193,7 +193,7 @@ def test_the_library_that_came_in_stays_as_it_is(journal: hash_journal.Journal) 
 # Images.
 
 
-def test_the_time_of_a_hash_is_kept_while_the_hash_stays_the_same(journal: hash_journal.Journal) -> None:
+def test_hash_time_is_kept_while_the_hash_stays_the_same(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A, "dhash_generated_at": THEN}, {"dhash": B, "dhash_generated_at": THEN})
     images = assemble(library, [hashed(A), hashed(C)], journal).value["images"]
     assert [(image["dhash"], image["dhash_generated_at"]) for image in images] == [(A, THEN), (C, NOW)]
@@ -205,7 +205,7 @@ def test_a_hash_without_a_time_gets_that_of_its_hashing(journal: hash_journal.Jo
     assert [image["dhash_generated_at"] for image in images.value["images"]] == [NOW, NOW]
 
 
-def test_an_image_that_fails_loses_the_hash_it_had_and_all_that_belongs_to_it(journal: hash_journal.Journal) -> None:
+def test_failed_image_loses_its_old_hash_and_related_fields(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A, "dhash_generated_at": THEN, "dhash_low_detail": True, "rating": 5})
     image = assemble(library, [MISSING], journal).value["images"][0]
     assert image == {"path": "media/a.jpg", "filename": "a.jpg", "rating": 5}
@@ -221,7 +221,7 @@ def test_only_pictures_that_are_too_flat_to_match_are_marked(journal: hash_journ
 # Errors.
 
 
-def test_the_errors_are_those_of_this_migration_in_the_librarys_order(journal: hash_journal.Journal) -> None:
+def test_errors_are_this_migrations_in_library_order(journal: hash_journal.Journal) -> None:
     library = library_of({}, {}, {}, dhash_errors=[{"image": "of an earlier run"}])
     entries = [hash_batches.failure("timeout", "too slow"), hashed(A), MISSING]
     assert assemble(library, entries, journal).value["dhash_errors"] == [
@@ -232,7 +232,7 @@ def test_the_errors_are_those_of_this_migration_in_the_librarys_order(journal: h
 # Duplicates.
 
 
-def test_a_duplicate_is_recorded_with_both_images_hashes_distance_and_confidence(journal: hash_journal.Journal) -> None:
+def test_duplicate_records_images_hashes_distance_and_confidence(journal: hash_journal.Journal) -> None:
     near = flipped(A, 0, 5, 63)
     entries = [hashed(A, vertical=B), hashed(near, vertical=flipped(B, 1, 2))]
     assert assemble(library_of({}, {}), entries, journal).value["dhash_duplicates"] == [{
@@ -242,13 +242,13 @@ def test_a_duplicate_is_recorded_with_both_images_hashes_distance_and_confidence
 
 @pytest.mark.parametrize(("horizontal", "vertical", "confidence"), [
     (0, 0, 1.0), (1, 0, 0.98), (10, 6, 0.75), (10, 16, 0.59), (10, 54, 0.0), (10, 64, 0.0), (0, 64, 0.0)])
-def test_the_confidence_falls_with_both_distances_and_never_below_0(journal: hash_journal.Journal, horizontal: int, vertical: int, confidence: float) -> None:
+def test_confidence_falls_with_both_distances_but_not_below_0(journal: hash_journal.Journal, horizontal: int, vertical: int, confidence: float) -> None:
     entries = [hashed(A, vertical=B), hashed(flipped(A, *range(horizontal)), vertical=flipped(B, *range(vertical)))]
     (record,) = assemble(library_of({}, {}), entries, journal).value["dhash_duplicates"]
     assert record["confidence"] == confidence
 
 
-def test_the_nearest_earlier_image_is_the_original_and_of_several_as_near_the_earliest(journal: hash_journal.Journal) -> None:
+def test_original_is_the_nearest_earlier_image_else_the_earliest(journal: hash_journal.Journal) -> None:
     entries = [hashed(A), hashed(flipped(A, 0, 1, 2)), hashed(flipped(A, 0)), hashed(B), hashed(flipped(A, 0, 1))]
     assert duplicates_of(entries, journal) == [("b.jpg", "a.jpg", 3), ("c.jpg", "a.jpg", 1), ("e.jpg", "b.jpg", 1)]
 
@@ -268,7 +268,7 @@ def test_images_without_a_hash_are_matched_with_nothing(journal: hash_journal.Jo
     assert duplicates_of([MISSING, hashed(A), MISSING, hashed(A)], journal) == [("d.jpg", "b.jpg", 0)]
 
 
-def test_the_same_file_twice_in_a_library_is_a_duplicate_of_itself(journal: hash_journal.Journal) -> None:
+def test_file_listed_twice_in_a_library_duplicates_itself(journal: hash_journal.Journal) -> None:
     assert duplicates_of([hashed(A), hashed(A)], journal) == [("b.jpg", "a.jpg", 0)]
 
 
@@ -278,7 +278,7 @@ def test_a_library_without_images_is_migrated_too(journal: hash_journal.Journal)
     assert (migrated.record["total_images"], migrated.record["average_time_per_image"]) == (0, 0)
 
 
-def test_duplicates_that_were_found_before_are_not_looked_for_again(journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicates_found_before_are_not_searched_again(journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [hashed(A), hashed(flipped(A, 0)), hashed(B)]
     migrated = migrated_from(library_of({}, {}, {}), entries, journal)
     monkeypatch.setitem(sys.modules, "numpy", None)
@@ -296,7 +296,7 @@ def test_duplicates_that_were_found_before_are_not_looked_for_again(journal: has
     lambda value, entries: entries.__setitem__(0, MISSING),
     lambda value, entries: entries.__setitem__(2, hashed(A, low_detail=True)),
 ])
-def test_duplicates_are_looked_for_again_where_anything_about_them_may_be_different(
+def test_duplicates_are_searched_again_if_anything_may_differ(
         journal: hash_journal.Journal, change: Callable[[dict[str, Any], list[Entry]], object]) -> None:
     entries = [hashed(A), hashed(flipped(A, 0)), hashed(A)]
     migrated = migrated_from(library_of({}, {}, {}), entries, journal)
@@ -313,7 +313,7 @@ def test_another_threshold_has_duplicates_looked_for_again(journal: hash_journal
     assert assemble(migrated, entries, journal, threshold=5).value["dhash_duplicates"] == []
 
 
-def test_looking_for_duplicates_without_numpy_is_refused_with_what_to_install(journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_search_without_numpy_is_refused_with_the_fix(journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(MissingRequirementError, match="python3-numpy"):
         assemble(library_of({}), [hashed(A)], journal)
@@ -327,7 +327,7 @@ def test_check_mode_writes_no_note_into_the_journal(journal: hash_journal.Journa
 # The record of the migration.
 
 
-def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal: hash_journal.Journal) -> None:
+def test_migration_record_says_what_was_done_and_with_what(journal: hash_journal.Journal) -> None:
     entries = [hashed(A, seconds=0.25), MISSING, hashed(A, decoder="ffmpeg", seconds=0.125), hashed(B, seconds=0.0625)]
     migrated = assemble(library_of({}, {}, {}, {}), entries, journal, threshold=9, batch_size=50)
     record = migrated.value["dhash_migration"]
@@ -342,7 +342,7 @@ def test_the_record_of_the_migration_tells_what_was_done_and_by_what(journal: ha
     assert versions == {"collection": run_record.VERSION, **decoders, "numpy": numpy.__version__}
 
 
-def test_the_times_are_those_of_the_images_that_were_hashed_in_this_run(journal: hash_journal.Journal) -> None:
+def test_timings_cover_only_images_hashed_in_this_run(journal: hash_journal.Journal) -> None:
     library = library_of({"dhash": A}, {"dhash": B}, {})
     migrated = assemble(library, [hashed(A, seconds=9.0), hashed(C, seconds=0.5), hashed(A, seconds=0.25)], journal)
     assert sorted(migrated.seconds) == [0.25, 0.5]
@@ -357,7 +357,7 @@ def test_the_95th_percentile_is_that_by_nearest_rank(values: list[float], percen
 
 
 @given(st.lists(st.floats(0, 60), min_size=1))
-def test_95_values_in_100_are_no_greater_than_the_95th_percentile_and_no_smaller_value_will_do(values: list[float]) -> None:
+def test_95th_percentile_is_the_smallest_bound_of_95_in_100(values: list[float]) -> None:
     percentile = run_measurements.percentile_95(values)
     needed = math.ceil(0.95 * len(values))
     assert percentile in values
@@ -382,7 +382,7 @@ def test_a_library_that_is_migrated_again_equals_itself(present: library_file.Li
     assert equals(again(present, journal), present)
 
 
-def test_timings_versions_decoders_and_batch_size_alone_are_no_change(present: library_file.Library, journal: hash_journal.Journal) -> None:
+def test_timings_versions_decoders_and_batch_size_are_no_change(present: library_file.Library, journal: hash_journal.Journal) -> None:
     entries = [hashed(A, seconds=5.0, decoder="ffmpeg", hashed_at=NOW), hashed(flipped(A, 1), seconds=0.0), MISSING]
     present.value["dhash_migration"]["versions"]["pillow"] = "9.0.0"
     assert equals(again(present, journal, entries, batch_size=7), present)
@@ -394,7 +394,7 @@ def test_a_foreign_layout_alone_is_no_change(present: library_file.Library, jour
 
 
 @pytest.mark.parametrize("terms", [{"threshold": 9}, {"algorithm": "ffmpeg"}])
-def test_another_threshold_or_algorithm_is_a_change_even_where_nothing_else_changes(
+def test_other_threshold_or_algorithm_alone_is_a_change(
         present: library_file.Library, journal: hash_journal.Journal, terms: dict[str, Any]) -> None:
     assert not equals(again(present, journal, **terms), present)
 
@@ -420,7 +420,7 @@ def test_another_hash_duplicate_or_error_is_a_change(present: library_file.Libra
     lambda value: value["images"][0].pop("dhash_generated_at"),
     lambda value: value["images"][2].update(dhash=A),
 ])
-def test_a_library_that_has_lost_something_of_ours_is_migrated_again(
+def test_library_that_lost_fields_of_ours_is_migrated_again(
         present: library_file.Library, journal: hash_journal.Journal, damage: Callable[[dict[str, Any]], object]) -> None:
     damage(present.value)
     assert not equals(again(present, journal), present)

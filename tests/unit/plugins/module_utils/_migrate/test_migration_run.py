@@ -100,7 +100,7 @@ def test_every_image_gets_a_hash_or_an_error(mixed: SmallLibrary) -> None:
         "media/folder.jpg": "unreadable", "../outside.png": "outside_media_root"}
 
 
-def test_a_near_duplicate_is_found_and_a_flat_picture_is_marked_and_matched_with_nothing(mixed: SmallLibrary) -> None:
+def test_near_duplicate_is_found_and_flat_image_matches_nothing(mixed: SmallLibrary) -> None:
     mixed.add("media/flat too.png", content=(mixed.folder / "media/flat.png").read_bytes())
     mixed.write()
     result = mixed.run()
@@ -123,7 +123,7 @@ def test_the_rest_of_the_library_comes_out_as_it_went_in(mixed: SmallLibrary) ->
     lambda value: json.dumps(value, indent="\t").replace("\n", "\r\n") + "\r\n \r\n",
     lambda value: json.dumps({"images": value["images"], **value}, indent=1).replace('"rating": 5', '"rating": 1.0'),
     lambda value: '{"images": [\n' + ",\n".join(map(json.dumps, value["images"])) + "]}"])
-def test_a_library_in_another_layout_is_migrated_and_restored_in_it(mixed: SmallLibrary, layout: Callable[[Any], str]) -> None:
+def test_library_in_another_layout_is_migrated_and_restored(mixed: SmallLibrary, layout: Callable[[Any], str]) -> None:
     before = layout(json.loads(mixed.path.read_bytes())).encode()
     mixed.path.write_bytes(before)
     migrate_and_deploy(mixed)
@@ -134,7 +134,7 @@ def test_a_library_in_another_layout_is_migrated_and_restored_in_it(mixed: Small
     assert (way.text, way.due) == (before, True)
 
 
-def test_a_plan_with_nothing_to_do_reads_the_library_once_and_looks_at_each_file_once(
+def test_plan_without_work_reads_library_and_stats_files_once(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate_and_deploy(pictures)
     read_bytes, examine, select = library_file.read_bytes, hash_journal._examine, hash_journal.Journal._rows
@@ -201,7 +201,7 @@ def test_images_may_have_absolute_paths_and_odd_names(pictures: SmallLibrary) ->
 
 
 @pytest.mark.parametrize(("there", "listed"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_missing_file_in_another_normalization_form_is_named_so(pictures: SmallLibrary, there: Form, listed: Form) -> None:
+def test_missing_file_in_another_normalization_form_is_named(pictures: SmallLibrary, there: Form, listed: Form) -> None:
     folder, name = "Zürich", "Müller.png"
     pictures.add(f"{unicodedata.normalize(there, folder)}/{unicodedata.normalize(there, name)}", seed=7)
     image = pictures.value["images"][-1]
@@ -240,7 +240,7 @@ def test_an_image_that_can_no_longer_be_read_loses_its_hash(pictures: SmallLibra
     assert [error["kind"] for error in pictures.migrated()["dhash_errors"]] == ["not_an_image", "missing"]
 
 
-def test_a_picture_that_has_changed_gets_a_new_hash_and_the_others_keep_their_times(pictures: SmallLibrary, decoded_here: list[str]) -> None:
+def test_changed_image_is_rehashed_and_others_keep_their_times(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     migrate_and_deploy(pictures)
     before = pictures.value["images"]
     decoded_here.clear()
@@ -256,7 +256,7 @@ def test_a_picture_that_has_changed_gets_a_new_hash_and_the_others_keep_their_ti
 # Running again.
 
 
-def test_a_second_run_of_an_unchanged_library_changes_nothing_and_hashes_nothing(
+def test_unchanged_library_is_neither_rehashed_nor_changed(
         mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], decoded_here: list[str]) -> None:
     migrate_and_deploy(mixed)
     decoded_here.clear()
@@ -287,7 +287,7 @@ def test_an_output_that_somebody_has_changed_is_refused(mixed: SmallLibrary) -> 
         assert refused.value.path == str(mixed.output) and mixed.output.read_bytes() == b"{}"
 
 
-def test_the_output_of_the_old_runbook_is_refused_before_anything_is_written(mixed: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
+def test_output_of_the_old_runbook_is_refused_before_any_write(mixed: SmallLibrary, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     mixed.output.write_bytes(mixed.path.read_bytes())
     before = tree(mixed.folder)
     for run in (mixed.run, mixed.check):
@@ -306,7 +306,7 @@ def test_a_report_of_somebody_else_is_set_aside(mixed: SmallLibrary) -> None:
     assert mixed.run(report=str(report))["report_set_aside"] is None
 
 
-def test_a_restart_that_is_owed_stays_owed_when_the_library_is_migrated_anew(pictures: SmallLibrary) -> None:
+def test_pending_restart_survives_another_migration(pictures: SmallLibrary) -> None:
     pictures.run()
     cutover.announce(str(pictures.path), str(pictures.state))
     pictures.add("new.png", seed=9)
@@ -316,7 +316,7 @@ def test_a_restart_that_is_owed_stays_owed_when_the_library_is_migrated_anew(pic
 
 
 @pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED, run_record.DEPLOYING])
-def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_longer(
+def test_staged_library_is_removed_once_it_is_obsolete(
         pictures: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], phase: str) -> None:
     migrate_and_deploy(pictures)
     good = pictures.path.read_bytes()
@@ -337,7 +337,7 @@ def test_what_waits_to_be_deployed_is_removed_once_the_live_library_needs_it_no_
     assert (pictures.path.read_bytes(), pictures.run()["staged_file_is_stale"]) == (good, False)
 
 
-def test_a_deploy_that_was_cut_short_after_the_exchange_is_finished_before_the_library_is_read_again(
+def test_interrupted_deploy_is_finished_before_a_new_migration(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures.run()
 
@@ -439,14 +439,14 @@ def test_a_picture_that_is_copied_over_another_is_hashed_again(alike: SmallLibra
     assert hashes(alike) == {**before, "4.bmp": before["1.bmp"]}
 
 
-def test_with_ignored_ctime_a_swap_goes_unnoticed_and_a_change_does_not(alike: SmallLibrary, decoded_here: list[str]) -> None:
+def test_ignored_ctime_misses_a_swap_but_not_a_change(alike: SmallLibrary, decoded_here: list[str]) -> None:
     swap(alike, "1.bmp", "4.bmp")
     os.utime(alike.folder / "2.bmp")
     alike.run(ignore_ctime=True)
     assert [os.path.basename(file) for file in decoded_here] == ["2.bmp"]
 
 
-def test_a_sample_that_does_not_match_has_everything_hashed_again(alike: SmallLibrary, decoded_here: list[str], tmp_path: Path) -> None:
+def test_mismatching_sample_rehashes_everything(alike: SmallLibrary, decoded_here: list[str], tmp_path: Path) -> None:
     before = hashes(alike)
     swap(alike, "1.bmp", "4.bmp")
     result = alike.run(ignore_ctime=True, sample=6, log_dir=str(tmp_path / "logs"))
@@ -507,7 +507,7 @@ def test_an_error_is_tried_again_once_with_a_new_decoder(library: SmallLibrary, 
         assert len(decoded_here) == attempts
 
 
-def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures: SmallLibrary, decoded_here: list[str]) -> None:
+def test_image_too_large_is_retried_under_other_limits(pictures: SmallLibrary, decoded_here: list[str]) -> None:
     small = decoder_limits.Limits(pixels=100)
     assert pictures.run(limits=small)["errors_by_kind"] == {"too_large": 5}
     decoded_here.clear()
@@ -516,7 +516,7 @@ def test_an_image_found_too_large_is_tried_again_under_other_limits(pictures: Sm
     assert pictures.run()["hashed"] == 5
 
 
-def test_another_threshold_needs_no_hashing_and_another_algorithm_all_of_it(pictures: SmallLibrary) -> None:
+def test_new_threshold_rehashes_nothing_new_algorithm_everything(pictures: SmallLibrary) -> None:
     migrate_and_deploy(pictures)
     result = pictures.run(threshold=3)
     assert (result["hashed_now"], result["would_change"]) == (0, True)
@@ -524,7 +524,7 @@ def test_another_threshold_needs_no_hashing_and_another_algorithm_all_of_it(pict
     assert pictures.check(terms=settings.terms._replace(algorithm="ffmpeg"))["to_hash"] == 5
 
 
-def test_a_damaged_journal_is_set_aside_and_everything_is_hashed_anew(pictures: SmallLibrary) -> None:
+def test_damaged_journal_is_set_aside_and_everything_rehashed(pictures: SmallLibrary) -> None:
     first = pictures.run()
     journal = pictures.state / "journal.sqlite"
     journal.write_bytes(b"no database" * 1000)
@@ -536,7 +536,7 @@ def test_a_damaged_journal_is_set_aside_and_everything_is_hashed_anew(pictures: 
 # Check mode.
 
 
-def test_check_mode_on_a_fresh_host_writes_nothing_and_tells_what_is_to_be_hashed(
+def test_check_mode_on_a_fresh_host_predicts_and_writes_nothing(
         mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]], decoded_here: list[str]) -> None:
     before = tree(tmp_path)
     checked = mixed.check()
@@ -565,7 +565,7 @@ def test_check_mode_after_a_dry_run_predicts_the_run_exactly(mixed: SmallLibrary
     assert (checked["to_hash"], ran["hashed_now"]) == (0, 0)
 
 
-def test_check_mode_of_a_migrated_library_predicts_that_nothing_changes_and_writes_nothing(
+def test_check_mode_of_a_migrated_library_predicts_no_change(
         mixed: SmallLibrary, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     migrate_and_deploy(mixed)
     before = tree(tmp_path)
@@ -580,7 +580,7 @@ def test_check_mode_of_a_migrated_library_predicts_that_nothing_changes_and_writ
     ("unreadable", "Input/output error"), ("timeout", "decoding took longer than the limit of 30 s"),
     ("crashed", "the decoder was killed by signal SIGSEGV"), ("unsupported", "JPEG XL needs the FFmpeg program"),
 ])
-def test_failures_that_are_tried_again_at_every_run_leave_the_prediction_as_it_is(
+def test_failures_retried_in_every_run_do_not_predict_a_change(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch, kind: str, error: str) -> None:
     decode = worker_pool.hash_files
 
@@ -614,7 +614,7 @@ def test_check_mode_needs_nothing_but_pythons_standard_library(pictures: SmallLi
     assert (checked["to_hash"], checked["would_change"], checked["duplicates"]) == (5, True, None)
 
 
-def test_check_mode_without_numpy_still_tells_that_a_migrated_library_does_not_change(pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_mode_without_numpy_still_predicts_no_change(pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate_and_deploy(pictures)
     monkeypatch.setitem(sys.modules, "numpy", None)
     assert pictures.check()["would_change"] is False
@@ -656,7 +656,7 @@ def test_check_mode_beside_a_checkpoint_cut_short_writes_nothing(
     assert pictures.run()["hashed_now"] == 0
 
 
-def test_a_forecast_tells_time_and_disk_once_some_images_have_been_timed(pictures: SmallLibrary) -> None:
+def test_forecast_gives_time_and_disk_once_images_were_timed(pictures: SmallLibrary) -> None:
     assert pictures.check()["forecast"]["hashing_seconds"] is None
     size = os.path.getsize(pictures.path)
     forecast = pictures.run(dry_run=True)["forecast"]
@@ -694,7 +694,7 @@ def test_a_dry_run_writes_its_report_with_every_missing_path(mixed: SmallLibrary
     assert len(told["dhash_errors"]) == 5
 
 
-def test_a_limited_run_takes_the_first_images_and_leaves_no_record_that_could_be_deployed(pictures: SmallLibrary) -> None:
+def test_limited_run_takes_the_first_images_and_is_undeployable(pictures: SmallLibrary) -> None:
     result = pictures.run(limit=2, output=str(pictures.folder / "test-library.dhash.json"))
     assert (result["images"], result["hashed"], result["would_change"]) == (2, 2, True)
     written = json.loads((pictures.folder / "test-library.dhash.json").read_text())
@@ -704,7 +704,7 @@ def test_a_limited_run_takes_the_first_images_and_leaves_no_record_that_could_be
     assert pictures.deploy() is False
 
 
-def test_a_limited_run_of_a_library_that_is_migrated_already_writes_its_test_library_all_the_same(pictures: SmallLibrary) -> None:
+def test_limited_run_of_a_migrated_library_writes_its_output(pictures: SmallLibrary) -> None:
     migrate_and_deploy(pictures)
     result = pictures.run(limit=100, output=str(pictures.folder / "test-library.dhash.json"))
     assert result["would_change"]
@@ -712,7 +712,7 @@ def test_a_limited_run_of_a_library_that_is_migrated_already_writes_its_test_lib
     assert timeless(written) == timeless(pictures.path.read_bytes())
 
 
-def test_a_limited_run_leaves_the_record_of_an_unlimited_one_as_it_is(pictures: SmallLibrary) -> None:
+def test_limited_run_keeps_the_record_of_an_unlimited_one(pictures: SmallLibrary) -> None:
     pictures.run()
     record = pictures.record()
     pictures.run(limit=2, output=str(pictures.folder / "test-library.dhash.json"))
@@ -742,7 +742,7 @@ def test_two_libraries_of_one_folder_share_no_report(library: SmallLibrary) -> N
     assert reports["one.json", "dry"] == str(library.folder / "one.json.migrate-dryrun.json")
 
 
-def test_a_host_without_the_sandbox_that_is_required_is_refused_before_anything_is_touched(
+def test_host_without_the_required_sandbox_is_refused_at_once(
         library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     library.write()
     before = tree(library.folder)
@@ -786,7 +786,7 @@ def test_a_log_is_named_by_what_was_run(pictures: SmallLibrary, tmp_path: Path, 
     assert re.fullmatch(r"library\.json\." + name + r"-\d{8}-\d{6}\.log", os.path.basename(result["log"]))
 
 
-def test_a_library_that_is_refused_gets_no_file_beside_it_and_no_state(pictures: SmallLibrary, tmp_path: Path) -> None:
+def test_refused_library_gets_no_file_beside_it_and_no_state(pictures: SmallLibrary, tmp_path: Path) -> None:
     pictures.path.write_bytes(b"[]")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(LibraryError):
@@ -816,7 +816,7 @@ def test_progress_counts_what_is_hashed_and_nothing_else(pictures: SmallLibrary)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"images": 1}', b'{"images": [{"filename": "a"}]}', b"[" * 10_000])
-def test_a_library_that_is_none_is_refused_and_nothing_made_of_it(library: SmallLibrary, decoded_here: list[str], content: bytes | None) -> None:
+def test_file_that_is_not_a_library_is_refused_and_left_alone(library: SmallLibrary, decoded_here: list[str], content: bytes | None) -> None:
     if content is not None:
         library.path.write_bytes(content)
     for attempt in (library.check, library.run):
@@ -835,7 +835,7 @@ def test_two_migrations_of_a_library_do_not_run_at_once(pictures: SmallLibrary) 
     assert not pictures.output.exists()
 
 
-def test_a_migration_without_numpy_is_refused_before_anything_is_written(
+def test_migration_without_numpy_is_refused_before_any_write(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Callable[[Path], dict[str, tuple[Any, ...]]]) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     before = tree(tmp_path)
@@ -867,7 +867,7 @@ def test_a_full_disk_leaves_the_library_and_keeps_what_is_hashed(
 # Killed and continued.
 
 
-def test_a_migration_that_is_killed_while_it_hashes_continues_and_ends_in_the_same_bytes(new_library: Callable[[object], SmallLibrary]) -> None:
+def test_migration_killed_while_hashing_ends_in_the_same_bytes(new_library: Callable[[object], SmallLibrary]) -> None:
     killed, whole = new_library("killed"), new_library("whole")
     for library in (killed, whole):
         for number in range(18):
@@ -898,7 +898,7 @@ def test_a_migration_that_is_killed_while_it_hashes_continues_and_ends_in_the_sa
     assert len(whole.migrated()["dhash_duplicates"]) == 3
 
 
-def test_a_migration_that_is_killed_at_any_step_on_disk_ends_in_the_same_bytes_when_it_is_run_again(
+def test_migration_killed_at_any_write_ends_in_the_same_bytes(
         new_library: Callable[[object], SmallLibrary], decoded_here: list[str], killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     contents = set()
     for number in itertools.count():

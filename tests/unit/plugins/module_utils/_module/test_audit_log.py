@@ -58,7 +58,7 @@ def lines(library: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for file in sorted(library.parent.glob("logs/*.operations-*.jsonl")) for line in file.read_text().splitlines()]
 
 
-def test_what_changed_something_is_one_line_that_says_who_did_what_from_where(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_is_one_line_with_who_did_what_from_where(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.1 22")
     module = Module(library, origin={"user": "ada", "host": "bastion", "run": "20260131T120000Z"})
     with audit_log.recorded(module, "deploy") as done:
@@ -76,7 +76,7 @@ def test_what_changed_something_is_one_line_that_says_who_did_what_from_where(li
     assert file.name == time.strftime("library.json.operations-%Y%m.jsonl", time.gmtime()) and file.stat().st_mode & 0o777 == 0o640
 
 
-def test_the_address_is_that_of_the_process_that_called_sudo_where_sudo_has_dropped_it(library: Path) -> None:
+def test_address_is_taken_from_the_caller_of_sudo(library: Path) -> None:
     code = ("import os, sys; os.environ.pop('SSH_CONNECTION'); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])")
     shown = "from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log; print(audit_log._client())"
     shell = ["sh", "-c", f'"{sys.executable}" -c "$1" "$2"; true', "sh", code, shown]
@@ -84,7 +84,7 @@ def test_the_address_is_that_of_the_process_that_called_sudo_where_sudo_has_drop
     assert subprocess.run(shell, env=environment, capture_output=True, text=True, check=True).stdout == "2001:db8::7\n"
 
 
-def test_what_changed_nothing_a_check_and_what_is_not_to_be_logged_leave_no_line(library: Path) -> None:
+def test_no_change_check_mode_and_unlogged_work_leave_no_line(library: Path) -> None:
     for module, changed, log in ((Module(library), False, True), (Module(library, check_mode=True), True, True), (Module(library), True, False)):
         with audit_log.recorded(module, "backup", log=log) as done:
             done.changed = changed
@@ -99,7 +99,7 @@ def test_what_changed_nothing_a_check_and_what_is_not_to_be_logged_leave_no_line
     (LockedError("in use"), "refused", "in use"),
     (ZeroDivisionError("a fault of ours"), "failed", "ZeroDivisionError: a fault of ours"),
 ])
-def test_what_failed_is_logged_with_its_cause_and_the_digest_it_failed_on(library: Path, error: Exception, result: str, text: str) -> None:
+def test_failure_is_logged_with_its_cause_and_checksum(library: Path, error: Exception, result: str, text: str) -> None:
     module = Module(library)
     with pytest.raises(type(error)), audit_log.recorded(module, "migration"):
         raise error
@@ -109,7 +109,7 @@ def test_what_failed_is_logged_with_its_cause_and_the_digest_it_failed_on(librar
     assert module.logged[0].endswith(f": {text}") and "\n" not in module.logged[0]
 
 
-def test_hostile_names_and_long_texts_stay_one_line_of_valid_json(tmp_path: Path) -> None:
+def test_hostile_names_and_long_texts_stay_one_line_of_json(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b'a\n"b\xff')
     folder.mkdir()
     library = folder / "library.json"
@@ -143,7 +143,7 @@ def test_a_writer_that_stands_still_keeps_no_line_of_others_back(tmp_path: Path)
     assert file.read_text() == '{"number": 1}\n{"number": 2}\n'
 
 
-def test_a_line_that_a_full_disk_has_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
+def test_line_truncated_by_a_full_disk_spoils_no_other(tmp_path: Path) -> None:
     audit_log.append(str(tmp_path), str(tmp_path), {"number": 1})
     (file,) = tmp_path.glob("*")
     file.write_bytes(file.read_bytes() + b'{"numb')
@@ -152,7 +152,7 @@ def test_a_line_that_a_full_disk_has_cut_short_takes_no_other_with_it(tmp_path: 
 
 
 @pytest.mark.parametrize("obstacle", ["file", "pipe", "link"])
-def test_a_log_that_cannot_be_written_is_a_warning_and_fails_nothing(library: Path, obstacle: str) -> None:
+def test_unwritable_log_is_a_warning_and_fails_nothing(library: Path, obstacle: str) -> None:
     logs = library.parent / "logs"
     name = logs / time.strftime("library.json.operations-%Y%m.jsonl", time.gmtime())
     if obstacle == "file":
@@ -168,7 +168,7 @@ def test_a_log_that_cannot_be_written_is_a_warning_and_fails_nothing(library: Pa
     assert library.read_text() == "{}" and len(module.logged) == 1
 
 
-def test_without_a_folder_for_logs_there_is_the_line_for_syslog_alone(library: Path) -> None:
+def test_audit_log_without_a_folder_goes_to_syslog_alone(library: Path) -> None:
     module = Module(library, log_dir=None)
     with audit_log.recorded(module, "backup") as done:
         done.changed = True
@@ -176,7 +176,7 @@ def test_without_a_folder_for_logs_there_is_the_line_for_syslog_alone(library: P
     assert [path.name for path in library.parent.iterdir()] == ["library.json"]
 
 
-def test_pruning_takes_what_is_old_and_named_as_ours_and_nothing_else(tmp_path: Path) -> None:
+def test_log_pruning_removes_only_old_files_with_our_names(tmp_path: Path) -> None:
     ours = [f"library.json.{name}" for name in (
         "migration-20240131-120000.log", "test-migration-20240131-120000.log", "dry-run-20240131-120000.log", "rollback-20240131-120000.log",
         "monitor-20240131-120000.log", "review-import-20240131-120000.log",

@@ -35,7 +35,7 @@ def respawned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return already
 
 
-def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path: Path) -> None:
+def test_library_and_its_state_are_those_of_the_linked_file(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "library.json").write_bytes(b"")
     (tmp_path / "link").symlink_to("real")
@@ -44,7 +44,7 @@ def test_the_library_is_the_file_behind_the_links_and_so_is_its_state(tmp_path: 
     assert module_arguments.library_and_state(params[1])[0] == str(tmp_path / "real" / "library.json")
 
 
-def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(tmp_path: Path) -> None:
+def test_library_that_became_another_file_is_refused(tmp_path: Path) -> None:
     real, link = tmp_path / "real.json", tmp_path / "library.json"
     real.write_bytes(b"")
     link.symlink_to(real)
@@ -59,7 +59,7 @@ def test_a_library_that_is_another_file_than_before_is_refused_with_both_paths(t
 
 
 @pytest.mark.parametrize(("name", "is_text"), [("real.json", True), ("it's the 2nd.json", False)])
-def test_the_command_that_completes_the_run_of_another_file_works_as_it_is(tmp_path: Path, name: str, is_text: bool) -> None:
+def test_suggested_verify_command_works_as_printed(tmp_path: Path, name: str, is_text: bool) -> None:
     real, link, state_dir = tmp_path / name, tmp_path / "library.json", str(tmp_path / "state")
     (tmp_path / "state").mkdir()
     real.write_bytes(b"")
@@ -74,7 +74,7 @@ def test_the_command_that_completes_the_run_of_another_file_works_as_it_is(tmp_p
     assert _inspection.pending_elsewhere(str(link), str(real), run_record.folder(state_dir, str(real))) is None
 
 
-def test_a_backup_is_read_by_its_name_but_is_no_library_to_change(tmp_path: Path) -> None:
+def test_backup_can_be_read_by_name_but_not_changed(tmp_path: Path) -> None:
     (tmp_path / "library.json").write_bytes(b"")
     backup = tmp_path / "library.json.bak.20260131T120000Z"
     backup.write_bytes(b"")
@@ -98,7 +98,7 @@ def test_the_limits_are_by_default_those_of_the_engine() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, []])
-def test_images_lie_in_the_librarys_folder_unless_media_roots_are_named(tmp_path: Path, nothing: list[Any] | None) -> None:
+def test_images_are_beside_the_library_unless_roots_are_named(tmp_path: Path, nothing: list[Any] | None) -> None:
     assert module_arguments.media_roots({"media_roots": nothing}, str(tmp_path / "library.json")) == (os.path.realpath(tmp_path),)
 
 
@@ -110,7 +110,7 @@ def test_media_roots_are_the_real_folders_behind_the_links(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["gone", "file"])
-def test_a_media_root_that_is_not_mounted_is_an_error_and_not_a_library_of_missing_images(tmp_path: Path, name: str) -> None:
+def test_unmounted_media_root_is_an_error_not_missing_images(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DhashError) as caught:
         module_arguments.media_roots({"media_roots": [str(tmp_path), str(tmp_path / name)]}, "/srv/library.json")
@@ -118,13 +118,13 @@ def test_a_media_root_that_is_not_mounted_is_an_error_and_not_a_library_of_missi
     assert "dhash_media_roots" in str(caught.value.next_step)
 
 
-def test_there_are_as_many_workers_as_asked_for_and_else_one_a_core_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_default_to_one_per_usable_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 3, 5}, raising=False)
     assert module_arguments.parallel({"parallel": 7}) == 7
     assert module_arguments.parallel({"parallel": None}) == 3
 
 
-def test_where_a_system_does_not_tell_which_cores_may_be_used_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_default_to_all_cores_if_the_usable_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert module_arguments.parallel({"parallel": None}) == 4
@@ -140,7 +140,7 @@ def test_a_module_goes_on_in_the_python_that_is_named(tmp_path: Path, respawned:
     assert caught.value.args == (str(python),)
 
 
-def test_a_module_stays_where_it_is_where_no_python_or_its_own_is_named_or_it_has_gone_on_already(respawned: list[Any]) -> None:
+def test_module_respawns_only_once_and_only_for_another_python(respawned: list[Any]) -> None:
     respawn.respawn_if_needed(None, check_mode=False)
     respawn.respawn_if_needed(sys.executable, check_mode=False)
     respawned[0] = True
@@ -159,12 +159,12 @@ def test_a_module_goes_on_with_utf8_paths_whatever_the_locale(tmp_path: Path, re
         assert os.environ["PYTHONUTF8"] == "1"
 
 
-def test_a_python_that_is_not_there_is_named_with_the_role_that_makes_it(tmp_path: Path, respawned: list[Any]) -> None:
+def test_missing_python_is_named_with_the_role_that_installs_it(tmp_path: Path, respawned: list[Any]) -> None:
     with pytest.raises(MissingRequirementError) as caught:
         respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=False)
     assert caught.value.path == str(tmp_path / "python")
     assert "prerequisites" in str(caught.value.next_step)
 
 
-def test_check_mode_on_a_fresh_host_does_without_the_python_that_a_run_would_make(tmp_path: Path, respawned: list[Any]) -> None:
+def test_check_mode_on_a_fresh_host_needs_no_installed_python(tmp_path: Path, respawned: list[Any]) -> None:
     respawn.respawn_if_needed(str(tmp_path / "python"), check_mode=True)

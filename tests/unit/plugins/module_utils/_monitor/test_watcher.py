@@ -123,7 +123,7 @@ def test_a_limit_that_is_none_is_refused_by_the_name_of_its_gate(name: str, limi
 
 # The watch.
 
-def test_a_healthy_service_is_polled_often_at_first_and_seldom_later_and_passes(host: Host) -> None:
+def test_healthy_service_is_polled_often_then_seldom_and_passes(host: Host) -> None:
     before = host.library.read_bytes()
     result = host.watch()
     assert (result["verdict"], result["broken"]) == ("passed", [])
@@ -135,7 +135,7 @@ def test_a_healthy_service_is_polled_often_at_first_and_seldom_later_and_passes(
     assert host.library.read_bytes() == before
 
 
-def test_a_service_that_turns_ill_is_polled_often_again_and_broken_at_its_limit(host: Host) -> None:
+def test_failing_service_is_polled_often_and_fails_at_its_limit(host: Host) -> None:
     host.answers = [(200, b"ok")] * 8 + [(503, b"no")]
     result = host.watch()
     assert (result["verdict"], result["polls"]) == ("rollback", 11)
@@ -149,7 +149,7 @@ def test_a_service_that_gets_well_again_in_time_breaks_nothing(host: Host) -> No
     assert host.watch(minutes=5)["verdict"] == "passed"
 
 
-def test_what_is_ill_at_the_end_is_watched_until_it_is_well_or_broken(host: Host) -> None:
+def test_service_failing_at_the_end_is_watched_until_decided(host: Host) -> None:
     host.answers = [(200, b""), (500, b"")]
     result = host.watch(minutes=0.03)
     assert (result["verdict"], result["polls"]) == ("rollback", 4)
@@ -176,7 +176,7 @@ def test_a_rollback_is_not_taken_back(host: Host) -> None:
     assert host.watch()["verdict"] == "failed"
 
 
-def test_a_library_that_cannot_be_read_fails_and_is_not_taken_for_a_restored_one(host: Host) -> None:
+def test_unreadable_library_fails_and_is_not_called_restored(host: Host) -> None:
     host.before_pause = lambda poll: host.library.write_text("{") if poll == 2 else None
     result = host.watch()
     assert result["verdict"] == "failed" and [gate["gate"] for gate in result["broken"]] == ["library"]
@@ -251,7 +251,7 @@ def killed_after(host: Host, polls: int, **changes: Any) -> None:
     host.before_pause = lambda _pause: None
 
 
-def test_a_watcher_that_was_killed_is_continued_for_the_time_that_is_left(host: Host) -> None:
+def test_killed_watcher_is_continued_for_the_remaining_time(host: Host) -> None:
     killed_after(host, 5)
     assert host.kept()["verdict"] is None
     host.time += 600
@@ -260,7 +260,7 @@ def test_a_watcher_that_was_killed_is_continued_for_the_time_that_is_left(host: 
     assert result["polls"] == host.asked > 5
 
 
-def test_a_watch_whose_time_is_over_while_nobody_watched_judges_by_what_it_sees_then(host: Host) -> None:
+def test_watch_past_its_end_is_decided_by_the_current_state(host: Host) -> None:
     killed_after(host, 5)
     host.time += 24 * 3600
     host.answers = [(503, b"")]
@@ -299,7 +299,7 @@ def test_the_verdict_over_what_is_gone_waits_for_nobody(host: Host) -> None:
     assert summary["verdict"] == "rollback" and not summary["pending"] and not summary["waits"]
 
 
-def test_a_second_watcher_follows_the_first_and_leaves_the_library_unlocked(host: Host) -> None:
+def test_second_watcher_follows_the_first_without_a_library_lock(host: Host) -> None:
     first = watch_record.begin(host.record, host.time, 30)
     shown = first._replace(polls=1, evidence={**first.evidence, "polls": ["poll 1 by the first"]})
 
@@ -420,7 +420,7 @@ def test_what_pm2_says(programs: Callable[..., None], script: str, seen: tuple[b
     assert service_probes.service("pm2", "mobius", "system", None) == seen
 
 
-def test_a_command_says_it_by_its_exit_code_and_no_command_says_nothing(programs: Callable[..., None]) -> None:
+def test_status_command_reports_by_exit_code_and_is_optional(programs: Callable[..., None]) -> None:
     programs(status='exit "$1"')
     assert service_probes.service("command", None, "system", "status 0") == (True, "running", None)
     assert service_probes.service("command", None, "system", "status 3") == (False, "exit code 3", None)
@@ -428,7 +428,7 @@ def test_a_command_says_it_by_its_exit_code_and_no_command_says_nothing(programs
     assert present(service_probes.service("command", None, "system", "'unclosed")).running is None
 
 
-def test_a_manager_that_is_not_there_or_hangs_is_no_service_that_is_down(programs: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_or_hanging_manager_does_not_mean_service_down(programs: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     programs(systemctl="exec sleep 60")
     monkeypatch.setattr(service_probes, "SECONDS", 0.3)
     assert present(service_probes.service("systemd", "mobius", "system", None)).running is None
@@ -443,7 +443,7 @@ def test_the_memory_of_a_process_is_what_the_kernel_says(programs: Callable[...,
 # The error log.
 
 @given(st.lists(st.tuples(st.sampled_from(["write", "half", "rename", "truncate", "look"]), st.integers(1, 3)), max_size=12))
-def test_each_new_line_counts_once_wherever_the_log_is_rotated_to(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
+def test_each_new_line_counts_once_despite_log_rotation(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
     path = tmp_path_factory.mktemp("log") / "error.log"
     path.write_text("ERROR old\n")
     tail = log_tail.Tail(str(path), "ERROR")
@@ -484,7 +484,7 @@ def test_lines_that_were_written_just_before_a_rotation_are_read(tmp_path: Path)
     assert tail.found == 2 and list(tail.last) == ["ERROR one", "ERROR two"]
 
 
-def test_a_log_that_grows_by_more_than_is_read_says_what_was_skipped(tmp_path: Path) -> None:
+def test_log_growing_beyond_the_read_limit_reports_what_it_skips(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text("")
     tail = log_tail.Tail(str(path), "ERROR")

@@ -48,7 +48,7 @@ def two(host: Host, looked_at: list[str]) -> Host:
 # What is written.
 
 
-def test_the_queue_is_written_in_every_form_that_is_asked_for_and_in_no_other(two: Host) -> None:
+def test_queue_is_written_in_exactly_the_requested_formats(two: Host) -> None:
     outcome = two.export(formats=("csv",))
     assert {path.name for path in two.review.iterdir()} == {"queue.csv", "images"}
     assert outcome.result["files"] == [str(two.review / "queue.csv")]
@@ -146,7 +146,7 @@ def test_many_rows_are_all_written() -> None:
 # Previews.
 
 
-def test_previews_are_small_and_upright_and_the_originals_size_is_told(host: Host, looked_at: list[str]) -> None:
+def test_previews_are_small_and_upright_and_give_original_sizes(host: Host, looked_at: list[str]) -> None:
     light = Image.new("RGB", (1200, 900), "white")
     light.paste("red", (0, 0, 1200, 450))  # the upper half, which is the left one as it is stored
     exif = Image.Exif()
@@ -167,7 +167,7 @@ def test_previews_are_small_and_upright_and_the_originals_size_is_told(host: Hos
     assert not turned.getexif()
 
 
-def test_what_cannot_be_shown_has_no_preview_and_does_not_stop_the_rest(host: Host, looked_at: list[str], tmp_path: Path) -> None:
+def test_image_that_cannot_be_shown_has_no_preview_and_no_effect(host: Host, looked_at: list[str], tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes(picture())
     host.add("good.png", 0, 0, picture()).add("broken.png", NEAR, 0, picture()[:40]).add("page.png", NEAR ^ 1, 0, b"<html>")
     host.add("gone.png", NEAR ^ 2)
@@ -182,7 +182,7 @@ def test_what_cannot_be_shown_has_no_preview_and_does_not_stop_the_rest(host: Ho
     assert len(list((host.review / "images").iterdir())) == 1
 
 
-def test_previews_of_unchanged_files_are_kept_and_only_new_ones_made(two: Host, looked_at: list[str]) -> None:
+def test_export_keeps_unchanged_previews_and_makes_only_new_ones(two: Host, looked_at: list[str]) -> None:
     two.export()
     before = digests(two.review / "images")
     two.add("c.png", NEAR ^ 1, 0, picture((20, 20)))
@@ -192,7 +192,7 @@ def test_previews_of_unchanged_files_are_kept_and_only_new_ones_made(two: Host, 
     assert before.items() < digests(two.review / "images").items()
 
 
-def test_the_preview_of_a_file_that_changed_is_made_anew_and_the_old_one_removed(two: Host, looked_at: list[str]) -> None:
+def test_preview_of_a_changed_file_is_replaced(two: Host, looked_at: list[str]) -> None:
     two.export()
     old = two.review / two.queue()["matches"][0]["image1"]["preview"]
     (two.folder / "a.png").write_bytes(picture((70, 20), "blue"))
@@ -232,7 +232,7 @@ def test_a_preview_that_was_lost_is_made_again(two: Host, looked_at: list[str]) 
     assert lost.exists()
 
 
-def test_previews_that_no_match_needs_are_removed_and_nothing_else_is(two: Host) -> None:
+def test_unneeded_previews_are_removed_and_nothing_else(two: Host) -> None:
     two.export()
     mine = {"my holiday.jpg", "0123456789abcdef.jpg"}  # somebody's own, the second named as a preview is
     for name in mine:
@@ -247,7 +247,7 @@ def test_previews_that_no_match_needs_are_removed_and_nothing_else_is(two: Host)
     assert {path.name for path in (two.review / "images").iterdir()} == mine
 
 
-def test_the_library_folder_itself_may_be_the_review_folder_and_no_original_is_touched(two: Host) -> None:
+def test_library_folder_may_be_the_review_folder(two: Host) -> None:
     (two.folder / "images").mkdir()
     (two.folder / "images" / "0123456789abcdef.jpg").write_bytes(picture())
     before = digests(two.folder)
@@ -281,7 +281,7 @@ def test_what_may_succeed_another_time_is_tried_again(host: Host, monkeypatch: p
     assert len(tried) == 2 * times
 
 
-def test_an_export_that_was_killed_does_not_make_its_previews_again(two: Host, looked_at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_export_does_not_make_its_previews_again(two: Host, looked_at: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def die(_pieces: object) -> NoReturn:
         raise KeyboardInterrupt
 
@@ -293,7 +293,7 @@ def test_an_export_that_was_killed_does_not_make_its_previews_again(two: Host, l
     assert looked_at == ["a.png", "b.png"]
 
 
-def test_an_export_killed_at_any_step_and_run_again_is_whole_and_takes_nothing_for_somebodys_work(
+def test_killed_export_can_be_repeated_and_disowns_no_file(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     make_previews_here(monkeypatch)
     monkeypatch.setattr(_clock, "now", lambda: "2026-01-31T12:00:00.000Z")
@@ -346,7 +346,7 @@ def test_an_export_that_would_say_the_same_changes_nothing(two: Host, monkeypatc
     assert two.queue()["exportedAt"] > "2026-01-31T12:00:00.000Z"
 
 
-def test_a_file_that_was_lost_is_written_again_with_the_same_content(two: Host) -> None:
+def test_lost_export_file_is_written_again_identically(two: Host) -> None:
     two.export()
     before = digests(two.review)["queue.csv"][0]
     (two.review / "queue.csv").unlink()
@@ -356,7 +356,7 @@ def test_a_file_that_was_lost_is_written_again_with_the_same_content(two: Host) 
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_check_mode_tells_what_the_real_run_does_and_writes_nothing(two: Host, looked_at: list[str], exported: bool) -> None:
+def test_check_mode_of_an_export_predicts_it_and_writes_nothing(two: Host, looked_at: list[str], exported: bool) -> None:
     if exported:
         two.export()
         two.add("c.png", NEAR ^ 1)
@@ -371,7 +371,7 @@ def test_check_mode_tells_what_the_real_run_does_and_writes_nothing(two: Host, l
     assert seen == (["a.png", "b.png"] if exported else [])
 
 
-def test_check_mode_on_a_host_without_numpy_says_that_the_export_may_change(two: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_mode_without_numpy_says_the_export_may_change(two: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     foretold = two.check()
     assert foretold.changed
@@ -393,7 +393,7 @@ def test_the_difference_is_told_in_counts(two: Host) -> None:
 # What is there already.
 
 
-def test_a_file_that_somebody_edited_is_set_aside_and_not_overwritten(two: Host) -> None:
+def test_edited_export_file_is_set_aside_and_not_overwritten(two: Host) -> None:
     two.export()
     edited = (two.review / "queue.json").read_bytes().replace(b"pending", b"skipped")
     (two.review / "queue.json").write_bytes(edited)
@@ -406,7 +406,7 @@ def test_a_file_that_somebody_edited_is_set_aside_and_not_overwritten(two: Host)
     assert not two.export().changed
 
 
-def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two: Host) -> None:
+def test_review_folder_of_another_library_is_refused_and_kept(two: Host) -> None:
     two.export()
     other = two.folder / "other.json"
     other.write_bytes(two.live.read_bytes())
@@ -421,7 +421,7 @@ def test_the_review_of_another_library_is_left_alone_and_its_folder_refused(two:
     assert two.export(**elsewhere).changed  # a library that was moved takes its review along
 
 
-def test_files_that_are_no_longer_asked_for_go_unless_somebody_edited_them(two: Host) -> None:
+def test_export_files_no_longer_requested_go_unless_edited(two: Host) -> None:
     two.export()
     two.export(formats=("json",))
     assert {path.name for path in two.review.iterdir()} == {"queue.json", "images"}
@@ -445,7 +445,7 @@ def test_two_exports_at_once_do_not_get_into_one_anothers_way(two: Host) -> None
         two.export()
 
 
-def test_an_export_does_not_wait_for_a_migration_nor_hold_up_a_rollback(two: Host) -> None:
+def test_export_waits_for_no_migration_and_blocks_no_rollback(two: Host) -> None:
     with locking.lock(str(two.live), "migration", "1", 0):
         assert two.export().changed
 

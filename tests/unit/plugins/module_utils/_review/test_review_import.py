@@ -77,7 +77,7 @@ def edited(host: Host, queue: str, edit: Callable[[dict[str, Any]], object]) -> 
 # What an import does.
 
 
-def test_the_image_that_is_not_kept_leaves_the_library_and_its_file_stays(three: Host) -> None:
+def test_image_that_is_not_kept_leaves_the_library_not_the_disk(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
     assert three.paths() == ["a", "c", "other"]
     assert (three.folder / "b").read_bytes() == PIXELS
@@ -116,7 +116,7 @@ def test_the_result_is_counts(three: Host) -> None:
     assert len(planned.lines) == 1 and planned.lines[0].startswith("b is removed, a is kept")
 
 
-def test_the_same_import_again_changes_nothing_before_or_after_its_deployment(three: Host) -> None:
+def test_repeated_import_changes_nothing_before_or_after_deploy(three: Host) -> None:
     queue = decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})
     assert three.prepare(three.plan(queue))
     before = digests(three.folder.parent)
@@ -132,7 +132,7 @@ def test_the_same_import_again_changes_nothing_before_or_after_its_deployment(th
 @pytest.mark.parametrize(("state", "name"), [
     ("checked", "library.json.pre-dhash"), ("checked", "library.json"), ("checked", "other.json.review"),
     ("present", "library.json.pre-dhash"), ("absent", "library.json.pre-dhash")])
-def test_a_folder_that_decisions_must_not_be_put_into_is_refused_by_name(three: Host, state: str, name: str) -> None:
+def test_forbidden_review_folder_is_refused_by_name(three: Host, state: str, name: str) -> None:
     three.folder.joinpath("other.json").touch()
     before = digests(three.folder.parent)
     result = run_module(three, state=state, review_dir=name, queues=[])
@@ -147,7 +147,7 @@ def test_checking_the_paths_of_an_import_changes_nothing(three: Host, folder: st
     assert digests(three.folder.parent) == before
 
 
-def test_nothing_is_deployed_where_no_image_leaves_and_the_decisions_are_remembered_all_the_same(three: Host) -> None:
+def test_import_without_removals_deploys_nothing_but_remembers(three: Host) -> None:
     live = three.live.read_bytes()
     planned = three.plan(decide(three, {("a", "b"): BOTH}))
     assert not review_import.is_due(planned)
@@ -159,7 +159,7 @@ def test_nothing_is_deployed_where_no_image_leaves_and_the_decisions_are_remembe
     assert not three.prepare(three.plan(decide(three, {})))
 
 
-def test_export_import_and_export_again_on_the_same_decisions_changes_nothing(three: Host) -> None:
+def test_export_after_import_of_the_same_decisions_is_unchanged(three: Host) -> None:
     queue = decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})
     three.take_in(queue)
     three.export(maximum=18, include_images=False)
@@ -169,7 +169,7 @@ def test_export_import_and_export_again_on_the_same_decisions_changes_nothing(th
     assert digests(three.folder.parent) == before
 
 
-def test_numbers_come_out_of_an_import_and_back_in_the_very_form_that_they_had(three: Host) -> None:
+def test_numbers_survive_an_import_and_its_reversal_literally(three: Host) -> None:
     text = three.live.read_text(encoding="utf-8").replace('"path": "b",', '"path": "b",\n      "big": 1E+400,\n      "zero": -0.00,')
     three.live.write_text(text, encoding="utf-8")
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
@@ -195,19 +195,19 @@ def test_the_difference_names_what_leaves(three: Host) -> None:
 # Several matches about one image, and several reviewers.
 
 
-def test_of_a_chain_the_image_at_its_end_stays_and_is_named_for_all(three: Host) -> None:
+def test_last_image_of_a_chain_stays_and_is_named_for_all(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE, ("b", "c"): KEEP_ONE}))
     assert three.paths() == ["a", "other"]
     assert [element["keptPath"] for element in three.library()["lcm_import"]["removalLog"]] == ["a", "a"]
 
 
-def test_where_nothing_would_remain_of_a_cluster_nothing_is_imported(three: Host) -> None:
+def test_cluster_that_would_lose_all_images_imports_nothing(three: Host) -> None:
     found = faults(three, decide(three, {("a", "b"): KEEP_ONE, ("b", "c"): KEEP_ONE, ("a", "c"): KEEP_OTHER}))
     assert len(found) == 3
     assert all("this would remove every copy" in text for text in found)
 
 
-def test_an_image_does_not_leave_for_one_from_which_it_was_judged_different(three: Host) -> None:
+def test_image_does_not_leave_for_one_judged_different(three: Host) -> None:
     found = faults(three, decide(three, {("a", "b"): KEEP_ONE, ("b", "c"): KEEP_ONE, ("a", "c"): BOTH}))
     assert len(found) == 1
     assert "c would be removed as a duplicate of a, but match " in found[0]
@@ -324,14 +324,14 @@ def test_a_match_that_comes_twice_in_one_file_is_told(three: Host) -> None:
 
 
 @pytest.mark.parametrize("decision", [KEEP_ONE, KEEP_OTHER, BOTH])
-def test_a_decision_about_an_image_whose_hash_has_changed_is_stale(three: Host, decision: dict[str, Any]) -> None:
+def test_decision_about_an_image_with_a_changed_hash_is_stale(three: Host, decision: dict[str, Any]) -> None:
     queue = decide(three, {("a", "b"): decision})
     three.value["images"][1]["dhash"] = "00000000000000FF"
     three.write()
     assert "b has changed since it was exported: the decision is stale" in faults(three, queue)[0]
 
 
-def test_so_is_one_about_an_image_whose_file_has_changed_since_it_was_hashed(three: Host) -> None:
+def test_decision_about_an_image_with_a_changed_file_is_stale(three: Host) -> None:
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").write_bytes(PIXELS * 2)
     assert "the file of a has changed since it was hashed" in faults(three, queue)[0]
@@ -343,7 +343,7 @@ def test_an_image_does_not_leave_for_one_whose_file_is_gone(three: Host) -> None
     assert "the file of the image to keep, a, does not exist" in faults(three, queue)[0]
 
 
-def test_a_file_to_keep_that_cannot_be_looked_at_is_not_called_gone(three: Host) -> None:
+def test_kept_file_that_cannot_be_checked_is_not_called_missing(three: Host) -> None:
     queue = decide(three, {("a", "b"): KEEP_ONE})
     (three.folder / "a").unlink()
     (three.folder / "a").symlink_to("a")
@@ -365,7 +365,7 @@ def test_an_image_that_the_library_no_longer_has_is_told(three: Host) -> None:
     assert "b is not in the library" in faults(three, queue)[0]
 
 
-def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(three: Host) -> None:
+def test_all_import_faults_are_reported_at_once_without_a_change(three: Host) -> None:
     queue = decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): {**KEEP_ONE, "keepImage": None}})
     (three.folder / "broken.json").write_bytes(b"{")
     three.value["images"][1]["dhash"] = "00000000000000FF"
@@ -384,7 +384,7 @@ def test_the_message_names_the_first_faults_and_counts_the_rest() -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
     st.sampled_from(["matches", "id", "image1", "image2", "path", "dhash", "reviewStatus", "isDuplicate", "keepImage"]), inner)))
-def test_no_queue_whatever_it_holds_is_more_than_a_list_of_faults(value: Any) -> None:
+def test_malformed_queue_of_any_kind_is_a_list_of_faults(value: Any) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"matches": [value, {"id": value, "image1": {"path": value}}]}, file)
         file.flush()
@@ -409,13 +409,13 @@ def test_the_last_import_is_taken_back_and_then_the_one_before(three: Host) -> N
     assert not three.take_back()
 
 
-def test_there_is_nothing_to_take_back_where_nothing_was_imported(three: Host) -> None:
+def test_nothing_imported_leaves_nothing_to_revert(three: Host) -> None:
     before = digests(three.folder.parent)
     assert not three.take_back()
     assert digests(three.folder.parent) == before
 
 
-def test_taking_back_an_import_that_was_not_deployed_yet_cancels_it(three: Host) -> None:
+def test_reverting_an_undeployed_import_cancels_it(three: Host) -> None:
     live = three.live.read_bytes()
     three.prepare(three.plan(decide(three, {("a", "b"): KEEP_ONE})))
     assert three.plan_reversal().withdrawn == {"operation": run_record.REVIEW_IMPORT, "run": RUN}
@@ -426,7 +426,7 @@ def test_taking_back_an_import_that_was_not_deployed_yet_cancels_it(three: Host)
 
 
 @pytest.mark.parametrize("record", [7, {}, [], {"migration": {}, "removalLog": [{"index": -1}]}, {"migration": {}, "removalLog": 3}])
-def test_a_record_that_is_none_of_ours_is_kept_but_not_taken_back(three: Host, record: object) -> None:
+def test_foreign_import_record_is_kept_but_not_reverted(three: Host, record: object) -> None:
     three.value["lcm_import"] = record
     content = three.write()
     with pytest.raises(DhashError, match="was not written by a review import"):
@@ -437,7 +437,7 @@ def test_a_record_that_is_none_of_ours_is_kept_but_not_taken_back(three: Host, r
     assert three.live.read_bytes() == content
 
 
-def test_what_came_since_stays_and_what_left_comes_behind_what_it_stood_behind(three: Host) -> None:
+def test_reversal_keeps_new_images_and_restores_the_old_order(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE, ("a", "c"): KEEP_ONE}))
     value = three.library()
     value["images"] = [{"path": "new first", "filename": "n"}, *value["images"], {"path": "new last", "filename": "n"}]
@@ -446,7 +446,7 @@ def test_what_came_since_stays_and_what_left_comes_behind_what_it_stood_behind(t
     assert three.paths() == ["new first", "a", "b", "c", "other", "new last"]
 
 
-def test_what_left_comes_near_its_place_where_its_neighbour_has_gone(three: Host) -> None:
+def test_restored_image_comes_near_its_place_if_a_neighbour_left(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
     value = three.library()
     value["images"] = [image for image in value["images"] if image["path"] != "a"]
@@ -455,7 +455,7 @@ def test_what_left_comes_near_its_place_where_its_neighbour_has_gone(three: Host
     assert three.paths() == ["c", "b", "other"]
 
 
-def test_an_image_that_somebody_put_back_by_hand_does_not_come_twice(three: Host) -> None:
+def test_image_restored_by_hand_does_not_come_twice(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
     value = three.library()
     value["images"].append({"path": "b", "filename": "b"})
@@ -464,7 +464,7 @@ def test_an_image_that_somebody_put_back_by_hand_does_not_come_twice(three: Host
     assert three.paths() == ["a", "c", "other", "b"]
 
 
-def test_after_another_migration_the_images_come_back_without_what_was_found_out_before_it(three: Host) -> None:
+def test_reversal_after_a_migration_drops_outdated_findings(three: Host) -> None:
     three.value["dhash_duplicates"] = [{"originalPath": "a", "duplicatePath": "b"}]
     three.write()
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
@@ -493,7 +493,7 @@ def with_more(library: library_file.Library, images: list[dict[str, Any]]) -> li
 @settings(deadline=None)
 @given(st.lists(entries, min_size=1, max_size=12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12),
        st.lists(numbers, min_size=1, max_size=3), st.booleans(), st.integers(0, 3))
-def test_imports_and_their_reversals_give_the_library_back_byte_for_byte(
+def test_import_and_reversal_restore_the_library_byte_for_byte(
         fields: list[dict[str, Any]], duplicates: list[tuple[int, int]], gone: list[set[int]], newline: bool, added: int) -> None:
     images = [{"path": f"{number}", "filename": "x", "dhash": f"{number:016X}", **extra} for number, extra in enumerate(fields)]
     value = {"images": images, "dhash_migration": {"algorithm": "pillow"}, "more": [1],
@@ -515,7 +515,7 @@ def test_imports_and_their_reversals_give_the_library_back_byte_for_byte(
 
 
 @given(st.lists(st.integers(0, 9), unique=True, max_size=10), numbers, st.lists(st.integers(0, 20), unique=True, max_size=10))
-def test_whatever_happened_to_the_library_in_between_every_image_is_there_once_after_the_reversal(order: list[int], gone: set[int], later: list[int]) -> None:
+def test_reversal_after_any_change_lists_every_image_once(order: list[int], gone: set[int], later: list[int]) -> None:
     value = {"images": [{"path": f"{number}", "filename": "x", "dhash": f"{number:016X}"} for number in order]}
     removals = [library_removals.Removal("id", f"{number}", f"{number:016X}", "0", "0" * 16, "") for number in gone]
     taken = library_removals.take_out(value, removals, library_removals.Account("now", "queue", 1, 1))
@@ -530,7 +530,7 @@ def test_whatever_happened_to_the_library_in_between_every_image_is_there_once_a
 # Its deployment, and the way back from that.
 
 
-def test_a_library_that_changed_since_the_import_keeps_its_changes(three: Host) -> None:
+def test_library_changed_since_the_import_keeps_its_changes(three: Host) -> None:
     three.prepare(three.plan(decide(three, {("a", "b"): KEEP_ONE})))
     three.value["images"].append({"path": "new", "filename": "new"})
     three.write()
@@ -540,7 +540,7 @@ def test_a_library_that_changed_since_the_import_keeps_its_changes(three: Host) 
     assert not (three.folder / "library.json.import").exists()
 
 
-def test_a_library_that_changed_since_the_reversal_was_prepared_keeps_its_changes(three: Host) -> None:
+def test_library_changed_since_a_reversal_plan_keeps_its_changes(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
     three.prepare(three.plan_reversal())
     value = three.library()
@@ -551,7 +551,7 @@ def test_a_library_that_changed_since_the_reversal_was_prepared_keeps_its_change
 
 
 @pytest.mark.parametrize("changed", ["a", "b"])
-def test_nothing_is_replaced_where_a_decision_went_stale_before_its_deployment(three: Host, changed: str) -> None:
+def test_decision_stale_before_its_deploy_replaces_nothing(three: Host, changed: str) -> None:
     three.prepare(three.plan(decide(three, {("a", "b"): KEEP_ONE})))
     next(image for image in three.value["images"] if image["path"] == changed)["dhash"] = "00000000000000FF"
     content = three.write()
@@ -569,7 +569,7 @@ def test_the_deployment_is_put_back_to_the_very_bytes(three: Host) -> None:
     assert (way.operation, way.text) == (run_record.RESTORE, old)
 
 
-def test_and_with_later_edits_to_a_library_that_has_its_images_again(three: Host) -> None:
+def test_edits_after_an_import_survive_its_rollback(three: Host) -> None:
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
     new = present(run_record.read(three.state)).new_sha256
     value = three.library()
@@ -604,7 +604,7 @@ def test_the_latest_rollback_restores_what_the_import_replaced(three: Host) -> N
     assert (way.text, any(present(way.losses))) == (old, False)
 
 
-def test_an_import_waits_for_no_migration_that_was_prepared_and_leaves_none_of_it(three: Host) -> None:
+def test_import_discards_a_prepared_migration(three: Host) -> None:
     output = three.folder / "library.dhash.json"
     output.write_bytes(b"{}")
     old = hashlib.sha256(three.live.read_bytes()).hexdigest()
@@ -624,7 +624,7 @@ def test_verification_removes_what_the_import_replaced(three: Host) -> None:
     assert not three.plan_reversal().leftover
 
 
-def test_an_import_killed_at_any_step_and_run_again_ends_the_same(tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
+def test_killed_import_can_be_repeated_to_the_same_end(tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     outcomes = set()
     for number in range(200):
         host = Host(tmp_path / str(number))

@@ -47,7 +47,7 @@ def whole_characters(value: Any) -> Any:
 
 
 @given(VALUES, st.booleans())
-def test_nothing_in_the_queue_can_end_its_element_or_begin_another(value: Any, ascii_only: bool) -> None:
+def test_queue_data_cannot_close_or_open_an_html_element(value: Any, ascii_only: bool) -> None:
     page = page_of([json.dumps(value, ensure_ascii=ascii_only)])
     inside = page.split(BEGIN)[1].removesuffix(page_of([]).split(BEGIN)[1])
     assert not set("<>&\u2028\u2029") & set(inside.decode("utf-8"))
@@ -112,7 +112,7 @@ def source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def test_the_page_loads_nothing_and_has_no_code_or_style_in_attributes(elements: Elements) -> None:
+def test_page_loads_nothing_and_has_no_inline_code_or_style(elements: Elements) -> None:
     for tag, attrs in elements.begun:
         assert not {"src", "srcset", "style", "data", "action", "formaction"} & set(attrs), tag
         assert not [name for name in attrs if name.startswith("on")], tag
@@ -120,7 +120,7 @@ def test_the_page_loads_nothing_and_has_no_code_or_style_in_attributes(elements:
         assert tag not in ("link", "base", "iframe", "object", "embed")
 
 
-def test_every_element_that_the_script_asks_for_is_there_and_has_an_id_of_its_own(elements: Elements) -> None:
+def test_page_has_each_element_of_the_script_under_a_unique_id(elements: Elements) -> None:
     ids = [attrs["id"] for tag, attrs in elements.begun if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'byId\("([^"]+)"\)', page_assets.SCRIPT)) <= set(ids)

@@ -38,7 +38,7 @@ def export(host: Host, **changes: Any) -> dict[str, Any]:
 # Which pairs are asked.
 
 
-def test_pairs_within_both_distances_are_asked_and_others_are_not(host: Host) -> None:
+def test_only_pairs_within_both_distances_are_queued(host: Host) -> None:
     for name, dhash in (("a", 0), ("at 7", bits(*range(7))), ("at 8", bits(*range(20, 28))), ("at 15", bits(*range(30, 45))),
                         ("at 16", bits(*range(48, 64)))):
         host.add(name, dhash)
@@ -49,7 +49,7 @@ def test_pairs_within_both_distances_are_asked_and_others_are_not(host: Host) ->
     assert (queue["minDistance"], queue["maxDistance"], queue["totalMatches"]) == (7, 7, 1)
 
 
-def test_images_without_a_hash_with_a_broken_one_or_too_flat_to_match_are_not_asked_about(host: Host) -> None:
+def test_images_without_a_usable_hash_or_too_flat_are_not_queued(host: Host) -> None:
     host.add("a", 0).add("flat", NEAR, dhash_low_detail=True).add("plain", NEAR).add("broken", NEAR).add("good", NEAR)
     del host.value["images"][2]["dhash"]
     host.value["images"][3]["dhash"] = "00000000000001ff"
@@ -63,7 +63,7 @@ def test_a_path_that_the_library_has_twice_is_asked_about_once(host: Host) -> No
     assert host.pairs() == [("a", "b")]
 
 
-def test_a_pair_that_the_vertical_hash_refutes_is_left_out_counted_and_shown_where_that_is_asked_for(host: Host) -> None:
+def test_refuted_pair_is_counted_and_only_shown_on_request(host: Host) -> None:
     host.add("a", 0, 0, PIXELS).add("refuted", NEAR, bits(*range(17)), PIXELS).add("confirmed", NEAR, bits(*range(16)), PIXELS)
     queue = export(host)
     assert host.pairs() == [("a", "confirmed")]
@@ -74,7 +74,7 @@ def test_a_pair_that_the_vertical_hash_refutes_is_left_out_counted_and_shown_whe
 
 
 @pytest.mark.parametrize("why", ["never hashed here", "changed since", "no file"])
-def test_a_pair_cannot_be_refuted_where_a_vertical_hash_is_not_known(host: Host, why: str) -> None:
+def test_pair_without_a_vertical_hash_cannot_be_refuted(host: Host, why: str) -> None:
     host.add("a", 0, 0, PIXELS).add("b", NEAR, None if why == "never hashed here" else 2**64 - 1, PIXELS)
     if why == "changed since":
         (host.folder / "b").write_bytes(PIXELS * 2)
@@ -85,7 +85,7 @@ def test_a_pair_cannot_be_refuted_where_a_vertical_hash_is_not_known(host: Host,
     assert queue["matches"][0]["verticalDistance"] is None
 
 
-def test_where_the_limit_cuts_the_most_likely_pairs_are_exported_and_the_true_total_told(host: Host) -> None:
+def test_limit_keeps_the_likeliest_pairs_and_the_true_total(host: Host) -> None:
     host.add("a", 0, 0, PIXELS).add("at 10", bits(*range(10)), 0, PIXELS).add("at 9", bits(*range(20, 29)), 9, PIXELS)
     queue = export(host, maximum=10, limit=1)
     assert (queue["totalMatches"], queue["exportedMatches"]) == (2, 1)
@@ -97,7 +97,7 @@ def test_where_the_limit_cuts_the_most_likely_pairs_are_exported_and_the_true_to
 # The order, and what is said of a pair.
 
 
-def test_the_most_likely_pairs_come_first_and_those_as_likely_in_the_order_of_the_library(host: Host) -> None:
+def test_likeliest_pairs_come_first_then_library_order(host: Host) -> None:
     host.add("a", 0).add("at 9", bits(*range(9))).add("at 8, later", bits(*range(50, 58))).add("at 8", bits(*range(40, 48)))
     export(host)
     assert host.pairs()[:3] == [("a", "at 8, later"), ("a", "at 8"), ("a", "at 9")]
@@ -174,7 +174,7 @@ def side(size: int | None = 100, width: int = 40, height: int = 30, format_: str
     (side(), side(), "image1", "first in the library"),
     (side(size=None, seen=False), side(), "image1", "first in the library"),
 ])
-def test_the_larger_then_the_heavier_then_the_better_format_then_the_earlier_is_proposed(one: Side, other: Side, keep: str, reason: str) -> None:
+def test_proposal_prefers_size_then_weight_format_and_position(one: Side, other: Side, keep: str, reason: str) -> None:
     assert review_queue.propose(one, other) == (keep, reason)
 
 
@@ -201,7 +201,7 @@ def judged(host: Host, one: tuple[str, int], other: tuple[str, int], vertical: i
     known_different.write(str(host.live), [known_different.different(first, second, "no", "2026-01-31T12:00:00.000Z")])
 
 
-def test_a_pair_that_was_judged_different_is_not_asked_again_and_counted(host: Host) -> None:
+def test_pair_judged_different_is_counted_but_not_asked_again(host: Host) -> None:
     host.add("a", 0).add("b", NEAR).add("c", NEAR ^ 1)
     host.write()
     judged(host, ("b", NEAR), ("a", 0))
@@ -220,7 +220,7 @@ def test_it_is_asked_again_when_an_image_has_changed(host: Host) -> None:
     assert queue["decidedMatches"] == 0
 
 
-def test_it_is_asked_again_when_only_the_vertical_hash_has_changed(host: Host) -> None:
+def test_pair_is_asked_again_if_only_the_vertical_hash_changed(host: Host) -> None:
     host.add("a", 0, 1, PIXELS).add("b", NEAR, 1, PIXELS)
     host.write()
     judged(host, ("a", 0), ("b", NEAR), vertical=1)
@@ -245,7 +245,7 @@ def test_damaged_decisions_stop_the_export_and_say_what_to_do(host: Host, conten
     assert not host.review.exists()
 
 
-def test_what_is_remembered_is_written_with_the_owner_and_mode_of_the_library(host: Host) -> None:
+def test_remembered_decisions_get_the_librarys_owner_and_mode(host: Host) -> None:
     host.add("a", 0)
     host.write()
     host.live.chmod(0o604)

@@ -160,7 +160,7 @@ def test_the_library_is_named_by_its_real_path_in_every_series(watched: Watched)
     assert labels == {os.path.realpath(watched.library.path)}
 
 
-def test_the_figures_of_the_live_library_change_with_the_deploy_and_not_before(watched: Watched) -> None:
+def test_metrics_of_the_live_library_change_only_with_the_deploy(watched: Watched) -> None:
     watched.run()
     assert watched.samples()["dhash_hashed_images",] == 0
     watched.deploy()
@@ -177,7 +177,7 @@ def test_only_a_verification_is_a_success(watched: Watched) -> None:
     assert (watched.samples()["dhash_restart_owed",], watched.phase()) == (0, "verified")
 
 
-def test_a_verification_that_had_nothing_to_clear_is_a_success_as_well(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_with_nothing_to_clear_is_a_success(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.run()
     watched.deploy()
     watched.verify()
@@ -189,7 +189,7 @@ def test_a_verification_that_had_nothing_to_clear_is_a_success_as_well(watched: 
         "dhash_last_success_timestamp_seconds", "dhash_last_progress_timestamp_seconds"}
 
 
-def test_a_library_that_was_rolled_back_is_no_success_of_a_migration(watched: Watched) -> None:
+def test_rolled_back_library_is_not_a_successful_migration(watched: Watched) -> None:
     watched.run()
     watched.deploy()
     record = present(watched.library.record())
@@ -199,7 +199,7 @@ def test_a_library_that_was_rolled_back_is_no_success_of_a_migration(watched: Wa
 
 
 @pytest.mark.parametrize("end", ["failed", "hashing"])
-def test_a_verification_does_not_hide_that_images_wait_for_a_migration_that_failed_or_never_ended(watched: Watched, end: str) -> None:
+def test_verification_does_not_hide_images_awaiting_a_migration(watched: Watched, end: str) -> None:
     watched.run()
     watched.deploy()
     watched.verify()
@@ -243,7 +243,7 @@ def test_a_migration_that_fails_is_told(watched: Watched) -> None:
     assert watched.samples()["dhash_run_images", "hashed"] == 5  # of the last one that came to its end
 
 
-def test_a_run_that_finds_the_library_locked_leaves_the_metrics_of_the_one_that_goes_on(watched: Watched) -> None:
+def test_run_that_finds_the_lock_taken_keeps_the_owners_metrics(watched: Watched) -> None:
     watched.run()
     watched.metrics().started()
     before = watched.text()
@@ -283,7 +283,7 @@ def buckets(samples: dict[tuple[str, ...], float]) -> list[float]:
     return [counted[bound] for bound in sorted(counted, key=float)]
 
 
-def test_the_histogram_is_cumulative_over_its_buckets_and_its_borders_are_the_targets(watched: Watched) -> None:
+def test_histogram_is_cumulative_and_its_bounds_are_the_targets(watched: Watched) -> None:
     result = watched.run()
     samples = watched.samples()
     counts = buckets(samples)
@@ -292,7 +292,7 @@ def test_the_histogram_is_cumulative_over_its_buckets_and_its_borders_are_the_ta
     assert {0.05, 0.1, 0.2} <= set(run_measurements.BUCKETS)
 
 
-def test_the_histogram_is_cumulative_over_runs_and_counts_each_image_once(watched: Watched) -> None:
+def test_histogram_counts_each_image_once_over_all_runs(watched: Watched) -> None:
     watched.run()
     first = watched.samples()
     watched.run()
@@ -307,7 +307,7 @@ def test_the_histogram_is_cumulative_over_runs_and_counts_each_image_once(watche
     assert (third["dhash_run_images", "hashed"], third["dhash_run_images", "known"]) == (1, 5)
 
 
-def test_what_a_killed_run_or_a_dry_one_has_hashed_is_counted_by_the_next(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_a_killed_or_dry_run_are_counted_by_the_next(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.run(dry_run=True)
     watched.run()
     assert watched.samples()["dhash_hash_duration_seconds_count",] == 5
@@ -356,7 +356,7 @@ def test_the_exporter_can_read_the_file_whatever_the_umask(watched: Watched, uma
     assert stat.S_IMODE(watched.file.stat().st_mode) == 0o644
 
 
-def test_what_is_being_written_is_no_file_that_the_exporter_reads(watched: Watched) -> None:
+def test_exporter_never_reads_a_partly_written_file(watched: Watched) -> None:
     assert not durable.temporary_name(watched.metrics().path).endswith(".prom")
 
 
@@ -365,7 +365,7 @@ def test_nothing_else_is_left_in_the_folder(watched: Watched) -> None:
     assert [file.name for file in watched.folder.iterdir()] == [watched.file.name]
 
 
-def test_two_libraries_of_a_host_have_files_of_their_own_with_the_same_help(
+def test_libraries_of_one_host_have_files_with_the_same_help(
         new_library: Callable[[object], SmallLibrary], tmp_path: Path, decoded_here: list[str]) -> None:
     libraries = [Watched(new_library(f"{place}/media"), tmp_path) for place in ("one", "other")]
     for watched in libraries:
@@ -396,7 +396,7 @@ def test_a_path_that_is_no_utf_8_is_published_escaped(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("cause", ["missing", "a file"])
-def test_a_folder_that_is_not_there_is_one_warning_and_costs_nothing_else(watched: Watched, cause: str) -> None:
+def test_missing_metrics_folder_is_one_warning_and_no_failure(watched: Watched, cause: str) -> None:
     watched.folder.rmdir()
     if cause == "a file":
         watched.folder.write_bytes(b"")

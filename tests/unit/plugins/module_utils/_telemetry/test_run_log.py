@@ -120,7 +120,7 @@ def test_a_log_is_not_for_everybody(logs: Path, library: Path) -> None:
     assert [stat.S_IMODE(os.stat(path).st_mode) & 0o027 for path in (str(logs), str(log.path))] == [0, 0]
 
 
-def test_a_full_disk_costs_the_log_its_lines_and_not_the_migration_its_work(logs: Path, library: Path) -> None:
+def test_full_disk_stops_the_log_but_not_the_migration(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log, full_disk():
         log.line("Start")
         migration_report.log_summary(log, RESULT, VALUE)
@@ -132,7 +132,7 @@ def test_a_log_that_cannot_be_opened_is_named(library: Path) -> None:
     assert str(caught.value.path).startswith(f"{library}/library.json.migration-")
 
 
-def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs: Path, library: Path) -> None:
+def test_grep_of_the_runbook_prints_the_report_and_nothing_else(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         log.line("Start of a migration of /srv/library.json, run 20260131T120000Z-7")
         migration_report.log_summary(log, RESULT, VALUE)
@@ -142,7 +142,7 @@ def test_the_runbooks_own_grep_prints_the_report_and_nothing_else(logs: Path, li
                      "Duplicates found: 1"]
 
 
-def test_the_log_names_every_error_and_every_duplicate_each_on_one_line(logs: Path, library: Path) -> None:
+def test_log_names_every_error_and_duplicate_on_its_own_line(logs: Path, library: Path) -> None:
     with run_log.Log(str(logs), str(library), "migration") as log:
         migration_report.log_summary(log, RESULT, VALUE)
     with open(str(log.path)) as file:
@@ -163,7 +163,7 @@ def test_the_summary_of_a_run_that_changes_nothing_says_so() -> None:
     assert migration_report.summary_lines(result)[-1] == "The live library is up to date: nothing to deploy"
 
 
-def test_the_summary_of_a_dry_run_does_not_tell_of_a_library_that_was_not_written() -> None:
+def test_dry_run_summary_does_not_mention_an_unwritten_library() -> None:
     result = {key: value for key, value in RESULT.items() if key != "output_sha256"}
     assert not [line for line in migration_report.summary_lines(result) if "ibrary" in line]
 
@@ -178,7 +178,7 @@ def test_a_diff_shows_counts_and_the_fields_that_change() -> None:
         " dhash_duplicates, dhash_errors\n")
 
 
-def test_a_diff_tells_bounds_of_what_is_not_known_before_all_is_hashed() -> None:
+def test_diff_gives_bounds_for_what_is_not_hashed_yet() -> None:
     shown = migration_report.diff("/srv/library.json", {**RESULT, "to_hash": 4, "duplicates": None})
     assert "hashed: 3 at most, 4 to hash now\n" in shown["after"]
     assert "errors: 2 at least (1 missing, 1 truncated)\n" in shown["after"]
@@ -193,7 +193,7 @@ def test_the_diff_of_a_run_that_changes_nothing_is_empty() -> None:
 # The report.
 
 
-def test_the_report_holds_the_result_every_missing_path_and_all_records(library: Path) -> None:
+def test_report_has_the_result_all_missing_paths_and_all_records(library: Path) -> None:
     path = library.parent / "reports" / "report.json"
     migration_report.write(str(path), RESULT, VALUE, str(library), str(library.parent / "state"), 7)
     report = json.loads(path.read_text(encoding="utf-8"))
@@ -207,7 +207,7 @@ def test_the_report_holds_the_result_every_missing_path_and_all_records(library:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_lists_that_are_too_long_for_the_report_have_files_beside_it(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_too_long_for_the_report_get_their_own_files(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, state = library.parent / "reports" / "report.json", str(library.parent / "state")
     files = {"dhash_errors": path.with_name("report.errors.jsonl"), "missing_paths": path.with_name("report.missing.jsonl")}
     path.parent.mkdir()
@@ -253,7 +253,7 @@ def test_a_report_refuses_what_json_has_no_form_for(library: Path) -> None:
     assert not path.exists()
 
 
-def test_a_report_that_cannot_be_written_is_named_and_the_last_one_stays(library: Path) -> None:
+def test_unwritable_report_is_named_and_the_last_one_kept(library: Path) -> None:
     path = library.parent / "report.json"
     path.write_bytes(b"the last one")
     with full_disk(), pytest.raises(DhashError) as caught:
@@ -276,7 +276,7 @@ def test_progress_is_told_at_the_beginning_and_at_the_end(library: Path) -> None
     assert (told[-1]["done"], told[-1]["total"], told[-1]["errors"], told[-1]["seconds_left"]) == (3, 3, 1, 0)
 
 
-def test_progress_is_told_now_and_then_in_between_with_speed_and_time_left(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_periodically_with_speed_and_eta(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     told: list[dict[str, Any]] = []
