@@ -32,22 +32,22 @@ EVENTS = ("start", "success", "failure", "rollback")
 FIRST_PAUSE = 0.5  # seconds before an attempt is repeated; twice as long each time
 WORTH_REPEATING = (408, 425, 429)  # and 500 or more
 LONGEST_SLACK_TEXT = 3900  # Slack's advice is 4,000 characters
-LONGEST_REASON = 200
+MAX_REASON = 200
 
 
-class Answer(NamedTuple):
+class DeliveryResult(NamedTuple):
     """The result of a message to one target. ``reason`` is why it was not delivered; None if it was."""
 
     target: str
     reason: str | None
 
 
-class Refusal(Exception):
-    """A failed attempt. ``again``: another attempt may succeed."""
+class DeliveryError(Exception):
+    """A failed attempt. ``retryable``: another attempt may succeed."""
 
-    def __init__(self, reason: str, again: bool) -> None:
+    def __init__(self, reason: str, retryable: bool) -> None:
         super().__init__(reason)
-        self.again = again
+        self.retryable = retryable
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -57,7 +57,7 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds: float, retries: int) -> list[Answer]:
+def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds: float, retries: int) -> list[DeliveryResult]:
     """Send ``message`` to each of ``targets`` that has its event, in parallel; returns one answer per target.
 
     Returns after at most ``seconds``. Targets that have not answered by then count as failed. A failed attempt is repeated at most
@@ -80,7 +80,7 @@ def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     silence = f"no answer within {seconds:g} s"
-    return [Answer(name(number, target), reasons.get(number, silence)) for number, target in wanted]
+    return [DeliveryResult(name(number, target), reasons.get(number, silence)) for number, target in wanted]
 
 
 def name(number: int, target: dict[str, Any]) -> str:
@@ -107,9 +107,9 @@ def _attempts(send: Callable[[float], None], deadline: float, retries: int) -> s
         try:
             send(max(0.1, (deadline - time.monotonic()) / (left + 1)))
             return None
-        except Refusal as refusal:
+        except DeliveryError as refusal:
             reason = str(refusal)
-            if not refusal.again or not left or time.monotonic() + pause >= deadline:
+            if not refusal.retryable or not left or time.monotonic() + pause >= deadline:
                 break
         time.sleep(pause)
         pause *= 2
@@ -135,22 +135,22 @@ def _post(target: dict[str, Any], body: Any, seconds: float) -> None:
         try:
             json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise Refusal(f"the template does not render to valid JSON: {printable(str(error))}", again=False) from None
+            raise DeliveryError(f"the template does not render to valid JSON: {printable(str(error))}", retryable=False) from None
     try:
         url, credentials = _without_credentials(target["url"])
         request = urllib.request.Request(url, content.encode(), {**headers, **credentials}, method="POST")
-        opener = urllib.request.build_opener(NoRedirects, urllib.request.HTTPSHandler(context=_trust(target)))
+        opener = urllib.request.build_opener(NoRedirects, urllib.request.HTTPSHandler(context=_ssl_context(target)))
         with opener.open(request, timeout=seconds):
             pass
     except urllib.error.HTTPError as error:
         error.close()
-        raise Refusal(f"the server returned HTTP {error.code}", error.code >= 500 or error.code in WORTH_REPEATING) from None
+        raise DeliveryError(f"the server returned HTTP {error.code}", error.code >= 500 or error.code in WORTH_REPEATING) from None
     except urllib.error.URLError as error:
-        raise Refusal(_why(error.reason), again=not isinstance(error.reason, ssl.SSLCertVerificationError)) from None
+        raise DeliveryError(_reason(error.reason), retryable=not isinstance(error.reason, ssl.SSLCertVerificationError)) from None
     except OSError as error:
-        raise Refusal(_why(error), again=True) from None
+        raise DeliveryError(_reason(error), retryable=True) from None
     except (ValueError, http.client.HTTPException) as error:  # their texts may hold the URL
-        raise Refusal(f"invalid URL or not an HTTP response ({type(error).__name__})", again=False) from None
+        raise DeliveryError(f"invalid URL or not an HTTP response ({type(error).__name__})", retryable=False) from None
 
 
 def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
@@ -169,17 +169,17 @@ def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
 def _send_mail(target: dict[str, Any], message: dict[str, Any], seconds: float) -> None:
     try:
         mail = email.message.EmailMessage()
-        mail["Subject"] = printable(message["text"].partition("\n")[0])[:LONGEST_REASON]
+        mail["Subject"] = printable(message["text"].partition("\n")[0])[:MAX_REASON]
         mail["From"] = target["from"]
         mail["To"] = ", ".join(target["to"])
         mail["Date"] = email.utils.localtime()
         mail["Message-ID"] = email.utils.make_msgid()
         mail.set_content(message["text"])
         where = {"host": target["host"], "port": target["port"], "timeout": seconds}
-        with (smtplib.SMTP_SSL(context=_trust(target), **where) if target["secure"] == "always"
+        with (smtplib.SMTP_SSL(context=_ssl_context(target), **where) if target["secure"] == "always"
               else smtplib.SMTP(**where)) as server:
             if target["secure"] == "starttls":
-                server.starttls(context=_trust(target))
+                server.starttls(context=_ssl_context(target))
             if target["username"] is not None:
                 server.login(target["username"], target["password"] or "")
             refused = server.send_message(mail)
@@ -187,14 +187,14 @@ def _send_mail(target: dict[str, Any], message: dict[str, Any], seconds: float) 
         refused = error.recipients
     except smtplib.SMTPResponseException as error:
         said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
-        raise Refusal(f"the server returned {error.smtp_code} {printable(said)[:LONGEST_REASON]}", error.smtp_code < 500) from None
+        raise DeliveryError(f"the server returned {error.smtp_code} {printable(said)[:MAX_REASON]}", error.smtp_code < 500) from None
     except (OSError, smtplib.SMTPException, ValueError) as error:
-        raise Refusal(_why(error), again=not isinstance(error, (ValueError, ssl.SSLCertVerificationError))) from None
+        raise DeliveryError(_reason(error), retryable=not isinstance(error, (ValueError, ssl.SSLCertVerificationError))) from None
     if refused:
-        raise Refusal(f"the server refused {len(refused)} of {len(target['to'])} recipients", again=False)
+        raise DeliveryError(f"the server refused {len(refused)} of {len(target['to'])} recipients", retryable=False)
 
 
-def _trust(target: dict[str, Any]) -> ssl.SSLContext:
+def _ssl_context(target: dict[str, Any]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=target["ca_path"])
     if not target["validate_certs"]:
         context.check_hostname = False
@@ -202,8 +202,8 @@ def _trust(target: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def _why(error: object) -> str:
+def _reason(error: object) -> str:
     if isinstance(error, socket.timeout):
         return "no answer in time"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return printable(str(text))[:LONGEST_REASON]
+    return printable(str(text))[:MAX_REASON]

@@ -87,18 +87,18 @@ def _live(library: str, record: run_record.Record | None) -> tuple[str, str | No
 
 
 def _is_rollback(record: run_record.Record | None) -> bool:
-    return record is not None and (record.operation in run_record.WAYS_BACK or record.undoes is not None)
+    return record is not None and (record.operation in run_record.BACKWARD_OPERATIONS or record.undoes is not None)
 
 
 def _service(host: Host, record: run_record.Record | None) -> tuple[str, str]:
     asked = service_probes.service(host.manager, host.name, host.scope, host.status_command)
     if asked is not None and asked.running is not None:
-        return RUNNING if asked.running else STOPPED, asked.says
+        return RUNNING if asked.running else STOPPED, asked.message
     if record is not None and record.stopped_at:
         return STOPPED, f"since {record.stopped_at}, according to the record of the run"
     if host.manager == "none":
         return UNMANAGED, ""
-    return UNKNOWN, asked.says if asked else "dhash_status_command is not set"
+    return UNKNOWN, asked.message if asked else "dhash_status_command is not set"
 
 
 def _files(remains: lost_library.Remains) -> str:

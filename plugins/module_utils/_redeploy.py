@@ -17,11 +17,11 @@ from ._review import review_import
 
 ATTEMPTS = 10
 BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict[str, Any]], None]] = {
-    run_record.MIGRATION: migration_run.bring_up_to_date,
-    run_record.RESTORE: rollback_plan.bring_up_to_date,
-    run_record.REMOVE_DHASH: rollback_plan.bring_up_to_date,
-    run_record.REVIEW_IMPORT: review_import.bring_up_to_date,
-    run_record.REVIEW_REVERSAL: review_import.bring_up_to_date,
+    run_record.MIGRATION: migration_run.prepare_again,
+    run_record.RESTORE: rollback_plan.prepare_again,
+    run_record.REMOVE_DHASH: rollback_plan.prepare_again,
+    run_record.REVIEW_IMPORT: review_import.prepare_again,
+    run_record.REVIEW_REVERSAL: review_import.prepare_again,
 }
 
 

@@ -66,9 +66,9 @@ class _Stage:
         backup_files.make(self.library, self.backups, self.recipients)
         result = self._migrate(old)
         cutover.verified(self.library, self.settings.state, check=False, recipients=self.recipients)
-        self._go_back(old, "the emergency rollback", rollback_plan.Wish(rollback_plan.LATEST, False, False, self.identity))
+        self._go_back(old, "the emergency rollback", rollback_plan.RollbackRequest(rollback_plan.LATEST, False, False, self.identity))
         self._migrate(old)
-        self._go_back(old, "removing the hashes", rollback_plan.Wish(rollback_plan.LATEST, True, False))
+        self._go_back(old, "removing the hashes", rollback_plan.RollbackRequest(rollback_plan.LATEST, True, False))
         self._migrate(old)
         self._go_back(old, "the rescue of a failed migration", None)
         return {key: result[key] for key in ("images", "hashed", "errors")}
@@ -90,16 +90,16 @@ class _Stage:
             raise DhashError("the rehearsed migration changed the replaced library", kept, "Report this bug.")
         return result
 
-    def _go_back(self, old: str, way_back: str, wish: rollback_plan.Wish | None) -> None:
+    def _go_back(self, old: str, way_back: str, request: rollback_plan.RollbackRequest | None) -> None:
         state = self.settings.state
         record = run_record.read(state)
-        if wish is not None:
-            way: rollback_plan.Way | None = rollback_plan.plan(self.library, state, self.backups, wish)
+        if request is not None:
+            planned: rollback_plan.RollbackPlan | None = rollback_plan.make_plan(self.library, state, self.backups, request)
         else:
-            way = record and rollback_plan.plan_undo(self.library, state, self.backups, record.new_sha256)
-        if way is None:
+            planned = record and rollback_plan.plan_undo(self.library, state, self.backups, record.new_sha256)
+        if planned is None:
             raise DhashError("the rehearsed migration left nothing to take back", self.library, "Report this fault.")
-        rollback_plan.prepare(self.library, state, way, force=False, run=self.settings.run)
+        rollback_plan.prepare(self.library, state, planned, force=False, run=self.settings.run)
         self._go_live()
         self._expect(way_back, old)
         cutover.verified(self.library, state, check=False, recipients=self.recipients)

@@ -91,7 +91,7 @@ def main() -> None:
     )
     params = module.params
     health = service_probes.health(params["url"], params["body"], params["status"], params["validate_certs"])
-    module.exit_json(changed=False, healthy=health.well, message=health.says, problem=health.problem,
+    module.exit_json(changed=False, healthy=health.healthy, message=health.message, problem=health.problem,
                      next_step=service_probes.FIXES.get(health.problem or ""))
 
 

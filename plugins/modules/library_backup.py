@@ -129,14 +129,14 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_
 def expired(library: str, folder: str, params: dict[str, Any], digests: Collection[str], live: str | None,
             coming: int = 0) -> list[backup_files.Backup]:
     """The backups of the library in a folder that have to be pruned."""
-    return backup_files.superfluous(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
+    return backup_files.expired(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
                                     datetime.now(timezone.utc), {live, *digests}, coming)
 
 
 def plan(library: str, state: str, folders: list[str], params: dict[str, Any]) -> dict[str, Any]:
     digests = backup_files.digests_on_record(state)
     digest = durable.sha256_of_file(library)
-    present = backup_files.holding(backup_files.find_own(library, folders[0], digests), digest, params["encrypt_to"])
+    present = backup_files.find_containing(backup_files.find_own(library, folders[0], digests), digest, params["encrypt_to"])
     missing = [not present, *(not present or not backup_files.find_copy(present, library, folder) for folder in folders[1:])]
     stamp = "YYYYMMDDTHHMMSSZ.age" if params["encrypt_to"] else "YYYYMMDDTHHMMSSZ"
     path = present.path if present else backup_files.name_of(library, folders[0], stamp)

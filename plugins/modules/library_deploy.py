@@ -247,7 +247,7 @@ def main() -> None:
                 done.run, done.before, done.after = record.run, record.old_sha256, record.new_sha256
                 done.details = {"operation": record.operation, "phase": record.phase}
         if not module.check_mode:
-            metrics = metrics_file.of(module.params, library, state, module.warn)
+            metrics = metrics_file.for_module(module.params, library, state, module.warn)
             metrics.settled(record, changed, is_verified=operation == "verified")
         age_encryption.require_recipients(module.params["encrypt_to"])  # last, because only the encryption of safety copies needs them
     except DhashError as error:

@@ -170,7 +170,7 @@ def main() -> None:
     try:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(params["interpreter"], module.check_mode)
-        settings = migration_settings.of(params)
+        settings = migration_settings.from_params(params)
         pending = params["pending"] or handover.path_in(settings.state, handover.PENDING)
         if module.check_mode:
             result = shard_files.check_shard(settings, pending, params["shard"], params["shards"])

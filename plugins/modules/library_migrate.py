@@ -351,8 +351,8 @@ def main() -> None:
     try:
         with audit_log.recorded(module, migration_run.operation(params["dry_run"], params["limit"])) as done:
             respawn.respawn_if_needed(params["interpreter"], module.check_mode)
-            settings = migration_settings.of(params)
-            metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
+            settings = migration_settings.from_params(params)
+            metrics = metrics_file.for_module(params, settings.library, settings.state, module.warn)
             if module.check_mode:
                 metrics.forewarn()
                 result = {**migration_run.check(settings), "sandbox": worker_pool.sandbox_in_force(), "watch": watch_record.summary(settings.state),

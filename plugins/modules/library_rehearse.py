@@ -128,7 +128,7 @@ def main() -> None:
     try:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
-        settings = migration_settings.of(module.params)
+        settings = migration_settings.from_params(module.params)
         age_encryption.require_recipients(module.params["encrypt_to"])
         if module.check_mode:
             module.exit_json(changed=False)

@@ -221,24 +221,24 @@ def log_dir_of(params: dict[str, Any], library: str, state: str) -> str | None:
     return params["log_dir"] and os.path.join(os.path.dirname(library), params["log_dir"])
 
 
-def find_way(params: dict[str, Any], library: str, state: str) -> rollback_plan.Way | None:
+def make_plan(params: dict[str, Any], library: str, state: str) -> rollback_plan.RollbackPlan | None:
     backup_dir = os.path.join(os.path.dirname(library), params["backup_dir"] or "")
     if params["undo_sha256"] is not None:
         return rollback_plan.plan_undo(library, state, backup_dir, params["undo_sha256"], params["age_identity"])
-    wish = rollback_plan.Wish(params["backup"], params["remove_dhash"], params["force"], params["age_identity"])
-    return rollback_plan.plan(library, state, backup_dir, wish)
+    request = rollback_plan.RollbackRequest(params["backup"], params["remove_dhash"], params["force"], params["age_identity"])
+    return rollback_plan.make_plan(library, state, backup_dir, request)
 
 
-def describe(way: rollback_plan.Way | None) -> dict[str, Any]:
-    if way is None:
+def describe(planned: rollback_plan.RollbackPlan | None) -> dict[str, Any]:
+    if planned is None:
         return {"operation": "none", "restored_from": None, "due": False, "images": None, "hashed": None, "lost_images": 0,
                 "changed_images": 0, "lost_fields": 0, "kept": None, "sha256": None, "locked": False, "withdrawn": None,
                 "newest": None, "passed_over": [], "summary": []}
-    counts = library_fields.counts(way.content)
-    images, changed, fields = (None, None, None) if way.losses is library_losses.UNKNOWN else map(len, way.losses)
-    return {"operation": way.operation, "restored_from": way.source, "due": way.due, "images": counts["images"],
+    counts = library_fields.counts(planned.content)
+    images, changed, fields = (None, None, None) if planned.losses is library_losses.UNKNOWN else map(len, planned.losses)
+    return {"operation": planned.operation, "restored_from": planned.source, "due": planned.due, "images": counts["images"],
             "hashed": counts["hashed"], "lost_images": images, "changed_images": changed, "lost_fields": fields,
-            "kept": None, "sha256": way.sha256, "locked": way.locked, "withdrawn": None, "newest": way.newest, "passed_over": way.passed_over,
+            "kept": None, "sha256": planned.sha256, "locked": planned.locked, "withdrawn": None, "newest": planned.newest, "passed_over": planned.passed_over,
             "summary": []}
 
 
@@ -248,41 +248,41 @@ def kept_of(state: str) -> str | None:
 
 
 def foresee(params: dict[str, Any], library: str, state: str) -> tuple[dict[str, Any], bool]:
-    way = find_way(params, library, state)
-    result = describe(way)
-    changed = way is not None and way.due and not rollback_plan.is_prepared(library, state, way)
+    planned = make_plan(params, library, state)
+    result = describe(planned)
+    changed = planned is not None and planned.due and not rollback_plan.is_prepared(library, state, planned)
     if result["due"] and durable.exists(library):
         stamped = f"{library}{backup_files.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
         result["kept"] = stamped if changed else kept_of(state)
-    if way is not None and way.due:
-        result["summary"] = rollback_report.lines(library, way, result["kept"])
-    return {**result, "withdrawn": rollback_plan.withdrawn(library, state, way)}, changed
+    if planned is not None and planned.due:
+        result["summary"] = rollback_report.lines(library, planned, result["kept"])
+    return {**result, "withdrawn": rollback_plan.withdrawn(library, state, planned)}, changed
 
 
 def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tuple[dict[str, Any], bool]:
-    way = find_way(params, library, state)
-    if (way is None or not way.due) and locking.holder(library) is None:  # else a run that deploys would undo what this result says
-        return describe(way), False
+    planned = make_plan(params, library, state)
+    if (planned is None or not planned.due) and locking.holder(library) is None:  # else a run that deploys would undo what this result says
+        return describe(planned), False
     with locking.lock(library, "rollback", run, params["lock_timeout"]):
         with contextlib.suppress(cutover.ChangedError):
             cutover.finish(library, state, check=False)  # a swap that was interrupted is finished first
-        way = find_way(params, library, state)  # the plan without the lock may be outdated
-        if way is None or not way.due:
-            return describe(way), False
+        planned = make_plan(params, library, state)  # the plan without the lock may be outdated
+        if planned is None or not planned.due:
+            return describe(planned), False
         with run_log.Log(log_dir_of(params, library, state), library, "rollback") as log:
-            withdrawn = rollback_plan.withdrawn(library, state, way)
+            withdrawn = rollback_plan.withdrawn(library, state, planned)
             undoes = run_record.run_of(state) if params["undo_sha256"] is not None else None
             is_there = durable.exists(library)
-            changed = rollback_plan.prepare(library, state, way, params["force"], run, params["origin"], undoes,
+            changed = rollback_plan.prepare(library, state, planned, params["force"], run, params["origin"], undoes,
                                             module_arguments.service(params))
             kept = kept_of(state) if is_there else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
             log.line("Rollback Report")
-            summary = rollback_report.lines(library, way, kept)
+            summary = rollback_report.lines(library, planned, kept)
             for line in summary:
                 log.line(line)
-            return {**describe(way), "kept": kept, "log": log.path, "withdrawn": withdrawn, "summary": summary}, changed
+            return {**describe(planned), "kept": kept, "log": log.path, "withdrawn": withdrawn, "summary": summary}, changed
 
 
 def main() -> None:
@@ -311,7 +311,7 @@ def main() -> None:
                 done.before, done.after = record and record.old_sha256, result["sha256"]
                 done.details = {key: result[key] for key in (
                     "operation", "restored_from", "images", "lost_images", "changed_images", "lost_fields", "kept", "newest")}
-        metrics = metrics_file.of(module.params, library, state, module.warn)
+        metrics = metrics_file.for_module(module.params, library, state, module.warn)
         if module.check_mode:
             metrics.forewarn()
         else:

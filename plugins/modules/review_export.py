@@ -192,7 +192,7 @@ def settings_of(params: dict[str, Any]) -> review_export.Settings:
         review_dir=path_rules.review_dir_of(library, params),
         run=run_record.new_run(),
         formats=tuple(params["formats"]),
-        terms=review_queue.Terms(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),
+        terms=review_queue.PairOptions(params["min_distance"], params["max_distance"], params["confirm"], params["limit"]),
         include_images=params["include_images"],
         media_roots=module_arguments.media_roots(params, library),
         limits=module_arguments.limits(params),
@@ -228,7 +228,7 @@ def main() -> None:
         sandbox.require(settings.limits)
         outcome = (review_export.check if module.check_mode else review_export.run)(settings)
         if not module.check_mode:
-            metrics = metrics_file.of(params, settings.library, settings.state, module.warn)
+            metrics = metrics_file.for_module(params, settings.library, settings.state, module.warn)
             metrics.queued(outcome.result["total_matches"])
     except DhashError as error:
         module.fail_json(msg=str(error))

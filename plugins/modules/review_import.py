@@ -281,7 +281,7 @@ def main() -> None:
                 planned, result, done.changed = carry_out(params, library, state, operation, done.run)
             done.before, done.after, done.details = planned.live_sha256, planned.sha256, planned.counts
         result["run"] = run_record.run_of(state)
-        metrics = metrics_file.of(params, library, state, module.warn)
+        metrics = metrics_file.for_module(params, library, state, module.warn)
         if module.check_mode:
             metrics.forewarn()
         else:

@@ -70,7 +70,7 @@ def main() -> None:
         removed = manager == "docker" and service_probes.is_removed_when_stopped(name)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, running=service and service.running, message=service.says if service else "no service to query",
+    module.exit_json(changed=False, running=service and service.running, message=service.message if service else "no service to query",
                      dependents=dependents, removed_when_stopped=removed)
 
 

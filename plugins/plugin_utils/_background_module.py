@@ -16,7 +16,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-LONGEST_RUN = 30 * 24 * 3600  # seconds after which async_wrapper kills the module
+MAX_RUN_SECONDS = 30 * 24 * 3600  # seconds after which async_wrapper kills the module
 FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 POLLS_WITHOUT_STATUS = 5
@@ -57,7 +57,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
         async_dir = self.get_shell_option("async_dir", default="~/.ansible_async")
         progress_name = f"mobius-dhash-{secrets.token_hex(8)}.progress"
         arguments = {**self._task.args, "progress_file": self._connection._shell.join_path(async_dir, progress_name)}
-        self._task.async_val = LONGEST_RUN
+        self._task.async_val = MAX_RUN_SECONDS
         try:
             job = self._run_module(self.MODULE, arguments, wrap_async=True)
         finally:
@@ -90,7 +90,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
                     continue
                 result = self._job(job_id, async_dir, "status")
                 silent = heard - seen > SECONDS_WITHOUT_SIGN
-                gone = gone + 1 if not result.get("finished") and (silent or self._has_gone(progress)) else 0
+                gone = gone + 1 if not result.get("finished") and (silent or self._is_dead(progress)) else 0
             except AnsibleConnectionFailure:
                 if time.monotonic() - heard > SECONDS_WITHOUT_CONNECTION:
                     raise
@@ -128,7 +128,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
             return None
         return progress if isinstance(progress, dict) and isinstance(progress.get("process"), int) else None
 
-    def _has_gone(self, progress: dict[str, Any] | None) -> bool:
+    def _is_dead(self, progress: dict[str, Any] | None) -> bool:
         """Whether the module's process has ended and left its progress file."""
         if progress is None:
             return False

@@ -31,7 +31,7 @@ TIME = "2026-01-31T12:00:00.000Z"
 def settings_in(folder: str) -> migration_settings.Settings:
     return migration_settings.Settings(
         library=f"{folder}/library.json", output=f"{folder}/library.dhash.json", state=f"{folder}/state", run="20260131T120000Z-7",
-        terms=library_assembly.Terms("pillow", 10, 100), parallel=1, temp_dir=None, media_roots=(folder,),
+        terms=library_assembly.MatchOptions("pillow", 10, 100), parallel=1, temp_dir=None, media_roots=(folder,),
         limits=decoder_limits.Limits(), limit=None, lock_timeout=0, dry_run=False, report=None, log_dir=None)
 
 

@@ -57,7 +57,7 @@ def export(hashes: NDArray[np.uint64], limit: int, answer: Connection) -> None:
         del images
         settings = review_export.Settings(
             str(library), f"{folder}/state", f"{folder}/review", "bench", ("json", "csv", "html"),
-            review_queue.Terms(*DISTANCES, True, limit), False, (folder,), decoder_limits.Limits(), 1, None, 0)
+            review_queue.PairOptions(*DISTANCES, True, limit), False, (folder,), decoder_limits.Limits(), 1, None, 0)
         outcome, seconds = timed(review_export.run, settings)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         size = sum(path.stat().st_size for path in Path(folder, "review").iterdir()) / 2**20

@@ -95,7 +95,7 @@ class Site:
         self.migrate(dry_run=True)
 
     def migrate(self, **changes: Any) -> None:
-        migration_run.run(migration_settings.of({**self.params, **changes}), lambda _progress: None)
+        migration_run.run(migration_settings.from_params({**self.params, **changes}), lambda _progress: None)
 
     def backup(self) -> None:
         library_backup.carry_out(str(self.library), self.state, [str(self.backups)], self.params, run_record.new_run())
@@ -137,7 +137,7 @@ class Site:
         """The decisions of a review: one of the first two pictures leaves the library."""
         review = self.folder / "review"
         review_export.run(review_export.Settings(
-            str(self.library), self.state, str(review), run_record.new_run(), ("json",), review_queue.Terms(1, 64, False, 100), False,
+            str(self.library), self.state, str(review), run_record.new_run(), ("json",), review_queue.PairOptions(1, 64, False, 100), False,
             (str(self.library.parent),), decoder_limits.Limits(), 1, None, 0))
         queue = json.loads((review / "queue.json").read_text())
         queue["matches"][0].update(reviewStatus="approved", isDuplicate=True, keepImage="image1", needsReview=False)

@@ -93,7 +93,7 @@ class SmallLibrary:
     def settings(self, threshold: int = 10, batch_size: int = 100, **changes: Any) -> migration_settings.Settings:
         settings = migration_settings.Settings(
             library=str(self.path), output=str(self.output), state=str(self.state), run="20260131T120000Z-7",
-            terms=library_assembly.Terms("pillow", threshold, batch_size), parallel=1, temp_dir=None,
+            terms=library_assembly.MatchOptions("pillow", threshold, batch_size), parallel=1, temp_dir=None,
             media_roots=(str(self.folder),), limits=decoder_limits.Limits(), limit=None, lock_timeout=0, dry_run=False,
             report=None, log_dir=None)
         return settings._replace(**changes)

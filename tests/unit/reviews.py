@@ -85,7 +85,7 @@ class Host:
     def settings(self, minimum: int = 8, maximum: int = 15, confirm: bool = True, limit: int = 10000, **changes: Any) -> review_export.Settings:
         settings = review_export.Settings(
             str(self.live), self.state, str(self.review), RUN, ("json", "csv", "html"),
-            review_queue.Terms(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), decoder_limits.Limits(),
+            review_queue.PairOptions(minimum, maximum, confirm, limit), True, (os.path.realpath(self.folder),), decoder_limits.Limits(),
             1, None, 0)
         return settings._replace(**changes)
 

@@ -180,7 +180,7 @@ def is_intact(backup: Backup) -> bool:
     return content.good and content.images is not None
 
 
-def holding(backups: Sequence[Backup], digest: str, recipients: Sequence[str] = ()) -> Backup | None:
+def find_containing(backups: Sequence[Backup], digest: str, recipients: Sequence[str] = ()) -> Backup | None:
     """The first good one of ``backups`` whose clear text has the SHA-256 ``digest``, encrypted to exactly these ``recipients``."""
     for backup in backups:
         readers = backup.manifest.recipients if backup.manifest else ()
@@ -202,7 +202,7 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
         for _attempt in range(UNSTABLE_READS):
             digest = durable.sha256_of_file(library)
             own = find_own(library, backup_dir, digests)
-            present = holding(own, digest, recipients)
+            present = find_containing(own, digest, recipients)
             if present:
                 return present, False
             content = durable.read(library, durable.MAX_BYTES)
@@ -275,7 +275,7 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
         raise DhashError("the backup is damaged, and the copy of it as well", backup.path, "Check the disk, then run again.")
 
 
-def superfluous(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str | None] = (),
+def expired(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str | None] = (),
                 coming: int = 0) -> list[Backup]:
     """Those of ``backups`` (newest first) to prune: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
 

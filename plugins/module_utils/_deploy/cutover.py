@@ -68,7 +68,7 @@ def require_free_names(library: str, state: str) -> None:
 def plan(library: str, state: str) -> Plan:
     """What has to be done, by the record, the live library and the staged one. Raises ``DhashError`` if they do not match."""
     record = run_record.read(state)
-    if record is None or run_record.is_in_place(record):
+    if record is None or run_record.is_deployed(record):
         return Plan(record, False, False)
     live = durable.sha256_of_file(library)
     if live == record.new_sha256:
@@ -81,7 +81,7 @@ def plan(library: str, state: str) -> Plan:
     return Plan(record, True, False)
 
 
-def is_cut_short(library: str, state: str) -> bool:
+def is_interrupted(library: str, state: str) -> bool:
     """Whether a deploy was interrupted between its swap and its last write."""
     record = run_record.read(state)
     return (record is not None and record.phase == run_record.DEPLOYING and durable.exists(library)
@@ -94,7 +94,7 @@ def finish(library: str, state: str, check: bool) -> bool:
     With ``check`` nothing is written. Raises ``ChangedError`` if somebody wrote to the library at the last moment: then the written
     library is live again. Raises other ``DhashError``.
     """
-    cut_short = is_cut_short(library, state)
+    cut_short = is_interrupted(library, state)
     if cut_short and not check:
         deploy(library, state)
     return cut_short
@@ -164,7 +164,7 @@ def deploy(library: str, state: str, service: dict[str, Any] | None = None) -> b
             if not durable.exchange(incoming(library), library):
                 _replace_unless_changed(library, record)
         except DhashError:
-            _withdraw(library, record)
+            _retract_plan(library, record)
             raise
     if planned.exchange or record.phase == run_record.DEPLOYING:
         _keep_what_came_out(library, record)
@@ -253,7 +253,7 @@ def _keep_replaced(library: str, state: str, record: run_record.Record) -> None:
         raise ChangedError("the library changed while it was copied, so nothing was replaced", library, RUN_AGAIN)
 
 
-def _withdraw(library: str, record: run_record.Record) -> None:
+def _retract_plan(library: str, record: run_record.Record) -> None:
     """Remove the staged library at its hidden path, if possible. A replaced library there is never removed."""
     with contextlib.suppress(DhashError):
         if durable.sha256_of_file(incoming(library)) == record.new_sha256:

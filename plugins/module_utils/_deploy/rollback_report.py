@@ -16,18 +16,18 @@ EDITED = {run_record.REMOVE_DHASH: "the live library without the fields of the m
           run_record.REVIEW_REVERSAL: "the live library with the images that the last review removed"}
 
 
-def lines(library: str, way: rollback_plan.Way, kept: str | None) -> list[str]:
+def lines(library: str, planned: rollback_plan.RollbackPlan, kept: str | None) -> list[str]:
     """The lines of the report: what is restored from where, what is lost, and where the replaced library is kept."""
-    counts = library_fields.counts(way.content)
-    source = EDITED[way.operation] if way.source is None else printable(way.source)
+    counts = library_fields.counts(planned.content)
+    source = EDITED[planned.operation] if planned.source is None else printable(planned.source)
     return [
         f"Library: {printable(library)}",
         f"Restored from: {source}",
         f"Images: {counts['images']}",
         f"Images with DHash after rollback: {counts['hashed']}",
-        f"Lost: {library_losses.text(way.losses)}",
-        *([f"The newest intact backup is another one: {printable(way.newest)}"] if way.newest else []),
-        *(f"Skipped, because it is not intact or not known to be of this library: {printable(path)}" for path in way.passed_over),
+        f"Lost: {library_losses.text(planned.losses)}",
+        *([f"The newest intact backup is another one: {printable(planned.newest)}"] if planned.newest else []),
+        *(f"Skipped, because it is not intact or not known to be of this library: {printable(path)}" for path in planned.passed_over),
         f"The replaced library is kept as: {printable(kept) if kept else 'none, because there was no library'}",
     ]
 

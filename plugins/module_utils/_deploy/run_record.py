@@ -27,8 +27,8 @@ MIGRATION, RESTORE, REMOVE_DHASH = "migration", "restore", "remove_dhash"
 REVIEW_IMPORT, REVIEW_REVERSAL = "review_import", "review_reversal"
 PHASES = (PREPARED, ANNOUNCED, DEPLOYING, DEPLOYED, VERIFIED)
 OPERATIONS = (MIGRATION, RESTORE, REMOVE_DHASH, REVIEW_IMPORT, REVIEW_REVERSAL)
-WAYS_BACK = (RESTORE, REMOVE_DHASH)
-PUT_IN_PLACE = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # the operations that WAYS_BACK roll back
+BACKWARD_OPERATIONS = (RESTORE, REMOVE_DHASH)
+FORWARD_OPERATIONS = (MIGRATION, REVIEW_IMPORT, REVIEW_REVERSAL)  # the operations that BACKWARD_OPERATIONS roll back
 FILE = "run.json"
 RECORD = "the record of the last run"
 REHEARSAL = "rehearsal.json"
@@ -81,9 +81,9 @@ def rollback_target(record: Record | None) -> str | None:
     if not record.withdrawn:
         if record.operation == RESTORE:
             return record.new_sha256
-        if record.operation == REMOVE_DHASH and is_in_place(record):
+        if record.operation == REMOVE_DHASH and is_deployed(record):
             return None
-        if record.operation in PUT_IN_PLACE and record.phase in (DEPLOYING, DEPLOYED, VERIFIED):
+        if record.operation in FORWARD_OPERATIONS and record.phase in (DEPLOYING, DEPLOYED, VERIFIED):
             return record.old_sha256
     return record.rollback_target
 
@@ -118,7 +118,7 @@ def service_name(service: dict[str, Any]) -> str:
     return f"{printable(str(service.get('name') or 'the service'))} ({printable(str(service.get('manager') or 'unknown'))})"
 
 
-def is_in_place(record: Record | None) -> bool:
+def is_deployed(record: Record | None) -> bool:
     """Whether the library that the run made is the live one, as far as the record knows."""
     return record is not None and record.phase in (DEPLOYED, VERIFIED)
 
@@ -128,7 +128,7 @@ def is_swapped(record: Record | None) -> bool:
     return record is not None and record.phase in (DEPLOYING, DEPLOYED)
 
 
-def same_work(one: Record, other: Record) -> bool:
+def is_same_job(one: Record, other: Record) -> bool:
     """Whether both records are of the same new library, made from the same live one."""
     names = ("operation", "library", "output", "kept", "old_sha256", "new_sha256")
     return all(getattr(one, name) == getattr(other, name) for name in names)
@@ -136,7 +136,7 @@ def same_work(one: Record, other: Record) -> bool:
 
 def is_unfinished(record: Record | None) -> bool:
     """Whether the run has staged a library that was not deployed, or has not finished its deploy."""
-    return record is not None and not is_in_place(record) and (
+    return record is not None and not is_deployed(record) and (
         record.phase == DEPLOYING or durable.exists(record.output))
 
 

@@ -32,7 +32,7 @@ def waiting(library: str, state: str) -> run_record.Record | None:
     An operation does not wait if its library was swapped in already, or if its staged library was removed (it was abandoned).
     """
     record = run_record.read(state)
-    if record is None or run_record.is_in_place(record) or not durable.exists(record.output):
+    if record is None or run_record.is_deployed(record) or not durable.exists(record.output):
         return None
     if durable.exists(library) and durable.sha256_of_file(library) == record.new_sha256:
         return None
@@ -67,7 +67,7 @@ def withdrawn(record: run_record.Record | None, operation: str, new_sha256: str 
 
 def withdraw(record: run_record.Record | None, successor: run_record.Record) -> None:
     """Remove the staged library of ``record`` after ``successor`` was recorded. Raises ``DhashError``."""
-    if record is None or run_record.is_in_place(record) or record.output == successor.output:
+    if record is None or run_record.is_deployed(record) or record.output == successor.output:
         return
     if durable.exists(record.output) and durable.sha256_of_file(record.output) == record.new_sha256:
         durable.remove(record.output)
@@ -83,7 +83,7 @@ def refusal(record: run_record.Record) -> RefusedError:
     if record.output == run_record.former_staged_review(record.library):
         options += f", and with -e dhash_review_dir={printable(record.output)}.d"
     abandon = f"remove {printable(record.output)}{rest}"
-    if record.undoes or record.operation in run_record.WAYS_BACK or library_index.is_readable(record.library):
+    if record.undoes or record.operation in run_record.BACKWARD_OPERATIONS or library_index.is_readable(record.library):
         next_step = f"To finish this operation, run: ansible-playbook mobius.dhash.{playbook}{options}. To abandon this operation, {abandon}."
     elif gives_way_to_restore(record):
         next_step = f"The library is missing or cannot be read. To restore the library instead, run: {ROLL_BACK}. To abandon this operation, {abandon}."

@@ -82,7 +82,7 @@ def merge(settings: Merge) -> dict[str, Any]:
     A file that is damaged, or of another algorithm, is refused as a whole and named in ``refused``. An entry is ignored if the file
     of its image has changed since. Raises ``DhashError``.
     """
-    library_survey.read_settled(settings.library)  # raises before a refused library gets a state folder
+    library_survey.read_stable(settings.library)  # raises before a refused library gets a state folder
     with handover.lock(settings.state, "journal_merge", settings.run, settings.lock_timeout):
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.algorithm,
                                                            decoder_limits.text(settings.limits), settings.ignore_ctime,
@@ -99,7 +99,7 @@ def merge(settings: Merge) -> dict[str, Any]:
 def _merge(settings: Merge, journal: hash_journal.Journal,
            record: Callable[[list[tuple[str, file_stamps.Stamp, Entry]]], None]) -> tuple[dict[str, Any], list[Listed]]:
     limits = decoder_limits.text(settings.limits)
-    source = library_survey.survey(settings.library, *library_survey.read_settled(settings.library), journal)
+    source = library_survey.survey(settings.library, *library_survey.read_stable(settings.library), journal)
     pending = {source.index.paths[position]: Pending(source.file(position), source.stamps[position]) for position in source.entries.pending()}
     counts: Counter[str] = Counter(dict.fromkeys(("taken", "outdated", "not_pending"), 0))
     refused = []

@@ -54,7 +54,7 @@ class Images(NamedTuple):
     luma: Sequence[bytes | None]
 
 
-class Held(NamedTuple):
+class Matches(NamedTuple):
     """The result of a search. For each image (hosts in order, images in the order of their files), ``group`` (int64) is the position
     of the first image of its group, or -1, and ``distance`` (uint8) the distance to the nearest image of another host, in bits.
 
@@ -115,12 +115,12 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
             left_out[host] = {"reason": error.reason, "message": error.cause}  # without the path, which is that of a temporary copy
     hosts = list(algorithms)
     images = _read_all([files[host] for host in hosts])
-    held = match(images, len(hosts), threshold, confirm)
+    matches = match(images, len(hosts), threshold, confirm)
     result = {"hosts": len(hosts), "images": len(images.hashes), "threshold": threshold,
-              "pairs": int(held.pairs.sum()), "refuted": held.refuted,
-              "groups": len(np.unique(held.group[held.group >= 0])), "grouped_images": int((held.group >= 0).sum()),
-              "host_pairs": _host_pairs(hosts, held), "left_out": left_out}
-    renderings = _renderings(result, hosts, [files[host] for host in hosts], held)
+              "pairs": int(matches.pairs.sum()), "refuted": matches.refuted,
+              "groups": len(np.unique(matches.group[matches.group >= 0])), "grouped_images": int((matches.group >= 0).sum()),
+              "host_pairs": _host_pairs(hosts, matches), "left_out": left_out}
+    renderings = _renderings(result, hosts, [files[host] for host in hosts], matches)
     written, set_aside = [], []
     for name, render in renderings.items():
         path = os.path.join(folder, name)
@@ -134,7 +134,7 @@ def find(files: Mapping[str, str], threshold: int, confirm: bool, folder: str, c
     return {**result, "files": [os.path.join(folder, name) for name in NAMES], "written": written, "set_aside": set_aside}
 
 
-def match(images: Images, hosts: int, threshold: int, confirm: bool) -> Held:
+def match(images: Images, hosts: int, threshold: int, confirm: bool) -> Matches:
     """Group the images of different hosts that lie within ``threshold`` bits, directly or through other images.
 
     The numbers of the hosts are below ``hosts``. With ``confirm`` pairs that are not confirmed are left out. Two images of one host
@@ -169,7 +169,7 @@ def match(images: Images, hosts: int, threshold: int, confirm: bool) -> Held:
     begin = np.full(len(first), len(hashes), np.int64)
     np.minimum.at(begin, root, first)
     group = np.where(nearest[inverse] <= 64, begin[root][inverse], -1)
-    return Held(group, nearest[inverse], pairs, refuted)
+    return Matches(group, nearest[inverse], pairs, refuted)
 
 
 class _Groups:
@@ -219,15 +219,15 @@ def _read_all(files: Sequence[str]) -> Images:
     return Images(hashes, verticals, known, owner, luma)
 
 
-def _host_pairs(hosts: Sequence[str], held: Held) -> list[dict[str, Any]]:
-    return [{"hosts": [hosts[one], hosts[other]], "pairs": int(held.pairs[one, other])}
-            for one, other in zip(*np.nonzero(held.pairs))]
+def _host_pairs(hosts: Sequence[str], matches: Matches) -> list[dict[str, Any]]:
+    return [{"hosts": [hosts[one], hosts[other]], "pairs": int(matches.pairs[one, other])}
+            for one, other in zip(*np.nonzero(matches.pairs))]
 
 
 def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[str],
-                held: Held) -> dict[str, Callable[[], Iterator[bytes]]]:
+                matches: Matches) -> dict[str, Callable[[], Iterator[bytes]]]:
     """Functions that generate the content of each file of the report. The same hashes always give the same report, without a time."""
-    groups = _groups(hosts, files, held)
+    groups = _groups(hosts, files, matches)
 
     def as_json() -> Iterator[bytes]:
         shown = ({"group": number, "images": [dict(zip(COLUMNS[1:], row)) for row in rows]}
@@ -243,15 +243,15 @@ def _renderings(result: dict[str, Any], hosts: Sequence[str], files: Sequence[st
     return dict(zip(NAMES, (as_json, as_csv)))
 
 
-def _groups(hosts: Sequence[str], files: Sequence[str], held: Held) -> list[list[tuple[Any, ...]]]:
+def _groups(hosts: Sequence[str], files: Sequence[str], matches: Matches) -> list[list[tuple[Any, ...]]]:
     """The rows of each group, without its number. The files are read again for the paths of these images."""
     groups: dict[int, list[tuple[Any, ...]]] = {}
     position = 0
     for host, file in zip(hosts, files):
         for image in row_files.read(file, handover.HASHES, _to_hashed):
-            group = int(held.group[position])
+            group = int(matches.group[position])
             if group >= 0:
-                row = (host, image.path, image.dhash, image.size, int(held.distance[position]))
+                row = (host, image.path, image.dhash, image.size, int(matches.distance[position]))
                 groups.setdefault(group, []).append(row)
             position += 1
     return [groups[group] for group in sorted(groups)]

@@ -41,8 +41,8 @@ from .._files import file_stamps
 from . import decoder_limits, difference_hash, image_decoder, preview_maker, sandbox, worker_priority
 from .ffmpeg_decoder import end_with_parent, signal_name
 
-PARCEL_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
-MAX_PARCEL = 16  # images
+CHUNK_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
+MAX_CHUNK = 16  # images
 START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on an idle machine
 END_SECONDS = 5  # for a killed process to disappear; a process that waits for a dead file server stays
 START_ADVICE = "Run `import PIL.Image` in the Python that runs the modules and fix the error that it reports."
@@ -172,7 +172,7 @@ class _Pool:
         self.job = job
         self.parallel = parallel
         self.workers: list[_Worker] = []
-        self.put_back = deque(first)  # besides these: sent to a worker that ended before it decoded them
+        self.requeued = deque(first)  # besides these: sent to a worker that ended before it decoded them
         self.may_refuse = job.plan is not None and (job.plan.user is not None or (os.geteuid() == 0 and not job.plan.reads_all))
         self.refused: list[tuple[Hashable, str]] = []  # that a worker with fewer privileges than this process could not open
 
@@ -206,7 +206,7 @@ class _Pool:
             elif len(least.images) > least.parcel:
                 return
             count = least.parcel if least else 1
-            images = [self.put_back.popleft() for _image in range(min(count, len(self.put_back)))]
+            images = [self.requeued.popleft() for _image in range(min(count, len(self.requeued)))]
             images += islice(paths, count - len(images))
             if not images:
                 return
@@ -261,7 +261,7 @@ class _Pool:
         if worker.images:
             key, _path = worker.images[worker.at()]
             del worker.images[worker.at()]
-            self.put_back.extend(worker.images)
+            self.requeued.extend(worker.images)
             yield key, error
 
 
@@ -323,7 +323,7 @@ class _Worker:
         self.last_answer = time.monotonic()
         images = [self.images.popleft() for _answer in answers]
         seconds = sum(0.0 if isinstance(answer, Failure) else answer.seconds for answer in answers)
-        self.parcel = max(1, min(MAX_PARCEL, int(PARCEL_SECONDS * len(answers) / max(seconds, 1e-6))))
+        self.parcel = max(1, min(MAX_CHUNK, int(CHUNK_SECONDS * len(answers) / max(seconds, 1e-6))))
         yield from zip(images, answers)
 
     def at(self) -> int:
@@ -433,7 +433,7 @@ def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], paren
             sent = time.monotonic()
             for path in connection.recv():
                 now = time.monotonic()
-                if answers and now > sent + PARCEL_SECONDS:
+                if answers and now > sent + CHUNK_SECONDS:
                     _send(connection, answers)
                     answers, sent = [], now
                 progress[1] = now

@@ -27,7 +27,7 @@ MEASURE = " confirmed by pixels 1"  # another text when another measure of simil
 MATCHES = "matches"  # the note in the journal about the last search for duplicates: the digest of its input and of its result
 
 
-class Terms(NamedTuple):
+class MatchOptions(NamedTuple):
     """The options of a migration that decide what its library contains."""
 
     algorithm: str
@@ -36,7 +36,7 @@ class Terms(NamedTuple):
     confirm: bool = False  # records of older versions lack it; they had no confirmation
 
 
-class Migrated(NamedTuple):
+class MigratedLibrary(NamedTuple):
     """The top-level ``fields`` of a migrated library, and the positions of the images that ``changed``.
 
     ``record``: the migration record among the fields. ``seconds``: the times of its images. ``refuted``: the number of refuted duplicates.
@@ -64,7 +64,7 @@ class Hashed(NamedTuple):
     shared: dict[int, int]
 
 
-def assemble(hashed: Hashed, terms: Terms, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> Migrated:
+def assemble(hashed: Hashed, terms: MatchOptions, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> MigratedLibrary:
     """Put the hashes, errors and duplicates of a library that is ``hashed`` into it. ``timestamp`` is that of the new record.
 
     Raises ``MissingRequirementError`` if duplicates have to be searched and numpy is not installed.
@@ -97,22 +97,22 @@ def assemble(hashed: Hashed, terms: Terms, journal: hash_journal.Journal, timest
         position, entries.number(position), entries.is_low_detail(position))))
     # The order of new fields in the library.
     fields = {"dhash_migration": record, "dhash_duplicates": duplicates.records, "dhash_errors": errors}
-    return Migrated(fields, changed, record, seconds, duplicates.refuted)
+    return MigratedLibrary(fields, changed, record, seconds, duplicates.refuted)
 
 
-def equals(migrated: Migrated, present: library_index.Index) -> bool:
+def is_same_content(migrated: MigratedLibrary, present: library_index.Index) -> bool:
     """Whether ``present``, from which ``migrated`` was made, has the same content, apart from times in the migration record."""
     return has_same_record(migrated, present) and not migrated.changed and all(
         json_text.is_same(migrated.fields[field], present.rest.get(field)) for field in ("dhash_duplicates", "dhash_errors"))
 
 
-def has_same_record(migrated: Migrated, present: library_index.Index) -> bool:
+def has_same_record(migrated: MigratedLibrary, present: library_index.Index) -> bool:
     """Whether the migration record of ``present`` says the same as that of ``migrated``, apart from times."""
     record = present.rest.get("dhash_migration")
     return isinstance(record, dict) and all(record.get(key) == migrated.record[key] for key in LASTING)
 
 
-def edit(hashed: Hashed, migrated: Migrated) -> library_edit.Script:
+def edit(hashed: Hashed, migrated: MigratedLibrary) -> library_edit.Script:
     """The edit that makes the migrated library."""
     def images() -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
         for position in migrated.changed:
@@ -136,7 +136,7 @@ def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, An
     return new
 
 
-def _duplicates(hashed: Hashed, terms: Terms, journal: hash_journal.Journal, write_note: bool) -> Duplicates:
+def _duplicates(hashed: Hashed, terms: MatchOptions, journal: hash_journal.Journal, write_note: bool) -> Duplicates:
     """The duplicates. Those of the library are reused if they were made from the same hashes, pixels, names and files."""
     matchable = hashed.entries.matchable()
     question = _question(hashed, matchable, terms)
@@ -161,7 +161,7 @@ def _noted(journal: hash_journal.Journal) -> dict[str, Any]:
     return noted if isinstance(noted, dict) and isinstance(noted.get("refuted", 0), int) else {}
 
 
-def _question(hashed: Hashed, matchable: array[int], terms: Terms) -> str:
+def _question(hashed: Hashed, matchable: array[int], terms: MatchOptions) -> str:
     """A digest of everything that decides which images are duplicates."""
     question = hashlib.sha256(f"{terms.threshold}{MEASURE if terms.confirm else ''}".encode())
     index, entries = hashed.library, hashed.entries

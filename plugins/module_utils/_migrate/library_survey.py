@@ -90,7 +90,7 @@ def sample(hashed: list[int], digest: str, count: int) -> list[int]:
     return random.Random(digest).sample(hashed, min(count, len(hashed)))
 
 
-def read_settled(path: str) -> tuple[library_index.Index, str]:
+def read_stable(path: str) -> tuple[library_index.Index, str]:
     """Read a library, and its SHA-256, while a writer may be writing it in place. Raises ``LibraryError``.
 
     An invalid library is read again as long as the file changes.

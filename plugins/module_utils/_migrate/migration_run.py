@@ -38,14 +38,14 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
     limits = decoder_limits.text(settings.limits)
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime,
                                        settings.rehash) as journal:
-        source = _look(settings, *library_survey.read_settled(settings.library), journal)
+        source = _survey(settings, *library_survey.read_stable(settings.library), journal)
         result = _before(source) | {"to_hash": len(source.entries.pending()), "hashed_now": 0} | _forecast(source, settings)
         library_survey.expect_known_failures_again(source)
         if not source.entries.pending():
             try:
                 hashed = _hashed(source)
                 migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=False)
-                outcome = _outcome(source, hashed, migrated, settings)
+                outcome = _result(source, hashed, migrated, settings)
             except MissingRequirementError:
                 pass  # without numpy it is unknown whether duplicates change: report that they may
             else:
@@ -81,7 +81,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
     difference_hash.require_numpy()
     _require_free_names(settings)
     if not os.path.exists(f"{settings.library}.lock"):
-        library_survey.read_settled(settings.library)  # raises before a refused library gets a lock file and a journal
+        library_survey.read_stable(settings.library)  # raises before a refused library gets a lock file and a journal
     metrics = metrics if settings.limit is None and not settings.dry_run else metrics_file.OFF
 
     def tell(state: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any
     return result
 
 
-def bring_up_to_date(record: run_record.Record, failed: dict[str, Entry]) -> None:
+def prepare_again(record: run_record.Record, failed: dict[str, Entry]) -> None:
     """Migrate a library that has changed since its migration again, from the journal. Call it with the lock held.
 
     The library is read for the last time when nothing is left to hash, so a writer has little time to change it again. ``failed``
@@ -137,7 +137,7 @@ def _settings_of(record: run_record.Record) -> migration_settings.Settings:
     try:
         noted = record.settings
         return json_records.build(migration_settings.Settings, {
-            **noted, "origin": record.origin, "terms": json_records.build(library_assembly.Terms, noted["terms"]),
+            **noted, "origin": record.origin, "terms": json_records.build(library_assembly.MatchOptions, noted["terms"]),
             "limits": json_records.build(decoder_limits.Limits, noted["limits"]), "media_roots": tuple(noted["media_roots"])})
     except (KeyError, TypeError, ValueError) as error:
         raise DhashError("the record of the last run does not contain the settings of the migration", record.library,
@@ -145,20 +145,20 @@ def _settings_of(record: run_record.Record) -> migration_settings.Settings:
 
 
 def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log,
-         failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.Migrated, library_survey.Source]:
+         failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.MigratedLibrary, library_survey.Source]:
     """Survey, hash, assemble and write. ``failed`` collects the failures that the journal does not store; they are not tried again."""
     usage = run_measurements.now()
     if not settings.dry_run and settings.limit is None:
         cutover.finish(settings.library, settings.state, check=False)  # an interrupted swap is finished first
     _require_finished(settings)
-    read = library_survey.read_settled(settings.library)
+    read = library_survey.read_stable(settings.library)
     journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                        decoder_limits.text(settings.limits), settings.ignore_ctime,
                                                        settings.rehash)
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version. It was renamed to {set_aside}, and all images are hashed again")
-        source = _look(settings, *read, journal)
+        source = _survey(settings, *read, journal)
         source.take(failed)
         journal.complete()
         result = _before(source)
@@ -168,7 +168,7 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
         while True:
             hashed = _hashed(source)
             migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=True)
-            result |= _outcome(source, hashed, migrated, settings)
+            result |= _result(source, hashed, migrated, settings)
             script, digest = _made(source, hashed, migrated, result, settings)
             doubtful = _doubtful(source, _drawn(source, digest, settings, pending), settings, pending)
             if not doubtful:
@@ -196,7 +196,7 @@ def _require_finished(settings: migration_settings.Settings) -> None:
         unfinished_work.require_finished(settings.library, settings.state, (run_record.MIGRATION,))
 
 
-def _look(settings: migration_settings.Settings, index: library_index.Index, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
+def _survey(settings: migration_settings.Settings, index: library_index.Index, digest: str, journal: hash_journal.Journal) -> library_survey.Source:
     """Survey the images to migrate: all images of the library, or its first images in a trial."""
     if settings.limit is not None:
         index = library_index.of(library_edit.first_images(index, settings.limit), settings.library)
@@ -264,13 +264,13 @@ def _before(source: library_survey.Source) -> dict[str, Any]:
     return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
 
 
-def _outcome(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.Migrated,
+def _result(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary,
              settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live library or the staged one already has this content."""
     record, images = migrated.record, len(source.index)
     errors = len(migrated.fields["dhash_errors"])
     kinds = Counter(error["kind"] for error in migrated.fields["dhash_errors"])
-    would_change = settings.limit is not None or not library_assembly.equals(migrated, source.index)
+    would_change = settings.limit is not None or not library_assembly.is_same_content(migrated, source.index)
     return {
         "output": settings.output, "hashed": images - errors, "errors": errors, "duplicates": len(migrated.fields["dhash_duplicates"]),
         "duplicates_refuted": migrated.refuted,
@@ -285,7 +285,7 @@ def _outcome(source: library_survey.Source, hashed: library_assembly.Hashed, mig
     }
 
 
-def _made(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.Migrated, result: dict[str, Any],
+def _made(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary, result: dict[str, Any],
           settings: migration_settings.Settings) -> tuple[library_edit.Script | None, str]:
     """The edit to write, None if nothing has to be written, and the SHA-256 of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
@@ -300,10 +300,10 @@ def _is_left_over(source: library_survey.Source, settings: migration_settings.Se
     """Whether the last run staged a library that need not be deployed any more, because the live library is up to date."""
     last = run_record.read(settings.state)
     return (settings.limit is None and last is not None and last.operation == run_record.MIGRATION
-            and not run_record.is_in_place(last) and last.new_sha256 != source.sha256)
+            and not run_record.is_deployed(last) and last.new_sha256 != source.sha256)
 
 
-def _output_is_current(hashed: library_assembly.Hashed, migrated: library_assembly.Migrated, settings: migration_settings.Settings) -> bool:
+def _output_is_current(hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary, settings: migration_settings.Settings) -> bool:
     try:
         staged = library_index.read(settings.output)[0]
     except LibraryError:
@@ -355,6 +355,6 @@ def _write_output(source: library_survey.Source, script: library_edit.Script | N
         cutover.pre_dhash(settings.library), source.sha256, result["output_sha256"],
         **run_record.carried_over(last), settings=_noted(settings), metadata=file_metadata.read(settings.library),
         origin=settings.origin)
-    if settings.limit is None and (last is None or not run_record.same_work(last, record)):
+    if settings.limit is None and (last is None or not run_record.is_same_job(last, record)):
         run_record.write(settings.state, record)
         unfinished_work.withdraw(last, record)

@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     output: str
     state: str
     run: str
-    terms: library_assembly.Terms
+    terms: library_assembly.MatchOptions
     parallel: int
     temp_dir: str | None
     media_roots: tuple[str, ...]
@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     rehash: bool = False
 
 
-def of(params: dict[str, Any]) -> Settings:
+def from_params(params: dict[str, Any]) -> Settings:
     """The settings of a migration. Relative paths count from the library's folder. Raises ``DhashError``."""
     params = {**NOT_ASKED, **params}
     library, state = module_arguments.library_and_state(params, writes=WRITES - {"output"} if params["dry_run"] else WRITES)
@@ -54,7 +54,7 @@ def of(params: dict[str, Any]) -> Settings:
         output=path_rules.output_of(library, params),
         state=state,
         run=run_record.new_run(),
-        terms=library_assembly.Terms(params["algorithm"], params["threshold"], params["batch_size"], params["confirm"]),
+        terms=library_assembly.MatchOptions(params["algorithm"], params["threshold"], params["batch_size"], params["confirm"]),
         parallel=module_arguments.parallel(params),
         temp_dir=params["temp_dir"],
         media_roots=module_arguments.media_roots(params, library),

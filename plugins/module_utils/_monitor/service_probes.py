@@ -56,8 +56,8 @@ SYSTEMD_FACTS = "LoadState,ActiveState,SubState,MainPID,MemoryCurrent"
 class Health(NamedTuple):
     """The answer of a health URL. ``problem`` is a key of ``FIXES``, None for a healthy service."""
 
-    well: bool
-    says: str
+    healthy: bool
+    message: str
     problem: str | None = None
 
 
@@ -65,7 +65,7 @@ class Service(NamedTuple):
     """The state of a service by its manager. ``memory`` in bytes. None: unknown."""
 
     running: bool | None
-    says: str
+    message: str
     memory: int | None = None
 
 
@@ -103,8 +103,8 @@ def health(url: str, body: str | None, status: Sequence[int] = HEALTHY_STATUS, v
             proxy = _proxy(url)
             found, content = _get(url, proxy is not None, validate_certs, seconds)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        problem, says = _explain(error, proxy)
-        return Health(False, says + (f" (through the proxy {proxy})" if proxy else ""), problem)
+        problem, message = _explain(error, proxy)
+        return Health(False, message + (f" (through the proxy {proxy})" if proxy else ""), problem)
     if proxy and found == PROXY_AUTHENTICATION_REQUIRED:
         return Health(False, f"the proxy {proxy} answered with status {found}", "proxy")
     if found not in status:
@@ -147,18 +147,18 @@ def _is_loopback(host: str) -> bool:
 def _explain(error: Exception, proxy: str | None) -> tuple[str, str]:
     """The kind of problem, and its text."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    says = printable(str(reason) or type(reason).__name__)[:SHOWN]
+    message = printable(str(reason) or type(reason).__name__)[:SHOWN]
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return "certificate", f"TLS error, the certificate is not trusted: {printable(reason.verify_message or says)[:SHOWN]}"
+        return "certificate", f"TLS error, the certificate is not trusted: {printable(reason.verify_message or message)[:SHOWN]}"
     if isinstance(reason, ssl.SSLError):
-        return "tls", f"TLS error: {says}"
+        return "tls", f"TLS error: {message}"
     if isinstance(reason, TimeoutError):
-        return "timeout", says
+        return "timeout", message
     if isinstance(error, ValueError):
-        return "url", f"invalid URL: {says}"
+        return "url", f"invalid URL: {message}"
     if proxy and isinstance(reason, OSError):
-        return "proxy", f"proxy error: {says}"
-    return "connection", says
+        return "proxy", f"proxy error: {message}"
+    return "connection", message
 
 
 def service(manager: str, name: str | None, scope: str, command: str | None) -> Service | None:
@@ -229,9 +229,9 @@ def _ask_systemd(name: str, scope: str) -> Service:
         return Service(None, shown)
     facts = shown[0]
     is_there = facts.get("LoadState") == "loaded"
-    says = f"{facts['ActiveState']} ({facts.get('SubState', '')})" if is_there else "not found"
+    message = f"{facts['ActiveState']} ({facts.get('SubState', '')})" if is_there else "not found"
     memory = facts.get("MemoryCurrent", "")
-    return Service(facts["ActiveState"] in ("active", "reloading"), printable(says)[:SHOWN],
+    return Service(facts["ActiveState"] in ("active", "reloading"), printable(message)[:SHOWN],
                    int(memory) if memory.isdecimal() and int(memory) < 1 << 63 else _resident(facts.get("MainPID")))
 
 
@@ -260,8 +260,8 @@ def _ask_pm2(name: str, _scope: str) -> Service:
              if isinstance(process, dict) and name in (process.get("name"), str(process.get("pm_id")))]
     states = [process.get("pm2_env", {}).get("status") for process in named if isinstance(process.get("pm2_env"), dict)]
     memory = [_resident(process.get("pid")) for process in named]
-    says = printable(", ".join(map(str, states)))[:SHOWN] or "not found"
-    return Service(bool(states) and set(states) == {"online"}, says, sum(filter(None, memory)) or None)
+    message = printable(", ".join(map(str, states)))[:SHOWN] or "not found"
+    return Service(bool(states) and set(states) == {"online"}, message, sum(filter(None, memory)) or None)
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str] | str:
@@ -305,7 +305,7 @@ class Library:
         self._facts: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
-        """``readable``, the reason ``says`` if it is not, ``sha256``, counts, and average and p95 of the last migration (ms)."""
+        """``readable``, the reason ``message`` if it is not, ``sha256``, counts, and average and p95 of the last migration (ms)."""
         try:
             status = os.stat(self._path)
             seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

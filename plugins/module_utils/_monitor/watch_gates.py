@@ -65,7 +65,7 @@ def chosen(wishes: Mapping[str, Mapping[str, Any]]) -> dict[str, Gate]:
     return gates
 
 
-def broken(gates: Mapping[str, Gate], values: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
+def find_violations(gates: Mapping[str, Gate], values: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
     """The gates that ``values`` exceed, by their names. A value that is None (unknown) exceeds nothing."""
     found = {}
     for name, gate in gates.items():
@@ -76,7 +76,7 @@ def broken(gates: Mapping[str, Gate], values: Mapping[str, float | None]) -> dic
     return found
 
 
-def strongest(found: Mapping[str, Mapping[str, Any]]) -> str:
+def most_severe(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The most severe action of the exceeded gates; ``ignore`` if there are none."""
     return max((gate["action"] for gate in found.values()), key=ACTIONS.index, default=IGNORE)
 

@@ -29,7 +29,7 @@ class Watch(NamedTuple):
     """One monitoring. ``run``, ``operation`` and ``new_sha256`` are those of the deploy; times are seconds since the epoch.
 
     ``in_a_row`` has the number of consecutive failed checks, by gate. ``broken`` are the exceeded gates of
-    :func:`watch_gates.broken`, each gate once. ``log_place`` is the place in the error log where reading continues. ``evidence``: the
+    :func:`watch_gates.find_violations`, each gate once. ``log_place`` is the place in the error log where reading continues. ``evidence``: the
     last ``poll`` with all its facts, the last ``lines`` of the error log, and the displayed lines of the last ``polls``.
     """
 
@@ -98,7 +98,7 @@ def write(state: str, watch: Watch) -> None:
 
 def is_of(watch: Watch | None, record: run_record.Record | None) -> bool:
     """Whether ``watch`` monitors the deploy of ``record``."""
-    return (watch is not None and record is not None and run_record.is_in_place(record)
+    return (watch is not None and record is not None and run_record.is_deployed(record)
             and (watch.run, watch.new_sha256) == (record.run, record.new_sha256))
 
 
@@ -120,8 +120,8 @@ def summary(state: str) -> dict[str, Any] | None:
     current = is_of(watch, run_record.read(state))
     return {
         "run": watch.run, "operation": watch.operation, "new_sha256": watch.new_sha256, "polls": watch.polls,
-        "minutes": watch.minutes, "started_at": at(watch.started), "until": at(watch.until),
-        "polled_at": at(watch.polled),
+        "minutes": watch.minutes, "started_at": format_time(watch.started), "until": format_time(watch.until),
+        "polled_at": format_time(watch.polled),
         "broken": watch.broken, "verdict": watch.verdict, "reason": watch.reason, "acknowledged": watch.acknowledged,
         # pending: the next run continues it. waits: the next run acts upon its result first.
         "pending": current and not watch.acknowledged,
@@ -135,6 +135,6 @@ def evidence(state: str, watch: Watch) -> list[str]:
     return [place for place in (path(state), watch.log) if place]
 
 
-def at(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Seconds since the epoch as ``2026-01-31T12:00:00Z``."""
     return time.strftime(run_record.TIME, time.gmtime(seconds))

@@ -69,7 +69,7 @@ def watch(settings: Settings, tell: Callable[[dict[str, Any]], None], sleep: Cal
     progress = Progress(tell)
     while True:
         record = run_record.read(settings.state)
-        if record is None or not run_record.is_in_place(record):
+        if record is None or not run_record.is_deployed(record):
             return outcome(None, settings.state)
         last = _unacknowledged(settings.state, record)
         if last is not None:
@@ -167,9 +167,9 @@ class _Watcher:
             return
         facts = self._look()
         self._count(facts)
-        found = watch_gates.broken(self._settings.gates, self._values(facts))
+        found = watch_gates.find_violations(self._settings.gates, self._values(facts))
         known = {gate["gate"] for gate in self._watch.broken}
-        at = watch_record.at(self._now())
+        at = watch_record.format_time(self._now())
         fresh = [{**gate, "at": at} for name, gate in found.items() if name not in known]
         line = _line(self._watch.polls + 1, self._now() - self._watch.started, 60 * self._watch.minutes, facts)
         line += "".join(f"; {gate['action'].upper()}: {gate['says']}" for gate in fresh)
@@ -179,10 +179,10 @@ class _Watcher:
         self._watch = self._watch._replace(
             polls=self._watch.polls + 1, polled=self._now(), broken=[*self._watch.broken, *fresh],
             log_place=self._tail.place if self._tail else {}, evidence={"poll": facts, "lines": lines, "polls": polls})
-        worst = watch_gates.strongest(found)
+        worst = watch_gates.most_severe(found)
         if worst in VERDICTS:
             reason = "; ".join(gate["says"] for gate in found.values() if gate["action"] == worst)
-            if worst == watch_gates.ROLLBACK and self._record.operation not in run_record.PUT_IN_PLACE:
+            if worst == watch_gates.ROLLBACK and self._record.operation not in run_record.FORWARD_OPERATIONS:
                 worst, reason = watch_gates.FAIL, f"{reason} (this deploy was a rollback, which is not rolled back)"
             self._decide(VERDICTS[worst], reason)
 
@@ -197,7 +197,7 @@ class _Watcher:
             self._tail.look()
         new = self._tail.found - before if self._tail else 0
         return {
-            "at": watch_record.at(self._now()),
+            "at": watch_record.format_time(self._now()),
             "health": health and health._asdict(), "service": service and service._asdict(),
             "error_log": {**self._tail.place, "new": new, "problem": self._tail.problem} if self._tail else None,
             "library": self._library.look(), "queue": metrics_file.queue_length(settings.state),
@@ -207,7 +207,7 @@ class _Watcher:
 
     def _count(self, facts: dict[str, Any]) -> None:
         """Count consecutive failed checks. An unknown result changes nothing."""
-        told = {"health": facts["health"] and facts["health"]["well"],
+        told = {"health": facts["health"] and facts["health"]["healthy"],
                 "service": facts["service"] and facts["service"]["running"],
                 "library": facts["library"]["readable"]}
         counts = dict(self._watch.in_a_row)
@@ -244,11 +244,11 @@ def _line(number: int, elapsed: float, length: float, facts: dict[str, Any]) -> 
     health, service, log, library = facts["health"], facts["service"], facts["error_log"], facts["library"]
     parts = [f"poll {number} at {_clock(elapsed)} of {_clock(length)}"]
     if health:
-        parts.append(f"health {'ok' if health['well'] else 'FAILED (' + health['says'] + ')'}")
+        parts.append(f"health {'ok' if health['healthy'] else 'FAILED (' + health['message'] + ')'}")
     if service:
         name = {True: "", False: "NOT RUNNING: ", None: "unknown: "}[service["running"]]
         memory = f", {service['memory'] / 1e6:.0f} MB" if service["memory"] is not None else ""
-        parts.append(f"service {name}{service['says']}{memory}")
+        parts.append(f"service {name}{service['message']}{memory}")
     if log:
         parts.append(f"error log {log['problem'] or str(log['found']) + ' lines'}")
     parts.append(f"library {library['hashed']} of {library['images']} hashed" if library["readable"]

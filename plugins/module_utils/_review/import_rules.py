@@ -99,15 +99,15 @@ def _was_taken_out(present: _Present, decision: Decision) -> bool:
 def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[frozenset[Side], str],
               faults: list[str]) -> tuple[list[Removal], int]:
     """Follow each removed image to one that stays, because an image can be kept in one match and removed by another."""
-    heirs = _earlier_heirs(present)
+    survivors = _earlier_survivors(present)
     leaving: dict[Side, Decision] = {}
     for decision in duplicates:
         if decision.removed.path in present.hashes:
             leaving.setdefault(decision.removed, decision)
-            heirs.setdefault(decision.removed, decision.kept)
+            survivors.setdefault(decision.removed, decision.kept)
     removals, already = [], set()
     for decision in duplicates:
-        last = _last_heir(decision.kept, heirs)
+        last = _last_survivor(decision.kept, survivors)
         if decision.removed not in leaving:
             already.add(decision.removed)
         elif last is None or last == decision.removed:
@@ -123,27 +123,27 @@ def _removals(present: _Present, duplicates: Sequence[Decision], apart: dict[fro
     return removals, len(already)
 
 
-def _earlier_heirs(present: _Present) -> dict[Side, Side]:
+def _earlier_survivors(present: _Present) -> dict[Side, Side]:
     """For each image that earlier imports removed, the one that was kept instead."""
     gone = {side.path: side for side in present.log if side.path not in present.hashes}
-    heirs = {}
+    survivors = {}
     for side in gone.values():
         kept = present.log[side].get("keptPath")
         if kept in gone:
-            heirs[side] = gone[kept]
+            survivors[side] = gone[kept]
         elif isinstance(kept, str) and len(present.hashes.get(kept, ())) == 1:
-            heirs[side] = Side(kept, *present.hashes[kept])
-    return heirs
+            survivors[side] = Side(kept, *present.hashes[kept])
+    return survivors
 
 
-def _last_heir(side: Side, heirs: dict[Side, Side]) -> Side | None:
+def _last_survivor(side: Side, survivors: dict[Side, Side]) -> Side | None:
     """The image that is finally kept instead of ``side``; None if the decisions form a cycle."""
     seen = set()
-    while side in heirs:
+    while side in survivors:
         if side in seen:
             return None
         seen.add(side)
-        side = heirs[side]
+        side = survivors[side]
     return side
 
 

@@ -45,7 +45,7 @@ class Settings(NamedTuple):
     review_dir: str
     run: str
     formats: tuple[str, ...]
-    terms: review_queue.Terms
+    terms: review_queue.PairOptions
     include_images: bool
     media_roots: tuple[str, ...]
     limits: decoder_limits.Limits

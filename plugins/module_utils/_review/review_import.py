@@ -220,7 +220,7 @@ def _is_prepared(library: str, state: str, planned: Plan) -> bool:
             and durable.exists(last.output) and durable.sha256_of_file(last.output) == last.new_sha256)
 
 
-def bring_up_to_date(record: run_record.Record, _failed: dict[str, Any]) -> None:
+def prepare_again(record: run_record.Record, _failed: dict[str, Any]) -> None:
     """Prepare the same operation again for a live library that has changed. Call it with the lock held. Raises ``DhashError``."""
     live, digest = library_file.read(record.library)
     if record.operation == run_record.REVIEW_REVERSAL:

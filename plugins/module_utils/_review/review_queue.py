@@ -33,7 +33,7 @@ FORMATS = ("TIFF", "Photoshop", "PNG", "PPM", "PGM", "PBM", "BMP", "JPEG XL", "J
            "JPEG", "GIF")
 
 
-class Terms(NamedTuple):
+class PairOptions(NamedTuple):
     """The options of a queue. Distances in bits; ``confirm``: leave out the pairs that need no decision (:class:`near_pairs.Rule`)."""
 
     minimum: int
@@ -68,7 +68,7 @@ class Queue(NamedTuple):
     decided: int
 
 
-def find(images: Sequence[matchable_images.Image], terms: Terms, recorded: int,
+def find(images: Sequence[matchable_images.Image], terms: PairOptions, recorded: int,
          memory: Sequence[known_different.Different]) -> Queue:
     """The pairs of ``images`` (in library order) to review, without those in ``memory``.
 
@@ -140,7 +140,7 @@ def match_id(path1: str, dhash1: str, path2: str, dhash2: str) -> str:
     return hashlib.sha256(json.dumps([path1, dhash1, path2, dhash2]).encode()).hexdigest()[:16]
 
 
-def document(queue: Queue, details: Mapping[int, Detail], library: str, algorithm: str, terms: Terms,
+def document(queue: Queue, details: Mapping[int, Detail], library: str, algorithm: str, terms: PairOptions,
              exported_at: str) -> dict[str, Any]:
     """The queue as the JSON object of an export; ``matches`` is an iterator."""
     return {

@@ -107,7 +107,7 @@ class Metrics:
         if self._folder is None:
             return
         success = is_verified and (
-            record is None or (record.phase == run_record.VERIFIED and record.operation not in run_record.WAYS_BACK))
+            record is None or (record.phase == run_record.VERIFIED and record.operation not in run_record.BACKWARD_OPERATIONS))
         series: dict[str, Any] = {"dhash_last_success_timestamp_seconds": _time()} if success else {}
         with self._by_product():
             counts = library_index.read(self._library)[0].counts()
@@ -204,7 +204,7 @@ def _path(folder: str, library: str) -> str:
 OFF = Metrics(None, "", "", lambda _text: None)
 
 
-def of(params: dict[str, Any], library: str, state: str, warn: Callable[[str], None]) -> Metrics:
+def for_module(params: dict[str, Any], library: str, state: str, warn: Callable[[str], None]) -> Metrics:
     """The metrics for the options of a module. A relative folder counts from the folder of the library."""
     folder = params["metrics_dir"]
     return Metrics(folder and os.path.join(os.path.dirname(library), folder), library, state, warn)

@@ -97,11 +97,11 @@ def test_a_folder_in_the_place_of_a_library_is_moved_away_first(host: Host) -> N
     assert f"(mv '{host.library}' '{host.library}.old')" in report["next"] and "mobius.dhash.rollback" in report["next"]
     for backup in (rollback_plan.LATEST, next(host.library.parent.glob("*Z")).name):
         with pytest.raises(RefusedError) as refused:
-            rollback_plan.plan(str(host.library), str(host.state), str(host.library.parent), rollback_plan.Wish(backup, False, False))
+            rollback_plan.make_plan(str(host.library), str(host.state), str(host.library.parent), rollback_plan.RollbackRequest(backup, False, False))
         assert report["next"] in str(refused.value)
 
     host.library.rename(f"{host.library}.old")
-    assert rollback_plan.plan(str(host.library), str(host.state), str(host.library.parent), rollback_plan.Wish("latest", False, False)).due
+    assert rollback_plan.make_plan(str(host.library), str(host.state), str(host.library.parent), rollback_plan.RollbackRequest("latest", False, False)).due
     host.library.mkdir()
     for file in host.library.parent.glob("library.json.bak.*"):
         file.unlink()

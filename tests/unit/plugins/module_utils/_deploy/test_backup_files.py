@@ -111,7 +111,7 @@ def test_new_backup_is_the_newest_by_its_name(library: Path, monkeypatch: pytest
         monkeypatch.setattr(time, "time", lambda: NOW.timestamp() + (clock if made else 0))
         library.write_text(text)
         made.append(make(library)[0].path)
-        backup_files.prune(backup_files.superfluous(find(library), 1, 0, NOW))
+        backup_files.prune(backup_files.expired(find(library), 1, 0, NOW))
         assert find(library)[0].path == made[-1]
     assert made == sorted(made)
 
@@ -313,12 +313,12 @@ def test_a_backup_whose_digest_does_not_hold_is_not_good(library: Path) -> None:
 
 def test_the_newest_good_backup_of_a_content_is_found(library: Path) -> None:
     digest = hashlib.sha256(UNHASHED).hexdigest()
-    assert backup_files.holding(find(library), digest) is None
+    assert backup_files.find_containing(find(library), digest) is None
     place(library, "20240115T103000Z")
     newest = place(library, "20240115T103001Z")
     place(library, "20240115T103002Z", HASHED)
     place(library, "20240115T103003Z", HASHED, vouched=digest)
-    assert present(backup_files.holding(find(library), digest)).path == str(newest)
+    assert present(backup_files.find_containing(find(library), digest)).path == str(newest)
 
 
 # Several libraries of one name.
@@ -456,7 +456,7 @@ def test_backups_of_two_hosts_with_one_path_are_kept_apart(library: Path, shared
     assert whose(library, shared) == {os.path.basename(theirs.path): "foreign"}
     own, created = make(library, shared)
     assert created and own.path != theirs.path
-    assert backup_files.superfluous(backup_files.find_own(str(library), str(shared)), 1, 0, NOW) == []
+    assert backup_files.expired(backup_files.find_own(str(library), str(shared)), 1, 0, NOW) == []
     assert [backup.host for backup in find(library, shared)] == ["here", "elsewhere"]
 
 
@@ -560,7 +560,7 @@ def test_pruning_removes_only_good_backups_both_old_and_surplus(
         goods = sorted((hours, path) for path, (hours, kind) in kinds.items() if kind == GOOD)
         expected = {path for hours, path in goods[max(keep, 1):] if hours > 24 * keep_days or not keep_days}
 
-        gone = backup_files.superfluous(find(library), keep, keep_days, NOW)
+        gone = backup_files.expired(find(library), keep, keep_days, NOW)
         assert {backup.path for backup in gone} == expected
         backup_files.prune(gone)
         left = {backup.path for backup in find(library)}
@@ -574,7 +574,7 @@ def test_last_good_backup_is_kept_even_if_none_is_to_be_kept(library: Path) -> N
     place(library, "20200103T000000Z", vouched="0" * 64)
     last_good = place(library, "20200102T000000Z")
     place(library, "20200101T000000Z")
-    gone = backup_files.superfluous(find(library), keep=0, keep_days=0, now=NOW)
+    gone = backup_files.expired(find(library), keep=0, keep_days=0, now=NOW)
     assert [os.path.basename(backup.path)[17:] for backup in gone] == ["20200101T000000Z"]
     assert str(last_good) in {backup.path for backup in find(library)}
 
@@ -582,14 +582,14 @@ def test_last_good_backup_is_kept_even_if_none_is_to_be_kept(library: Path) -> N
 def test_backup_dated_in_the_future_is_pruned_if_age_keeps_none(library: Path) -> None:
     ahead = place(library, (NOW + timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ"))
     place(library, (NOW + timedelta(seconds=2)).strftime("%Y%m%dT%H%M%SZ"))
-    assert [backup.path for backup in backup_files.superfluous(find(library), 1, 0, NOW)] == [str(ahead)]
-    assert not backup_files.superfluous(find(library), 1, 1, NOW)
+    assert [backup.path for backup in backup_files.expired(find(library), 1, 0, NOW)] == [str(ahead)]
+    assert not backup_files.expired(find(library), 1, 1, NOW)
 
 
 def test_old_backups_under_the_services_own_names_are_pruned_too(library: Path) -> None:
     old = place(library, "2020-01-01T00-00-00-000Z")
     place(library, "20260101T000000Z")
-    assert [backup.path for backup in backup_files.superfluous(find(library), 1, 0, NOW)] == [str(old)]
+    assert [backup.path for backup in backup_files.expired(find(library), 1, 0, NOW)] == [str(old)]
 
 
 def test_backup_of_the_current_content_is_never_pruned(library: Path) -> None:
@@ -623,9 +623,9 @@ def test_check_mode_names_what_a_run_prunes(library: Path, shared: Path, keep: i
         place(library, f"2020010{day}T000000Z", HASHED + b" " * day)
         move_to(shared, *library.parent.glob("*.bak.*"))
     digests = {hashlib.sha256(HASHED + b" " * day).hexdigest() for day in range(1, 5)}
-    gone = backup_files.superfluous(backup_files.find_own(str(library), str(shared), digests), keep, 0, NOW, coming=1)
+    gone = backup_files.expired(backup_files.find_own(str(library), str(shared), digests), keep, 0, NOW, coming=1)
     make(library, shared)
-    assert gone == backup_files.superfluous(backup_files.find_own(str(library), str(shared), digests), keep, 0, NOW)
+    assert gone == backup_files.expired(backup_files.find_own(str(library), str(shared), digests), keep, 0, NOW)
 
 
 def test_killed_pruning_leaves_no_backup_that_only_looks_good(
@@ -639,7 +639,7 @@ def test_killed_pruning_leaves_no_backup_that_only_looks_good(
             place(library, f"2020010{day}T000000Z")
 
         def prune(library: Path = library) -> None:
-            backup_files.prune(backup_files.superfluous(find(library), 1, 30, NOW))
+            backup_files.prune(backup_files.expired(find(library), 1, 30, NOW))
 
         killed = killed_at(number, prune)
         assert all(backup_files.is_good(backup) for backup in find(library))

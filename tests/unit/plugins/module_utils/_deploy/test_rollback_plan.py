@@ -99,16 +99,16 @@ class Host:
     def verified(self) -> bool:
         return cutover.verified(str(self.live), self.state, check=False)
 
-    def plan(self, backup: str = rollback_plan.LATEST, remove_dhash: bool = False, force: bool = False) -> rollback_plan.Way:
-        return rollback_plan.plan(str(self.live), self.state, str(self.folder), rollback_plan.Wish(backup, remove_dhash, force))
+    def plan(self, backup: str = rollback_plan.LATEST, remove_dhash: bool = False, force: bool = False) -> rollback_plan.RollbackPlan:
+        return rollback_plan.make_plan(str(self.live), self.state, str(self.folder), rollback_plan.RollbackRequest(backup, remove_dhash, force))
 
-    def plan_undo(self, new: bytes = NEW) -> rollback_plan.Way | None:
+    def plan_undo(self, new: bytes = NEW) -> rollback_plan.RollbackPlan | None:
         return rollback_plan.plan_undo(str(self.live), self.state, str(self.folder), digest(new))
 
-    def prepare(self, way: rollback_plan.Way, force: bool = False) -> bool:
+    def prepare(self, way: rollback_plan.RollbackPlan, force: bool = False) -> bool:
         return rollback_plan.prepare(str(self.live), self.state, way, force, RUN)
 
-    def roll_back(self, *args: Any, **kwargs: Any) -> rollback_plan.Way:
+    def roll_back(self, *args: Any, **kwargs: Any) -> rollback_plan.RollbackPlan:
         """Plan, prepare and put in place, as the playbook does."""
         way = self.plan(*args, **kwargs)
         if way.due:
@@ -353,8 +353,8 @@ def elsewhere(tmp_path: Path) -> Path:
     return Path(backup_files.make(str(other), str(tmp_path / "backups"))[0].path)
 
 
-def plan_from(host: Host, folder: Path, to: str = rollback_plan.LATEST, force: bool = False) -> rollback_plan.Way:
-    return rollback_plan.plan(str(host.live), host.state, str(folder), rollback_plan.Wish(to, False, force))
+def plan_from(host: Host, folder: Path, to: str = rollback_plan.LATEST, force: bool = False) -> rollback_plan.RollbackPlan:
+    return rollback_plan.make_plan(str(host.live), host.state, str(folder), rollback_plan.RollbackRequest(to, False, force))
 
 
 def test_latest_is_never_a_backup_of_another_library(host: Host, elsewhere: Path) -> None:
@@ -686,7 +686,7 @@ def test_rolled_back_migration_restores_the_original_bytes(
     assert library.path.read_bytes() != before
     if seed % 2:
         cutover.verified(path, state, check=False, recipients=recipients)
-    way = rollback_plan.plan(path, state, folder, rollback_plan.Wish(rollback_plan.LATEST, False, False, identity))
+    way = rollback_plan.make_plan(path, state, folder, rollback_plan.RollbackRequest(rollback_plan.LATEST, False, False, identity))
     rollback_plan.prepare(path, state, way, False, RUN)
     library.deploy()
     assert digest(library.path.read_bytes()) == digest(before) == present(library.record()).new_sha256
@@ -949,8 +949,8 @@ def test_encrypted_newest_backup_is_not_replaced_by_an_older_one(host: Host, age
     assert "dhash_rollback_identity_file" in str(error.next_step) and clear.name in str(error.next_step)
     assert "dhash_rollback_remove_dhash" not in str(error.next_step)
     assert host.plan(clear.name).newest == newest
-    wish = rollback_plan.Wish(rollback_plan.LATEST, False, False, identity)
-    assert rollback_plan.plan(str(host.live), host.state, str(host.folder), wish).text == NOTED
+    wish = rollback_plan.RollbackRequest(rollback_plan.LATEST, False, False, identity)
+    assert rollback_plan.make_plan(str(host.live), host.state, str(host.folder), wish).text == NOTED
 
 
 def test_clear_backup_substitutes_for_an_equal_encrypted_one(host: Host, age_key: tuple[str, str]) -> None:
@@ -1009,7 +1009,7 @@ def test_interrupted_deploy_does_not_block_a_lost_library(host: Host, live: byte
     host.prepare_migration()
     run_record.write(host.state, host.record._replace(phase=run_record.DEPLOYING))
     lose(host, live)
-    assert cutover.is_cut_short(str(host.live), host.state) is False
+    assert cutover.is_interrupted(str(host.live), host.state) is False
 
 
 def test_unreadable_library_is_not_taken_for_a_lost_one(host: Host, edited: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,7 +196,7 @@ def test_a_rehearsal_of_a_newer_format_is_not_known(tmp_path: Path) -> None:
 
 
 def test_records_of_one_change_of_one_library_are_the_same_job() -> None:
-    assert run_record.same_work(RECORD, RECORD._replace(run="another", phase=run_record.DEPLOYED, restart_owed=True))
+    assert run_record.is_same_job(RECORD, RECORD._replace(run="another", phase=run_record.DEPLOYED, restart_owed=True))
     for field in ("operation", "library", "output", "kept", "old_sha256", "new_sha256"):
         change: dict[str, Any] = {field: "another"}
-        assert not run_record.same_work(RECORD, RECORD._replace(**change))
+        assert not run_record.is_same_job(RECORD, RECORD._replace(**change))

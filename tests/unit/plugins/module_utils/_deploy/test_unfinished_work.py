@@ -37,7 +37,7 @@ class Host:
 
     def settings(self, **changes: Any) -> migration_settings.Settings:
         settings = migration_settings.Settings(
-            self.library, f"{self.folder}/library.dhash.json", self.state, RUN, library_assembly.Terms("pillow", 10, 100), 1, None,
+            self.library, f"{self.folder}/library.dhash.json", self.state, RUN, library_assembly.MatchOptions("pillow", 10, 100), 1, None,
             (str(self.folder),), decoder_limits.Limits(), None, 0, False, None, None)
         return settings._replace(**changes)
 
@@ -49,7 +49,7 @@ class Host:
         """The file of a review that has decided one match."""
         folder = self.folder / "review"
         review_export.run(review_export.Settings(
-            self.library, self.state, str(folder), RUN, ("json",), review_queue.Terms(1, 64, False, 1000), False,
+            self.library, self.state, str(folder), RUN, ("json",), review_queue.PairOptions(1, 64, False, 1000), False,
             (str(self.folder),), decoder_limits.Limits(), 1, None, 0))
         queue = json.loads((folder / "queue.json").read_text())
         queue["matches"][match].update(decision or KEEP_ONE)
@@ -65,8 +65,8 @@ class Host:
     def migrate(self, **changes: Any) -> dict[str, Any]:
         return migration_run.run(self.settings(**changes), lambda _progress: None)
 
-    def plan_rollback(self, remove_dhash: bool = False) -> rollback_plan.Way:
-        return rollback_plan.plan(self.library, self.state, str(self.folder), rollback_plan.Wish("latest", remove_dhash, False))
+    def plan_rollback(self, remove_dhash: bool = False) -> rollback_plan.RollbackPlan:
+        return rollback_plan.make_plan(self.library, self.state, str(self.folder), rollback_plan.RollbackRequest("latest", remove_dhash, False))
 
     def plan_import(self, *queues: str) -> review_import.Plan:
         return review_import.plan(self.library, self.state, queues)
@@ -173,7 +173,7 @@ def test_a_rollback_withdraws_a_migration_and_says_so(new_host: Callable[..., Ho
     text = Path(host.library).read_text().replace('"rating": 4', '"rating": 5')
     Path(host.library).write_text(text)
     backup_files.make(host.library, str(host.folder))
-    way = rollback_plan.plan(host.library, host.state, str(host.folder), rollback_plan.Wish(
+    way = rollback_plan.make_plan(host.library, host.state, str(host.folder), rollback_plan.RollbackRequest(
         backup_files.find(host.library, str(host.folder))[-1].path, False, True))
     assert rollback_plan.withdrawn(host.library, host.state, way) == {"operation": "migration", "run": migration.run}
     rollback_plan.prepare(host.library, host.state, way, True, RUN)

@@ -181,7 +181,7 @@ def test_a_deploy_refuses_the_files_of_the_old_runbook(tmp_path: Path, state: st
         cutover.require_free_names(str(library), state)
     if name.endswith("rollback"):
         with pytest.raises(RefusedError, match="was not written by this collection"):
-            rollback_plan.plan(str(library), state, str(tmp_path), rollback_plan.Wish("latest", True, False))
+            rollback_plan.make_plan(str(library), state, str(tmp_path), rollback_plan.RollbackRequest("latest", True, False))
     with pytest.raises(RefusedError, match="was not written by this collection"):
         review_import.plan(str(library), state, [])
 

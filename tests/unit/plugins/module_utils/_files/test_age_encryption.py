@@ -57,11 +57,11 @@ def verified(library: SmallLibrary, *recipients: str, check: bool = False) -> bo
     return cutover.verified(str(library.path), str(library.state), check, recipients)
 
 
-def plan(library: SmallLibrary, identity: str | None = None, to: str = rollback_plan.LATEST) -> rollback_plan.Way:
-    return rollback_plan.plan(str(library.path), str(library.state), str(library.folder), rollback_plan.Wish(to, False, False, identity))
+def plan(library: SmallLibrary, identity: str | None = None, to: str = rollback_plan.LATEST) -> rollback_plan.RollbackPlan:
+    return rollback_plan.make_plan(str(library.path), str(library.state), str(library.folder), rollback_plan.RollbackRequest(to, False, False, identity))
 
 
-def roll_back(library: SmallLibrary, way: rollback_plan.Way) -> None:
+def roll_back(library: SmallLibrary, way: rollback_plan.RollbackPlan) -> None:
     rollback_plan.prepare(str(library.path), str(library.state), way, False, RUN)
     _redeploy.run(str(library.path), str(library.state), 0)
 
@@ -139,7 +139,7 @@ def test_pruning_removes_a_backups_manifest_and_checksum(library: SmallLibrary, 
     library.add("c.png", seed=3)
     library.write()
     make(library, recipient)
-    backup_files.prune(backup_files.superfluous(find(library), 1, 0, datetime.now(timezone.utc).replace(year=2100)))
+    backup_files.prune(backup_files.expired(find(library), 1, 0, datetime.now(timezone.utc).replace(year=2100)))
     assert not [name for name in os.listdir(library.folder) if name.startswith(os.path.basename(old.path))]
     assert len(find(library)) == 1
 

@@ -166,7 +166,7 @@ def test_images_are_asked_for_as_results_are_taken(folder: Path) -> None:
 
     with contextlib.closing(hash_files(paths(), folder, parallel=1)) as results:
         for taken, _result in enumerate(results, start=1):
-            assert len(asked) <= taken + 2 * worker_pool.MAX_PARCEL
+            assert len(asked) <= taken + 2 * worker_pool.MAX_CHUNK
     assert taken == 100
 
 
@@ -221,7 +221,7 @@ def test_all_that_a_worker_started_is_ended_with_it(folder: Path, program: Calla
 
 
 def test_a_slow_caller_costs_no_image_its_time(folder: Path) -> None:
-    results = hash_files(draw(folder, 2 * worker_pool.MAX_PARCEL), folder, parallel=1, seconds=2)
+    results = hash_files(draw(folder, 2 * worker_pool.MAX_CHUNK), folder, parallel=1, seconds=2)
     next(results)
     time.sleep(2.5)  # the time limit passes while the answers lie in the pipe
     assert set(kinds(results).values()) == {"hashed"}

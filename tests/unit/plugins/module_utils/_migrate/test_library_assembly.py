@@ -69,14 +69,14 @@ class Assembled(NamedTuple):
     record: dict[str, Any]
     refuted: int
     seconds: list[float]
-    made: library_assembly.Migrated
+    made: library_assembly.MigratedLibrary
 
 
 def assemble(
         library: library_file.Library, entries: list[Entry], journal: hash_journal.Journal, algorithm: str = "pillow", threshold: int = 10,
         batch_size: int = 100, timestamp: str = NOW, write_note: bool = True,
         identities: list[file_stamps.Identity | None] | None = None, confirm: bool = False) -> Assembled:
-    terms = library_assembly.Terms(algorithm, threshold, batch_size, confirm)
+    terms = library_assembly.MatchOptions(algorithm, threshold, batch_size, confirm)
     shared = file_stamps.Identities(identities or [None] * len(entries)).shared()
     hashed = library_assembly.Hashed(index_of(library), entry_columns.Entries(entries), shared)
     made = library_assembly.assemble(hashed, terms, journal, timestamp, write_note)
@@ -91,7 +91,7 @@ def index_of(library: library_file.Library) -> library_index.Index:
 
 
 def equals(migrated: Assembled, present: library_file.Library) -> bool:
-    return library_assembly.equals(migrated.made, index_of(present))
+    return library_assembly.is_same_content(migrated.made, index_of(present))
 
 
 def duplicates_of(entries: list[Entry], journal: hash_journal.Journal, threshold: int = 10) -> list[tuple[str, str, int]]:

@@ -129,8 +129,8 @@ def test_library_in_another_layout_is_migrated_and_restored(mixed: SmallLibrary,
     migrate_and_deploy(mixed)
     assert mixed.value["images"][0]["dhash"]
     assert mixed.run()["would_change"] is False
-    way = rollback_plan.plan(str(mixed.path), str(mixed.state), str(mixed.folder / "backups"),
-                             rollback_plan.Wish(rollback_plan.LATEST, True, False))
+    way = rollback_plan.make_plan(str(mixed.path), str(mixed.state), str(mixed.folder / "backups"),
+                             rollback_plan.RollbackRequest(rollback_plan.LATEST, True, False))
     assert (way.text, way.due) == (before, True)
 
 
@@ -729,12 +729,12 @@ OPTIONS = {"state_dir": None, "output": None, "limit": None, "report": None, "lo
 def test_the_output_of_a_limited_run_is_named_as_a_test(library: SmallLibrary) -> None:
     library.write()
     options = {**OPTIONS, "library": str(library.path)}
-    assert migration_settings.of(options).output == str(library.folder / "library.dhash.json")
-    assert migration_settings.of({**options, "limit": 5}).output == str(library.folder / "test-library.dhash.json")
+    assert migration_settings.from_params(options).output == str(library.folder / "library.dhash.json")
+    assert migration_settings.from_params({**options, "limit": 5}).output == str(library.folder / "test-library.dhash.json")
 
 
 def test_two_libraries_of_one_folder_share_no_report(library: SmallLibrary) -> None:
-    reports = {(name, kind): migration_settings.of({**OPTIONS, "library": str(library.folder / name), **given}).report
+    reports = {(name, kind): migration_settings.from_params({**OPTIONS, "library": str(library.folder / name), **given}).report
                for name in ("one.json", "two.json") for kind, given in (("run", {}), ("trial", {"limit": 5}), ("dry", {"dry_run": True}))}
     assert len(set(reports.values())) == len(reports)
     assert reports["one.json", "run"] == str(library.folder / "logs/one.json.migration-report.json")
@@ -748,9 +748,9 @@ def test_host_without_the_required_sandbox_is_refused_at_once(
     before = tree(library.folder)
     monkeypatch.setattr(sandbox, "_LIBC", None)
     options = {**OPTIONS, "library": str(library.path)}
-    migration_settings.of(options)
+    migration_settings.from_params(options)
     with pytest.raises(_errors.MissingRequirementError, match=r"dhash_require_sandbox is set.*landlock \(only Linux has this\)"):
-        migration_settings.of({**options, "require_sandbox": True})
+        migration_settings.from_params({**options, "require_sandbox": True})
     assert tree(library.folder) == before
 
 

@@ -81,28 +81,28 @@ def test_a_healthy_answer_has_a_listed_status(server: Server) -> None:
     for status in (404, 503):
         server.status = status
         assert service_probes.health(server.url, None) == (False, f"status {status}", "status")
-        assert service_probes.health(server.url, None, [status]).well
+        assert service_probes.health(server.url, None, [status]).healthy
 
 
 def test_a_healthy_answer_matches_the_body(server: Server) -> None:
     server.body = b'{"status": "starting"}'
     health = service_probes.health(server.url, '"status": *"ok"')
-    assert health.problem == "body" and '"status": *"ok"' in health.says and "starting" in health.says
+    assert health.problem == "body" and '"status": *"ok"' in health.message and "starting" in health.message
     server.status = 401
-    assert service_probes.health(server.url, "starting", [401]).well
+    assert service_probes.health(server.url, "starting", [401]).healthy
     server.status, server.body = 204, b""
     assert service_probes.health(server.url, "ok").problem == "body"
 
 
 def test_a_body_that_is_no_regular_expression_is_named(server: Server) -> None:
     health = service_probes.health(server.url, "status: (ok")
-    assert health.problem == "pattern" and "status: (ok is not a regular expression" in health.says
+    assert health.problem == "pattern" and "status: (ok is not a regular expression" in health.message
     assert server.requests == []
 
 
 def test_a_closed_port_and_a_wrong_url_are_named() -> None:
     health = service_probes.health(f"http://{closed_address()}/", None)
-    assert health.problem == "connection" and "refused" in health.says
+    assert health.problem == "connection" and "refused" in health.message
     assert service_probes.health("localhost:5001/health", None).problem == "url"
 
 
@@ -126,7 +126,7 @@ def test_an_answer_that_never_ends_takes_its_time_in_all(beginning: bytes) -> No
         thread.start()
         started = time.monotonic()
         health = service_probes.health(f"http://127.0.0.1:{listener.getsockname()[1]}/", None, seconds=30 if refused else 0.5)
-        assert not health.well and time.monotonic() - started < 10
+        assert not health.healthy and time.monotonic() - started < 10
         assert health.problem == ("connection" if refused else "timeout"), health
         ended.set()
         thread.join(10)  # a busy machine may have spent its time before it connected
@@ -135,16 +135,16 @@ def test_an_answer_that_never_ends_takes_its_time_in_all(beginning: bytes) -> No
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_loopback_address_is_never_asked_through_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("http_proxy", f"http://{closed_address()}")
-    assert service_probes.health(server.url.replace("127.0.0.1", host), None).well
+    assert service_probes.health(server.url.replace("127.0.0.1", host), None).healthy
 
 
 def test_a_proxy_that_fails_is_named_without_its_password(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = closed_address()
     monkeypatch.setenv("http_proxy", f"http://ada:secret@{proxy}")
     health = service_probes.health("http://198.51.100.1/health", None)
-    assert health.problem == "proxy" and proxy in health.says and "secret" not in health.says
+    assert health.problem == "proxy" and proxy in health.message and "secret" not in health.message
     monkeypatch.setenv("http_proxy", f"http://{server.address}")
-    assert service_probes.health("http://198.51.100.1/health", None).well
+    assert service_probes.health("http://198.51.100.1/health", None).healthy
     server.status = 407
     assert service_probes.health("http://198.51.100.1/health", None).problem == "proxy"
     monkeypatch.setenv("no_proxy", "198.51.100.1")
@@ -163,12 +163,12 @@ def test_a_certificate_that_is_not_trusted_is_named(server: Server, tmp_path: Pa
     pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     plain = service_probes.health(server.url.replace("http:", "https:"), None)
-    assert plain.problem == "tls" and plain.says.startswith("TLS error")
+    assert plain.problem == "tls" and plain.message.startswith("TLS error")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
     url = server.url.replace("http:", "https:")
     refused = service_probes.health(url, None)
-    assert refused.problem == "certificate" and "TLS error" in refused.says and "self" in refused.says
+    assert refused.problem == "certificate" and "TLS error" in refused.message and "self" in refused.message
     assert "dhash_health_validate_certs" in service_probes.FIXES[refused.problem]
-    assert service_probes.health(url, None, validate_certs=False).well
+    assert service_probes.health(url, None, validate_certs=False).healthy

@@ -105,14 +105,14 @@ def test_a_gate_breaks_just_where_it_says(name: str, limit: float, value: float)
     gates = watch_gates.chosen({name: {"limit": limit, "action": "fail"}})
     kind = gates[name].breaks
     breaks = {watch_gates.IN_A_ROW: value >= limit, watch_gates.ABOVE: value > limit, watch_gates.BELOW: value < limit}[kind]
-    found = watch_gates.broken(gates, {name: value})
+    found = watch_gates.find_violations(gates, {name: value})
     assert (name in found) is breaks
-    assert watch_gates.strongest(found) == ("fail" if breaks else "ignore")
+    assert watch_gates.most_severe(found) == ("fail" if breaks else "ignore")
 
 
 def test_what_is_not_known_or_ignored_breaks_nothing() -> None:
     gates = watch_gates.chosen({"disk": {"action": "ignore"}})
-    assert watch_gates.broken(gates, {"disk": 0, "memory": 1e15, "health": None}) == {}
+    assert watch_gates.find_violations(gates, {"disk": 0, "memory": 1e15, "health": None}) == {}
 
 
 @pytest.mark.parametrize(("name", "limit"), [("health", 0.5), ("failure_rate", 5), ("disk", -1), ("queue", float("nan")), ("p95", float("inf"))])
@@ -432,7 +432,7 @@ def test_missing_or_hanging_manager_does_not_mean_service_down(programs: Callabl
     programs(systemctl="exec sleep 60")
     monkeypatch.setattr(service_probes, "SECONDS", 0.3)
     assert present(service_probes.service("systemd", "mobius", "system", None)).running is None
-    assert "cannot be run: No such file" in present(service_probes.service("pm2", "mobius", "system", None)).says
+    assert "cannot be run: No such file" in present(service_probes.service("pm2", "mobius", "system", None)).message
 
 
 def test_the_memory_of_a_process_is_what_the_kernel_says(programs: Callable[..., None]) -> None:

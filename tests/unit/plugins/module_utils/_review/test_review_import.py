@@ -600,7 +600,7 @@ def test_a_reversal_is_put_back_too_but_not_over_later_edits(three: Host) -> Non
 def test_the_latest_rollback_restores_what_the_import_replaced(three: Host) -> None:
     old = three.live.read_bytes()
     three.take_in(decide(three, {("a", "b"): KEEP_ONE}))
-    way = rollback_plan.plan(str(three.live), three.state, str(three.folder), rollback_plan.Wish(rollback_plan.LATEST, False, False))
+    way = rollback_plan.make_plan(str(three.live), three.state, str(three.folder), rollback_plan.RollbackRequest(rollback_plan.LATEST, False, False))
     assert (way.text, any(present(way.losses))) == (old, False)
 
 
@@ -634,7 +634,7 @@ def test_killed_import_can_be_repeated_to_the_same_end(tmp_path: Path, killed_at
         queue = decide(host, {("a", "b"): KEEP_ONE, ("a", "c"): BOTH})
         killed = killed_at(number, functools.partial(host.take_in, queue))
         assert host.paths() in (["a", "b", "c"], ["a", "c"])
-        if cutover.is_cut_short(str(host.live), host.state):
+        if cutover.is_interrupted(str(host.live), host.state):
             cutover.deploy(str(host.live), host.state)
         host.take_in(queue)
         value = host.library()
