@@ -341,7 +341,7 @@ def endless() -> Iterator[str]:
 
 
 def test_an_endless_health_answer_is_not_read_to_its_end(endless: str) -> None:
-    assert service_probes.health(endless, "^okok").well
+    assert service_probes.health(endless, "^okok").healthy
     assert Endless.sent < 32 << 20  # what the buffers of the connection hold
 
 

@@ -7,8 +7,8 @@
 ``concurrent.futures`` and ``multiprocessing.Pool`` lose all running tasks, or hang, when one worker dies, and cannot end one task.
 Here each worker has its own pipe and its own process group. Shared memory tells which image a worker is decoding, and a worker
 can be killed together with the FFmpeg that it started. A worker confines itself before its first image (sandbox.py), and the parent
-trusts nothing that it sends. Images are sent, and results returned, in parcels that take a worker
-PARCEL_SECONDS, because one message per image would cost a tenth of the time of a small picture. A worker has one parcel in
+trusts nothing that it sends. Images are sent, and results returned, in chunks that take a worker
+CHUNK_SECONDS, because one message per image would cost a tenth of the time of a small picture. A worker has one chunk in
 advance, so it does not wait while the caller writes a checkpoint.
 """
 
@@ -48,7 +48,7 @@ END_SECONDS = 5  # for a killed process to disappear; a process that waits for a
 START_ADVICE = "Run `import PIL.Image` in the Python that runs the modules and fix the error that it reports."
 CPU_MARGIN_SECONDS = 2  # the limit on CPU time is a fallback: the clock of the parent is checked first
 TRIED_IMAGES = 20  # that are opened as another user, before the workers start
-MAX_ANSWER_BYTES = 64 << 20  # a parcel of previews has less than 2 MB
+MAX_ANSWER_BYTES = 64 << 20  # a chunk of previews has less than 2 MB
 FRAME = 4  # bytes of the length before an answer
 DECODING_PACKAGES = ("av", "ffmpeg", "pillow_heif")  # that decoders import at need
 PACKAGE = __name__.rpartition("._hashing.")[0]
@@ -198,14 +198,14 @@ class _Pool:
                     yield from self._drop(worker, image_decoder.timed_out(self.job.limits))
 
     def _give(self, paths: Iterator[tuple[Hashable, str]]) -> None:
-        """Send images until each worker has a parcel in advance. A missing worker is started before another gets a second parcel."""
+        """Send images until each worker has a chunk in advance. A missing worker is started before another gets a second chunk."""
         while True:
-            least = min(self.workers, key=lambda worker: len(worker.images) / worker.parcel, default=None)
+            least = min(self.workers, key=lambda worker: len(worker.images) / worker.chunk, default=None)
             if least is None or (least.images and len(self.workers) < self.parallel):
                 least = None  # another one starts
-            elif len(least.images) > least.parcel:
+            elif len(least.images) > least.chunk:
                 return
-            count = least.parcel if least else 1
+            count = least.chunk if least else 1
             images = [self.requeued.popleft() for _image in range(min(count, len(self.requeued)))]
             images += islice(paths, count - len(images))
             if not images:
@@ -273,7 +273,7 @@ class _Worker:
         self.connection, theirs = spawn.Pipe()
         self.images: deque[tuple[Hashable, str]] = deque()  # sent and not answered
         self.answered = 0
-        self.parcel = 1
+        self.chunk = 1
         self.seconds = job.limits.seconds
         self.ready = False
         self.unread = bytearray()
@@ -323,7 +323,7 @@ class _Worker:
         self.last_answer = time.monotonic()
         images = [self.images.popleft() for _answer in answers]
         seconds = sum(0.0 if isinstance(answer, Failure) else answer.seconds for answer in answers)
-        self.parcel = max(1, min(MAX_CHUNK, int(CHUNK_SECONDS * len(answers) / max(seconds, 1e-6))))
+        self.chunk = max(1, min(MAX_CHUNK, int(CHUNK_SECONDS * len(answers) / max(seconds, 1e-6))))
         yield from zip(images, answers)
 
     def at(self) -> int:

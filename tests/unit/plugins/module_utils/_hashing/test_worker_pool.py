@@ -196,7 +196,7 @@ def test_an_error_of_the_caller_ends_the_workers(folder: Path) -> None:
 def test_worker_killed_by_a_signal_fails_its_own_image_alone(folder: Path, program: Callable[[str], Path]) -> None:
     program("kill -SEGV $PPID; exec sleep 60")
     (folder / "a.mkv").write_bytes(MATROSKA)
-    paths = draw(folder, 60)  # enough of them for parcels of many
+    paths = draw(folder, 60)  # enough of them for chunks of many
     paths.insert(40, ("bad", str(folder / "a.mkv")))
     results = dict(hash_files(paths, folder, parallel=1))
     bad = failure(results["bad"])
