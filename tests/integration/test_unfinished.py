@@ -10,11 +10,12 @@ import json
 import shlex
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from command_service import Service, record
-from conftest import ROOT, Site
+from conftest import ROOT, Site, sha256
 
 
 def call(site: Site, module: str, **arguments: Any) -> dict[str, Any]:
@@ -69,6 +70,27 @@ def test_migration_does_not_cancel_a_rollback_in_progress(site: Site, service: S
     prepared = run.of("Prepare the library to go back to")["run"]
     assert f"a rollback is unfinished: run {prepared}" in other(site) and "failed=1" in other(site)
     assert is_settled(site, prepared)
+
+
+def starts_only_when_stopped(service: Service) -> None:
+    """As the start command of many services, this one does nothing while the service runs."""
+    start = Path(service.settings["dhash_start_command"])
+    start.write_text(start.read_text(encoding="utf-8").replace("#!/bin/sh\n", f"#!/bin/sh\n[ -e '{service.stopped}' ] || exit 0\n"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("who", ["rollback", pytest.param("operator", marks=pytest.mark.thorough)])
+def test_service_started_before_the_swap_serves_the_new_library(site: Site, service: Service, who: str) -> None:
+    before = sha256(site.library)
+    starts_only_when_stopped(service)
+    if who == "rollback":
+        meanwhile(site, service, "rollback")
+    else:
+        service.meanwhile.write_text(f"'{service.settings['dhash_start_command']}'\n", encoding="utf-8")
+    run = site.playbook("migrate", **service.settings)
+    assert run.code == 0 and sha256(site.library) != before, run.output
+    new = sha256(site.library)
+    assert service.told() == [("stop", before), ("start", before), ("stop", new), ("start", new)], run.output
+    assert not service.is_stopped() and is_settled(site, record(site)["run"])
 
 
 @pytest.mark.thorough
