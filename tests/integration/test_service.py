@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,19 @@ def test_run_killed_with_the_service_stopped_is_finished_next(site: Site, servic
     assert [verb for verb, _digest in service.told()] == ["stop", "stop", "start"]
     assert sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
     assert record(site)["restart_owed"] is False
+
+
+@pytest.mark.thorough
+def test_operator_sees_that_the_stop_command_hangs(site: Site, service: Service) -> None:
+    seen, output = site.home / "seen", site.home / "output.log"
+    service.meanwhile.write_text(f"for second in $(seq 120); do [ ! -e '{seen}' ] || break; sleep 1; done\n", encoding="utf-8")
+    with output.open("w", encoding="utf-8") as log, subprocess.Popen(
+            site.command("migrate", **service.settings), cwd=ROOT, env=site.environment(), stdin=subprocess.DEVNULL, stdout=log) as run:
+        while run.poll() is None and not service.is_stopped():
+            time.sleep(0.1)
+        shown = output.read_text(encoding="utf-8")
+        seen.touch()
+    assert run.returncode == 0 and "Stopping the service (command)." in shown, shown
 
 
 @pytest.mark.thorough
