@@ -211,6 +211,11 @@ def watched_and_unhealthy(place: Place) -> dict[str, Any]:
     return {"dhash_monitor_minutes": 0.02, "dhash_monitor_gates": {"health": {"limit": 1}}}
 
 
+def stopped_and_monitored(place: Place) -> dict[str, Any]:
+    place.stopped()
+    return {"dhash_monitor_minutes": 0.02, "dhash_monitor_gates": {"health": {"limit": 1}}}
+
+
 def no_such_backup(place: Place) -> dict[str, Any]:
     place.stopped()
     return {"dhash_rollback_to": "library.json.bak.20000101T000000Z"}
@@ -267,6 +272,7 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
     ("verify", "a rollback was killed after its swap, which is finished"): killed_after_its_swap,
     ("verify", "a rollback was killed before its swap, which is a warning"): killed_before_its_swap,
     ("monitor", "the watch ends with `rollback`"): watched_and_unhealthy,
+    ("monitor", "the service is stopped, and is started"): stopped_and_monitored,
     ("rollback", "the rollback is refused"): no_such_backup,
     ("rollback", "the service cannot be stopped"): rollback_cannot_stop,
     ("rollback", "the service is unhealthy with the old library"): rolled_back_is_unhealthy,
@@ -280,7 +286,7 @@ SOONER = ("the service cannot be stopped", "the service is unhealthy with either
 NOT_RUN = ("the controller is killed while the service is stopped",)
 SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
            "`monitor.json` cannot be read, which is a warning", "a rollback was killed after its swap, which is finished",
-           "a rollback was killed before its swap, which is a warning")
+           "a rollback was killed before its swap, which is a warning", "the service is stopped, and is started")
 
 
 @pytest.fixture
