@@ -78,6 +78,7 @@ class Bench:
         self.new = self.site.library.read_bytes()
         self.after = self.site.snapshot()
         self.run_again()
+        self.finished = self.site.library.read_bytes()
         self.expected = self.site.snapshot()
         self.calls = self.touching(self.trace())  # only now: what is imported on the way has been imported
 
@@ -164,30 +165,28 @@ class Bench:
         library, state = str(self.site.library), self.site.state
         waiting = unfinished_work.waiting(library, state)
         must_stay = waiting is not None and waiting.operation != run_record.MIGRATION and not waiting.undoes
+        must_refuse = must_stay and play is not operate.Site.play_verify  # a verification deploys nothing else
         problems, refused = [], False
         try:
             play(self.site)
         except RefusedError:
             refused = True
-        self.site.started()  # however it ended
+        self.site.start()  # however it ended
         record = run_record.read(state)
         if record is not None and record.stopped_at:
             problems.append("the service is left stopped")
-        if waiting is not None and must_stay and (record is None or not refused or record.run != waiting.run or not Path(waiting.output).exists()):
+        if waiting is not None and must_stay and (
+                record is None or record.run != waiting.run or not (run_record.is_deployed(record) or Path(waiting.output).exists())):
             problems.append(f"the unfinished {waiting.operation} was discarded")
-        if refused and not must_stay:
-            problems.append("it was refused, and nothing was unfinished")
+        if refused is not must_refuse:
+            problems.append("it was refused, and nothing was unfinished" if refused else "it was not refused, and an operation was unfinished")
         if self._paths() not in (self._paths(self.old), self._paths(self.new)):
             problems.append(f"images are lost: {self._paths()} are left")
-        if refused:
+        if refused or run_record.is_unfinished(record):
             self.run_again()
-            if self.site.library.read_bytes() != self.new:
+            if self.site.library.read_bytes() != self.finished:
                 problems.append("the operation that was killed cannot be finished")
         self.site.play_verify()
-        record = run_record.read(state)
-        if record and record.phase == run_record.DEPLOYING:  # a verification finishes no deploy: its own playbook does
-            self.run_again()
-            self.site.play_verify()
         if run_record.is_pending(run_record.read(state)) or Path(pending_marker.path(library)).exists():
             problems.append("something is still pending")
         return problems

@@ -133,6 +133,13 @@ class Site:
     def started(self) -> None:
         self._deploy("started")
 
+    def start(self) -> None:
+        """As the role restart starts the service: a swap that was interrupted is finished first."""
+        record = run_record.read(self.state)
+        if record and record.phase == run_record.DEPLOYING:
+            self._deploy("finished")
+        self.started()
+
     def decide(self) -> None:
         """The decisions of a review: one of the first two pictures leaves the library."""
         review = self.folder / "review"
@@ -168,7 +175,7 @@ class Site:
         self._play(run_record.RESTORE)
 
     def play_verify(self) -> None:
-        self.started()
+        self.start()
         self.verified()
 
     def _play(self, operation: str) -> None:
@@ -251,7 +258,7 @@ OPERATIONS = {
 # A playbook that runs after another operation was killed.
 OTHERS = {
     "rollback after migrate": Site.play_rollback, "rollback after deploy": Site.play_rollback,
-    "verify after deploy": Site.play_verify,
+    "verify after deploy": Site.play_verify, "verify after rollback": Site.play_verify,
     "migrate after rollback": Site.play_migrate, "migrate after review-import": Site.play_migrate,
     "rollback after review-import": Site.play_rollback, "migrate after undo": Site.play_migrate,
 }
