@@ -87,6 +87,25 @@ def test_any_playbook_may_follow_a_rescue_that_was_killed(
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("lost", ["logs", "copies", "reports"])
+def test_folder_lost_after_the_stop_leaves_no_service_down(site: Site, service: Service, lost: str) -> None:
+    old = site.library.read_bytes()
+    folders = {name: site.home / name for name in ("logs", "metrics", "copies", "reports")}
+    for folder in folders.values():
+        folder.mkdir()
+    service.meanwhile.write_text(f"mv '{folders[lost]}' '{folders[lost]}.moved' && touch '{folders[lost]}'\n", encoding="utf-8")
+    paths: dict[str, Any] = {"dhash_log_dir": str(folders["logs"]), "dhash_metrics_dir": str(folders["metrics"]),
+                             "dhash_backup_copy_dir": str(folders["copies"]),
+                             "dhash_report": str(folders["reports"] / "report.json")}
+    run = site.playbook("migrate", **service.settings, **paths)
+    assert not service.is_stopped() and folders[lost].is_file(), run.output
+    assert (site.library.read_bytes() == old) is (run.code != 0), run.output
+    folders[lost].unlink()
+    again = site.playbook("migrate", **service.settings, **paths)
+    assert again.code == 0 and site.library.read_bytes() != old and is_settled(site, service), again.output
+
+
+@pytest.mark.thorough
 def test_two_controllers_can_migrate_one_library_at_once(site: Site, service: Service) -> None:
     homes = [site.home, site.home / "second"]
     homes[1].mkdir()
