@@ -87,7 +87,7 @@ def test_any_playbook_may_follow_a_rescue_that_was_killed(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("lost", ["logs", "copies", "reports"])
+@pytest.mark.parametrize("lost", ["logs", "metrics", "copies", "reports"])
 def test_folder_lost_after_the_stop_leaves_no_service_down(site: Site, service: Service, lost: str) -> None:
     old = site.library.read_bytes()
     folders = {name: site.home / name for name in ("logs", "metrics", "copies", "reports")}
