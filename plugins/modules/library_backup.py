@@ -130,7 +130,7 @@ def expired(library: str, folder: str, params: dict[str, Any], digests: Collecti
             coming: int = 0) -> list[backup_files.Backup]:
     """The backups of the library in a folder that have to be pruned."""
     return backup_files.expired(backup_files.find_own(library, folder, digests), params["keep"], params["keep_days"],
-                                    datetime.now(timezone.utc), {live, *digests}, coming)
+                                datetime.now(timezone.utc), {live, *digests}, coming)
 
 
 def plan(library: str, state: str, folders: list[str], params: dict[str, Any]) -> dict[str, Any]:

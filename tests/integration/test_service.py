@@ -135,8 +135,7 @@ def killed_with_the_service_stopped(site: Site, service: Service) -> str:
 @pytest.mark.parametrize(("playbook", "manager", "cause"), [
     ("migrate", "comand", "dhash_service_manager is comand"), ("verify", "none", "dhash_service_manager is none"),
     ("verify", "command", "start is broken")])
-def test_failed_start_is_reported_with_the_time_of_the_stop(site: Site, service: Service, playbook: str, manager: str,
-                                                                               cause: str) -> None:
+def test_failed_start_is_reported_with_the_time_of_the_stop(site: Site, service: Service, playbook: str, manager: str, cause: str) -> None:
     since = killed_with_the_service_stopped(site, service)
     service.broken["start"].touch()
     run = site.playbook(playbook, **service.settings | {"dhash_service_manager": manager})
@@ -206,8 +205,7 @@ def test_link_replaced_at_service_stop_is_not_deployed_to(site: Site, service: S
 
 
 @pytest.mark.thorough
-def test_link_replaced_at_service_start_leaves_a_usable_record(site: Site, service: Service,
-                                                                                                     linked: Linked) -> None:
+def test_link_replaced_at_service_start_leaves_a_usable_record(site: Site, service: Service, linked: Linked) -> None:
     script = site.home / "replacing"
     script.write_text(f"#!/bin/sh\n{linked.replace}exec {service.commands['dhash_start_command']}\n", encoding="utf-8")
     script.chmod(0o755)

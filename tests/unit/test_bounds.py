@@ -273,7 +273,7 @@ def test_statements_in_a_journal_are_not_run(journal: Path, statement: str) -> N
 
 @pytest.mark.parametrize("column", ["dhash", "decoder", "kind", "error", "hashed_at", "limits", "decoders"])
 def test_a_journal_row_with_an_endless_text_does_not_count(journal: Path, column: str) -> None:
-    with contextlib.closing(sqlite3.connect(journal)) as connection, connection:
+    with contextlib.closing(sqlite3.connect(journal, isolation_level=None)) as connection:
         connection.execute(f"UPDATE images SET {column} = printf('%.*c', ?, 'x')", (hash_journal.MAX_TEXT + 1,))
         connection.execute("UPDATE notes SET content = printf('%.*c', ?, 'x')", (hash_journal.MAX_TEXT + 1,))
     with hash_journal.open_for_reading(str(journal.parent), "pillow", "") as opened:

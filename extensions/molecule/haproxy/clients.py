@@ -52,7 +52,7 @@ class Clients:
 
     def run(self) -> dict:
         signal.signal(signal.SIGTERM, self._end)
-        threads = [threading.Thread(target=self.ask) for _ in range(CLIENTS)]
+        threads = [threading.Thread(target=self.ask) for _client in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:

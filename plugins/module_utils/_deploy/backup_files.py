@@ -276,7 +276,7 @@ def copy_to(backup: Backup, library: str, folder: str) -> None:
 
 
 def expired(backups: list[Backup], keep: int, keep_days: int, now: datetime, relied_on: Collection[str | None] = (),
-                coming: int = 0) -> list[Backup]:
+            coming: int = 0) -> list[Backup]:
     """Those of ``backups`` (newest first) to prune: neither among the ``keep`` newest good ones nor younger than ``keep_days``.
 
     Only good backups count and only good backups are pruned, so the last good one always stays. A backup whose content is one of

@@ -265,7 +265,7 @@ def _before(source: library_survey.Source) -> dict[str, Any]:
 
 
 def _result(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary,
-             settings: migration_settings.Settings) -> dict[str, Any]:
+            settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live library or the staged one already has this content."""
     record, images = migrated.record, len(source.index)
     errors = len(migrated.fields["dhash_errors"])

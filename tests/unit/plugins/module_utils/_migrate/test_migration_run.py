@@ -130,7 +130,7 @@ def test_library_in_another_layout_is_migrated_and_restored(mixed: SmallLibrary,
     assert mixed.value["images"][0]["dhash"]
     assert mixed.run()["would_change"] is False
     way = rollback_plan.make_plan(str(mixed.path), str(mixed.state), str(mixed.folder / "backups"),
-                             rollback_plan.RollbackRequest(rollback_plan.LATEST, True, False))
+                                  rollback_plan.RollbackRequest(rollback_plan.LATEST, True, False))
     assert (way.text, way.due) == (before, True)
 
 
