@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from .._deploy import path_rules, written_files
 from .._errors import MissingRequirementError, from_os_error
-from .._files import durable, locking
+from .._files import bounded_reads, durable, locking
 from . import calibration_report, library_measures
 
 COUNTS = ("images", "images_without_pixels", "images_compared", "pairs_compared", "pairs_left_out", "pictures_edited", "pictures_unreadable",
@@ -91,7 +91,7 @@ def _set_aside(settings: library_measures.Settings) -> str | None:
 
 
 def _summary_of(path: str) -> list[str]:
-    return calibration_report.summary_in(durable.read(path, durable.MAX_BYTES)) if os.path.isfile(path) else []
+    return calibration_report.summary_in(bounded_reads.read(path, durable.MAX_BYTES)) if os.path.isfile(path) else []
 
 
 def _result(measured: library_measures.Calibration, settings: library_measures.Settings, kept: str | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from .._errors import DhashError, LibraryError, from_os_error
-from .._files import age_encryption, durable, file_metadata, locking
+from .._files import age_encryption, bounded_reads, durable, file_metadata, locking
 from .._library import library_index
 from . import backup_manifest, run_record
 
@@ -205,7 +205,7 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
             present = find_containing(own, digest, recipients)
             if present:
                 return present, False
-            content = durable.read(library, durable.MAX_BYTES)
+            content = bounded_reads.read(library, durable.MAX_BYTES)
             if hashlib.sha256(content).hexdigest() == digest:
                 durable.make_folder(backup_dir)
                 # The new backup sorts as the newest, also within one second and after the clock was set back.
@@ -232,14 +232,14 @@ def safety_copies(library: str) -> list[str]:
 def encrypt_in_place(path: str, recipients: Sequence[str]) -> None:
     """Replace the safety copy ``path`` by an encrypted one, with its manifest and checksum. Raises ``DhashError``."""
     library = path.rpartition(PRE_ROLLBACK)[0]
-    _write(durable.read(path, durable.MAX_BYTES), f"{path}{age_encryption.SUFFIX}", recipients, library, source=path)
+    _write(bounded_reads.read(path, durable.MAX_BYTES), f"{path}{age_encryption.SUFFIX}", recipients, library, source=path)
     durable.remove(path)
 
 
 def clear_text(backup: Backup, identity: str | None) -> bytes:
     """The library in ``backup``, decrypted. Raises ``DhashError`` if ``identity`` does not decrypt it."""
     if not backup.encrypted:
-        return durable.read(backup.path, durable.MAX_BYTES)
+        return bounded_reads.read(backup.path, durable.MAX_BYTES)
     if identity is None:
         raise DhashError("the backup is encrypted, and no identity was given", backup.path,
                          "Set dhash_rollback_identity_file to the identity file, or remove only the hashes (dhash_rollback_remove_dhash).")

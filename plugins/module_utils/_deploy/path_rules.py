@@ -320,7 +320,7 @@ def _is_on_record(state: str, real: str) -> bool:
         return False
     for folder in folders:
         try:
-            record = bounded_reads.parse_json(bounded_reads.read(os.path.join(root, folder, run_record.FILE), json_records.MAX_BYTES))
+            record = bounded_reads.read_json(os.path.join(root, folder, run_record.FILE), json_records.MAX_BYTES)
             if record.get("library") == real:
                 return True
         except (DhashError, ValueError, AttributeError):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._errors import DhashError, LibraryError, RefusedError, printable
-from .._files import durable, file_metadata
+from .._files import bounded_reads, durable, file_metadata
 from .._library import library_edit, library_fields, library_file, library_index, library_losses, library_removals
 from . import backup_files, cutover, lost_library, run_record, unfinished_work, written_files
 
@@ -179,7 +179,7 @@ def prepare_again(record: run_record.Record, _failed: dict[str, Any]) -> None:
     elif settings.get("undo"):  # later edits are kept, as in plan_undo
         planned = _plan_keeping_later_edits(record.library, settings["undo"])
     else:
-        prepared = durable.read(record.output, library_file.MAX_BYTES)  # the backup itself may be encrypted, and no identity is available here
+        prepared = bounded_reads.read(record.output, library_file.MAX_BYTES)  # the backup itself may be encrypted, and no identity is available here
         planned = _restore(record.library, settings["source"], prepared, settings["sha256"])._replace(of_lost=settings.get("of_lost", False))
         _refuse_loss(record.library, planned, settings["force"])
     prepare(record.library, settings["state"], planned, settings["force"], record.run, record.origin, record.undoes)
@@ -323,7 +323,7 @@ def _restore_backup(library: str, backup: backup_files.Backup, found: list[backu
 
 
 def _restore_kept(library: str, kept: str, expected: str) -> RollbackPlan:
-    return _restore(library, kept, durable.read(kept, library_file.MAX_BYTES), expected)._replace(metadata=file_metadata.read(kept))
+    return _restore(library, kept, bounded_reads.read(kept, library_file.MAX_BYTES), expected)._replace(metadata=file_metadata.read(kept))
 
 
 def _require_good(library: str, backup: backup_files.Backup, found: list[backup_files.Backup]) -> None:

@@ -98,7 +98,7 @@ def counts(path: str) -> dict[str, int] | None:
     An invalid library counts as well, because it may be a live one.
     """
     try:
-        images = bounded_reads.parse_json(durable.read(path, library_file.MAX_BYTES))["images"]
+        images = bounded_reads.read_json(path, library_file.MAX_BYTES)["images"]
         return {"images": len(images), "hashed": sum("dhash" in image for image in images)} if isinstance(images, list) else None
     except (DhashError, ValueError, TypeError, KeyError):
         return None

@@ -73,6 +73,11 @@ def parse_json(content: str | bytes) -> Any:
     return json.loads(data.decode("utf-8"), parse_int=_integer)
 
 
+def read_json(path: str, max_bytes: int) -> Any:
+    """The value of the JSON text in the file at ``path``, of at most ``max_bytes``. Raises ``DhashError``, ValueError as :func:`parse_json`."""
+    return parse_json(read(path, max_bytes))
+
+
 def _integer(literal: str) -> int:
     if len(literal) > MAX_DIGITS:
         raise ValueError("a number has too many digits")

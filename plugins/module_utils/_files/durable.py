@@ -55,11 +55,6 @@ def sha256_of_file(path: str) -> str:
         raise from_os_error(error, "read the file", path) from error
 
 
-def read(path: str, max_bytes: int) -> bytes:
-    """The bytes at ``path``, at most ``max_bytes``. Raises ``DhashError``."""
-    return bounded_reads.read(path, max_bytes)
-
-
 def _sha256_of_descriptor(descriptor: int, path: str) -> str:
     digest = hashlib.sha256()
     offset = 0

@@ -25,6 +25,7 @@ from . import bounded_reads, durable
 
 FORMAT = 1
 MAX_BYTES = 4 << 20  # a state file has some kilobytes
+MAX_BYTES_OF_LISTS = 256 << 20  # the state of a review has 300 for each preview
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "bool": (bool,), "int": (int,), "float": (int, float), "dict": (dict,), "list": (list,),
     "tuple": (list, tuple),

@@ -274,7 +274,7 @@ def _set_aside(path: str) -> list[str]:
 
 
 def _is_report(path: str) -> bool:
-    content = durable.read(path, durable.MAX_BYTES)
+    content = bounded_reads.read(path, durable.MAX_BYTES)
     if path.endswith(".csv"):
         return content.startswith(b"".join(spreadsheet.lines(COLUMNS, [])))
     try:

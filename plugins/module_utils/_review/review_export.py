@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from .. import _clock
 from .._errors import DhashError, LibraryError, MissingRequirementError, RefusedError, printable
-from .._files import bounded_reads, durable, locking, spreadsheet
+from .._files import bounded_reads, durable, json_records, locking, spreadsheet
 from .._hashing import decoder_limits, difference_hash
 from .._library import json_text, library_fields, library_file
 from .._migrate import matchable_images
@@ -28,7 +28,6 @@ from . import known_different, review_previews, review_queue
 
 COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "recorded_matches", "decided_matches", "clusters", "previews",
           "without_preview")
-MAX_STATE = 256 << 20  # bytes: 300 for each preview
 EMPTY: dict[str, Any] = {"files": {}, "previews": {}, "counts": {}}
 LOCK = "review"
 NAMES = {"json": "queue.json", "csv": "queue.csv", "html": "review.html"}
@@ -251,7 +250,7 @@ def _state_path(settings: Settings) -> str:
 def _read_state(settings: Settings) -> dict[str, Any]:
     """The state of the last export. Empty if it cannot be read, because all of it can be determined again."""
     with contextlib.suppress(DhashError, ValueError):
-        state = bounded_reads.parse_json(durable.read(_state_path(settings), MAX_STATE))
+        state = bounded_reads.read_json(_state_path(settings), json_records.MAX_BYTES_OF_LISTS)
         if isinstance(state, dict) and all(isinstance(state.get(key), dict) for key in EMPTY):
             return state
     return EMPTY

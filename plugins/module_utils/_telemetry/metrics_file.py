@@ -28,7 +28,6 @@ from .._library import library_index
 from . import prometheus_text, run_measurements
 
 NAME = "metrics.json"
-MAX_STATE = 256 << 20  # bytes: the state of a review has 300 for each preview
 QUEUE = "dhash_review_queue_pairs"
 PROGRESS = "dhash_last_progress_timestamp_seconds"
 LOCK_SECONDS = 5
@@ -193,7 +192,7 @@ class Metrics:
 
 def _parsed(path: str) -> Any:
     """The value in a state file. Raises ``DhashError``, ValueError."""
-    return bounded_reads.parse_json(durable.read(path, MAX_STATE))
+    return bounded_reads.read_json(path, json_records.MAX_BYTES_OF_LISTS)
 
 
 def _path(folder: str, library: str) -> str:

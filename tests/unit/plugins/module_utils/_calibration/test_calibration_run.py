@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 import random
 import re
@@ -25,7 +24,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._calibration import (
 )
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import written_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, MissingRequirementError, RefusedError
-from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
+from ansible_collections.mobius.dhash.plugins.module_utils._files import bounded_reads
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, hash_journal, worker_pool
 from conftest import SmallLibrary
 from PIL import Image
@@ -251,4 +250,4 @@ def test_the_report_has_no_time_and_the_mode_of_other_reports(migrated: SmallLib
     report = migrated.folder / "reports/calibration.html"
     assert not re.search(r"\d{4}-\d\d-\d\d|\d\d:\d\d", report.read_text(encoding="utf-8").split("</head>")[1])
     assert report.stat().st_mode & 0o777 == 0o640
-    assert json.loads(durable.read(os.path.join(migrated.state, written_files.FILE), 1 << 20))["files"].keys() >= {str(report)}
+    assert bounded_reads.read_json(os.path.join(migrated.state, written_files.FILE), 1 << 20)["files"].keys() >= {str(report)}

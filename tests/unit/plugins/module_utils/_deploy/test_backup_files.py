@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, LockedError
-from ansible_collections.mobius.dhash.plugins.module_utils._files import durable, file_metadata, locking
+from ansible_collections.mobius.dhash.plugins.module_utils._files import bounded_reads, file_metadata, locking
 from ansible_collections.mobius.dhash.plugins.modules import library_backup
 from conftest import present
 from hypothesis import given, settings
@@ -158,14 +158,14 @@ def test_the_folder_for_backups_is_made_where_it_is_not_there(library: Path, tmp
 
 def test_library_that_changes_during_the_copy_is_copied_again(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [HASHED, UNHASHED, HASHED]
-    read = durable.read
+    read = bounded_reads.read
 
-    def read_after_a_change(path: str, max_bytes: int) -> bytes:
+    def read_after_a_change(path: str, max_bytes: int, doing: str = "") -> bytes:
         if path == str(library) and contents:
             library.write_bytes(contents.pop())
-        return read(path, max_bytes)
+        return read(path, max_bytes, doing)
 
-    monkeypatch.setattr(durable, "read", read_after_a_change)
+    monkeypatch.setattr(bounded_reads, "read", read_after_a_change)
     backup, created = make(library)
     assert created
     assert Path(backup.path).read_bytes() == library.read_bytes() == HASHED
@@ -173,15 +173,15 @@ def test_library_that_changes_during_the_copy_is_copied_again(library: Path, mon
 
 
 def test_library_that_never_stops_changing_leaves_no_bad_backup(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = durable.read
+    read = bounded_reads.read
     numbers = itertools.count()
 
-    def read_after_a_change(path: str, max_bytes: int) -> bytes:
+    def read_after_a_change(path: str, max_bytes: int, doing: str = "") -> bytes:
         if path == str(library):
             library.write_bytes(b"%d" % next(numbers))
-        return read(path, max_bytes)
+        return read(path, max_bytes, doing)
 
-    monkeypatch.setattr(durable, "read", read_after_a_change)
+    monkeypatch.setattr(bounded_reads, "read", read_after_a_change)
     with pytest.raises(DhashError) as caught:
         make(library)
     assert (caught.value.path, caught.value.cause) == (str(library), "the library changes faster than it can be copied")
