@@ -28,16 +28,6 @@ _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _LINE = re.compile(r"\r?\n[ \t]*")
 
 
-class _Member(NamedTuple):
-    """A member of an object: its key, and the positions of the key, of the ends of the key and of the value, and of the value."""
-
-    key: str
-    start: int
-    key_end: int
-    value: int
-    end: int
-
-
 class _Span(NamedTuple):
     """An array or object from the position ``begin`` of its bracket to ``end``, and the positions of what it consists of."""
 
@@ -51,7 +41,7 @@ class _Object(NamedTuple):
     """An object, its members, and how new members are written: between ``separator`` on the left and, if it is not empty, a new ``line``."""
 
     span: _Span
-    members: list[_Member]
+    members: list[library_index.Member]
     separator: str
     line: str
     colon: str
@@ -199,7 +189,7 @@ class _Editor:
         while self._text[position] != "}":
             key, key_end = _scan(self._text, position)
             value = self._after(_COLON, key_end)
-            members.append(_Member(key, position, key_end, value, end_of_value(value)))
+            members.append(library_index.Member(key, position, key_end, value, end_of_value(value)))
             position = self._after(_COMMA, members[-1].end)
         span = _Span(begin, [member.start for member in members], [member.end for member in members], position + 1)
         colon = self._text[members[-1].key_end:members[-1].value] if members else ":"
@@ -213,14 +203,14 @@ class _Editor:
         space = self._text[span.begin + 1:span.starts[0]] if span.starts else ""
         return f",{space or (' ' if colon.endswith(' ') else '')}"
 
-    def _write(self, new: Any, old: Any, member: _Member | None, line: str, layout: json_text.Layout) -> str:
+    def _write(self, new: Any, old: Any, member: library_index.Member | None, line: str, layout: json_text.Layout) -> str:
         """``new`` as a JSON text: that of ``member``, whose value is ``old``, if it has one and is the same."""
         if member and json_text.is_same(old, new):
             return self._text[member.value:member.end]
         return json_text.text(new, line, layout)
 
     def _edit_members(self, found: _Object, old: dict[str, Any], new: dict[str, Any],
-                      edit_value: Callable[[str, Any, _Member | None], Iterable[str]]) -> Iterator[str]:
+                      edit_value: Callable[[str, Any, library_index.Member | None], Iterable[str]]) -> Iterator[str]:
         """Yield the object ``found`` with the members of ``new``; ``edit_value`` gives the texts of their values."""
         index_of = {member.key: index for index, member in enumerate(found.members)}
 
@@ -281,7 +271,7 @@ class _Edit(_Editor):
         self._arrays[position] = self._scan_array(position)
         return self._arrays[position].end
 
-    def _edit_top_level_value(self, key: str, new: Any, member: _Member | None) -> Iterable[str]:
+    def _edit_top_level_value(self, key: str, new: Any, member: library_index.Member | None) -> Iterable[str]:
         if key == "images" and member:
             return self._edit_images(self._arrays[member.value], new)
         return [self._write(new, member and self._old[key], member, self._top.line, self._layout)]

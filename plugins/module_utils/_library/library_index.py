@@ -42,7 +42,7 @@ Decode = Callable[[str, int], "tuple[Any, int]"]
 
 
 class Member(NamedTuple):
-    """A member at the top level: its key, and the positions (bytes) of the key, of the ends of the key and of the value, and of the value."""
+    """A member of an object: its key, and the positions of the key, of the ends of the key and of the value, and of the value."""
 
     key: str
     start: int

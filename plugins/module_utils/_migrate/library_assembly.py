@@ -56,7 +56,7 @@ class Duplicates(NamedTuple):
     refuted: int
 
 
-class Hashed(NamedTuple):
+class HashedLibrary(NamedTuple):
     """A library, the entries of its images, and for each that shares its file with another one, the position of the file's first name."""
 
     library: library_index.Index
@@ -64,7 +64,7 @@ class Hashed(NamedTuple):
     shared: dict[int, int]
 
 
-def assemble(hashed: Hashed, terms: MatchOptions, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> MigratedLibrary:
+def assemble(hashed: HashedLibrary, terms: MatchOptions, journal: hash_journal.Journal, timestamp: str, write_note: bool) -> MigratedLibrary:
     """Put the hashes, errors and duplicates of a library that is ``hashed`` into it. ``timestamp`` is that of the new record.
 
     Raises ``MissingRequirementError`` if duplicates have to be searched and numpy is not installed.
@@ -112,7 +112,7 @@ def has_same_record(migrated: MigratedLibrary, present: library_index.Index) -> 
     return isinstance(record, dict) and all(record.get(key) == migrated.record[key] for key in LASTING)
 
 
-def edit(hashed: Hashed, migrated: MigratedLibrary) -> library_edit.Script:
+def edit(hashed: HashedLibrary, migrated: MigratedLibrary) -> library_edit.Script:
     """The edit that makes the migrated library."""
     def images() -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
         for position in migrated.changed:
@@ -136,7 +136,7 @@ def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, An
     return new
 
 
-def _duplicates(hashed: Hashed, terms: MatchOptions, journal: hash_journal.Journal, write_note: bool) -> Duplicates:
+def _duplicates(hashed: HashedLibrary, terms: MatchOptions, journal: hash_journal.Journal, write_note: bool) -> Duplicates:
     """The duplicates. Those of the library are reused if they were made from the same hashes, pixels, names and files."""
     matchable = hashed.entries.matchable()
     question = _question(hashed, matchable, terms)
@@ -161,7 +161,7 @@ def _noted(journal: hash_journal.Journal) -> dict[str, Any]:
     return noted if isinstance(noted, dict) and isinstance(noted.get("refuted", 0), int) else {}
 
 
-def _question(hashed: Hashed, matchable: array[int], terms: MatchOptions) -> str:
+def _question(hashed: HashedLibrary, matchable: array[int], terms: MatchOptions) -> str:
     """A digest of everything that decides which images are duplicates."""
     question = hashlib.sha256(f"{terms.threshold}{MEASURE if terms.confirm else ''}".encode())
     index, entries = hashed.library, hashed.entries
@@ -198,7 +198,7 @@ class _Rows(Sequence[Any]):
         return self._make(*self._entries.hashes(position), self._entries.luma(position))
 
 
-def _find_confirmed(hashed: Hashed, matchable: array[int], threshold: int) -> Duplicates:
+def _find_confirmed(hashed: HashedLibrary, matchable: array[int], threshold: int) -> Duplicates:
     from .._hashing import confirmed_matches
 
     found = confirmed_matches.nearest_earlier(_Rows(hashed.entries, matchable, confirmed_matches.Hashed), threshold)
@@ -207,7 +207,7 @@ def _find_confirmed(hashed: Hashed, matchable: array[int], threshold: int) -> Du
     return Duplicates(records, found.refuted)
 
 
-def _find_near(hashed: Hashed, matchable: array[int], threshold: int) -> Duplicates:
+def _find_near(hashed: HashedLibrary, matchable: array[int], threshold: int) -> Duplicates:
     import numpy as np
 
     from .._hashing import hamming_search
@@ -222,7 +222,7 @@ def _find_near(hashed: Hashed, matchable: array[int], threshold: int) -> Duplica
     return Duplicates(records, 0)
 
 
-def _record(hashed: Hashed, duplicate: int, original: int, distance: int, confidence: float) -> dict[str, Any]:
+def _record(hashed: HashedLibrary, duplicate: int, original: int, distance: int, confidence: float) -> dict[str, Any]:
     index, entries, shared = hashed
     return {
         "original": index.filename(original),

@@ -255,8 +255,8 @@ def _doubtful(source: library_survey.Source, drawn: list[int], settings: migrati
     return set(wrong)
 
 
-def _hashed(source: library_survey.Source) -> library_assembly.Hashed:
-    return library_assembly.Hashed(source.index, source.entries, source.identities.shared())
+def _hashed(source: library_survey.Source) -> library_assembly.HashedLibrary:
+    return library_assembly.HashedLibrary(source.index, source.entries, source.identities.shared())
 
 
 def _before(source: library_survey.Source) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def _before(source: library_survey.Source) -> dict[str, Any]:
     return {"images": counts["images"], "before": counts, "source_sha256": source.sha256}
 
 
-def _result(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary,
+def _result(source: library_survey.Source, hashed: library_assembly.HashedLibrary, migrated: library_assembly.MigratedLibrary,
             settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live library or the staged one already has this content."""
     record, images = migrated.record, len(source.index)
@@ -285,7 +285,7 @@ def _result(source: library_survey.Source, hashed: library_assembly.Hashed, migr
     }
 
 
-def _made(source: library_survey.Source, hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary, result: dict[str, Any],
+def _made(source: library_survey.Source, hashed: library_assembly.HashedLibrary, migrated: library_assembly.MigratedLibrary, result: dict[str, Any],
           settings: migration_settings.Settings) -> tuple[library_edit.Script | None, str]:
     """The edit to write, None if nothing has to be written, and the SHA-256 of the library that will be live."""
     if not result["would_change"] or settings.dry_run:
@@ -303,7 +303,7 @@ def _is_left_over(source: library_survey.Source, settings: migration_settings.Se
             and not run_record.is_deployed(last) and last.new_sha256 != source.sha256)
 
 
-def _output_is_current(hashed: library_assembly.Hashed, migrated: library_assembly.MigratedLibrary, settings: migration_settings.Settings) -> bool:
+def _output_is_current(hashed: library_assembly.HashedLibrary, migrated: library_assembly.MigratedLibrary, settings: migration_settings.Settings) -> bool:
     try:
         staged = library_index.read(settings.output)[0]
     except LibraryError:

@@ -78,7 +78,7 @@ def assemble(
         identities: list[file_stamps.Identity | None] | None = None, confirm: bool = False) -> Assembled:
     terms = library_assembly.MatchOptions(algorithm, threshold, batch_size, confirm)
     shared = file_stamps.Identities(identities or [None] * len(entries)).shared()
-    hashed = library_assembly.Hashed(index_of(library), entry_columns.Entries(entries), shared)
+    hashed = library_assembly.HashedLibrary(index_of(library), entry_columns.Entries(entries), shared)
     made = library_assembly.assemble(hashed, terms, journal, timestamp, write_note)
     data = b"".join(library_assembly.edit(hashed, made).chunks())
     return Assembled(library_file.parse(data, "library.json").value, data, made.record, made.refuted, made.seconds, made)
