@@ -94,10 +94,10 @@ def finish(library: str, state: str, check: bool) -> bool:
     With ``check`` nothing is written. Raises ``ChangedError`` if somebody wrote to the library at the last moment: then the written
     library is live again. Raises other ``DhashError``.
     """
-    cut_short = is_interrupted(library, state)
-    if cut_short and not check:
+    interrupted = is_interrupted(library, state)
+    if interrupted and not check:
         deploy(library, state)
-    return cut_short
+    return interrupted
 
 
 def is_due(planned: Plan) -> bool:
