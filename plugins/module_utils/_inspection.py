@@ -10,27 +10,21 @@ import os
 import shutil
 from typing import Any
 
-from ._deploy import run_record
+from ._deploy import library_summary, run_record
 from ._errors import DhashError, printable
 from ._files import locking
 from ._hashing import hash_journal
-from ._library import library_fields, library_index, library_removals
+from ._library import library_fields, library_index
 
-AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
-INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malformed_hash")
+SHOWN = ("sha256", "images", "hashed", "errors", "duplicates", "algorithm", "migration_timestamp", "inconsistencies")  # of the summary
 
 
 def inspect(library: str, state: str) -> dict[str, Any]:
     """The counts of the library at the real path ``library``, and what this host has on record of it. Raises ``DhashError``."""
-    read, digest = library_index.read(library)
-    counts = read.counts()
-    record = read.rest.get("dhash_migration")
-    record = record if isinstance(record, dict) else {}
+    summary = library_summary.read(library, state)
     disk = shutil.disk_usage(os.path.dirname(library))
     return {
-        "sha256": digest, "size": os.path.getsize(library), **counts,
-        "algorithm": record.get("algorithm"), "migration_timestamp": record.get("migration_timestamp"),
-        "inconsistencies": _inconsistencies(read, counts, record),
+        "size": os.path.getsize(library), **{field: getattr(summary, field) for field in SHOWN},
         "disk_free": disk.free, "disk_total": disk.total, **inspect_record(library, state),
     }
 
@@ -71,25 +65,3 @@ def inspect_media(library: str, state: str, examples: int) -> dict[str, Any]:
                 stale.append(path)
     return {"missing": len(missing), "missing_examples": [printable(path) for path in missing[:examples]],
             "stale": len(stale), "stale_examples": [printable(path) for path in stale[:examples]]}
-
-
-def _inconsistencies(read: library_index.Index, counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:
-    images, hashed, duplicates = library_removals.taken_out_since_migration(read.rest)
-    taken_out = {"duplicates": duplicates, "errors": 0}
-    found = [_inconsistency(f"{name}_count", f"dhash_migration records {record[key]} {name}, but the library has {counts[name]}"
-                            + (f", and review imports have removed {taken_out[name]}" if taken_out[name] else ""))
-             for key, name in AGREEMENTS if key in record and record[key] != counts[name] + taken_out[name]]
-    # Images that were added or removed since are not an inconsistency: the next migration includes them.
-    if record.get("total_images") == counts["images"] + images and \
-            record.get("processed_successfully") != counts["hashed"] + hashed:
-        found.append(_inconsistency("hashed_count", f"dhash_migration records {record.get('processed_successfully')} images with a hash,"
-                                    f" but the library has {counts['hashed']}"))
-    malformed = read.malformed()
-    if malformed:
-        found.append(_inconsistency("malformed_hash", f"{len(malformed)} hashes are not 16 upper-case hexadecimal digits,"
-                                    f" the first is that of {printable(read.paths[malformed[0]])}"))
-    return found
-
-
-def _inconsistency(token: str, message: str) -> dict[str, str]:
-    return {"id": token, "message": message}

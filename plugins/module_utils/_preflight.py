@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ._deploy import cutover, lost_library, path_rules, written_files
+from ._deploy import cutover, library_summary, lost_library, path_rules, written_files
 from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
 from ._files import age_encryption, durable
 from ._hashing import decoder_limits, sandbox
@@ -292,7 +292,8 @@ def _rehearsal_problems(needs: Needs, now: datetime) -> list[dict[str, Any]]:
 def _library_problems(needs: Needs) -> list[dict[str, Any]]:
     problems = []
     try:
-        paths = library_index.read(needs.library)[0].paths
+        summary = library_summary.read(needs.library, needs.state)
+        lacks_all_images = bool(summary.images) and not _has_image_files(needs.library, summary)
         size = os.path.getsize(needs.library)
     except LibraryError as error:
         remains = lost_library.find(needs.library, needs.state, needs.backup_dir)
@@ -300,7 +301,7 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
             return [_missing_library(needs.library, remains)]
         return [_problem("library_invalid", "a valid library", f"{error.path}: {error.cause}", error.next_step or "Correct the file.")]
     folder = os.path.dirname(needs.library)
-    grown = size + library_fields.ADDED_BYTES * len(paths)
+    grown = size + library_fields.ADDED_BYTES * summary.images
     for name, place, needed, variable in (
             ("library_dir", folder, 2 * grown, None), ("backup_dir", needs.backup_dir, size, "dhash_backup_dir"),
             ("copy_dir", needs.copy_dir, size, "dhash_backup_copy_dir")):
@@ -312,10 +313,18 @@ def _library_problems(needs: Needs) -> list[dict[str, Any]]:
             found = "not readable" if os.path.isdir(root) else "missing, or not a folder"
             problems.append(_problem("media_root_not_readable", f"the media root {printable(root)}", found,
                                      "Mount this folder, correct dhash_media_roots, or give this user access to the folder."))
-    if paths and not any(os.path.exists(os.path.join(folder, path)) for path in paths if "\0" not in path):
-        problems.append(_problem("images_missing", "the image files", f"all {len(paths)} files are missing",
+    if lacks_all_images:
+        problems.append(_problem("images_missing", "the image files", f"all {summary.images} files are missing",
                                  "Check that the media are mounted, and check the paths in the library."))
     return problems
+
+
+def _has_image_files(library: str, summary: library_summary.Summary) -> bool:
+    """Whether any of the image files exists. Raises ``LibraryError``."""
+    def exists(path: str) -> bool:
+        return "\0" not in path and os.path.exists(os.path.join(os.path.dirname(library), path))
+    is_first_there = summary.first_path is not None and exists(summary.first_path)
+    return is_first_there or any(map(exists, library_index.read(library)[0].paths))
 
 
 def _missing_library(library: str, remains: lost_library.Remains) -> dict[str, Any]:

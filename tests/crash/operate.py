@@ -193,12 +193,12 @@ class Site:
         return images
 
     def snapshot(self) -> dict[str, list[Any]]:
-        """Every file below the folder: metadata and content, times aside; neither logs nor what was set aside. Files that
+        """Every file below the folder: metadata and content, times aside; neither logs, nor what was set aside, nor the cached summary. Files that
         differ only in the time in their name come under one name."""
         found: dict[str, list[Any]] = {}
         for path in sorted(self.folder.rglob("*")):
             status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name:
+            if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name and path.name != "summary.json":
                 name = STAMP.sub("TIME", str(path.relative_to(self.folder)))
                 found.setdefault(name, []).append((status.st_mode, status.st_uid, status.st_gid, self._content(path)))
         return found

@@ -22,7 +22,15 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils import _notification
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, backup_manifest, path_rules, pending_marker, run_record, written_files
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import (
+    backup_files,
+    backup_manifest,
+    library_summary,
+    path_rules,
+    pending_marker,
+    run_record,
+    written_files,
+)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import BoundsError, DhashError, HandoverError, LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import (
     bounded_reads,
@@ -90,6 +98,7 @@ READERS = [
     Reader(".library.json.mobius-dhash.pending", lambda folder: pending_marker.read(str(folder / "library.json"))),
     Reader("rehearsal.json", lambda folder: run_record.last_rehearsal(str(folder))),
     Reader("written.json", lambda folder: written_files.is_left(str(folder), "/no/such/file") or None),
+    Reader("summary.json", lambda folder: library_summary._stored(str(folder))),
     Reader("library.dhash.json", lambda folder: written_files.counts(str(folder / "library.dhash.json"))),
     Reader(metrics_file.NAME, lambda folder: metrics_file.queue_length(str(folder))),
     Reader("review-0.json", lambda folder: metrics_file.queue_length(str(folder))),

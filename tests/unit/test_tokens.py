@@ -16,9 +16,9 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
-from ansible_collections.mobius.dhash.plugins.module_utils import _inspection, _recovery
+from ansible_collections.mobius.dhash.plugins.module_utils import _recovery
 from ansible_collections.mobius.dhash.plugins.module_utils._calibration import threshold_choice
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, library_summary
 from ansible_collections.mobius.dhash.plugins.module_utils._files import row_files
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_record
 from jinja2 import nodes
@@ -40,7 +40,7 @@ DOCUMENTED = [  # module, where in RETURN, what the code gives
     ("journal_merge", "refused.reason", row_files.REASONS),
     ("library_calibrate", "reason", threshold_choice.REASONS),
     ("health_info", "problem", service_probes.FIXES), ("library_backup_info", "backups.problem", backup_files.PROBLEMS),
-    ("library_info", "inconsistencies.id", _inspection.INCONSISTENCIES), ("library_info", "watch.verdict", WATCH),
+    ("library_info", "inconsistencies.id", library_summary.INCONSISTENCIES), ("library_info", "watch.verdict", WATCH),
     ("library_monitor", "verdict", WATCH),
     ("recovery_info", "live", [_recovery.OLD, _recovery.NEW, _recovery.EDITED, _recovery.UNREADABLE, _recovery.MISSING, _recovery.UNRECORDED]),
     ("recovery_info", "service", [_recovery.RUNNING, _recovery.STOPPED, _recovery.UNKNOWN, _recovery.UNMANAGED])]
