@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint changelog-lint molecule-localhost molecule matrix coverage page build bench clean
+.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint docsite changelog-lint molecule-localhost molecule matrix coverage page docsite-pages build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -32,7 +32,7 @@ test: clean-results ## All gates, two at a time, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 # The longest first, and beside it what needs one core.
-gates: integration unit crash sanity types python-lint shell-lint lint docs-lint changelog-lint page-lint molecule-localhost monitoring review
+gates: integration unit crash sanity types python-lint shell-lint lint docs-lint docsite changelog-lint page-lint molecule-localhost monitoring review
 
 unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
@@ -77,6 +77,9 @@ docs-lint: .venv/.dev ## The documentation of modules, roles and playbooks
 	@mkdir -p .ansible/test-home # antsibull-docs leaves a log in its home
 	@HOME=$(CURDIR)/.ansible/test-home $(GATE) docs-lint $(BIN)/antsibull-docs lint-collection-docs --plugin-docs .
 
+docsite: .venv/.dev ## The documentation site, from docs/ and the documentation of modules and roles
+	@$(GATE) docsite tests/docsite.sh
+
 changelog-lint: .venv/.dev ## The changelog fragments
 	@$(GATE) changelog-lint $(BIN)/antsibull-changelog lint
 
@@ -96,6 +99,9 @@ coverage: .venv/.dev ## How much of plugins/ the unit tests run; what they run i
 
 page: .venv/bin/python ## The file with the review page that the module ships, from web/review
 	@$(BIN)/python tests/support/build_page.py --write
+
+docsite-pages: .venv/.dev ## The pages of the documentation site in docs/docsite/rst, from docs/*.md
+	@$(BIN)/python tests/support/build_docsite.py --write
 
 build: .venv/.demo ## The collection's tarball, in dist/; to publish it: make build REPOSITORY=https://...
 	@$(BIN)/python tests/support/build_collection.py dist $(REPOSITORY)
