@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -31,12 +32,22 @@ class Fleet:
             self, playbook: str, *options: str, hosts: dict[str, Any] | None = None, everywhere: dict[str, Any] | None = None,
             **variables: Any) -> Run:
         """Run a playbook; ``hosts`` are variables of single hosts, ``everywhere`` of the inventory's group all."""
+        return self.site.playbook(playbook, *options, inventory=self._inventory(hosts or {}, everywhere or {}), **self._of_the_fleet, **variables)
+
+    def command(self, playbook: str, *options: str, **variables: Any) -> list[str]:
+        """The command that runs a playbook on all hosts."""
+        return self.site.command(playbook, *options, inventory=self._inventory({}, {}), **self._of_the_fleet, **variables)
+
+    @property
+    def _of_the_fleet(self) -> dict[str, Any]:
+        return {"dhash_library": None, "dhash_state_dir": None, "dhash_fleet_report_dir": str(self.reports)}
+
+    def _inventory(self, hosts: dict[str, Any], everywhere: dict[str, Any]) -> Path:
         inventory = self.site.home / "hosts.yml"
         inventory.write_text(json.dumps({"all": {
-            "hosts": {host: {**self.variables.get(host, {}), **(hosts or {}).get(host, {})} for host in [*HOSTS, *(set(hosts or {}) - set(HOSTS))]},
-            "vars": everywhere or {}}}))
-        return self.site.playbook(playbook, *options, inventory=inventory, dhash_library=None, dhash_state_dir=None,
-                                  dhash_fleet_report_dir=str(self.reports), **variables)
+            "hosts": {host: {**self.variables.get(host, {}), **hosts.get(host, {})} for host in [*HOSTS, *(set(hosts) - set(HOSTS))]},
+            "vars": everywhere}}))
+        return inventory
 
     def report(self) -> dict[str, Any]:
         """The newest report: what it says of each host."""

@@ -131,7 +131,7 @@ def test_fleet_report_phases_are_documented_and_have_a_text() -> None:
     variables = yaml.safe_load((ROOT / "roles/run/vars/main.yml").read_text(encoding="utf-8"))
     texts = variables["__dhash_phase_texts"]
     given = {literal for literal in re.findall("'([a-z_]+)' (?:if|else|}})|else '([a-z_]+)'", variables["__dhash_phase"]) for literal in literal if literal}
-    assert given | {"unreachable", "not_started"} == texts.keys()
+    assert given | {"unreachable", "not_started", "awaiting_approval"} == texts.keys()
     documented = (ROOT / "docs/fleet.md").read_text(encoding="utf-8").partition("| `phase` |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `([a-z_]+)` \|", documented, re.M)) == texts.keys()
     used = set(re.findall("'phase', '==', '([a-z_]+)'", (ROOT / "roles/notify/vars/main.yml").read_text(encoding="utf-8")))

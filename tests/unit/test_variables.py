@@ -156,8 +156,8 @@ def test_path_that_a_host_would_expand_is_refused_as_given(name: str, path: str)
 PATHS = {name for name, option in OPTIONS.items() if "path" in (option["type"], option.get("elements"))}
 FROM_THE_LIBRARY = {"dhash_backup_copy_dir", "dhash_backup_dir", "dhash_calibration_report", "dhash_dry_run_report", "dhash_log_dir", "dhash_metrics_dir",
                     "dhash_monitor_error_log", "dhash_output", "dhash_report", "dhash_review_dir"}
-FROM_THE_CURRENT_DIRECTORY = {"dhash_backup_fetch_dir", "dhash_fleet_duplicates_dir", "dhash_fleet_report_dir", "dhash_hooks", "dhash_review_decisions",
-                              "dhash_review_fetch_dir", "dhash_rollback_identity_file"}
+FROM_THE_CURRENT_DIRECTORY = {"dhash_approval_file", "dhash_backup_fetch_dir", "dhash_fleet_duplicates_dir", "dhash_fleet_report_dir", "dhash_hooks",
+                              "dhash_review_decisions", "dhash_review_fetch_dir", "dhash_rollback_identity_file"}
 
 
 @pytest.mark.parametrize("path", ["x/y.json", "./x", "../x", "x"])

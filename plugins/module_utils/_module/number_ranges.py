@@ -23,6 +23,7 @@ class Range(NamedTuple):
 
 HASH_BITS = 64
 RANGES = {
+    "dhash_approval_minutes": Range(0),
     "dhash_backup_keep": Range(0, option="keep"),
     "dhash_backup_keep_days": Range(0, option="keep_days"),
     "dhash_batch_size": Range(1, option="batch_size"),
