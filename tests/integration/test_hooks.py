@@ -172,6 +172,18 @@ def test_next_run_undrains_a_host_left_by_a_killed_controller(
     assert record(site)["restart_owed"] is False
 
 
+@pytest.mark.parametrize("is_drained", [pytest.param(False, marks=pytest.mark.thorough), True], ids=["not-drained", "drained"])
+def test_failed_verification_undrains_and_runs_on_failure(site: Site, service: Service, hooks: Hooks, is_drained: bool) -> None:
+    if is_drained:
+        kill_in("before_stop", site, service, hooks)
+    else:
+        site.migrate()
+    service.answer = lambda: (503, "{}")
+    run = site.playbook("verify", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code != 0 and "is not healthy after" in run.failures()[-1], run.output
+    assert hooks.told() == [*(["start", "after_start", "after_verify"] if is_drained else []), "on_failure"], run.output
+
+
 def test_missing_or_misnamed_hook_directory_is_refused_at_once(site: Site, hooks: Hooks) -> None:
     before = site.snapshot()
     assert "No such file" in site.playbook("migrate", dhash_hooks=str(site.home / "none")).failures()[-1]
