@@ -137,6 +137,27 @@ options:
     type: str
     choices: [idle, best-effort, none]
     default: idle
+  max_load:
+    description:
+      - The load average of one minute above which no image is begun. The worker processes count too.
+      - The host is looked at about once a second. Images in progress finish, and the hashing goes on once nothing speaks against it. Without
+        O(max_load), O(max_pressure), O(throttle_command) and O(pause_file) the module never waits, and it never waits in check mode.
+    type: float
+  max_pressure:
+    description:
+      - The percentage of the last 10 seconds in which a task waited for the CPU or for I/O (C(some avg10) in C(/proc/pressure/cpu) and
+        C(/proc/pressure/io)) above which no image is begun.
+      - Linux with pressure stall information only. Elsewhere this option has no effect, and RV(throttled.unavailable) says so.
+    type: float
+  throttle_command:
+    description:
+      - A command that is run with C(/bin/sh -c) about once a second. While its exit code is not V(0), no image is begun.
+      - The module fails if the command cannot be run (exit codes V(126) and V(127)), is killed by a signal, or takes longer than 10 seconds.
+        No image is begun while the command runs, so it should answer at once.
+    type: str
+  pause_file:
+    description: The absolute path of a file. As long as it exists, no image is begun. The file is never read or changed.
+    type: path
   parallel:
     description:
       - Number of worker processes that decode images at the same time.

@@ -69,8 +69,8 @@ OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", 
 HOOKS = ("before_prerequisites", "before_stop", "after_start", "after_verify", "on_rollback", "on_failure")
 LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
 # What the collection does not resolve against the folder of the library, or against the operator's current directory.
-ABSOLUTE = ("dhash_library", "dhash_media_roots", "dhash_monitoring_dashboard_dir", "dhash_monitoring_rules_dir", "dhash_postpone_file", "dhash_state_dir",
-            "dhash_temp_dir", "dhash_venv", "dhash_verify_compare", "dhash_wheels")
+ABSOLUTE = ("dhash_library", "dhash_media_roots", "dhash_monitoring_dashboard_dir", "dhash_monitoring_rules_dir", "dhash_pause_file", "dhash_postpone_file",
+            "dhash_state_dir", "dhash_temp_dir", "dhash_venv", "dhash_verify_compare", "dhash_wheels")
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 

@@ -31,7 +31,8 @@ def inspect(library: str, state: str) -> dict[str, Any]:
 
 def inspect_record(library: str, state: str) -> dict[str, Any]:
     """What this host has on record of the last run. It does not read the library. Raises ``DhashError``."""
-    return {"real_path": library, "run": run_record.shown(run_record.read(state)), "lock": locking.holder(library)}
+    return {"real_path": library, "run": run_record.shown(run_record.read(state)), "lock": locking.holder(library),
+            "waiting": locking.holder(os.path.join(state, locking.WAITING))}
 
 
 def pending_elsewhere(name: str, library: str, state: str) -> run_record.Record | None:

@@ -21,6 +21,7 @@ from . import _redeploy
 from ._deploy import backup_files, cutover, rollback_plan, run_record
 from ._errors import DhashError, from_os_error
 from ._files import age_encryption, durable, locking
+from ._hashing import host_throttle
 from ._library import library_edit, library_fields, library_file, library_index
 from ._migrate import migration_run, migration_settings
 
@@ -32,11 +33,15 @@ def rehearse(settings: migration_settings.Settings, images: int, recipients: Seq
     """
     started = time.monotonic()
     scratch = os.path.join(settings.state, "rehearsal")
-    with locking.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout):
+    with contextlib.ExitStack() as stack:
+        lock = stack.enter_context(locking.lock(settings.library, "rehearsal", settings.run, settings.lock_timeout))
+        durable.make_folder(settings.state)
+        # Kept while the rehearsal waits for a quieter host: another rehearsal would remove its files.
+        stack.enter_context(locking.lock(scratch, "rehearsal", settings.run, settings.lock_timeout, "the scratch folder", like=settings.library))
         _remove(scratch)  # of a killed rehearsal
         durable.make_folder(scratch)
         try:
-            result = _Stage(settings, scratch, recipients).play(images)
+            result = _Stage(settings, scratch, recipients, lock).play(images)
         finally:
             _remove(scratch)
         result["seconds"] = round(time.monotonic() - started, 3)
@@ -48,8 +53,10 @@ def rehearse(settings: migration_settings.Settings, images: int, recipients: Seq
 class _Stage:
     """A scratch folder with a library, its backups and its state."""
 
-    def __init__(self, settings: migration_settings.Settings, scratch: str, recipients: Sequence[str]) -> None:
+    def __init__(self, settings: migration_settings.Settings, scratch: str, recipients: Sequence[str], lock: locking.Held) -> None:
         self.live = settings.library
+        self.lock = lock
+        self.waits: list[dict[str, Any]] = []
         self.library = os.path.join(scratch, "library.json")
         self.backups = os.path.join(scratch, "backups")
         self.settings = settings._replace(
@@ -71,7 +78,7 @@ class _Stage:
         self._go_back(old, "removing the hashes", rollback_plan.RollbackRequest(rollback_plan.LATEST, True, False))
         self._migrate(old)
         self._go_back(old, "the rescue of a failed migration", None)
-        return {key: result[key] for key in ("images", "hashed", "errors")}
+        return {**{key: result[key] for key in ("images", "hashed", "errors")}, "throttled": host_throttle.together(self.waits)}
 
     def _prepare(self, images: int) -> str:
         """Write the first images of the live library without managed fields; the SHA-256 of the result."""
@@ -82,7 +89,8 @@ class _Stage:
         return durable.write(self.library, [library_edit.edited(library, value)], like=self.live)
 
     def _migrate(self, old: str) -> dict[str, Any]:
-        result = migration_run.run(self.settings, lambda _progress: None)
+        result = migration_run.run(self.settings, lambda _progress: None, outer=[self.lock])
+        self.waits.append(result["throttled"])
         self._go_live()
         self._expect("the migration", result["output_sha256"])
         kept = cutover.pre_dhash(self.library)

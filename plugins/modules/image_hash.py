@@ -108,6 +108,24 @@ mismatches:
     found:
       description: The hash that the image has now, or the error.
       type: str
+throttled:
+  description: How long no image was begun because the host was busy or the run was paused.
+  returned: success
+  type: dict
+  contains:
+    seconds:
+      description: The number of seconds in all.
+      type: float
+    reasons:
+      description: The number of seconds for each reason, one of V(load), V(cpu_pressure), V(io_pressure), V(command), V(pause_file), and V(lock)
+        for another operation that had locked the library at the end of a wait.
+      type: dict
+      sample: {cpu_pressure: 41.2, pause_file: 3600.4}
+    unavailable:
+      description: What O(max_load) or O(max_pressure) could not limit because this host does not tell it, of V(load), V(cpu_pressure) and
+        V(io_pressure).
+      type: list
+      elements: str
 sandbox:
   description: What confined the processes that decoded images. None if no image was decoded.
   returned: success
@@ -141,7 +159,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches, sandbox, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches, host_throttle, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_index
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
@@ -149,17 +167,17 @@ from ansible_collections.mobius.dhash.plugins.module_utils._module import module
 SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
 
 
-def hash_images(paths: list[str], params: dict[str, Any], roots: tuple[str, ...]) -> list[dict[str, Any]]:
+def hash_images(paths: list[str], params: dict[str, Any], roots: tuple[str, ...], throttle: host_throttle.Throttle) -> list[dict[str, Any]]:
     entries = hash_batches.hash_now(paths, params["algorithm"], roots, module_arguments.limits(params),
-                                    module_arguments.parallel(params), params["temp_dir"])
+                                    module_arguments.parallel(params), params["temp_dir"], throttle)
     return [{key: getattr(entry, key) for key in SHOWN} for entry in entries]
 
 
-def compare(params: dict[str, Any]) -> dict[str, Any]:
+def compare(params: dict[str, Any], throttle: host_throttle.Throttle) -> dict[str, Any]:
     paths = [os.path.abspath(path) for path in params["images"]]
     # Without media roots these images alone may be read, wherever a link leads.
     roots = module_arguments.media_roots(params, library="/") if params["media_roots"] else tuple({os.path.realpath(path) for path in paths})
-    found = hash_images(paths, params, roots)
+    found = hash_images(paths, params, roots, throttle)
     images = [{"path": path, **image} for path, image in zip(paths, found)]
     distances = [{"images": [one["path"], other["path"]],
                   "distance": difference_hash.distance(one["dhash"], other["dhash"])}
@@ -167,13 +185,13 @@ def compare(params: dict[str, Any]) -> dict[str, Any]:
     return {"images": images, "distances": distances}
 
 
-def sample(params: dict[str, Any]) -> dict[str, Any]:
+def sample(params: dict[str, Any], throttle: host_throttle.Throttle) -> dict[str, Any]:
     library = run_record.resolve(params["library"])
-    path_rules.require(library, run_record.folder(None, library), {"temp_dir": params["temp_dir"]})
+    path_rules.require(library, run_record.folder(None, library), {"temp_dir": params["temp_dir"], "pause_file": params["pause_file"]})
     read, digest = library_index.read(library)
     drawn = list(map(read.image, library_survey.sample(read.hashed(), digest, params["sample"])))
     paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]
-    found = hash_images(paths, params, module_arguments.media_roots(params, library))
+    found = hash_images(paths, params, module_arguments.media_roots(params, library), throttle)
     images = [{"path": on_record["path"], **image} for on_record, image in zip(drawn, found)]
     mismatches = [{"path": on_record["path"], "expected": on_record["dhash"], "found": image["dhash"] or image["error"]}
                   for on_record, image in zip(drawn, found) if image["dhash"] != on_record["dhash"]]
@@ -196,10 +214,12 @@ def main() -> None:
         number_ranges.require(module.params)
         respawn.respawn_if_needed(module.params["interpreter"], check_mode=False)
         sandbox.require(module_arguments.limits(module.params))
-        result = (compare if module.params["images"] else sample)(module.params)
+        settings = host_throttle.settings_of(module.params)
+        throttle = host_throttle.NEVER if module.check_mode else host_throttle.Throttle(settings)
+        result = (compare if module.params["images"] else sample)(module.params, throttle)
     except DhashError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), **result)
+    module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), throttled=throttle.result(), **result)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,24 @@ thresholds:
       description: The expected number of false duplicates in the whole library, with confirmation.
       type: float
       returned: success
+throttled:
+  description: How long no image was begun because the host was busy or the run was paused.
+  returned: success
+  type: dict
+  contains:
+    seconds:
+      description: The number of seconds in all.
+      type: float
+    reasons:
+      description: The number of seconds for each reason, one of V(load), V(cpu_pressure), V(io_pressure), V(command), V(pause_file), and V(lock)
+        for another operation that had locked the library at the end of a wait.
+      type: dict
+      sample: {cpu_pressure: 41.2, pause_file: 3600.4}
+    unavailable:
+      description: What O(max_load) or O(max_pressure) could not limit because this host does not tell it, of V(load), V(cpu_pressure) and
+        V(io_pressure).
+      type: list
+      elements: str
 sandbox:
   description: What confined the processes that decoded images. None if no image was decoded.
   returned: success
@@ -198,7 +216,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._calibration import calibration_run, library_measures
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import sandbox, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import host_throttle, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 
@@ -234,12 +252,13 @@ def main() -> None:
         respawn.respawn_if_needed(module.params["interpreter"], module.check_mode)
         settings = settings_of(module.params)
         sandbox.require(settings.limits)
-        outcome = (calibration_run.check if module.check_mode else calibration_run.run)(settings)
+        throttle = host_throttle.Throttle(host_throttle.settings_of(module.params))
+        outcome = calibration_run.check(settings) if module.check_mode else calibration_run.run(settings, throttle)
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:
         outcome.result["diff"] = calibration_run.difference(outcome, settings.report)
-    module.exit_json(changed=outcome.changed, sandbox=worker_pool.sandbox_in_force(), **outcome.result)
+    module.exit_json(changed=outcome.changed, sandbox=worker_pool.sandbox_in_force(), throttled=throttle.result(), **outcome.result)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,24 @@ journal_set_aside:
   description: The path to which a damaged journal was renamed. None if the journal was not damaged.
   returned: success, not in check mode
   type: str
+throttled:
+  description: How long no image was begun because the host was busy or the run was paused.
+  returned: success, not in check mode
+  type: dict
+  contains:
+    seconds:
+      description: The number of seconds in all.
+      type: float
+    reasons:
+      description: The number of seconds for each reason, one of V(load), V(cpu_pressure), V(io_pressure), V(command), V(pause_file), and V(lock)
+        for another operation that had locked the library at the end of a wait.
+      type: dict
+      sample: {cpu_pressure: 41.2, pause_file: 3600.4}
+    unavailable:
+      description: What O(max_load) or O(max_pressure) could not limit because this host does not tell it, of V(load), V(cpu_pressure) and
+        V(io_pressure).
+      type: list
+      elements: str
 sandbox:
   description: What confined the processes that decoded images. None if no image was decoded.
   returned: success

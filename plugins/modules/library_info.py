@@ -250,6 +250,34 @@ lock:
     since:
       description: The time (UTC) since which the lock is held.
       type: str
+waiting:
+  description: The run that waits because the host is busy or the run is paused. It has released its lock. None if no run waits.
+  returned: success
+  type: dict
+  contains:
+    operation:
+      description: The operation that waits, named as in the audit log.
+      type: str
+      sample: migration
+    run:
+      description: The run that waits.
+      type: str
+    process:
+      description: The process that waits.
+      type: int
+    host:
+      description: The host of the process that waits.
+      type: str
+    since:
+      description: The time (UTC) since which the run waits for this reason.
+      type: str
+    reason:
+      description: The reason, one of V(load), V(cpu_pressure), V(io_pressure), V(command), V(pause_file) and V(lock).
+      type: str
+    text:
+      description: RV(waiting.reason) as text for people, with the reading at RV(waiting.since).
+      type: str
+      sample: throttled (load 9.1)
 disk_free:
   description: Free disk space beside the library, in bytes.
   returned: when O(check_library=true)

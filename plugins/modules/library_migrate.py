@@ -239,7 +239,9 @@ times:
   sample: {"0.001": 0, "0.002": 4, "0.005": 120, "0.01": 431, "0.02": 198, "0.05": 2, "0.1": 0, "0.2": 0, "0.5": 0, "1": 0, "2": 0, "5": 0,
     "10": 0, "20": 0, "50": 0, "more": 0}
 images_per_second:
-  description: The number of images hashed per second. None if no image had to be hashed.
+  description:
+    - The number of images hashed per second, without the time in which the run waited. None if no image had to be hashed.
+    - If the library was surveyed again after a wait, of the images hashed since.
   returned: success, not in check mode
   type: float
 resources:
@@ -294,6 +296,24 @@ summary:
   returned: success, not in check mode
   type: list
   elements: str
+throttled:
+  description: How long no image was begun because the host was busy or the run was paused.
+  returned: success, not in check mode
+  type: dict
+  contains:
+    seconds:
+      description: The number of seconds in all.
+      type: float
+    reasons:
+      description: The number of seconds for each reason, one of V(load), V(cpu_pressure), V(io_pressure), V(command), V(pause_file), and V(lock)
+        for another operation that had locked the library at the end of a wait.
+      type: dict
+      sample: {cpu_pressure: 41.2, pause_file: 3600.4}
+    unavailable:
+      description: What O(max_load) or O(max_pressure) could not limit because this host does not tell it, of V(load), V(cpu_pressure) and
+        V(io_pressure).
+      type: list
+      elements: str
 sandbox:
   description: What confined the processes that decoded images. None if no image was decoded.
   returned: success

@@ -147,6 +147,24 @@ without_preview:
   description: The number of images in the export whose file exists but cannot be decoded.
   returned: success
   type: int
+throttled:
+  description: How long no image was begun because the host was busy or the run was paused.
+  returned: success
+  type: dict
+  contains:
+    seconds:
+      description: The number of seconds in all.
+      type: float
+    reasons:
+      description: The number of seconds for each reason, one of V(load), V(cpu_pressure), V(io_pressure), V(command), V(pause_file), and V(lock)
+        for another operation that had locked the library at the end of a wait.
+      type: dict
+      sample: {cpu_pressure: 41.2, pause_file: 3600.4}
+    unavailable:
+      description: What O(max_load) or O(max_pressure) could not limit because this host does not tell it, of V(load), V(cpu_pressure) and
+        V(io_pressure).
+      type: list
+      elements: str
 sandbox:
   description: What confined the processes that decoded images. None if no image was decoded.
   returned: success
@@ -178,7 +196,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import sandbox, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import host_throttle, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
@@ -226,7 +244,8 @@ def main() -> None:
         respawn.respawn_if_needed(params["interpreter"], module.check_mode)
         settings = settings_of(params)
         sandbox.require(settings.limits)
-        outcome = (review_export.check if module.check_mode else review_export.run)(settings)
+        throttle = host_throttle.Throttle(host_throttle.settings_of(params))
+        outcome = review_export.check(settings) if module.check_mode else review_export.run(settings, throttle)
         if not module.check_mode:
             metrics = metrics_file.for_module(params, settings.library, settings.state, module.warn)
             metrics.queued(outcome.result["total_matches"])
@@ -234,7 +253,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     if module._diff:
         outcome.result["diff"] = review_export.difference(outcome)
-    module.exit_json(changed=outcome.changed, sandbox=worker_pool.sandbox_in_force(), **outcome.result)
+    module.exit_json(changed=outcome.changed, sandbox=worker_pool.sandbox_in_force(), throttled=throttle.result(), **outcome.result)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-MAX_RUN_SECONDS = 30 * 24 * 3600  # seconds after which async_wrapper kills the module
+MAX_RUN_SECONDS = 10 * 365 * 24 * 3600  # seconds after which async_wrapper kills the module, even one that only waits
 FIRST_POLL = 0.25
 LONGEST_POLL = 2.0
 POLLS_WITHOUT_STATUS = 5
 SECONDS_BETWEEN_LINES = 5
+SECONDS_BETWEEN_LINES_WHILE_WAITING = 60
 SECONDS_WITHOUT_CONNECTION = 60
 SECONDS_WITHOUT_SIGN = 60  # a module without a result and a progress file for so long has died, or has not started
 MAX_PROGRESS = 1 << 16  # bytes that are read of what a host says of its progress
@@ -142,19 +143,36 @@ class ProgressLine:
         self._host = host
         self._shown_at: float | None = None
         self._shown_done = -1
+        self._wait_shown_at: float | None = None
+        self._wait_shown: str | None = None
 
     def show(self, progress: dict[str, Any] | None) -> bool:
         """Show ``progress`` if a line is due; returns whether the hashing continues."""
         if progress is None or "total" not in progress:
             return False
         done, total = progress["done"], progress["total"]
+        if self._show_wait(progress):
+            return True
         due = self._shown_at is None or time.monotonic() - self._shown_at >= SECONDS_BETWEEN_LINES or done == total
-        if due and done > self._shown_done:
+        if due and total and done > self._shown_done:
             self._shown_at, self._shown_done = time.monotonic(), done
             left = progress["seconds_left"]
             show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} per second,"
                       f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
         return bool(done < total)
+
+    def _show_wait(self, progress: dict[str, Any]) -> bool:
+        """Show why and how long the host has waited, at the beginning and every minute; returns whether it waits."""
+        text = progress.get("waiting")
+        kind = text and text.partition("(")[0]
+        due = self._wait_shown_at is None or time.monotonic() - self._wait_shown_at >= SECONDS_BETWEEN_LINES_WHILE_WAITING
+        if text and (due or kind != self._wait_shown):
+            self._wait_shown_at = time.monotonic()
+            images = f"{progress['done']} of {progress['total']} images, " if progress["total"] else ""  # none: a sample is hashed
+            show_line(f"[{self._host}] hashing: {images}{text}"
+                      + (f" for {clock(progress['waited'])}" if progress["waited"] else ""))
+        self._wait_shown = kind
+        return bool(text)
 
     def end(self, result: dict[str, Any]) -> None:
         """Show the counts, if anything was hashed."""

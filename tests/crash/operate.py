@@ -9,8 +9,10 @@ All happens in this process: a step forked from it needs no time to start. The c
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import pwd
@@ -23,11 +25,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 from ansible_collections.mobius.dhash.plugins.module_utils import _clock
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import pending_marker, run_record
-from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hash_batches
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
+from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, locking
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, hash_batches, host_throttle
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_run, migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
 from ansible_collections.mobius.dhash.plugins.modules import library_backup, library_deploy, library_rollback, review_import
@@ -57,6 +61,7 @@ class Site:
             "origin": None, "dependents": [], "run": None, "real_path": None, "metrics_dir": None, "service_manager": "command",
             "service_name": None, "service_scope": "system", "status_command": None}
         self.state = run_record.folder(self.params["state_dir"], str(self.library))
+        self._hashes: list[tuple[Any, ...]] = []
 
     def draw(self, count: int) -> None:
         """Make the library: pictures of which one is a duplicate, and metadata of its own on the file."""
@@ -83,6 +88,22 @@ class Site:
             journal.execute("DELETE FROM notes")
         journal.close()
 
+    def take_hashes_out(self) -> None:
+        """Let the journal lack the hashes, and remember them."""
+        with sqlite3.connect(os.path.join(self.state, "journal.sqlite")) as journal:
+            self._hashes = journal.execute("SELECT * FROM images").fetchall()
+            journal.execute("DELETE FROM images")
+        journal.close()
+
+    def put_hashes_back(self) -> None:
+        """What the journal gets from a dry run that hashes all."""
+        path = os.path.join(self.state, "journal.sqlite")
+        try:
+            with contextlib.closing(sqlite3.connect(path)) as journal, journal:
+                journal.executemany(f"INSERT OR REPLACE INTO images VALUES ({', '.join('?' * len(self._hashes[0]))})", self._hashes)
+        except sqlite3.Error as error:
+            raise DhashError(str(error), path, "Run again.") from error
+
     def edit(self) -> None:
         """What its service may do to the live library at any time."""
         library = json.loads(self.library.read_text())
@@ -96,6 +117,23 @@ class Site:
 
     def migrate(self, **changes: Any) -> None:
         migration_run.run(migration_settings.from_params({**self.params, **changes}), lambda _progress: None)
+
+    def migrate_paused(self) -> None:
+        """A migration that waits for its pause file to go. Meanwhile others take the lock, and hash all images."""
+        pause = self.folder.with_name("pause")
+
+        def work_of_others(_seconds: float) -> None:
+            with locking.lock(str(self.library), "backup", "other", 0):
+                self.put_hashes_back()
+            pause.unlink()
+
+        pause.write_bytes(b"")  # opened also where a killed run has left it
+        throttle = functools.partial(host_throttle.Throttle, clock=itertools.count().__next__, sleep=work_of_others)
+        try:
+            with mock.patch.object(host_throttle, "Throttle", throttle):
+                self.migrate(pause_file=str(pause))
+        finally:
+            pause.unlink(missing_ok=True)
 
     def backup(self) -> None:
         library_backup.carry_out(str(self.library), self.state, [str(self.backups)], self.params, run_record.new_run())
@@ -198,7 +236,8 @@ class Site:
         found: dict[str, list[Any]] = {}
         for path in sorted(self.folder.rglob("*")):
             status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name and path.name != "summary.json":
+            if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name \
+                    and path.name not in ("summary.json", "waiting.lock"):
                 name = STAMP.sub("TIME", str(path.relative_to(self.folder)))
                 found.setdefault(name, []).append((status.st_mode, status.st_uid, status.st_gid, self._content(path)))
         return found
@@ -243,6 +282,7 @@ MIGRATION: list[Step] = [Site.backup, Site.migrate, Site.announce, Site.deploy, 
 GO_LIVE: list[Step] = [Site.announce, Site.deploy]
 OPERATIONS = {
     "migrate": Operation([Site.backup, Site.dry_run, Site.forget_duplicates], [Site.migrate], [Site.migrate, *GO_LIVE]),
+    "paused-migrate": Operation([Site.backup, Site.dry_run, Site.take_hashes_out], [Site.migrate_paused], [Site.migrate, *GO_LIVE]),
     "backup": Operation([], [Site.backup], [Site.backup]),
     "encrypted-backup": Operation([], [Site.backup_encrypted], [Site.backup_encrypted]),
     "deploy": Operation([Site.backup, Site.migrate], GO_LIVE, [Site.migrate, *GO_LIVE]),

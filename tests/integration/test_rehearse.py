@@ -33,7 +33,8 @@ def test_migration_that_requires_a_rehearsal_refuses_without_one(site: Site) -> 
     assert "each gave back the same bytes" in rehearsal.of("Show what was proved")["msg"].replace("\n", " ")
     after = snapshot(site.library.parent)
     assert {name for name in after if after.get(name) != library.get(name)} == {"library.json.lock"}
-    (note,) = [path for path in site.state.rglob("*") if path.is_file()]
+    note, lock = sorted(path for path in site.state.rglob("*") if path.is_file())
+    assert (note.name, lock.name) == ("rehearsal.json", "rehearsal.lock")
 
     assert site.playbook("migrate", "--check", **demanding).code == 0
     note.write_text(json.dumps({**json.loads(note.read_text()), "rehearsed_at": "2024-01-31T12:00:00Z"}))

@@ -25,7 +25,7 @@ import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, host_throttle, image_decoder, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, migration_run, migration_settings
 from PIL import Image
 
@@ -145,8 +145,11 @@ def decoded_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     decoded: list[str] = []
 
     def hash_files(paths: Iterable[tuple[Hashable, str]], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits,
-                   _parallel: int, _temp_dir: str | None = None) -> Iterator[tuple[Hashable, difference_hash.Pixels | ImageError]]:
+                   _parallel: int, _temp_dir: str | None = None,
+                   throttle: host_throttle.Throttle = host_throttle.NEVER) -> Iterator[tuple[Hashable, difference_hash.Pixels | ImageError]]:
         for key, path in paths:
+            if not throttle.may_begin():
+                return
             decoded.append(path)
             try:
                 yield key, image_decoder.read_pixels(path, algorithm, media_roots, limits)

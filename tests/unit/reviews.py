@@ -147,7 +147,7 @@ def make_previews_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def make_previews(
             paths: Iterable[tuple[Key, str]], edge: int, media_roots: Sequence[str], limits: decoder_limits.Limits, _parallel: int,
-            _temp_dir: str | None = None) -> Iterator[tuple[Key, preview_maker.Preview | ImageError]]:
+            _temp_dir: str | None = None, _throttle: object = None) -> Iterator[tuple[Key, preview_maker.Preview | ImageError]]:
         for key, path in paths:
             looked_at.append(os.path.basename(path))
             try:

@@ -21,6 +21,7 @@ from typing import Any
 from .._errors import LockedError, from_os_error
 from . import bounded_reads, durable, file_metadata
 
+WAITING = "waiting"  # in a state folder: its lock file names the run that waits for a quieter host
 WAIT = "Wait for that operation to end, then run again."
 MAX_HOLDER = 4096  # bytes
 WAIT_LONGER = "Wait for that operation to end, or raise dhash_lock_timeout, then run again."
@@ -28,7 +29,7 @@ WAIT_LONGER = "Wait for that operation to end, or raise dhash_lock_timeout, then
 
 @contextlib.contextmanager
 def lock(path: str, operation: str, run: str, timeout: float, what: str = "the library",
-         next_step: str = WAIT_LONGER, like: str | None = None) -> Iterator[None]:
+         next_step: str = WAIT_LONGER, like: str | None = None) -> Iterator[Held]:
     """Hold the one lock on ``path`` (``flock`` on ``<path>.lock``, which is never unlinked).
 
     Waits at most ``timeout`` seconds for another holder, then raises ``LockedError``, whose text names the holder and ``what``.
@@ -47,16 +48,45 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
             file_metadata.give_owner_where_allowed(owner, descriptor)
             os.fchmod(descriptor, stat.S_IMODE(os.stat(owner).st_mode) & 0o666 | 0o600)
         _acquire(descriptor, lock_path, timeout, what, next_step)
-        holder = {"operation": operation, "run": run, "process": os.getpid(), "host": socket.gethostname(),
-                  "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-        _write_holder(descriptor, json.dumps(holder).encode())
+        held = Held(descriptor, lock_path, what, next_step)
+        held.show(operation=operation, run=run, process=os.getpid(), host=socket.gethostname(),
+                  since=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         try:
-            yield
+            yield held
         finally:
-            _write_holder(descriptor, b"")
+            held.release()
     finally:
         with contextlib.suppress(OSError):  # the file is closed all the same, and the work is done
             os.close(descriptor)
+
+
+class Held:
+    """A lock that is held, and may be released for a while. ``shown`` is what its file tells others of the holder."""
+
+    def __init__(self, descriptor: int, lock_path: str, what: str, next_step: str) -> None:
+        self.shown: dict[str, Any] = {}
+        self._descriptor, self._lock_path, self._what, self._next_step = descriptor, lock_path, what, next_step
+        self._is_held = True
+
+    def show(self, **fields: Any) -> None:
+        """Add ``fields`` to what others see of the holder."""
+        self.shown.update(fields)
+        _write_holder(self._descriptor, json.dumps(self.shown).encode())
+
+    def release(self) -> None:
+        """Let others take the lock. Without effect on a lock that is released."""
+        if self._is_held:
+            _write_holder(self._descriptor, b"")
+            self._is_held = False
+            with contextlib.suppress(OSError):  # the lock ends with its file at the latest
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def take_again(self) -> None:
+        """Take a released lock again. Raises ``LockedError`` at once if another process holds it."""
+        if not self._is_held:
+            _acquire(self._descriptor, self._lock_path, 0, self._what, self._next_step)
+            self._is_held = True
+            self.show()
 
 
 def holder(path: str) -> dict[str, Any] | None:

@@ -26,11 +26,11 @@ def path_in(state: str, kind: str) -> str:
 
 
 @contextlib.contextmanager
-def lock(state: str, operation: str, run: str, timeout: float) -> Iterator[None]:
+def lock(state: str, operation: str, run: str, timeout: float) -> Iterator[locking.Held]:
     """Create the handover folder in the state folder ``state`` and hold its lock. Raises ``DhashError``.
 
     The library itself is not locked, because several hosts work on a shared library.
     """
     durable.make_folder(folder(state))
-    with locking.lock(folder(state), operation, run, timeout, "the handover folder"):
-        yield
+    with locking.lock(folder(state), operation, run, timeout, "the handover folder") as lock:
+        yield lock

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from .._errors import DhashError, HandoverError, ImageError
 from .._files import file_stamps, row_files
-from .._hashing import decoder_limits, decoder_versions, difference_hash, hash_journal, image_decoder, image_formats
+from .._hashing import decoder_limits, decoder_versions, difference_hash, hash_journal, host_throttle, image_decoder, image_formats
 from .._hashing.hash_journal import Entry
 from .._migrate import library_survey, migration_run, migration_settings
 from .._telemetry import run_log
@@ -154,16 +154,19 @@ def hash_shard(settings: migration_settings.Settings, file: str, shard: int | No
     if shard is not None:
         difference_hash.require_numpy()
     row_files.header_of(file, handover.PENDING)
-    with handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout):
+    throttle = host_throttle.Throttle(settings.throttle)
+    throttle.may_begin()  # raises before anything is written if the command cannot be run
+    with handover.lock(settings.state, "library_hash", settings.run, settings.lock_timeout) as lock:
+        throttle.locks, throttle.state = [lock], settings.state
         journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                            decoder_limits.text(settings.limits), settings.ignore_ctime,
                                                            settings.rehash)
         with journal, run_log.Log(None, settings.library, "shard") as log:
             work = _Share(settings, file, shard, shards, journal)
             journal.complete()
-            fresh = {}
+            fresh: dict[str, Entry] = {}
             if shard is not None:
-                fresh = migration_run.hash_images(work.pending, settings, journal, run_log.Meter(progress, log))
+                migration_run.hash_images(work.pending, settings, journal, run_log.Meter(progress, log), throttle, fresh)
             kinds = Counter(entry.kind for entry in fresh.values() if entry.kind)
             handed_over = handover.path_in(settings.state, handover.ENTRIES)
             count = row_files.write(
@@ -173,7 +176,7 @@ def hash_shard(settings: migration_settings.Settings, file: str, shard: int | No
                 work.known_now())
     return {**work.result, "hashed_now": len(fresh), "to_hash": 0 if shard is not None else work.result["to_hash"],
             "errors": sum(kinds.values()), "errors_by_kind": dict(sorted(kinds.items())),
-            "handed_over": count, "entries": handed_over, "journal_set_aside": set_aside}
+            "throttled": throttle.result(), "handed_over": count, "entries": handed_over, "journal_set_aside": set_aside}
 
 
 class _Share:

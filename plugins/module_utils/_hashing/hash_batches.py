@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from .. import _clock
 from .._errors import ImageError
-from . import decoder_limits, difference_hash, worker_pool
+from . import decoder_limits, difference_hash, host_throttle, worker_pool
 from .hash_journal import Entry
 
 
@@ -32,31 +32,43 @@ def failure(kind: str, error: str, moment: str = "") -> Entry:
 def hash_in_batches(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits,
                     parallel: int, temp_dir: str | None, batch_size: int,
                     seen: Callable[[str, difference_hash.Pixels | ImageError], None] | None = None,
+                    throttle: host_throttle.Throttle = host_throttle.NEVER,
                     ) -> Generator[list[tuple[str, difference_hash.Pixels | ImageError, Entry]], None, None]:
-    """Hash files on ``parallel`` workers; yields lists of ``batch_size`` tuples ``(path, result, entry)`` as files are done.
+    """Hash different files on ``parallel`` workers; yields lists of ``batch_size`` tuples ``(path, result, entry)`` as files are done.
 
-    ``seen`` is called for each file as soon as it is done. Raises ``MissingRequirementError``.
+    ``seen`` is called for each file as soon as it is done. Before ``throttle`` waits, the files that are done are yielded, and the
+    workers end. Raises ``MissingRequirementError``, and what ``throttle`` raises.
     """
     difference_hash.require_numpy()
     batch: list[tuple[str, difference_hash.Pixels | ImageError]] = []
-    left = len(paths)
-    with contextlib.closing(worker_pool.hash_files([(path, path) for path in paths], algorithm, media_roots, limits,
-                                                   parallel, temp_dir)) as results:
-        for path, result in results:
-            batch.append((path, result))
-            left -= 1
-            if seen:
-                seen(path, result)
-            if len(batch) >= batch_size or not left:
-                made = entries([result for _path, result in batch])
-                yield [(*pair, entry) for pair, entry in zip(batch, made)]
-                batch = []
+    left = dict.fromkeys(paths)
+    while left:
+        throttle.wait()
+        with contextlib.closing(worker_pool.hash_files([(path, path) for path in left], algorithm, media_roots, limits,
+                                                       parallel, temp_dir, throttle)) as results:
+            for path, result in results:
+                batch.append((path, result))
+                del left[path]
+                if seen:
+                    seen(path, result)
+                if len(batch) >= batch_size or not left:
+                    yield _with_entries(batch)
+                    batch = []
+        if batch:
+            yield _with_entries(batch)
+            batch = []
+
+
+def _with_entries(batch: Sequence[tuple[str, difference_hash.Pixels | ImageError]]) -> list[tuple[str, difference_hash.Pixels | ImageError, Entry]]:
+    made = entries([result for _path, result in batch])
+    return [(*pair, entry) for pair, entry in zip(batch, made)]
 
 
 def hash_now(paths: Sequence[str], algorithm: str, media_roots: Sequence[str], limits: decoder_limits.Limits, parallel: int,
-             temp_dir: str | None) -> list[Entry]:
+             temp_dir: str | None, throttle: host_throttle.Throttle = host_throttle.NEVER) -> list[Entry]:
     """Hash files without a journal; one entry per path, in the order of ``paths``. Raises ``MissingRequirementError``."""
     made: dict[str, Entry] = {}
-    for batch in hash_in_batches(list(dict.fromkeys(paths)), algorithm, media_roots, limits, parallel, temp_dir, 100):
+    for batch in hash_in_batches(list(dict.fromkeys(paths)), algorithm, media_roots, limits, parallel, temp_dir, 100,
+                                 throttle=throttle):
         made.update((path, entry) for path, _result, entry in batch)
     return [made[path] for path in paths]

@@ -193,6 +193,14 @@ class Journal:
         with self._commit():
             self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, content))
 
+    def version(self) -> tuple[int, ...] | None:
+        """A value that changes if another process changes or replaces the journal. None if the file is gone. Raises ``DhashError``."""
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, *(self._find("PRAGMA data_version") or ())
+
     def _find(self, query: str, *values: object) -> tuple[Any, ...] | None:
         return next(iter(self._select(query, *values)), None)
 

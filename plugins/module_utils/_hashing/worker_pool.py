@@ -32,13 +32,13 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, Protocol, TypeVar, Union, cast
 
 from .._errors import ImageError, MissingRequirementError, from_os_error
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, image_decoder, preview_maker, sandbox, worker_priority
+from . import decoder_limits, difference_hash, host_throttle, image_decoder, preview_maker, sandbox, worker_priority
 from .ffmpeg_decoder import end_with_parent, signal_name
 
 CHUNK_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
@@ -104,16 +104,18 @@ def hash_files(
     limits: decoder_limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
+    throttle: host_throttle.Throttle = host_throttle.NEVER,
 ) -> Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]:
     """Decode ``paths``, pairs of a key and a path, in up to ``parallel`` processes; yields (key, result) in the order of completion.
 
     The result of an image that cannot be decoded, takes too long or kills its worker is its ImageError. ``paths`` is read
-    as workers become free. Closing the generator ends the workers. Raises MissingRequirementError if a worker cannot
-    start.
+    as workers become free. Once ``throttle`` lets no image begin, the generator ends after the images in progress, without the others.
+    Closing the generator ends the workers. Raises MissingRequirementError if a worker cannot start.
     """
     read = functools.partial(image_decoder.read_pixels, algorithm=algorithm, media_roots=tuple(media_roots), limits=limits)
     return cast("Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]",
-                _work_through(paths, Job(read, difference_hash.Pixels, algorithm != "ffmpeg", limits, temp_dir, tuple(media_roots)), parallel))
+                _work_through(paths, Job(read, difference_hash.Pixels, algorithm != "ffmpeg", limits, temp_dir, tuple(media_roots)), parallel,
+                               throttle))
 
 
 def make_previews(
@@ -123,10 +125,11 @@ def make_previews(
     limits: decoder_limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
+    throttle: host_throttle.Throttle = host_throttle.NEVER,
 ) -> Generator[tuple[Key, preview_maker.Preview | ImageError], None, None]:
-    """Make previews of ``paths``, at most ``edge`` pixels wide and high, in the same way as :func:`hash_files`."""
+    """Make previews of ``paths``, at most ``edge`` pixels wide and high, in the same way as :func:`read_files`."""
     read = functools.partial(preview_maker.read_preview, edge=edge, media_roots=tuple(media_roots), limits=limits)
-    return read_files(paths, read, preview_maker.Preview, media_roots, limits, parallel, temp_dir)
+    return read_files(paths, read, preview_maker.Preview, media_roots, limits, parallel, temp_dir, throttle)
 
 
 def read_files(
@@ -137,17 +140,24 @@ def read_files(
     limits: decoder_limits.Limits,
     parallel: int,
     temp_dir: str | None = None,
+    throttle: host_throttle.Throttle = host_throttle.NEVER,
 ) -> Generator[tuple[Key, Result | ImageError], None, None]:
     """Call ``read``, a function of a module or a partial of one, with each of ``paths`` in a worker, as :func:`hash_files` does.
 
-    It returns a ``result``, a NamedTuple whose fields are of FIELD_TYPES.
+    It returns a ``result``, a NamedTuple whose fields are of FIELD_TYPES. While ``throttle`` lets no image begin, this waits.
     """
-    return cast("Generator[tuple[Key, Result | ImageError], None, None]",
-                _work_through(paths, Job(read, cast("type[tuple[Any, ...]]", result), True, limits, temp_dir, tuple(media_roots)), parallel))
+    job = Job(read, cast("type[tuple[Any, ...]]", result), True, limits, temp_dir, tuple(media_roots))
+    left = dict(paths)
+    while left:
+        throttle.wait()
+        with contextlib.closing(_work_through(list(left.items()), job, parallel, throttle)) as results:
+            for key, found in results:
+                del left[cast("Key", key)]
+                yield cast("Key", key), cast("Result | ImageError", found)
 
 
-def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
-                  parallel: int) -> Generator[tuple[Hashable, Timed | ImageError], None, None]:
+def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job, parallel: int,
+                  throttle: host_throttle.Throttle) -> Generator[tuple[Hashable, Timed | ImageError], None, None]:
     if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < decoder_limits.files_needed(parallel):
         _limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
     remaining = iter(paths)
@@ -157,8 +167,8 @@ def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job,
     plan = sandbox.make_plan(job.media_roots, job.limits, parallel, [path for _key, path in first])
     pool = _Pool(job._replace(plan=plan), parallel)
     try:
-        yield from pool.results(chain(first, remaining))
-        if pool.refused:  # by the file system, to the other user
+        yield from pool.results(takewhile(lambda _path: throttle.may_begin(), chain(first, remaining)))
+        if pool.refused and throttle.may_begin():  # by the file system, to the other user
             pool.end()
             plan = plan._replace(user=None, reads_all=True, stays="some images can be read by root only")
             pool = _Pool(job._replace(plan=plan), min(parallel, len(pool.refused)), pool.refused)

@@ -16,6 +16,7 @@ from typing import Any
 from .._deploy import written_files
 from .._errors import printable
 from .._files import durable
+from .._hashing import host_throttle
 from .._library import library_fields
 from .._telemetry import run_log
 
@@ -59,6 +60,12 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
           if result.get("distrusted") else []),
         f"Time per image: {result['average_ms']:g} ms on average, {result['p95_ms']:g} ms at the 95th percentile",
     ]
+    throttled = result["throttled"]
+    if throttled["seconds"]:
+        reasons = ", ".join(f"{token} {seconds:g} s" for token, seconds in throttled["reasons"].items())
+        lines.append(f"Waited while the host was busy or the run was paused: {throttled['seconds']:g} s ({reasons})")
+    if throttled["unavailable"]:
+        lines.append(host_throttle.text_of_unavailable(throttled["unavailable"]))
     if result.get("sandbox"):
         lines.append(f"Sandbox of the decoders: {result['sandbox']['text']}")
         lines += [f"Not in force: {lacking['id']}: {lacking['reason']}" for lacking in result["sandbox"]["missing"]]

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from .. import _clock
 from .._deploy import cutover, path_rules, run_record, unfinished_work, written_files
-from .._errors import DhashError, ImageError, LibraryError, MissingRequirementError, printable
+from .._errors import DhashError, ImageError, LibraryError, MissingRequirementError, from_os_error, printable
 from .._files import durable, file_metadata, file_stamps, json_records, locking
-from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal, worker_pool
+from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal, host_throttle, worker_pool
 from .._hashing.hash_journal import Entry
 from .._library import library_edit, library_fields, library_index
 from .._module import audit_log
 from .._telemetry import metrics_file, run_log, run_measurements
 from . import library_assembly, library_survey, migration_report, migration_settings
+
+
+class _ChangedError(Exception):
+    """While the run waited without its lock, the library, its record or its journal has changed."""
 
 
 def check(settings: migration_settings.Settings) -> dict[str, Any]:
@@ -72,29 +75,35 @@ def operation(dry_run: bool, limit: int | None) -> str:
 
 
 def run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], metrics: metrics_file.Metrics = metrics_file.OFF,
-        log_retention: int = 0) -> dict[str, Any]:
+        log_retention: int = 0, outer: Sequence[locking.Held] = ()) -> dict[str, Any]:
     """Migrate the library; returns counts, paths and digests. Raises ``DhashError``, leaving the library as it was.
 
     ``progress`` is called from time to time with the state of :class:`run_log.Meter`. A trial and a dry run have no metrics.
-    Logs older than ``log_retention`` days are removed; 0 keeps all.
+    Logs older than ``log_retention`` days are removed; 0 keeps all. While the run waits (``settings.throttle``), it releases its lock,
+    and the locks ``outer`` that the caller holds.
     """
     difference_hash.require_numpy()
     _require_free_names(settings)
     if not os.path.exists(f"{settings.library}.lock"):
         library_survey.read_stable(settings.library)  # raises before a refused library gets a lock file and a journal
     metrics = metrics if settings.limit is None and not settings.dry_run else metrics_file.OFF
+    throttle = host_throttle.Throttle(settings.throttle)
+    throttle.may_begin()  # raises before anything is written if the command cannot be run
 
     def tell(state: dict[str, Any]) -> None:
         progress(state)
         metrics.progress(state["done"], state["total"])
 
     name = operation(settings.dry_run, settings.limit)
-    with locking.lock(settings.library, name, settings.run, settings.lock_timeout), \
+    with locking.lock(settings.library, name, settings.run, settings.lock_timeout) as lock, \
             run_log.Log(settings.log_dir, settings.library, name) as log:
         log.line(f"Start of a {name} of {printable(settings.library)}, run {settings.run}")
+        if throttle.unavailable:
+            log.line(f"WARNING {host_throttle.text_of_unavailable(throttle.unavailable)}")
         metrics.started()
+        throttle.locks, throttle.state = [lock, *outer], settings.state
         try:
-            result, migrated, source = _run(settings, tell, log, failed={})
+            result, migrated, source = _run(settings, tell, log, {}, throttle)
             if settings.report:
                 result["report"] = settings.report
                 result["report_set_aside"] = written_files.set_aside(settings.state, settings.report)
@@ -121,7 +130,7 @@ def prepare_again(record: run_record.Record, failed: dict[str, Entry]) -> None:
     settings = _settings_of(record)._replace(sample=0)
     with run_log.Log(None, settings.library, "migration") as log:
         for _attempt in range(library_survey.CHANGING_READS):
-            if _run(settings, lambda _progress: None, log, failed)[0]["hashed_now"] == 0:
+            if _run(settings, lambda _progress: None, log, failed, host_throttle.Throttle(host_throttle.OFF))[0]["hashed_now"] == 0:
                 return
 
 
@@ -129,6 +138,7 @@ def _noted(settings: migration_settings.Settings) -> dict[str, Any]:
     """The settings in the form of the run record: by name."""
     noted = settings._asdict()
     del noted["origin"]  # the record has it
+    del noted["throttle"]  # whoever deploys has stopped the service, so that does not wait
     return {**noted, "terms": settings.terms._asdict(), "limits": settings.limits._asdict()}
 
 
@@ -144,10 +154,28 @@ def _settings_of(record: run_record.Record) -> migration_settings.Settings:
                          cutover.RUN_AGAIN) from error
 
 
-def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log,
-         failed: dict[str, Entry]) -> tuple[dict[str, Any], library_assembly.MigratedLibrary, library_survey.Source]:
+def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log, failed: dict[str, Entry],
+         throttle: host_throttle.Throttle) -> tuple[dict[str, Any], library_assembly.MigratedLibrary, library_survey.Source]:
     """Survey, hash, assemble and write. ``failed`` collects the failures that the journal does not store; they are not tried again."""
     usage = run_measurements.now()
+    fresh: dict[str, file_stamps.Stamp | None] = {}
+    while True:
+        try:
+            result, migrated, source = _run_once(settings, progress, log, failed, throttle, fresh)
+        except _ChangedError:
+            log.line("The library, its record or its journal has changed meanwhile, so the library is surveyed again")
+        else:
+            break
+    result["sandbox"] = worker_pool.sandbox_in_force()
+    result["throttled"] = throttle.result()
+    result["resources"] = run_measurements.since(usage, sum(stamp.size for stamp in fresh.values() if stamp))
+    return result, migrated, source
+
+
+def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[str, Any]], None], log: run_log.Log, failed: dict[str, Entry],
+              throttle: host_throttle.Throttle, fresh: dict[str, file_stamps.Stamp | None],
+              ) -> tuple[dict[str, Any], library_assembly.MigratedLibrary, library_survey.Source]:
+    """As :func:`_run`. ``fresh`` collects the stamps of the files that were hashed, by path. Raises ``_ChangedError`` after a wait."""
     if not settings.dry_run and settings.limit is None:
         cutover.finish(settings.library, settings.state, check=False)  # an interrupted swap is finished first
     _require_finished(settings)
@@ -162,32 +190,58 @@ def _run(settings: migration_settings.Settings, progress: Callable[[dict[str, An
         source.take(failed)
         journal.complete()
         result = _before(source)
-        started = time.monotonic()
-        pending = _hash_pending(source, settings, journal, run_log.Meter(progress, log))
+        _watch_for_changes(settings, journal, throttle)
+        started, hashed_before = throttle.seconds_without_waits(), len(fresh)
+        _hash_pending(source, settings, journal, run_log.Meter(progress, log), throttle, fresh)
         distrusted: set[str] = set()
         while True:
             hashed = _hashed(source)
             migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=True)
             result |= _result(source, hashed, migrated, settings)
             script, digest = _made(source, hashed, migrated, result, settings)
-            doubtful = _doubtful(source, _drawn(source, digest, settings, pending), settings, pending)
+            doubtful = _doubtful(source, _drawn(source, digest, settings, fresh), settings, fresh, throttle)
             if not doubtful:
                 break
             log.line(f"WARNING A sample does not have the recorded hashes, so {len(doubtful)} images are hashed again")
             distrusted |= doubtful
             source.forget(doubtful, journal)
-            pending |= _hash_pending(source, settings, journal, run_log.Meter(progress, log))
-        rate = round(len(pending) / (time.monotonic() - started), 1) if pending else None
+            _hash_pending(source, settings, journal, run_log.Meter(progress, log), throttle, fresh)
+        count, seconds = len(fresh) - hashed_before, throttle.seconds_without_waits() - started
+        rate = round(count / seconds, 1) if count and seconds > 0 else None
         failed.update((source.file(position), entry) for position, entry in source.entries.failures().items()
                       if entry.kind not in hash_journal.REMEMBERED_KINDS)
-        result |= {"to_hash": 0, "hashed_now": len(pending), "distrusted": len(distrusted), "images_per_second": rate,
+        result |= {"to_hash": 0, "hashed_now": len(fresh), "distrusted": len(distrusted), "images_per_second": rate,
                    "journal_set_aside": set_aside, "log": log.path}
         result |= _forecast(source, settings)
         if not settings.dry_run:
             _write_output(source, script, digest, result, settings)
-    result["sandbox"] = worker_pool.sandbox_in_force()
-    result["resources"] = run_measurements.since(usage, sum(stamp.size for stamp in pending.values() if stamp))
     return result, migrated, source
+
+
+def _watch_for_changes(settings: migration_settings.Settings, journal: hash_journal.Journal, throttle: host_throttle.Throttle) -> None:
+    """Let ``throttle`` raise ``_ChangedError`` after a wait in which others have changed what this run has read.
+
+    It raises ``RefusedError`` if others have put a file of theirs where the run would write.
+    """
+    def evidence() -> list[object]:
+        return [*map(_stamp, (settings.library, os.path.join(settings.state, run_record.FILE))), journal.version()]
+
+    def compare() -> None:
+        _require_free_names(settings)
+        if evidence() != before:
+            raise _ChangedError
+
+    before = evidence()
+    throttle.resumed = compare
+
+
+def _stamp(path: str) -> file_stamps.Stamp | None:
+    try:
+        return file_stamps.stamp_of(os.stat(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, "look at the file", path) from error
 
 
 def _require_finished(settings: migration_settings.Settings) -> None:
@@ -203,32 +257,35 @@ def _survey(settings: migration_settings.Settings, index: library_index.Index, d
     return library_survey.survey(settings.library, index, digest, journal)
 
 
-def _hash_pending(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal,
-                  meter: run_log.Meter) -> dict[str, file_stamps.Stamp | None]:
-    """Hash each file without a journal entry once; returns the stamps of these files, by path."""
+def _hash_pending(source: library_survey.Source, settings: migration_settings.Settings, journal: hash_journal.Journal, meter: run_log.Meter,
+                  throttle: host_throttle.Throttle, fresh: dict[str, file_stamps.Stamp | None]) -> None:
+    """Hash each file without a journal entry once. ``fresh`` gets the stamps of these files, by path."""
     pending = source.files_to_hash()
-    source.take(hash_images(pending, settings, journal, meter))
-    return pending
+    entries: dict[str, Entry] = {}
+    try:
+        hash_images(pending, settings, journal, meter, throttle, entries)
+    finally:
+        fresh.update((path, pending[path]) for path in entries)
+    source.take(entries)
 
 
 def hash_images(pending: dict[str, file_stamps.Stamp | None], settings: migration_settings.Settings, journal: hash_journal.Journal,
-                meter: run_log.Meter) -> dict[str, Entry]:
-    """Hash files into the journal, with a commit after every batch; returns the entry of each. ``pending``: their stamps, by path.
+                meter: run_log.Meter, throttle: host_throttle.Throttle, entries: dict[str, Entry]) -> None:
+    """Hash files into the journal, with a commit after every batch. ``pending``: their stamps, by path. ``entries`` gets the entry of each.
 
-    Raises ``DhashError``.
+    Raises ``DhashError``, and what ``throttle`` raises.
     """
+    throttle.tell = meter.wait  # also for the sample that is hashed after this
     if not pending:
-        return {}
+        return
     meter.start(len(pending))
-    fresh: dict[str, Entry] = {}
     for batch in hash_batches.hash_in_batches(
             list(pending), settings.terms.algorithm, settings.media_roots, settings.limits, settings.parallel,
-            settings.temp_dir, settings.terms.batch_size, meter.count):
+            settings.temp_dir, settings.terms.batch_size, meter.count, throttle):
         stamps = [(path, pending[path] if isinstance(result, ImageError) else result.stamp, entry) for path, result, entry in batch]
         journal.record([(path, stamp, entry) for path, stamp, entry in stamps
                         if stamp and (entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS)])
-        fresh.update((path, entry) for path, _result, entry in batch)
-    return fresh
+        entries.update((path, entry) for path, _result, entry in batch)
 
 
 def _drawn(source: library_survey.Source, digest: str, settings: migration_settings.Settings, fresh: Collection[str]) -> list[int]:
@@ -238,7 +295,8 @@ def _drawn(source: library_survey.Source, digest: str, settings: migration_setti
             if source.file(position) not in fresh]
 
 
-def _doubtful(source: library_survey.Source, drawn: list[int], settings: migration_settings.Settings, fresh: Collection[str]) -> set[str]:
+def _doubtful(source: library_survey.Source, drawn: list[int], settings: migration_settings.Settings, fresh: Collection[str],
+              throttle: host_throttle.Throttle = host_throttle.NEVER) -> set[str]:
     """The files whose journal entries may be wrong, because files of the sample ``drawn`` do not have the hash in the journal.
 
     It is the sample of a verification, so a verification finds no further differences. If a file has other content with an unchanged
@@ -247,7 +305,7 @@ def _doubtful(source: library_survey.Source, drawn: list[int], settings: migrati
     if not drawn:
         return set()
     found = hash_batches.hash_now([source.file(position) for position in drawn], settings.terms.algorithm, settings.media_roots,
-                                  settings.limits, settings.parallel, settings.temp_dir)
+                                  settings.limits, settings.parallel, settings.temp_dir, throttle)
     wrong = {source.file(position): entry for position, entry in zip(drawn, found)
              if entry.dhash != source.entries.known(position).dhash}
     if any(entry.kind is None or entry.kind in hash_journal.REMEMBERED_KINDS for entry in wrong.values()):

@@ -10,7 +10,7 @@ import os
 from typing import Any, NamedTuple
 
 from .._deploy import path_rules, run_record
-from .._hashing import decoder_limits, sandbox
+from .._hashing import decoder_limits, host_throttle, sandbox
 from .._module import module_arguments
 from . import library_assembly
 
@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     sample: int = 0  # the number of images in the journal that are hashed again as a check
     ignore_ctime: bool = False
     rehash: bool = False
+    throttle: host_throttle.Settings = host_throttle.OFF
 
 
 def from_params(params: dict[str, Any]) -> Settings:
@@ -68,4 +69,5 @@ def from_params(params: dict[str, Any]) -> Settings:
         sample=params["sample"],
         ignore_ctime=params["ignore_ctime"],
         rehash=params["rehash"],
+        throttle=host_throttle.settings_of(params),
     )

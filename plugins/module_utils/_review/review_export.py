@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from .. import _clock
 from .._errors import DhashError, LibraryError, MissingRequirementError, RefusedError, printable
 from .._files import bounded_reads, durable, json_records, locking, spreadsheet
-from .._hashing import decoder_limits, difference_hash
+from .._hashing import decoder_limits, difference_hash, host_throttle
 from .._library import json_text, library_fields, library_file
 from .._migrate import matchable_images
 from . import known_different, review_previews, review_queue
@@ -88,8 +88,8 @@ def check(settings: Settings) -> Outcome:
                    bool(due or _superfluous(settings, export) or export.previews.superfluous()))
 
 
-def run(settings: Settings) -> Outcome:
-    """Export the queue. Raises ``DhashError``."""
+def run(settings: Settings, throttle: host_throttle.Throttle = host_throttle.NEVER) -> Outcome:
+    """Export the queue. Raises ``DhashError``, and what ``throttle`` raises."""
     difference_hash.require_numpy()
     if not durable.exists(settings.state):
         _read_migrated(settings.library)  # raises before a refused library gets a state folder
@@ -99,7 +99,7 @@ def run(settings: Settings) -> Outcome:
         export = _plan(settings)
         durable.make_folder(settings.review_dir, 0o750, owner_of=settings.library)
         changes = export.previews.make(settings.library, lambda: _write_state(settings, {
-            **export.last, "previews": {**export.last["previews"], **export.previews.index}}))
+            **export.last, "previews": {**export.last["previews"], **export.previews.index}}), throttle)
         exported_at, fresh = _exported_at(settings, export)
         renderings = _renderings(settings, export, exported_at)
         due = _due(renderings)

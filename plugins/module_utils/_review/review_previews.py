@@ -15,7 +15,7 @@ from typing import Any
 
 from .._errors import ImageError
 from .._files import durable
-from .._hashing import decoder_limits, hash_journal, worker_pool
+from .._hashing import decoder_limits, hash_journal, host_throttle, worker_pool
 from .._migrate import matchable_images
 from . import review_queue
 
@@ -61,10 +61,10 @@ class Previews:
         needed = {f"{self._names[position]}.jpg" for position in self.details}
         return [os.path.join(self._folder, name) for name in sorted(self._present & self._ours - needed)]
 
-    def make(self, owner_of: str, checkpoint: Callable[[], None]) -> int:
+    def make(self, owner_of: str, checkpoint: Callable[[], None], throttle: host_throttle.Throttle) -> int:
         """Make the pending previews, and try failed ones that may succeed now; returns how many were made. Raises ``DhashError``.
 
-        ``checkpoint`` is called from time to time, to store ``index``.
+        ``checkpoint`` is called from time to time, to store ``index``. Raises what ``throttle`` raises.
         """
         again = [position for position, name in self._names.items()
                  if isinstance(self.index.get(name), str) and self.index[name] not in hash_journal.REMEMBERED_KINDS]
@@ -76,7 +76,7 @@ class Previews:
         made = 0
         with contextlib.closing(worker_pool.make_previews(
                 [(position, self._files[position]) for position in due], EDGE, self._media_roots, self._limits,
-                self._parallel, self._temp_dir)) as results:
+                self._parallel, self._temp_dir, throttle)) as results:
             for number, (position, result) in enumerate(results, start=1):
                 name = self._names[position]
                 if isinstance(result, ImageError):

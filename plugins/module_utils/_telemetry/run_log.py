@@ -78,7 +78,8 @@ class Meter:
         self._progress = progress
         self._log = log
         self._done = self._errors = self._total = 0
-        self._started = self._told = self._logged = 0.0
+        self._started = self._told = self._logged = self._waited = 0.0
+        self._waiting: str | None = None
 
     def start(self, total: int) -> None:
         """Begin to count; ``total`` images will be hashed."""
@@ -101,9 +102,19 @@ class Meter:
             self._log.line("{done} of {total}, {images_per_second} images per second, {errors} failed".format(
                 **self._state()))
 
+    def wait(self, reason: str | None, is_new: bool, seconds: float) -> None:
+        """The run has waited for ``seconds``, and waits for ``reason``, which may be of another kind than before (``is_new``); None: it goes on."""
+        if is_new:
+            self._log.line(f"Hashing waits: {reason}" if reason else f"Hashing goes on after {seconds:.0f} s")
+        if reason is None:
+            self._started += seconds  # a wait does not lower the speed
+        self._waiting, self._waited = reason, seconds
+        self._progress(self._state())
+
     def _state(self) -> dict[str, Any]:
-        elapsed = time.monotonic() - self._started
+        elapsed = time.monotonic() - self._started - (self._waited if self._waiting else 0.0)
         rate = self._done / elapsed if elapsed > 0 else 0.0
         left = (self._total - self._done) / rate if rate else None
         return {"done": self._done, "total": self._total, "errors": self._errors,
-                "images_per_second": round(rate, 1), "seconds_left": None if left is None else round(left)}
+                "images_per_second": round(rate, 1), "seconds_left": None if left is None else round(left),
+                **({"waiting": self._waiting, "waited": round(self._waited)} if self._waiting else {})}

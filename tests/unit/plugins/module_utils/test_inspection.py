@@ -56,7 +56,7 @@ def test_a_library_that_was_never_migrated_is_described_as_it_is(library: SmallL
     assert found == {
         "real_path": str(library.path), "sha256": hashlib.sha256(content).hexdigest(), "size": len(content),
         "images": 1, "hashed": 0, "errors": 0, "duplicates": 0, "algorithm": None, "migration_timestamp": None,
-        "inconsistencies": [], "run": None, "lock": None}
+        "inconsistencies": [], "run": None, "lock": None, "waiting": None}
 
 
 def test_a_migrated_library_agrees_with_its_own_record(migrated: SmallLibrary) -> None:

@@ -46,7 +46,7 @@ def test_a_rehearsal_leaves_nothing_but_its_note(
     result = rehearse(library, recipients=recipients)
     assert (result["images"], result["hashed"], result["errors"]) == (5, 4, 1)
     assert all_but_the_lock() == before
-    assert os.listdir(library.state) == ["rehearsal.json"]
+    assert sorted(os.listdir(library.state)) == ["rehearsal.json", "rehearsal.lock"]
     rehearsed = present(run_record.last_rehearsal(str(library.state)))
     assert datetime.now(timezone.utc) - rehearsed < timedelta(minutes=5)
     assert rehearsed.strftime(run_record.TIME) == result["rehearsed_at"]
@@ -69,7 +69,7 @@ def test_what_a_killed_rehearsal_left_is_removed(library: SmallLibrary) -> None:
     scratch.mkdir(parents=True)
     (scratch / "library.json").write_text("left")
     rehearse(library)
-    assert os.listdir(library.state) == ["rehearsal.json"]
+    assert sorted(os.listdir(library.state)) == ["rehearsal.json", "rehearsal.lock"]
 
 
 @pytest.mark.parametrize("fault", [

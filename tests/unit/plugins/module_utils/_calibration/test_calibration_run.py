@@ -39,7 +39,7 @@ def edited_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edit pictures in this process, since a worker takes long to start."""
     def read_files(paths: Iterable[tuple[Hashable, str]], read: Callable[[str], worker_pool.Timed], _result: type[worker_pool.Timed],
                    _media_roots: Sequence[str], _limits: decoder_limits.Limits, _parallel: int,
-                   _temp_dir: str | None = None) -> Iterator[tuple[Hashable, worker_pool.Timed | ImageError]]:
+                   _temp_dir: str | None = None, _throttle: object = None) -> Iterator[tuple[Hashable, worker_pool.Timed | ImageError]]:
         for key, path in reversed(list(paths)):  # workers answer in any order
             try:
                 yield key, read(path)

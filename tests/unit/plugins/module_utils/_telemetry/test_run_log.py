@@ -24,6 +24,7 @@ RESULT = {
     "images": 5, "before": {"images": 5, "hashed": 0, "errors": 0, "duplicates": 0}, "hashed": 3, "errors": 2, "duplicates": 1, "duplicates_refuted": 2,
     "errors_by_kind": {"missing": 1, "truncated": 1}, "hashed_now": 4, "to_hash": 0, "failure_rate": 0.4, "average_ms": 12.5, "p95_ms": 20.0,
     "would_change": True, "output": "/srv/library.dhash.json", "output_sha256": "0" * 64,
+    "throttled": {"seconds": 0.0, "reasons": {}, "unavailable": []},
 }
 VALUE = {
     "images": [],

@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A migration that waits: for a file to be removed, and for a command to allow it. Others work meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from conftest import IMAGES, PATIENCE, ROOT, Site, sha256, wait_for
+from test_kill import hashed
+
+HASHED = IMAGES - 5
+
+
+@contextlib.contextmanager
+def begun(site: Site, flag: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A migration that waits as long as ``flag`` exists."""
+    flag.touch()
+    with subprocess.Popen(site.command("migrate", **options), cwd=ROOT, env=site.environment(PYTHONUNBUFFERED="1"),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as playbook:
+        try:
+            yield playbook
+        finally:
+            flag.unlink(missing_ok=True)
+            playbook.kill()  # of a test that has failed: nobody reads its output any more
+
+
+def read_until(playbook: subprocess.Popen[str], text: str) -> str:
+    assert playbook.stdout is not None
+    shown = ""
+    while text not in shown:
+        line = playbook.stdout.readline()
+        assert line, shown
+        shown += line
+    return shown
+
+
+def waiting(site: Site) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = site.module("library_info", library=str(site.library), state_dir=str(site.state), check_media=False)["waiting"]
+    return found
+
+
+def test_others_verify_and_roll_back_while_a_migration_is_paused(site: Site) -> None:
+    first = site.playbook("migrate")
+    assert first.code == 0, first.output
+    old = sha256(site.backups()[0])
+    value = site.read()
+    value["images"].append({"filename": "new.png", "path": "media/new.png"})
+    picture = next(path for path in sorted((site.library.parent / "media").rglob("*.png")) if path.stat().st_size > 500)
+    shutil.copy(picture, site.library.parent / "media/new.png")
+    site.library.write_text(json.dumps(value), encoding="utf-8")
+    flag = site.home / "pause"
+    with begun(site, flag, dhash_pause_file=str(flag)) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        assert re.search(r"hashing: 0 of \d+ images, paused", shown), shown
+        assert (waiting(site) or {})["reason"] == "pause_file"
+        verified = site.playbook("verify", dhash_pause_file=str(flag), dhash_lock_timeout=0)
+        assert verified.code == 0, verified.output
+        status = site.playbook("fleet_status", dhash_pause_file=str(flag), dhash_fleet_status_file=str(site.home / "status.json"))
+        assert status.code == 0 and "hashing paused since 20" in status.output, status.output
+        row = json.loads((site.home / "status.json").read_text(encoding="utf-8"))[0]
+        assert (row["paused"], row["waiting"], row["lock"], row["postponed_since"]) == (True, "pause_file", None, None)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["paused_since"])
+        back = site.playbook("rollback", dhash_rollback_force=True, dhash_lock_timeout=0)
+        assert back.code == 0, back.output
+        assert sha256(site.library) == old and playbook.poll() is None
+        flag.unlink()
+        output = playbook.communicate(timeout=PATIENCE)[0]
+    run = site.read_run(playbook.returncode, shown + output)
+    assert run.code == 0, run.output
+    assert run.of("Hash and write the migrated library")["throttled"]["reasons"].keys() == {"pause_file"}
+    assert sum("dhash" in image for image in site.read()["images"]) == HASHED
+    assert waiting(site) is None
+
+
+def test_a_migration_killed_while_paused_goes_on_when_run_again(site: Site) -> None:
+    old = sha256(site.library)
+    flag = site.home / "pause"
+    with begun(site, flag, dhash_pause_file=str(flag)) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        process = (waiting(site) or {})["process"]
+        os.kill(process, signal.SIGKILL)
+        output = playbook.communicate(timeout=PATIENCE)[0]
+        assert playbook.returncode != 0 and "was interrupted" in shown + output
+        assert sha256(site.library) == old and waiting(site) is None
+
+        check = site.playbook("migrate", "--check", dhash_pause_file=str(flag))  # does not wait
+        assert check.code == 0, check.output
+    again = site.playbook("migrate", dhash_pause_file=str(flag))
+    assert again.code == 0, again.output
+    assert sum("dhash" in image for image in site.read()["images"]) == HASHED
+
+
+def test_a_migration_killed_while_paused_undoes_no_other(site: Site) -> None:
+    flag = site.home / "pause"
+    with begun(site, flag, dhash_pause_file=str(flag)) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        process = (waiting(site) or {})["process"]
+        other = site.playbook("migrate", environment={"TASK_RESULTS": str(site.home / "other.jsonl")}, dhash_lock_timeout=0)
+        assert other.code == 0, other.output
+        migrated = sha256(site.library)
+        os.kill(process, signal.SIGKILL)
+        output = shown + playbook.communicate(timeout=PATIENCE)[0]
+    assert playbook.returncode != 0 and "was interrupted" in output, output
+    assert sha256(site.library) == migrated and sum("dhash" in image for image in site.read()["images"]) == HASHED
+    site.read_run(0, "")  # of the one that was killed
+    again = site.playbook("migrate")
+    assert again.code == 0 and again.recap["localhost"]["changed"] == 0, again.output
+    assert sha256(site.library) == migrated
+
+
+def test_what_is_replaced_after_a_pause_has_a_backup(site: Site) -> None:
+    flag = site.home / "pause"
+    with begun(site, flag, dhash_pause_file=str(flag)) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        value = site.read()
+        value["images"].pop(0)
+        site.library.write_text(json.dumps(value), encoding="utf-8")
+        edited = sha256(site.library)
+        flag.unlink()
+        output = playbook.communicate(timeout=PATIENCE)[0]
+    assert playbook.returncode == 0, shown + output
+    assert [image["path"] for image in site.read()["images"]] == [image["path"] for image in value["images"]]
+    assert sha256(site.backups()[-1]) == edited
+
+
+def test_a_command_that_says_no_at_first_is_waited_for(site: Site) -> None:
+    flag = site.home / "busy"
+    with begun(site, flag, dhash_throttle_command=f"test ! -e {flag}") as playbook:
+        shown = read_until(playbook, "throttled (dhash_throttle_command: exit code 1)")
+        wait_for(lambda: (waiting(site) or {}).get("reason") == "command", "the run to say that it waits")
+        assert hashed(site) == 0
+        flag.unlink()
+        output = playbook.communicate(timeout=PATIENCE)[0]
+    run = site.read_run(playbook.returncode, shown + output)
+    assert run.code == 0, run.output
+    report: dict[str, Any] = json.loads(Path(run.of("Hash and write the migrated library")["report"]).read_text(encoding="utf-8"))
+    assert report["throttled"]["reasons"]["command"] >= 1
+
+
+def test_throttle_values_that_cannot_be_meant_are_refused(site: Site) -> None:
+    before = site.snapshot()
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"dhash_max_load": "-1"}, "dhash_max_load must be at least 0.01, got -1"),
+        ({"dhash_max_pressure": "101"}, "dhash_max_pressure must be between 0.01 and 100, got 101"),
+        ({"dhash_pause_file": str(site.library)}, "dhash_pause_file: this is the library itself"),
+        ({"dhash_throttle_command": "/no/such/program"}, "dhash_throttle_command: no program")]
+    for options, message in cases:
+        run = site.playbook("migrate", **options)
+        assert run.code != 0 and message in " ".join(run.output.split()), run.output
+        assert {name for name, what in site.snapshot().items() if before.get(name) != what and "audit" not in name
+                and "logs" not in name and "operations" not in name and what[2]} == set(), options
