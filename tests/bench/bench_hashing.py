@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 
@@ -43,6 +44,34 @@ def photograph(seed: int, size: tuple[int, int] = (1600, 1200)) -> Image.Image:
     return picture
 
 
+FORMATS: dict[str, tuple[tuple[int, int], str, dict[str, Any]]] = {  # size, suffix, options of Image.save
+    "JPEG, 0.3 MP": ((640, 480), "jpg", {"quality": 85}),
+    "JPEG, 12 MP": ((4000, 3000), "jpg", {"quality": 85}),
+    "JPEG, 12 MP, progressive": ((4000, 3000), "jpg", {"quality": 85, "progressive": True}),
+    "PNG, 3 MP": ((2048, 1536), "png", {}),
+    "WebP, 3 MP": ((2048, 1536), "webp", {"quality": 80}),
+    "AVIF, 3 MP": ((2048, 1536), "avif", {"quality": 60}),
+    "TIFF, 3 MP": ((2048, 1536), "tif", {}),
+    "GIF, 3 MP": ((2048, 1536), "gif", {}),
+}
+
+
+def show_formats(folder: str, rounds: int) -> None:
+    """The milliseconds of an image of each format, one worker beside imagehash.dhash."""
+    print(f"{'format':26} {'one worker':>12} {'imagehash':>12}")
+    for name, (size, suffix, options) in FORMATS.items():
+        if f".{suffix}" not in Image.registered_extensions():
+            continue
+        paths = [f"{folder}/{name}-{seed}.{suffix}" for seed in range(3)]
+        for seed, path in enumerate(paths):
+            photograph(seed, size).save(path, **options)
+        paths *= 4
+        best = [float("inf")] * 2
+        for _round in range(rounds):
+            best = [min(best[0], seconds_of_workers(paths, 1, warm_up=3)), min(best[1], seconds_of_imagehash(paths))]
+        print(f"{name:26} {1000 * best[0] / len(paths):9.1f} ms {1000 * best[1] / len(paths):9.1f} ms", flush=True)
+
+
 def seconds_of_imagehash(paths: list[str]) -> float:
     start = time.perf_counter()
     for path in paths:
@@ -51,9 +80,9 @@ def seconds_of_imagehash(paths: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def seconds_of_workers(paths: list[str], count: int) -> float:
+def seconds_of_workers(paths: list[str], count: int, warm_up: int = 100) -> float:
     """From the first result to the last one, with the images before the first result left out, and the bits at the end."""
-    warm = [(None, paths[0])] * count * 100
+    warm = [(None, paths[0])] * count * warm_up
     roots = [str(Path(path).resolve().parent) for path in paths[:1]]
     results = worker_pool.hash_files([*warm, *enumerate(paths)], "pillow", roots, decoder_limits.Limits(), count)
     for _image in warm:
@@ -83,6 +112,7 @@ def main() -> None:
         for _round in range(arguments.rounds):
             for name, measure in measures.items():
                 best[name] = min(best[name], measure())
+        show_formats(folder, arguments.rounds)
     for name, seconds in best.items():
         print(f"{name:16} {len(paths) / seconds:8.0f} images/s")
     print(f"one worker       {best['imagehash.dhash'] / best['one worker']:8.2f} times imagehash.dhash")

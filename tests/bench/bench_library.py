@@ -99,14 +99,19 @@ def _measured(task: Callable[..., None], *arguments: Any) -> tuple[float, float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="numbers of images, the smallest first")
     print(f"{'images':>9} {'parse':>8} {'plan':>8} {'ratio':>6} {'MB':>6} {'migrate':>8} {'ratio':>6} {'MB':>6}")
+    before: tuple[float, float, int] | None = None
     for count in parser.parse_args().sizes:
         with tempfile.TemporaryDirectory() as folder:
             measure(make, folder, count)
             figures = [measure(task, folder) for task in (parse, plan, migrate)]
         (peer, _memory), (planned, plan_memory), (migrated, migrate_memory) = figures
-        print(f"{count:9} {peer:7.2f}s {planned:7.2f}s {planned / peer:6.1f} {plan_memory:6.0f} {migrated:7.2f}s {migrated / peer:6.1f} {migrate_memory:6.0f}")
+        print(f"{count:9} {peer:7.2f}s {planned:7.2f}s {planned / peer:6.1f} {plan_memory:6.0f} {migrated:7.2f}s {migrated / peer:6.1f} {migrate_memory:6.0f}",
+              flush=True)
+        if before is not None:
+            print(f"{'growth':>9} {'':8} {planned / before[0]:7.1f}x {'':13} {migrated / before[1]:7.1f}x  of {count / before[2]:g} times the images")
+        before = planned, migrated, count
 
 
 if __name__ == "__main__":
