@@ -99,8 +99,9 @@ class Site:
         """What the journal gets from a dry run that hashes all."""
         path = os.path.join(self.state, "journal.sqlite")
         try:
-            with contextlib.closing(sqlite3.connect(path)) as journal, journal:
+            with contextlib.closing(sqlite3.connect(path)) as journal:
                 journal.executemany(f"INSERT OR REPLACE INTO images VALUES ({', '.join('?' * len(self._hashes[0]))})", self._hashes)
+                journal.commit()
         except sqlite3.Error as error:
             raise DhashError(str(error), path, "Run again.") from error
 

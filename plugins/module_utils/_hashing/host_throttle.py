@@ -258,7 +258,7 @@ def _run_shell(*arguments: str) -> Answer | None:
     """The answer of ``/bin/sh``; None if it has not ended within COMMAND_SECONDS, and was killed with all that it had begun."""
     try:
         # Not a pipe: a child that stays would keep it open.
-        with tempfile.TemporaryFile() as stderr, subprocess.Popen(
+        with tempfile.TemporaryFile() as stderr, subprocess.Popen(  # pylint: disable=ansible-bad-function # run_command has no time limit
                 ["/bin/sh", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True) as shell:
             try:
                 code = shell.wait(COMMAND_SECONDS)

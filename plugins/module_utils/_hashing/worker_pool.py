@@ -115,7 +115,7 @@ def hash_files(
     read = functools.partial(image_decoder.read_pixels, algorithm=algorithm, media_roots=tuple(media_roots), limits=limits)
     return cast("Generator[tuple[Key, difference_hash.Pixels | ImageError], None, None]",
                 _work_through(paths, Job(read, difference_hash.Pixels, algorithm != "ffmpeg", limits, temp_dir, tuple(media_roots)), parallel,
-                               throttle))
+                              throttle))
 
 
 def make_previews(
