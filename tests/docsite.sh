@@ -34,5 +34,9 @@ Configuration settings
 
 https://docs.ansible.com/projects/ansible/devel/reference_appendices/config.html
 EOF
+grep -rhoE 'ansible_collections\.ansible\.[a-z_.]+_[a-z]+' "$site/rst" | sort -u | while read -r label; do
+  plugin=${label#ansible_collections.}
+  printf '\n.. _%s:\n\n%s\n' "$label" "${plugin%_*}" >>"$site/rst/ansible_core.rst"
+done
 sphinx-build -q -W --keep-going -D extensions=sphinx_antsibull_ext -b html -c "$site" "$site/rst" "$site/build/html"
 echo "The site is $site/build/html/index.html"
