@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure how long a service on this machine takes to answer while images are hashed, with and without a limit for the pressure.
+
+    .venv/bin/python tests/bench/bench_latency.py --images 2000 --rounds 2
+
+The service computes for about 10 ms per request, and gets 20 requests a second whether it has answered the one before or not. Each round
+hashes the same images three times, with the playbook dry_run and an empty journal: not at all (the service alone), without a limit, with
+dhash_max_pressure. Only the requests during the hashing count.
+"""
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.client
+import http.server
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = os.urandom(64 * 1024)
+REPEATS = 160  # of the digest of WORK, about 10 ms
+INTERVAL = 0.05  # seconds between two requests
+ALONE_SECONDS = 20
+
+
+class Service(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        for _repeat in range(REPEATS):
+            hashlib.sha256(WORK).digest()
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        """Nothing."""
+
+
+def ask(port: int, latencies: list[float]) -> None:
+    start = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    connection.close()
+    latencies.append(time.monotonic() - start)
+
+
+def ask_until(over: threading.Event, port: int) -> list[float]:
+    """The seconds that each request took, until ``over``."""
+    latencies: list[float] = []
+    threads = []
+    while not over.wait(INTERVAL):
+        threads.append(threading.Thread(target=ask, args=(port, latencies)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return latencies
+
+
+def draw(folder: Path, count: int) -> None:
+    """A library of ``count`` JPEG files of 1.3 megapixels, copies of twenty pictures."""
+    (folder / "media").mkdir()
+    pictures = []
+    for number in range(20):
+        pictures.append(folder / f"{number}.jpg")
+        Image.effect_noise((1280, 1024), 20 + number).save(pictures[-1], quality=90)
+    images = []
+    for number in range(count):
+        path = f"media/{number:05d}.jpg"
+        shutil.copyfile(pictures[number % len(pictures)], folder / path)
+        images.append({"path": path, "filename": Path(path).name})
+    (folder / "library.json").write_text(json.dumps({"images": images}), encoding="utf-8")
+
+
+def hash_all(folder: Path, options: dict[str, object]) -> float:
+    """The seconds that the playbook dry_run takes with ``options`` and an empty journal."""
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    variables = {"dhash_library": f"{folder}/library.json", "dhash_state_dir": f"{folder}/state", **options}
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": f"{folder}/ansible"}
+    started = time.monotonic()
+    shown = subprocess.run([f"{Path(sys.executable).parent}/ansible-playbook", "mobius.dhash.dry_run", "-i", "localhost,", "-c", "local",
+                            "-e", json.dumps(variables)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise SystemExit(shown.stdout)
+    return time.monotonic() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--pressure", type=float, default=20, help="dhash_max_pressure, in percent")
+    args = parser.parse_args()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    process = multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True)
+    process.start()
+    print(f"{'round':>5} {'':>10} {'requests':>9} {'median':>9} {'p99':>9} {'longest':>9} {'dry run':>9}")
+    with tempfile.TemporaryDirectory() as name:
+        draw(Path(name), args.images)
+        for number in range(1, args.rounds + 1):
+            for kind, options in (("alone", None), ("no limit", {}), ("limited", {"dhash_max_pressure": args.pressure})):
+                over = threading.Event()
+                latencies: list[float] = []
+                client = threading.Thread(target=lambda over=over, latencies=latencies: latencies.extend(ask_until(over, server.server_port)))
+                client.start()
+                if options is None:
+                    time.sleep(ALONE_SECONDS)
+                    seconds = 0.0
+                else:
+                    seconds = hash_all(Path(name), options)
+                over.set()
+                client.join()
+                print(f"{number:5} {kind:>10} {len(latencies):9} {statistics.median(latencies) * 1000:7.1f}ms"
+                      f" {statistics.quantiles(latencies, n=100)[98] * 1000:7.1f}ms {max(latencies) * 1000:7.1f}ms {seconds:8.1f}s", flush=True)
+    process.terminate()
+
+
+if __name__ == "__main__":
+    main()
