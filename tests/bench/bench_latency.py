@@ -20,16 +20,14 @@ import multiprocessing
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from bench_playbook import run_playbook
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
 WORK = os.urandom(64 * 1024)
 REPEATS = 160  # of the digest of WORK, about 10 ms
 INTERVAL = 0.05  # seconds between two requests
@@ -86,14 +84,7 @@ def draw(folder: Path, count: int) -> None:
 def hash_all(folder: Path, options: dict[str, object]) -> float:
     """The seconds that the playbook dry_run takes with ``options`` and an empty journal."""
     shutil.rmtree(folder / "state", ignore_errors=True)
-    variables = {"dhash_library": f"{folder}/library.json", "dhash_state_dir": f"{folder}/state", **options}
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": f"{folder}/ansible"}
-    started = time.monotonic()
-    shown = subprocess.run([f"{Path(sys.executable).parent}/ansible-playbook", "mobius.dhash.dry_run", "-i", "localhost,", "-c", "local",
-                            "-e", json.dumps(variables)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if shown.returncode:
-        raise SystemExit(shown.stdout)
-    return time.monotonic() - started
+    return run_playbook(folder, "dry_run", options)
 
 
 def main() -> None:

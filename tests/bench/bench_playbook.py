@@ -56,17 +56,22 @@ def draw(folder: Path, count: int) -> None:
     (folder / "library.json").write_text(json.dumps({"version": 3, "images": images}, indent=2), encoding="utf-8")
 
 
-def run(folder: Path, playbook: str) -> tuple[float, float]:
-    """The seconds that ``playbook`` takes, and the most memory (MB) of a process so far."""
+def run_playbook(folder: Path, playbook: str, options: dict[str, object] | None = None) -> float:
+    """The seconds that ``playbook`` takes on the library in ``folder``, with the variables ``options``."""
     variables = {"dhash_library": f"{folder}/library.json", "dhash_state_dir": f"{folder}/state", "dhash_fleet_report_dir": f"{folder}/report",
-                 "dhash_monitor_minutes": 0}
+                 "dhash_monitor_minutes": 0, **(options or {})}
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PIPELINING": "1", "ANSIBLE_HOME": f"{folder}/ansible"}
     started = time.monotonic()
     shown = subprocess.run([f"{Path(sys.executable).parent}/ansible-playbook", f"mobius.dhash.{playbook}", "-i", "localhost,", "-c", "local",
                             "-e", json.dumps(variables)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    seconds = time.monotonic() - started
     if shown.returncode:
         raise SystemExit(shown.stdout)
+    return time.monotonic() - started
+
+
+def run(folder: Path, playbook: str) -> tuple[float, float]:
+    """The seconds that ``playbook`` takes, and the most memory (MB) of a process so far."""
+    seconds = run_playbook(folder, playbook)
     while True:  # what Ansible has left in the background
         try:
             os.wait()
