@@ -118,6 +118,19 @@ def library(tmp_path: Path) -> SmallLibrary:
 
 
 @pytest.fixture
+def migrated(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
+    """A library of which every image is hashed, but one that is missing, and one is another's duplicate."""
+    for name, seed in (("a.png", 1), ("b.png", 2), ("copy of a.png", 1)):
+        library.add(name, seed=seed)
+    library.add("gone.png")
+    library.write()
+    library.run()
+    library.deploy()
+    library.reload()
+    return library
+
+
+@pytest.fixture
 def new_library(tmp_path: Path) -> Callable[[object], SmallLibrary]:
     """Make libraries that have no images yet, each in a folder of its own."""
     return lambda name: SmallLibrary(tmp_path / str(name))

@@ -32,19 +32,6 @@ def inspect_media(library: SmallLibrary, examples: int = 10) -> dict[str, Any]:
     return _inspection.inspect_media(str(library.path), str(library.state), examples)
 
 
-@pytest.fixture
-def migrated(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
-    """A library of which every image is hashed, but one that is missing, and one is another's duplicate."""
-    for name, seed in (("a.png", 1), ("b.png", 2), ("copy of a.png", 1)):
-        library.add(name, seed=seed)
-    library.add("gone.png")
-    library.write()
-    library.run()
-    library.deploy()
-    library.reload()
-    return library
-
-
 # The library and its record.
 
 

@@ -17,18 +17,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils._library import libra
 from conftest import SmallLibrary
 
 
-@pytest.fixture
-def migrated(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
-    for name, seed in (("a.png", 1), ("b.png", 2), ("copy of a.png", 1)):
-        library.add(name, seed=seed)
-    library.add("gone.png")
-    library.write()
-    library.run()
-    library.deploy()
-    library.reload()
-    return library
-
-
 def read(library: SmallLibrary) -> library_summary.Summary:
     return library_summary.read(str(library.path), str(library.state))
 
