@@ -33,6 +33,7 @@ FIRST_PAUSE = 0.5  # seconds before an attempt is repeated; twice as long each t
 WORTH_REPEATING = (408, 425, 429)  # and 500 or more
 LONGEST_SLACK_TEXT = 3900  # Slack's advice is 4,000 characters
 MAX_REASON = 200
+LAST_PORT = 65535
 
 
 class DeliveryResult(NamedTuple):
@@ -81,6 +82,21 @@ def deliver(targets: Sequence[dict[str, Any]], message: dict[str, Any], seconds:
         thread.join(max(0.0, deadline - time.monotonic()))
     silence = f"no answer within {seconds:g} s"
     return [DeliveryResult(name(number, target), reasons.get(number, silence)) for number, target in wanted]
+
+
+def problems(targets: Sequence[dict[str, Any]]) -> list[str]:
+    """The targets whose port cannot be the port of a server, each with its name. The text of a URL may be secret, and is not shown."""
+    found = []
+    for number, target in enumerate(targets, 1):
+        try:
+            port = target["port"] if target["type"] == "mail" else urllib.parse.urlsplit(target["url"]).port
+            if port is None or 1 <= port <= LAST_PORT:
+                continue
+            got = f", got {port}"
+        except ValueError:
+            got = ""
+        found.append(f"the port of target {name(number, target)} must be a number between 1 and {LAST_PORT}{got}")
+    return found
 
 
 def name(number: int, target: dict[str, Any]) -> str:

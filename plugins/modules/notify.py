@@ -69,7 +69,7 @@ options:
         type: str
         default: localhost
       port:
-        description: Port of the SMTP server.
+        description: Port of the SMTP server, between 1 and 65535.
         type: int
         default: 25
       secure:
@@ -200,6 +200,9 @@ def main() -> None:
     if message.get("event") not in _notification.EVENTS or not isinstance(message.get("text"), str):
         module.fail_json(msg=f"notification must have a text, and as event one of {', '.join(_notification.EVENTS)}")
     targets = module.params["targets"]
+    problems = _notification.problems(targets)
+    if problems:
+        module.fail_json(msg="; ".join(problems))
     if module.check_mode:
         wanted = [_notification.name(number, target) for number, target in enumerate(targets, 1)
                   if message["event"] in target["events"]]

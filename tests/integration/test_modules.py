@@ -287,3 +287,16 @@ def test_rollback_with_nothing_to_restore_waits_for_a_deploy(site: Site) -> None
         held.flush()
         result = site.module("library_rollback", library=str(site.library), state_dir=str(site.state), lock_timeout=0)
     assert result["failed"] and "the library is in use by migration" in result["msg"]
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
+def test_ports_of_targets_are_numbers_in_range_or_their_text(check: bool, site: Site) -> None:
+    def notify(port: object) -> dict[str, Any]:
+        mail = {"type": "mail", "to": ["a@example.org"], "host": "127.0.0.1", "port": port, "events": ["failure"]}
+        return site.module("notify", check, notification={"event": "start", "text": "it begins"}, targets=[mail])
+
+    assert "targets" in notify("587")
+    for port in (70000, "-1", "0"):
+        assert f"the port of target 1 (mail by 127.0.0.1) must be a number between 1 and 65535, got {port}" in notify(port)["msg"]
+    for port in ("smtp", "25.5"):
+        assert notify(port)["failed"]

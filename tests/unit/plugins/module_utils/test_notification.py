@@ -112,3 +112,22 @@ def test_url_credentials_become_a_header_and_only_the_host_shows(web: WebServer)
     (answer,) = _notification.deliver([target(url=secret)], MESSAGE, 10, 0)
     assert answer == ("1 (webhook 127.0.0.1)", "the server returned HTTP 500")
     assert web.requests[0].headers["authorization"] == "Basic dXNlcjpwYXNzQHdvcmQ="
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_out_of_range_is_a_problem_of_its_target(port: int) -> None:
+    mail = target(type="mail", to=["a@example.org"], host="mail.example.org", port=port)
+    hook = target(url=f"https://hooks.example.org:{port}/T0SECRET")
+    problems = _notification.problems([target(url="https://hooks.example.org/x"), mail, hook, target(type="mail", port=65535), target(url="http://a:1/")])
+    assert problems[0] == f"the port of target 2 (mail by mail.example.org) must be a number between 1 and 65535, got {port}"
+    assert problems[1].startswith("the port of target 3 (webhook hooks.example.org) must be a number between 1 and 65535")
+    assert len(problems) == 2 and "T0SECRET" not in "".join(problems)
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example.org:https/T0SECRET", "https://hooks.example.org:4 4/T0SECRET"])
+def test_a_port_that_is_no_number_is_a_problem_of_its_target(url: str) -> None:
+    assert _notification.problems([target(url=url)]) == ["the port of target 1 (webhook hooks.example.org) must be a number between 1 and 65535"]
+
+
+def test_a_url_that_cannot_be_read_is_left_to_the_delivery() -> None:
+    assert _notification.problems([target(url=url) for url in ("", "hooks", "mailto:a@example.org")]) == []
