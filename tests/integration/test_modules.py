@@ -300,3 +300,15 @@ def test_ports_of_targets_are_numbers_in_range_or_their_text(check: bool, site: 
         assert f"the port of target 1 (mail by 127.0.0.1) must be a number between 1 and 65535, got {port}" in notify(port)["msg"]
     for port in ("smtp", "25.5"):
         assert notify(port)["failed"]
+
+
+def test_metrics_of_a_library_that_was_moved_are_removed(site: Site) -> None:
+    metrics = site.folder / "metrics"
+    metrics.mkdir()
+    for place in (site.library.parent, site.folder / "moved"):
+        site.library.parent.rename(place)
+        site.library = place / "library.json"
+        site.library.write_text('{"images": []}', encoding="utf-8")
+        call(site, "library_migrate", {"metrics_dir": str(metrics), "output": f"{place}.json"})
+        (file,) = metrics.glob("*.prom")
+        assert f'library="{site.library}"' in file.read_text(encoding="utf-8")
