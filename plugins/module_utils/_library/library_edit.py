@@ -26,6 +26,11 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _LINE = re.compile(r"\r?\n[ \t]*")
+_SPACES = b" \t\n\r"
+_BYTES_OF_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_BYTES_OF_SCALAR = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[-+.0-9A-Za-z]+')
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]  # an image from the image that it was; it shares what stays the same
 
 
 class _Span(NamedTuple):
@@ -70,10 +75,10 @@ def first_images(index: library_index.Index, count: int) -> bytes:
     return index.data[:end] + index.data[index.ends[-1]:]
 
 
-def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iterable[tuple[int, dict[str, Any], dict[str, Any]]]) -> Script:
-    """The edit of a library that sets the top-level ``fields``, and replaces ``images``: the position of each, what it is, and what it becomes.
+def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iterable[tuple[int, Change]]) -> Script:
+    """The edit of a library that sets the top-level ``fields``, and changes ``images``: the position of each, in order, and its change.
 
-    The images in order; the new one shares with the old one what stays the same. The rest is as in :func:`edited`.
+    A change adds the same members to each image that has no managed field. The rest is as in :func:`edited`.
     """
     # Of the images, only whether there are any decides how the rest is written.
     [outer] = (member for member in index.members if member.key == "images")
@@ -84,13 +89,62 @@ def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iter
     [place] = (member.value for member in library_index.of(new, "").members if member.key == "images")
     script = Script(index.data)
     script.replace(0, outer.value, new[:place])
-    for position, present, image in images:
+    appender = _Appender(index.data)
+    for position, change in images:
         start, end = index.starts[position], index.ends[position]
+        appended = None if index.has_managed_fields(position) else appender.append(change({}), start, end)
+        if appended is not None:
+            script.replace(*appended)
+            continue
+        present = index.image(position)
+        appender.expect(present)
         text = index.data[start:end].decode()
-        kept, inserted, rest = _difference(text, edit.image_pieces(text, present, image))
+        kept, inserted, rest = _difference(text, edit.image_pieces(text, present, change(present)))
         script.replace(start + len(text[:kept].encode()), end - len(rest.encode()), json_text.encode(inserted))
     script.replace(outer.end, len(index.data), new[place + 2:])
     return script
+
+
+class _Appender:
+    """Adds members behind the last member of an image, without a scan of the others: the last key is expected to be that of an earlier image.
+
+    Where the expected key stands in quotes, followed by a colon and a value that ends with the last member, and behind a comma, it is the
+    key of the last member: a quote behind a comma opens a string, and the value of a member further inside ends earlier.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._key = b""
+
+    def expect(self, image: dict[str, Any]) -> None:
+        """Expect further images to end with the same key as ``image``."""
+        self._key = json_text.encode(encode_basestring(next(reversed(image))))
+
+    def append(self, members: dict[str, Any], start: int, end: int) -> tuple[int, int, bytes] | None:
+        """The replacement that appends ``members``, which the image between ``start`` and ``end`` lacks. None if it has to be scanned."""
+        if not self._key or not all(isinstance(value, (str, bool)) for value in members.values()):
+            return None
+        last = start + len(self._data[start:end - 1].rstrip(_SPACES))
+        at = self._data.rfind(self._key, start, last)
+        colon = _BYTES_OF_COLON.match(self._data, at + len(self._key), last) if at >= 0 else None
+        if colon is None or not self._is_one_value(colon.end(), last):
+            return None
+        head = self._data[start:at]
+        comma = head.rstrip(_SPACES)
+        if not comma.endswith(b","):
+            return None
+        separator = head[len(comma[:-1].rstrip(_SPACES)):].decode()
+        return last, last, json_text.encode("".join(
+            f"{separator}{encode_basestring(key)}{colon[0].decode()}{json_text.text(value, '', json_text.USUAL)}" for key, value in members.items()))
+
+    def _is_one_value(self, start: int, end: int) -> bool:
+        if _BYTES_OF_SCALAR.fullmatch(self._data, start, end):
+            return True
+        try:
+            text = self._data[start:end].decode()
+            return _scan(text, 0)[1] == len(text)
+        except ValueError:
+            return False
 
 
 def _difference(text: str, pieces: Iterable[str]) -> tuple[int, str, str]:

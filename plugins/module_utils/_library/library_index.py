@@ -116,6 +116,10 @@ class Index:
             return not self._flags[position] & (_HASHED | _MALFORMED)
         return bool(self._flags[position] & _VALID) and self._hashes[position] == dhash
 
+    def has_managed_fields(self, position: int) -> bool:
+        """Whether the image at ``position`` has a managed field, of whatever value."""
+        return bool(self._flags[position])
+
     def is_hashed(self, position: int) -> bool:
         """Whether the image at ``position`` has a hash."""
         return bool(self._flags[position] & _HASHED)

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
@@ -114,14 +115,11 @@ def has_same_record(migrated: MigratedLibrary, present: library_index.Index) -> 
 
 def edit(hashed: HashedLibrary, migrated: MigratedLibrary) -> library_edit.Script:
     """The edit that makes the migrated library."""
-    def images() -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
-        for position in migrated.changed:
-            image = hashed.library.image(position)
-            yield position, image, _with_hash(image, hashed.entries.known(position))
-    return library_edit.with_fields(hashed.library, migrated.fields, images())
+    return library_edit.with_fields(hashed.library, migrated.fields, (
+        (position, functools.partial(_with_hash, hashed.entries.known(position))) for position in migrated.changed))
 
 
-def _with_hash(image: dict[str, Any], entry: hash_journal.Entry) -> dict[str, Any]:
+def _with_hash(entry: hash_journal.Entry, image: dict[str, Any]) -> dict[str, Any]:
     """``image`` with the hash of ``entry``."""
     if entry.dhash is None:
         return library_fields.without_hash(image)

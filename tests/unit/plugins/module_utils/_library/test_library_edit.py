@@ -190,14 +190,43 @@ def test_fields_that_are_set_image_by_image_make_the_same_bytes(data: bytes, cho
         library_fields.without_hash, lambda image: {**image, **OURS}, lambda image: {**image, "dhash_low_detail": True, "z": ["é", {}]}]
     chosen = sorted(choices.draw(st.sets(st.integers(0, 2), max_size=len(library.value["images"]))) & set(range(len(library.value["images"]))))
     images = list(library.value["images"])
-    for position in chosen:
-        images[position] = choices.draw(st.sampled_from(edits))(images[position])
-    script = library_edit.with_fields(library_index.of(data, PATH), {key: value[key] for key in RECORDS if key in value},
-                                      ((position, library.value["images"][position], images[position]) for position in chosen))
+    changes = {position: choices.draw(st.sampled_from(edits)) for position in chosen}
+    for position, change in changes.items():
+        images[position] = change(images[position])
+    script = library_edit.with_fields(library_index.of(data, PATH), {key: value[key] for key in RECORDS if key in value}, changes.items())
     content = b"".join(script.chunks())
     assert content == library_edit.edited(library, {**value, "images": images})
     assert script.digest() == hashlib.sha256(content).hexdigest()
     assert script.makes(content) and not script.makes(content + b" ") and not script.makes(content[:-1])
+
+
+LAST_MEMBERS = [
+    '"title": "b"', '"title" : 1.50', '"title":{"title": [1, "é"]}', '"title": {"title": "c"}', '"title": ["title", {"title": null}]', '"title": []',
+    '"a": {"title": "b"}', '"a": "\\"title\\": 1"', '"a": "\\"title"', '"a\\"title": 1', '"a": "title"', '"titl\\u0065": 1', '"a": ",\\"title\\":\\"b"', '"é": "é"',
+    '"title": ""', '"title": "\\\\"', '"title": true', '"title": "}"', '"title"\n:\n-1e5', '"other": "b"']
+
+
+@pytest.mark.parametrize("space", [" ", "\n  ", "\r\n\t", ""])
+def test_members_appended_without_a_scan_stand_where_a_scan_would_put_them(space: str) -> None:
+    texts = [f'{{"path": "{number}",{space}"filename": "{number}",{space}{member}{space}}}' for number, member in enumerate(
+        f'{other},{space}{member}' if '"other"' not in member else member
+        for other in ['"before": {"title": 1}', '"before":[",\\"title\\": 2"]'] for first in LAST_MEMBERS for member in (first, *LAST_MEMBERS[:2]))]
+    texts += ['{"title":1,"path": "p", "filename": "f"}', '{ "path": "p", "filename": "title" }']
+    data = f'{{"images": [{", ".join(texts)}]}}'.encode()
+    library = parse(data)
+    images = [{**image, **OURS} for image in library.value["images"]]
+    script = library_edit.with_fields(library_index.of(data, PATH), {}, ((position, lambda image: {**image, **OURS}) for position in range(len(images))))
+    assert b"".join(script.chunks()) == library_edit.edited(library, {**library.value, "images": images})
+
+
+def test_appending_to_images_that_are_alike_scans_only_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = json.dumps({"images": [{"path": str(number), "filename": str(number), "exif": {"iso": number}} for number in range(50)]}, indent=1).encode()
+    index = library_index.of(data, PATH)
+    scanned: list[int] = []
+    image = index.image
+    monkeypatch.setattr(index, "image", lambda position: scanned.append(position) or image(position))
+    library_edit.with_fields(index, RECORDS, ((position, lambda image: {**image, **OURS}) for position in range(50)))
+    assert scanned == [0]
 
 
 simple = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3),
