@@ -31,6 +31,11 @@ options:
   library:
     description: The library to take a sample of hashed images from.
     type: path
+  state_dir:
+    description:
+      - The folder for state files of the hashed libraries, as in M(mobius.dhash.library_migrate). If a migration has left the positions of the
+        images of O(library) there, and O(library) is as it was then, the module parses only the sample.
+    type: path
   sample:
     description: Number of images of the library to hash again. The module draws another sample whenever the library changes.
     type: int
@@ -161,7 +166,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_r
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import difference_hash, hash_batches, host_throttle, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_index
-from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, plan_cache
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 
 SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
@@ -187,9 +192,12 @@ def compare(params: dict[str, Any], throttle: host_throttle.Throttle) -> dict[st
 
 def sample(params: dict[str, Any], throttle: host_throttle.Throttle) -> dict[str, Any]:
     library = run_record.resolve(params["library"])
-    path_rules.require(library, run_record.folder(None, library), {"temp_dir": params["temp_dir"], "pause_file": params["pause_file"]})
-    read, digest = library_index.read(library)
-    drawn = list(map(read.image, library_survey.sample(read.hashed(), digest, params["sample"])))
+    state = run_record.folder(params["state_dir"], library)
+    path_rules.require(library, state, {"temp_dir": params["temp_dir"], "pause_file": params["pause_file"]})
+    drawn = plan_cache.draw(library, state, params["sample"])
+    if drawn is None:
+        read, digest = library_index.read(library)
+        drawn = list(map(read.image, library_survey.sample(read.hashed(), digest, params["sample"])))
     paths = [os.path.join(os.path.dirname(library), image["path"]) for image in drawn]
     found = hash_images(paths, params, module_arguments.media_roots(params, library), throttle)
     images = [{"path": on_record["path"], **image} for on_record, image in zip(drawn, found)]
@@ -203,6 +211,7 @@ def main() -> None:
         argument_spec=dict(
             images=dict(type="list", elements="path"),
             library=dict(type="path"),
+            state_dir=dict(type="path"),
             sample=dict(type="int", default=20),
             **module_arguments.HASHING,
         ),

@@ -232,13 +232,13 @@ class Site:
         return images
 
     def snapshot(self) -> dict[str, list[Any]]:
-        """Every file below the folder: metadata and content, times aside; neither logs, nor what was set aside, nor the cached summary. Files that
+        """Every file below the folder: metadata and content, times aside; neither logs, nor what was set aside, nor caches. Files that
         differ only in the time in their name come under one name."""
         found: dict[str, list[Any]] = {}
         for path in sorted(self.folder.rglob("*")):
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and path.parent.name != "logs" and ".damaged-" not in path.name \
-                    and path.name not in ("summary.json", "waiting.lock"):
+                    and path.name not in ("plan.cache", "summary.json", "waiting.lock"):
                 name = STAMP.sub("TIME", str(path.relative_to(self.folder)))
                 found.setdefault(name, []).append((status.st_mode, status.st_uid, status.st_gid, self._content(path)))
         return found

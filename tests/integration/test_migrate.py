@@ -25,7 +25,7 @@ WRITTEN = {  # by the first run, beside the library and in the state folder
     "library/library.json.bak.TIME.json", "library/library.json.lock",
     "library/logs", "library/logs/library.json.migration-TIME.log",
     "library/logs/library.json.migration-report.json", "library/logs/library.json.operations-TIME.jsonl",
-    "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/run.json",
+    "state", "state/KEY", "state/KEY/journal.sqlite", "state/KEY/plan.cache", "state/KEY/run.json",
     "state/KEY/summary.json", "state/KEY/written.json"}
 
 

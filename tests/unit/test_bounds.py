@@ -34,6 +34,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._deploy import (
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import BoundsError, DhashError, HandoverError, LibraryError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import (
     bounded_reads,
+    column_files,
     durable,
     file_stamps,
     json_records,
@@ -44,7 +45,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import (
 from ansible_collections.mobius.dhash.plugins.module_utils._fleet import handover, shared_images
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._library import json_text, library_file
-from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, plan_cache
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import service_probes, watch_record
 from ansible_collections.mobius.dhash.plugins.module_utils._review import decision_files, known_different
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
@@ -99,6 +100,7 @@ READERS = [
     Reader("rehearsal.json", lambda folder: run_record.last_rehearsal(str(folder))),
     Reader("written.json", lambda folder: written_files.is_left(str(folder), "/no/such/file") or None),
     Reader("summary.json", lambda folder: library_summary._stored(str(folder))),
+    Reader(plan_cache.FILE, lambda folder: column_files.read(str(folder / plan_cache.FILE)) or column_files.read_header(str(folder / plan_cache.FILE))),
     Reader("library.dhash.json", lambda folder: written_files.counts(str(folder / "library.dhash.json"))),
     Reader(metrics_file.NAME, lambda folder: metrics_file.queue_length(str(folder))),
     Reader("review-0.json", lambda folder: metrics_file.queue_length(str(folder))),

@@ -57,13 +57,15 @@ def read(library: str, state: str | None) -> Summary:
     return of(*library_index.read(library))
 
 
-def store(library: str, state: str) -> None:
+def store(library: str, state: str, expected: Summary | None) -> None:
     """Store the summary of the library at the real path ``library``. Call it with the lock held. Raises ``DhashError``.
 
-    Nothing is stored for a library that cannot be read: its service may be writing it.
+    The file is not parsed if it has the digest of ``expected``, what the migration that wrote it says of it. Nothing is stored for a library
+    that cannot be read: its service may be writing it.
     """
     with contextlib.suppress(LibraryError):
-        summary = read(library, state)
+        is_expected = expected is not None and durable.exists(library) and durable.sha256_of_file(library) == expected.sha256
+        summary = expected if expected is not None and is_expected else read(library, state)
         if summary != _stored(state):
             json_records.write(os.path.join(state, FILE), summary._asdict())
 
@@ -83,13 +85,20 @@ def _stored(state: str | None) -> Summary | None:
     if state is None:
         return None
     with contextlib.suppress(DhashError):
-        found = json_records.read(os.path.join(state, FILE), "the summary of the library", _parse, lambda _content: "Remove this file.")
+        found = json_records.read(os.path.join(state, FILE), "the summary of the library", parse, lambda _content: "Remove this file.")
         if found is not None and (found.version, found.rules) == (run_record.VERSION, RULES):
             return found
     return None
 
 
-def _parse(value: dict[str, Any]) -> Summary:
+def of_migrated(digest: str, counts: dict[str, int], record: dict[str, Any], paths: list[str]) -> Summary:
+    """The summary of a library that a migration has written, with its ``record`` and these ``counts``, and images with these ``paths``."""
+    return Summary(digest, counts["images"], counts["hashed"], counts["errors"], counts["duplicates"], record["algorithm"],
+                   record["migration_timestamp"], [], paths[0] if paths else None, run_record.VERSION, RULES)
+
+
+def parse(value: dict[str, Any]) -> Summary:
+    """The summary of which ``value`` has the fields. Raises ValueError or TypeError."""
     summary = json_records.build(Summary, value)
     if not all(isinstance(found, dict) and found.keys() == {"id", "message"} for found in summary.inconsistencies):
         raise ValueError("the inconsistencies have a wrong type")

@@ -30,6 +30,8 @@ _SPACES = b" \t\n\r"
 _BYTES_OF_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 _BYTES_OF_SCALAR = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[-+.0-9A-Za-z]+')
 
+_NO_REPLACEMENT = (1 << 64, 1 << 64, 0)
+
 Change = Callable[[dict[str, Any]], dict[str, Any]]  # an image from the image that it was; it shares what stays the same
 
 
@@ -85,10 +87,9 @@ def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iter
     frame = index.data[:outer.value] + b"[]" + index.data[outer.end:]
     old = {member.key: index.rest.get(member.key, []) for member in index.members}
     edit = _Edit(library_file.Library(old, frame), {**old, **fields})
-    new = b"".join(map(json_text.encode, edit.pieces()))
-    [place] = (member.value for member in library_index.of(new, "").members if member.key == "images")
+    before, after = edit.around(frame[outer.start:outer.value + 2].decode())
     script = Script(index.data)
-    script.replace(0, outer.value, new[:place])
+    script.replace(0, outer.value, json_text.encode(before))
     appender = _Appender(index.data)
     for position, change in images:
         start, end = index.starts[position], index.ends[position]
@@ -101,7 +102,7 @@ def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iter
         text = index.data[start:end].decode()
         kept, inserted, rest = _difference(text, edit.image_pieces(text, present, change(present)))
         script.replace(start + len(text[:kept].encode()), end - len(rest.encode()), json_text.encode(inserted))
-    script.replace(outer.end, len(index.data), new[place + 2:])
+    script.replace(outer.end, len(index.data), json_text.encode(after))
     return script
 
 
@@ -185,6 +186,20 @@ class Script:
                 yield b"".join(held)
                 held, size = [], 0
         yield b"".join([*held, data[at:]])
+
+    def moved(self, positions: Iterable[int]) -> array[int]:
+        """Where ``positions`` of the old content, in order and outside of what is replaced, are in the new content."""
+        moved = array("Q")
+        replaced = zip(self._starts, self._ends, self._stops)
+        start, end, stop = next(replaced, _NO_REPLACEMENT)
+        shift = inserted = 0
+        for position in positions:
+            while end <= position:
+                shift += stop - inserted - (end - start)
+                inserted = stop
+                start, end, stop = next(replaced, _NO_REPLACEMENT)
+            moved.append(position + shift)
+        return moved
 
     def digest(self) -> str:
         """The SHA-256 (hexadecimal) of the new content."""
@@ -314,6 +329,12 @@ class _Edit(_Editor):
         yield self._text[:self._top.span.begin]
         yield from self._edit_members(self._top, self._old, self._new, self._edit_top_level_value)
         yield self._text[self._top.span.end:]
+
+    def around(self, member: str) -> tuple[str, str]:
+        """The text after the edit, in front of and behind the value of the member with the text ``member``, an empty array that stays."""
+        pieces = list(self.pieces())
+        place = pieces.index(member)
+        return "".join([*pieces[:place], member[:-2]]), "".join(pieces[place + 1:])
 
     def image_pieces(self, text: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
         """Yield the text of an image that has this ``text``, after the edit."""

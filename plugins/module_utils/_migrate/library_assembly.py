@@ -86,7 +86,7 @@ def assemble(hashed: HashedLibrary, terms: MatchOptions, journal: hash_journal.J
         "processing_errors": len(errors),
         "duplicates_found": len(duplicates.records),
         "processing_time_seconds": round(sum(seconds), 3),
-        "average_time_per_image": round(sum(seconds) / len(seconds), 6) if seconds else 0,
+        "average_time_per_image": run_measurements.average(seconds),
         "dhash_threshold": terms.threshold,
         "batch_size": terms.batch_size,
         "algorithm": terms.algorithm,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Collection, Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .._errors import LibraryError
 from .._files import file_stamps
@@ -18,6 +19,7 @@ from .._hashing.hash_journal import Entry
 from .._library import library_index
 
 CHANGING_READS = 20
+NO_FILE = -1
 
 
 class Source:
@@ -25,7 +27,7 @@ class Source:
 
     ``sha256`` is that of the file of the library. ``entries``: the journal entries of the images, None for one that has to be hashed.
     ``stamps``: the stamps of the files that have to be hashed, by position; None if this user cannot access the file. ``identities``:
-    those of the files.
+    those of the files. ``stamps_of_files``: the stamps of all files, in columns; the size of a file without one is ``NO_FILE``.
     """
 
     def __init__(self, path: str, index: library_index.Index, sha256: str) -> None:
@@ -33,6 +35,7 @@ class Source:
         self.entries = entry_columns.Entries()
         self.stamps: dict[int, file_stamps.Stamp | None] = {}
         self.identities = file_stamps.Identities()
+        self.stamps_of_files = tuple(array("q") for _field in file_stamps.Stamp._fields)
         self._folder = os.path.dirname(path)
         self._is_present = bytearray()
 
@@ -51,6 +54,8 @@ class Source:
         if self.entries.is_pending(position):
             self.stamps[position] = found.stamp
         self.identities.append(found.identity)
+        for column, number in zip(self.stamps_of_files, found.stamp or (NO_FILE, 0, 0, 0)):
+            column.append(number or 0)
 
     def entries_of_files(self) -> Iterator[Entry]:
         """The entry of each file, once none is to be hashed any more."""
@@ -85,7 +90,7 @@ def survey(path: str, index: library_index.Index, digest: str, journal: hash_jou
     return source
 
 
-def sample(hashed: list[int], digest: str, count: int) -> list[int]:
+def sample(hashed: Sequence[int], digest: str, count: int) -> list[int]:
     """``count`` of the positions ``hashed`` of the hashed images of a library, drawn with the digest of its file as the seed."""
     return random.Random(digest).sample(hashed, min(count, len(hashed)))
 

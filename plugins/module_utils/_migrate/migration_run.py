@@ -16,15 +16,15 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from .. import _clock
-from .._deploy import cutover, path_rules, run_record, unfinished_work, written_files
+from .._deploy import cutover, library_summary, path_rules, run_record, unfinished_work, written_files
 from .._errors import DhashError, ImageError, LibraryError, MissingRequirementError, from_os_error, printable
 from .._files import durable, file_metadata, file_stamps, json_records, locking
-from .._hashing import decoder_limits, difference_hash, hash_batches, hash_journal, host_throttle, worker_pool
+from .._hashing import decoder_limits, decoder_versions, difference_hash, hash_batches, hash_journal, host_throttle, worker_pool
 from .._hashing.hash_journal import Entry
 from .._library import library_edit, library_fields, library_index
 from .._module import audit_log
 from .._telemetry import metrics_file, run_log, run_measurements
-from . import library_assembly, library_survey, migration_report, migration_settings
+from . import library_assembly, library_survey, migration_report, migration_settings, plan_cache
 
 
 class _ChangedError(Exception):
@@ -38,11 +38,14 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
     """
     _require_finished(settings)
     _require_free_names(settings)
+    unchanged = _nothing_to_do(settings)
+    if unchanged is not None:
+        return unchanged
     limits = decoder_limits.text(settings.limits)
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime,
                                        settings.rehash) as journal:
         source = _survey(settings, *library_survey.read_stable(settings.library), journal)
-        result = _before(source) | {"to_hash": len(source.entries.pending()), "hashed_now": 0} | _forecast(source, settings)
+        result = _before(source) | {"to_hash": len(source.entries.pending()), "hashed_now": 0} | _forecast(settings, _progress(source))
         library_survey.expect_known_failures_again(source)
         if not source.entries.pending():
             try:
@@ -67,6 +70,28 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
         "output": settings.output, "hashed": len(source.index) - errors, "errors": errors,
         "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"], "duplicates": None, "duplicates_refuted": None,
         "would_change": True, "staged_file_is_stale": False, "staged_file_is_current": False}
+
+
+def _nothing_to_do(settings: migration_settings.Settings) -> dict[str, Any] | None:
+    """The result of :func:`check` if the last run has left a plan, and the library, its files, and a sample of their hashes are as then."""
+    if settings.limit is not None:
+        return None
+    folder = os.path.dirname(settings.library)
+    try:
+        digest = durable.sha256_of_file(settings.library)
+        plan = plan_cache.read(settings.state, _key(settings), digest)
+        if plan is None or not plan.images.are_unchanged(folder):
+            return None
+        drawn = library_survey.sample(plan.images.hashed(), digest, settings.sample)
+        found = hash_batches.hash_now([os.path.join(folder, plan.images.paths[position]) for position in drawn], settings.terms.algorithm,
+                                      settings.media_roots, settings.limits, settings.parallel, settings.temp_dir) if drawn else []
+    except DhashError:
+        return None  # the check of the whole library says what is wrong
+    if any(entry.dhash != f"{plan.images.hashes[position]:016X}" for position, entry in zip(drawn, found)):
+        return None
+    return {**plan.counts, **_forecast(settings, plan.progress), "before": plan.before, "source_sha256": digest, "output": settings.output,
+            "to_hash": 0, "hashed_now": 0, "sampled": len(drawn), "would_change": False,
+            "staged_file_is_stale": _is_left_over(digest, settings), "staged_file_is_current": False}
 
 
 def operation(dry_run: bool, limit: int | None) -> str:
@@ -212,10 +237,38 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
                       if entry.kind not in hash_journal.REMEMBERED_KINDS)
         result |= {"to_hash": 0, "hashed_now": len(fresh), "distrusted": len(distrusted), "images_per_second": rate,
                    "journal_set_aside": set_aside, "log": log.path}
-        result |= _forecast(source, settings)
+        result |= _forecast(settings, _progress(source))
         if not settings.dry_run:
             _write_output(source, script, digest, result, settings)
+        if settings.limit is None and not (settings.dry_run and result["would_change"]) and plan_cache.can_hold(source):
+            try:
+                _keep_plan(source, migrated, script, digest, settings)
+            except DhashError as error:
+                log.line(f"WARNING The next plan has to read everything again, because that of this run could not be kept: {error}")
     return result, migrated, source
+
+
+def _keep_plan(source: library_survey.Source, migrated: library_assembly.MigratedLibrary, script: library_edit.Script | None, digest: str,
+               settings: migration_settings.Settings) -> None:
+    """Keep the plan for the library that this run leaves, which has that ``digest``: nothing to do. Raises ``DhashError``."""
+    counts = _counts(source, migrated) | _timing(source.entries.seconds(range(len(source.index))))
+    before = {key: counts[key] for key in ("images", "hashed", "errors", "duplicates")}
+    if script is not None:
+        starts, ends = map(script.moved, (source.index.starts, source.index.ends))
+        summary = library_summary.of_migrated(digest, before, migrated.record, source.index.paths)
+    else:
+        index = source.index if digest == source.sha256 else library_index.read(settings.output)[0]
+        starts, ends, summary = index.starts, index.ends, library_summary.of(index, digest)
+    plan_cache.store(settings.state, _key(settings), source, digest, plan_cache.Outcome(before, counts, _progress(source)), summary, starts, ends)
+
+
+def _key(settings: migration_settings.Settings) -> dict[str, Any]:
+    """All that decides the plan of a library, apart from the library and the files of its images. Raises ``DhashError``."""
+    journal = _stamp(hash_journal.path_in(settings.state))
+    return {
+        "version": run_record.VERSION, "library": settings.library, "terms": list(settings.terms), "limits": decoder_limits.text(settings.limits),
+        "media_roots": list(settings.media_roots), "ignore_ctime": settings.ignore_ctime, "rehash": settings.rehash,
+        "decoders": decoder_versions.versions(), "journal": journal and list(journal)}
 
 
 def _watch_for_changes(settings: migration_settings.Settings, journal: hash_journal.Journal, throttle: host_throttle.Throttle) -> None:
@@ -325,22 +378,29 @@ def _before(source: library_survey.Source) -> dict[str, Any]:
 def _result(source: library_survey.Source, hashed: library_assembly.HashedLibrary, migrated: library_assembly.MigratedLibrary,
             settings: migration_settings.Settings) -> dict[str, Any]:
     """The counts of the migrated library, and whether the live library or the staged one already has this content."""
-    record, images = migrated.record, len(source.index)
-    errors = len(migrated.fields["dhash_errors"])
-    kinds = Counter(error["kind"] for error in migrated.fields["dhash_errors"])
     would_change = settings.limit is not None or not library_assembly.is_same_content(migrated, source.index)
     return {
-        "output": settings.output, "hashed": images - errors, "errors": errors, "duplicates": len(migrated.fields["dhash_duplicates"]),
-        "duplicates_refuted": migrated.refuted,
-        "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"],
-        "low_detail": source.entries.low_detail(),
-        "failure_rate": round(errors / images, 4) if images else 0.0,
-        "average_ms": round(1000 * record["average_time_per_image"], 3),
-        "p95_ms": round(1000 * record["p95_time_per_image"], 3),
-        "times": dict(zip([*map(str, run_measurements.BUCKETS), "more"], run_measurements.histogram(migrated.seconds))),
-        "would_change": would_change, "staged_file_is_stale": not would_change and _is_left_over(source, settings),
+        "output": settings.output, **_counts(source, migrated), **_timing(migrated.seconds),
+        "would_change": would_change, "staged_file_is_stale": not would_change and _is_left_over(source.sha256, settings),
         "staged_file_is_current": would_change and _output_is_current(hashed, migrated, settings),
     }
+
+
+def _counts(source: library_survey.Source, migrated: library_assembly.MigratedLibrary) -> dict[str, Any]:
+    images, errors = len(source.index), migrated.fields["dhash_errors"]
+    kinds = Counter(error["kind"] for error in errors)
+    return {
+        "images": images, "hashed": images - len(errors), "errors": len(errors), "duplicates": len(migrated.fields["dhash_duplicates"]),
+        "duplicates_refuted": migrated.refuted, "errors_by_kind": dict(sorted(kinds.items())), "missing": kinds["missing"],
+        "low_detail": source.entries.low_detail(), "failure_rate": round(len(errors) / images, 4) if images else 0.0}
+
+
+def _timing(seconds: list[float]) -> dict[str, Any]:
+    """The times of images, ``seconds``, as the result has them."""
+    return {
+        "average_ms": round(1000 * run_measurements.average(seconds), 3),
+        "p95_ms": round(1000 * round(run_measurements.percentile_95(seconds), 6), 3),
+        "times": dict(zip([*map(str, run_measurements.BUCKETS), "more"], run_measurements.histogram(seconds)))}
 
 
 def _made(source: library_survey.Source, hashed: library_assembly.HashedLibrary, migrated: library_assembly.MigratedLibrary, result: dict[str, Any],
@@ -354,11 +414,11 @@ def _made(source: library_survey.Source, hashed: library_assembly.HashedLibrary,
     return script, script.digest()
 
 
-def _is_left_over(source: library_survey.Source, settings: migration_settings.Settings) -> bool:
-    """Whether the last run staged a library that need not be deployed any more, because the live library is up to date."""
+def _is_left_over(live: str, settings: migration_settings.Settings) -> bool:
+    """Whether the last run staged a library that need not be deployed any more, because the library with the SHA-256 ``live`` is up to date."""
     last = run_record.read(settings.state)
     return (settings.limit is None and last is not None and last.operation == run_record.MIGRATION
-            and not run_record.is_deployed(last) and last.new_sha256 != source.sha256)
+            and not run_record.is_deployed(last) and last.new_sha256 != live)
 
 
 def _output_is_current(hashed: library_assembly.HashedLibrary, migrated: library_assembly.MigratedLibrary, settings: migration_settings.Settings) -> bool:
@@ -372,17 +432,19 @@ def _output_is_current(hashed: library_assembly.HashedLibrary, migrated: library
     return library_assembly.edit(hashed, with_its_record).makes(staged.data)
 
 
-def _forecast(source: library_survey.Source, settings: migration_settings.Settings) -> dict[str, Any]:
-    """The forecast: seconds of hashing, and bytes for the backup, the replaced library and the new library."""
+def _progress(source: library_survey.Source) -> plan_cache.Progress:
     known = source.entries.seconds(range(len(source.index)))
-    pending = len(source.entries.pending())
+    return plan_cache.Progress(len(source.index), len(source.entries.pending()), len(known), sum(known))
+
+
+def _forecast(settings: migration_settings.Settings, progress: plan_cache.Progress) -> dict[str, Any]:
+    """The forecast: seconds of hashing, and bytes for the backup, the replaced library and the new library."""
     size = durable.size_of_file(settings.library)
-    grown = size + library_fields.ADDED_BYTES * len(source.index) + 4096
-    average = sum(known) / len(known) if known else None
+    grown = size + library_fields.ADDED_BYTES * progress.images + 4096
+    average = progress.seconds / progress.measured if progress.measured else None
     return {"forecast": {
-        "hashing_seconds": round(pending * average / settings.parallel, 3) if average is not None else None,
-        "hashing_seconds_without_journal": (
-            round(len(source.index) * average / settings.parallel, 3) if average is not None else None),
+        "hashing_seconds": round(progress.pending * average / settings.parallel, 3) if average is not None else None,
+        "hashing_seconds_without_journal": round(progress.images * average / settings.parallel, 3) if average is not None else None,
         "disk_bytes": 2 * size + 2 * grown,
     }}
 

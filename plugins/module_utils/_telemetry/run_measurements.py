@@ -47,6 +47,11 @@ def since(start: Moment, read_bytes: int) -> dict[str, float]:
     }
 
 
+def average(values: list[float]) -> float:
+    """The average in seconds, to the microsecond; 0 for no values."""
+    return round(sum(values) / len(values), 6) if values else 0
+
+
 def percentile_95(values: list[float]) -> float:
     """The 95th percentile by nearest rank; 0 for no values."""
     return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else 0

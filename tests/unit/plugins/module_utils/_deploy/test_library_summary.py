@@ -22,7 +22,7 @@ def read(library: SmallLibrary) -> library_summary.Summary:
 
 
 def store(library: SmallLibrary) -> Path:
-    library_summary.store(str(library.path), str(library.state))
+    library_summary.store(str(library.path), str(library.state), None)
     return Path(library.state, library_summary.FILE)
 
 

@@ -202,7 +202,8 @@ def test_fields_that_are_set_image_by_image_make_the_same_bytes(data: bytes, cho
 
 LAST_MEMBERS = [
     '"title": "b"', '"title" : 1.50', '"title":{"title": [1, "é"]}', '"title": {"title": "c"}', '"title": ["title", {"title": null}]', '"title": []',
-    '"a": {"title": "b"}', '"a": "\\"title\\": 1"', '"a": "\\"title"', '"a\\"title": 1', '"a": "title"', '"titl\\u0065": 1', '"a": ",\\"title\\":\\"b"', '"é": "é"',
+    '"a": {"title": "b"}', '"a": "\\"title\\": 1"', '"a": "\\"title"', '"a\\"title": 1', '"a": "title"', '"titl\\u0065": 1',
+    '"a": {"x": 1, "title": "b"}', '"a": [{"b": 1, "title": [1]}]', '"a": ",\\"title\\":\\"b"', '"é": "é"',
     '"title": ""', '"title": "\\\\"', '"title": true', '"title": "}"', '"title"\n:\n-1e5', '"other": "b"']
 
 
@@ -224,7 +225,11 @@ def test_appending_to_images_that_are_alike_scans_only_the_first(monkeypatch: py
     index = library_index.of(data, PATH)
     scanned: list[int] = []
     image = index.image
-    monkeypatch.setattr(index, "image", lambda position: scanned.append(position) or image(position))
+
+    def recorded(position: int) -> dict[str, Any]:
+        scanned.append(position)
+        return image(position)
+    monkeypatch.setattr(index, "image", recorded)
     library_edit.with_fields(index, RECORDS, ((position, lambda image: {**image, **OURS}) for position in range(50)))
     assert scanned == [0]
 

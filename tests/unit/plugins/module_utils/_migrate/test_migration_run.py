@@ -35,7 +35,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     worker_pool,
 )
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_edit, library_fields, library_file
-from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, migration_run, migration_settings
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, migration_run, migration_settings, plan_cache
 from conftest import SmallLibrary, present, timeless
 from PIL import Image
 
@@ -134,9 +134,10 @@ def test_library_in_another_layout_is_migrated_and_restored(mixed: SmallLibrary,
     assert (way.text, way.due) == (before, True)
 
 
-def test_plan_without_work_reads_library_and_stats_files_once(
+def test_plan_without_the_last_one_reads_library_and_stats_files_once(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate_and_deploy(pictures)
+    (pictures.state / plan_cache.FILE).unlink()
     read_bytes, examine, select = library_file.read_bytes, hash_journal._examine, hash_journal.Journal._rows
     reads: list[str] = []
     examined: list[str] = []

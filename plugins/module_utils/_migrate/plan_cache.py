@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of a library that needs no migration, with the stamps of the files of its images, as the index of Git has them.
+
+A migration stores it for the library that it leaves. As long as the library, its journal, the settings and the decoders are those of the
+cache, and each file has its stamp, a plan is the one in the cache: it neither parses the library nor reads the journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .._deploy import library_summary
+from .._files import column_files, file_stamps
+from .._hashing import hash_journal
+from .._library import json_text, library_file
+from . import library_survey
+
+FILE = "plan.cache"
+RULES = 1  # count on if the same library, files and settings have another plan
+
+
+class Images(NamedTuple):
+    """The images of a library in columns: their ``paths``, positions in its file from ``starts`` to ``ends``, hashes (0 without one),
+    the positions of the images without a hash among the images, and the stamps of their files."""
+
+    paths: list[str]
+    starts: array[int]
+    ends: array[int]
+    hashes: array[int]
+    failures: array[int]
+    sizes: array[int]
+    mtimes: array[int]
+    ctimes: array[int]
+    inodes: array[int]
+
+    def hashed(self) -> Sequence[int]:
+        """The positions of the images with a hash."""
+        failed = set(self.failures)
+        return [position for position in range(len(self.paths)) if position not in failed] if failed else range(len(self.paths))
+
+    def are_unchanged(self, folder: str) -> bool:
+        """Whether each file, below ``folder``, has its stamp; one ``stat`` for each."""
+        for path, *stamp in zip(self.paths, self.sizes, self.mtimes, self.ctimes, self.inodes):
+            try:
+                if list(file_stamps.stamp_of(os.stat(os.path.join(folder, path)))) != stamp:
+                    return False
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                if stamp[0] != library_survey.NO_FILE:
+                    return False
+            except OSError:
+                return False
+        return True
+
+
+class Progress(NamedTuple):
+    """The number of images, of those to hash, and of those whose time is known, and the sum of these times in seconds."""
+
+    images: int
+    pending: int
+    measured: int
+    seconds: float
+
+
+class Outcome(NamedTuple):
+    """What a plan says of a library: the counts ``before``, those of all its results, and its progress."""
+
+    before: dict[str, Any]
+    counts: dict[str, Any]
+    progress: Progress
+
+
+class Plan(NamedTuple):
+    """The fields of an :class:`Outcome`, and the images."""
+
+    before: dict[str, Any]
+    counts: dict[str, Any]
+    progress: Progress
+    images: Images
+
+
+def can_hold(source: library_survey.Source) -> bool:
+    """Whether the plan of a library with these images can be stored: no image is hashed again by every run, and no message depends on more
+    than the stamps."""
+    return all(entry.kind in hash_journal.REMEMBERED_KINDS or (entry.kind == "missing" and source.index.paths[position].isascii())
+               for position, entry in source.entries.failures().items()) and not any("\0" in path for path in source.index.paths)
+
+
+def store(state: str, key: dict[str, Any], source: library_survey.Source, digest: str, outcome: Outcome,
+          summary: library_summary.Summary, starts: array[int], ends: array[int]) -> None:
+    """Store the plan of the library with the SHA-256 ``digest`` and with the images of ``source``, once all are hashed.
+
+    ``key``: all that decides the plan, apart from the library and the files of its images, as a value of JSON. ``starts``, ``ends``: the
+    positions of the images in its file. ``summary``: that of the library. Call it when the run has written all that it writes into the
+    journal. Raises ``DhashError``.
+    """
+    header = {"key": key, "rules": RULES, "sha256": digest, "outcome": outcome._asdict(), "summary": summary._asdict()}
+    path = os.path.join(state, FILE)
+    if column_files.read_header(path) == json.loads(json.dumps(header)):
+        return
+    entries, paths = source.entries, "\0".join(source.index.paths).encode("utf-8", "surrogatepass")
+    column_files.write(path, state, header, {
+        "paths": array("B", paths), "starts": starts, "ends": ends,
+        "hashes": array("Q", (entries.number(position) or 0 for position in range(len(entries)))),
+        "failures": array("Q", entries.failures()), **dict(zip(("sizes", "mtimes", "ctimes", "inodes"), source.stamps_of_files))})
+
+
+def read(state: str, key: dict[str, Any], digest: str) -> Plan | None:
+    """The plan that was stored with ``key`` for the library with the SHA-256 ``digest``; None if there is none."""
+    header = column_files.read_header(os.path.join(state, FILE))
+    if header is None or (header.get("sha256"), header.get("key")) != (digest, key):
+        return None
+    images = images_of(state, digest)
+    if images is None:
+        return None
+    outcome = header["outcome"]
+    return Plan(outcome["before"], outcome["counts"], Progress(*outcome["progress"]), images)
+
+
+def images_of(state: str, digest: str) -> Images | None:
+    """The images of the library with the SHA-256 ``digest``; None if the state folder ``state`` has no plan of it."""
+    path = os.path.join(state, FILE)
+    header = column_files.read_header(path)
+    cached = column_files.read(path) if header and (header.get("sha256"), header.get("rules")) == (digest, RULES) else None
+    if cached is None or cached[0] != header or ["paths", *Images._fields[1:]] != list(cached[1]):
+        return None
+    columns = cached[1]
+    try:
+        text = columns.pop("paths").tobytes().decode("utf-8", "surrogatepass")
+    except ValueError:
+        return None
+    paths = text.split("\0") if len(columns["starts"]) else []
+    lengths = {len(column) for name, column in columns.items() if name != "failures"} | {len(paths)}
+    return Images(paths, **columns) if len(lengths) == 1 else None
+
+
+def draw(library: str, state: str, count: int) -> list[dict[str, Any]] | None:
+    """The sample of :func:`library_survey.sample`: ``count`` hashed images of the library at the real path ``library``, as its file has them.
+
+    None if the state folder ``state`` has no plan of it. Only these images are parsed. Raises ``LibraryError`` if the file cannot be read.
+    """
+    data = library_file.read_bytes(library, library_file.MAX_BYTES, "the library")
+    digest = hashlib.sha256(data).hexdigest()
+    images = images_of(state, digest)
+    if images is None:
+        return None
+    drawn = []
+    for position in library_survey.sample(images.hashed(), digest, count):
+        try:
+            image = json_text.decode(data[images.starts[position]:images.ends[position]].decode(), 0)[0]
+        except ValueError:
+            return None
+        if not isinstance(image, dict) or image.get("path") != images.paths[position] or not isinstance(image.get("dhash"), str):
+            return None
+        drawn.append(image)
+    return drawn
+
+
+def summary_of(state: str) -> library_summary.Summary | None:
+    """The summary of the library whose plan the state folder ``state`` has; None if there is none."""
+    header = column_files.read_header(os.path.join(state, FILE))
+    try:
+        return library_summary.parse(header["summary"]) if header else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+

@@ -1,0 +1,289 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A plan from the cache says what a plan that reads everything says, and is not used once anything that decides the plan has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import library_summary
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, hash_batches, hash_journal
+from ansible_collections.mobius.dhash.plugins.module_utils._library import library_index
+from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, library_survey, migration_run, plan_cache
+from conftest import SmallLibrary
+from PIL import Image
+
+
+@pytest.fixture
+def settled(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
+    """A migrated library with pictures, a copy, a second name of a file, a flat picture, a missing file and a file that is no image."""
+    for number in range(4):
+        library.add(f"media/{number}.png", seed=number, note="é" * number)
+    library.add("media/copy.png", seed=1)
+    library.add("media/gone.png")
+    library.add("media/page.jpg", content=b"<!DOCTYPE html>")
+    os.link(library.folder / "media/0.png", library.add("media/second name.png"))
+    Image.new("RGB", (32, 32), "teal").save(library.add("media/flat.png"))
+    library.add("été.png", seed=9)
+    library.write()
+    migrate(library)
+    return library
+
+
+def migrate(library: SmallLibrary, **changes: Any) -> None:
+    library.run(**changes)
+    library.deploy()
+    library.reload()
+
+
+def cache_of(library: SmallLibrary) -> Path:
+    return Path(library.state, plan_cache.FILE)
+
+
+def reads(library: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects the parsed libraries, the rows read from the journal, and the files whose status is asked for, from now on."""
+    done: list[str] = []
+    parse, rows, stat = library_index.read, hash_journal.Journal._rows, os.stat
+
+    def recorded_parse(path: str, *rest: int) -> tuple[library_index.Index, str]:
+        done.append("library")
+        return parse(path, *rest)
+
+    def recorded_rows(self: hash_journal.Journal, paths: Iterable[str]) -> dict[bytes, tuple[Any, ...]]:
+        done.append("journal")
+        return rows(self, paths)
+
+    def recorded_stat(path: Any, **options: Any) -> os.stat_result:
+        if f"{library.folder}/media" in str(path):
+            done.append(os.path.basename(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(library_index, "read", recorded_parse)
+    monkeypatch.setattr(hash_journal.Journal, "_rows", recorded_rows)
+    monkeypatch.setattr(os, "stat", recorded_stat)
+    return done
+
+
+def plan(library: SmallLibrary, **changes: Any) -> dict[str, Any]:
+    """The plan, which must be what it is without the cache."""
+    found = library.check(**changes)
+    kept = cache_of(library).with_name("kept")
+    if cache_of(library).exists():
+        cache_of(library).rename(kept)
+    assert library.check(**changes) == found
+    if kept.exists():
+        kept.rename(cache_of(library))
+    return found
+
+
+@pytest.mark.parametrize("changes", [{}, {"sample": 3}, {"sample": 100}, {"dry_run": True}, {"parallel": 4}])
+def test_a_plan_from_the_cache_says_what_any_other_says(settled: SmallLibrary, changes: dict[str, Any]) -> None:
+    assert plan(settled, **changes)["would_change"] is False
+
+
+def test_a_plan_from_the_cache_asks_for_each_status_once_and_reads_nothing_else(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = reads(settled, monkeypatch)
+    assert settled.check()["would_change"] is False
+    assert done == [os.path.basename(image["path"]) for image in settled.value["images"] if image["path"].startswith("media")]
+
+
+def test_a_run_that_changes_nothing_keeps_a_plan_once(settled: SmallLibrary) -> None:
+    cache_of(settled).unlink()
+    settled.run()
+    before = cache_of(settled).stat()
+    assert plan(settled)["would_change"] is False
+    settled.run()
+    assert cache_of(settled).stat() == before
+
+
+def touch(library: SmallLibrary) -> None:
+    os.utime(library.folder / "media/2.png")
+
+
+def replace_the_content_alone(library: SmallLibrary) -> None:
+    file = library.folder / "media/2.png"
+    status = file.stat()
+    file.write_bytes(file.read_bytes()[::-1])
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def swap(library: SmallLibrary) -> None:
+    one, other = library.folder / "media/2.png", library.folder / "media/3.png"
+    one.rename(library.folder / "x")
+    other.rename(one)
+    (library.folder / "x").rename(other)
+
+
+def edit(library: SmallLibrary) -> None:
+    library.value["images"][0]["rating"] = 5
+    library.write()
+
+
+def edit_and_restore(library: SmallLibrary) -> None:
+    before = library.path.read_bytes()
+    edit(library)
+    library.path.write_bytes(before)
+
+
+def forget_hashes(library: SmallLibrary) -> None:
+    with hash_journal.open_for_writing(str(library.state), "pillow", "")[0] as journal:
+        journal.forget([str(library.folder / "media/1.png")])
+
+
+def bring_the_missing_file(library: SmallLibrary) -> None:
+    shutil.copy(library.folder / "media/3.png", library.folder / "media/gone.png")
+
+
+def remove_a_file(library: SmallLibrary) -> None:
+    (library.folder / "media/3.png").unlink()
+
+
+def move_the_folder(library: SmallLibrary) -> None:
+    (library.folder / "media").rename(library.folder / "elsewhere")
+
+
+def change_the_mode(library: SmallLibrary) -> None:
+    (library.folder / "media/2.png").chmod(0o600)
+
+
+def remove_the_journal(library: SmallLibrary) -> None:
+    os.unlink(hash_journal.path_in(str(library.state)))
+
+
+def link_another_file(library: SmallLibrary) -> None:
+    (library.folder / "media/copy.png").unlink()
+    os.link(library.folder / "media/1.png", library.folder / "media/copy.png")
+
+
+@pytest.mark.parametrize(("change", "is_settled"), [
+    (edit, True), (edit_and_restore, True), (touch, False), (replace_the_content_alone, False), (swap, False), (bring_the_missing_file, False),
+    (remove_a_file, False), (move_the_folder, False), (change_the_mode, False), (forget_hashes, False), (remove_the_journal, False),
+    (link_another_file, False)])
+def test_a_change_is_planned_as_without_the_cache(settled: SmallLibrary, change: Callable[[SmallLibrary], object], is_settled: bool) -> None:
+    assert plan(settled)["would_change"] is False
+    change(settled)
+    planned = plan(settled)
+    assert (not planned["would_change"] and planned["to_hash"] == 0) is is_settled
+
+
+@pytest.mark.parametrize("changes", [
+    {"threshold": 0}, {"rehash": True}, {"ignore_ctime": True}, {"limits": decoder_limits.Limits(pixels=100)}, {"media_roots": ("/nowhere",)}, {"limit": 3},
+    {"terms": library_assembly.MatchOptions("pillow", 10, 100, True)}, {"terms": library_assembly.MatchOptions("ffmpeg", 10, 100)}])
+def test_other_settings_are_planned_as_without_the_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    done = reads(settled, monkeypatch)
+    plan(settled, **changes)
+    assert done.count("library") >= 2
+
+
+def test_other_decoders_and_another_version_are_planned_without_the_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = reads(settled, monkeypatch)
+    monkeypatch.setattr(decoder_versions, "versions", lambda: {"pillow": "99"})
+    assert plan(settled)["to_hash"] == 1  # the file that is no image
+    assert done.count("library") == 2
+
+
+def test_a_sample_with_another_hash_is_planned_as_without_the_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    hash_now = hash_batches.hash_now
+    monkeypatch.setattr(hash_batches, "hash_now", lambda *arguments, **options: [
+        entry._replace(dhash="F" * 16) for entry in hash_now(*arguments, **options)])
+    assert plan(settled, sample=3)["to_hash"] > 0
+    assert plan(settled)["to_hash"] == 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", None])
+def test_a_damaged_cache_is_not_used(settled: SmallLibrary, damage: bytes | None) -> None:
+    content = cache_of(settled).read_bytes()
+    cache_of(settled).write_bytes(content[:-1] if damage is None else damage)
+    assert plan(settled)["would_change"] is False
+
+
+def test_a_library_whose_failures_are_tried_again_by_every_run_has_no_plan(settled: SmallLibrary) -> None:
+    before = cache_of(settled).read_bytes()
+    settled.add("media/folder.jpg").mkdir()
+    settled.write()
+    migrate(settled)
+    assert cache_of(settled).read_bytes() == before
+    assert plan(settled)["to_hash"] == 1
+
+
+def test_neither_a_trial_nor_a_dry_run_with_changes_keeps_a_plan(library: SmallLibrary, decoded_here: list[str]) -> None:
+    library.add("1.png", seed=1)
+    library.write()
+    library.run(limit=1)
+    library.run(dry_run=True)
+    assert not cache_of(library).exists()
+
+
+def test_a_plan_that_cannot_be_kept_fails_no_run(library: SmallLibrary, decoded_here: list[str], tmp_path: Path) -> None:
+    library.add("1.png", seed=1)
+    library.write()
+    cache_of(library).mkdir(parents=True)
+    assert library.run(log_dir=str(tmp_path / "logs"))["would_change"] is True
+    assert "WARNING The next plan has to read everything" in next((tmp_path / "logs").iterdir()).read_text()
+
+
+def test_a_run_that_finds_its_library_staged_keeps_the_plan_as_well(
+        library: SmallLibrary, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    library.add("media/1.png", seed=1)
+    library.write()
+    library.run()
+    cache_of(library).unlink()
+    assert library.run()["staged_file_is_current"] is True
+    library.deploy()
+    assert plan(library)["would_change"] is False
+    done = reads(library, monkeypatch)
+    assert library.check()["would_change"] is False and done == ["1.png"]
+
+
+def test_the_expected_summary_is_that_of_the_file(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, state = str(settled.path), str(settled.state)
+    assert plan_cache.summary_of(state) == library_summary.of(*library_index.read(path))
+    done = reads(settled, monkeypatch)
+    library_summary.store(path, state, plan_cache.summary_of(state))
+    assert done == []
+    edit(settled)
+    library_summary.store(path, state, plan_cache.summary_of(state))
+    assert done == ["library"]
+
+
+@pytest.mark.parametrize("count", [1, 4, 100])
+def test_a_sample_is_drawn_and_read_as_from_the_whole_library(settled: SmallLibrary, count: int) -> None:
+    index, digest = library_index.read(str(settled.path))
+    whole = [index.image(position) for position in library_survey.sample(index.hashed(), digest, count)]
+    assert plan_cache.draw(str(settled.path), str(settled.state), count) == whole
+    edit(settled)
+    assert plan_cache.draw(str(settled.path), str(settled.state), count) is None
+
+
+def test_positions_in_any_layout_are_those_of_the_images(settled: SmallLibrary) -> None:
+    for text in (json.dumps(settled.value, indent=1), json.dumps(settled.value, separators=(",", ":")), json.dumps({**settled.value, "dhash_errors": 0})):
+        settled.path.write_text(text.replace(', "dhash"', ',\t"rest": {"a": "é"}, "dhash"'), encoding="utf-8")
+        settled.add(f"more-{len(settled.value['images'])}.png", seed=len(text))
+        migrate(settled)
+        drawn = plan_cache.draw(str(settled.path), str(settled.state), 100)
+        assert drawn and {image["path"] for image in drawn} == {image["path"] for image in settled.value["images"] if "dhash" in image}
+
+
+def test_a_library_without_images_has_a_plan(library: SmallLibrary, decoded_here: list[str]) -> None:
+    library.write()
+    migrate(library)
+    assert plan(library)["would_change"] is False and plan_cache.draw(str(library.path), str(library.state), 5) == []
+
+
+def test_a_plan_of_a_library_that_is_gone_or_refused_says_so(settled: SmallLibrary) -> None:
+    before = settled.path.read_bytes()
+    for content in (b"{", None):
+        settled.path.write_bytes(content) if content else settled.path.unlink()
+        with pytest.raises(LibraryError):
+            migration_run.check(settled.settings())
+    settled.path.write_bytes(before)
+    assert settled.check()["would_change"] is False
