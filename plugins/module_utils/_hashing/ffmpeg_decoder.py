@@ -27,6 +27,9 @@ SEARCHED_FRAMES = 200  # 8 s of a video; 2 x 14 KB of pixels, which a pipe's buf
 BLACK = 32  # a frame whose brightest pixel is at most this is black: film titles and fades from black
 SCALE_HORIZONTAL = "scale=9:8:flags=bicubic,format=gray"
 SCALE_VERTICAL = "scale=8:9:flags=bicubic,format=gray"
+TURNS = {  # Exif orientation: the filters that make the picture upright
+    2: ",hflip", 3: ",hflip,vflip", 4: ",vflip", 5: ",transpose=cclock_flip", 6: ",transpose=clock", 7: ",transpose=clock_flip",
+    8: ",transpose=cclock"}
 INSTALL_PROGRAM = ("Install FFmpeg (Debian, Ubuntu: apt-get install ffmpeg; Fedora: dnf install ffmpeg-free; "
                    "macOS: brew install ffmpeg), then run again.")
 INSTALL_PACKAGE = "Install ffmpeg-python (pip install ffmpeg-python) into the Python that runs the modules, then run again."
@@ -96,14 +99,19 @@ def first_visible_frame(descriptor: int, format_: Format, max_pixels: int, deadl
     return _first_visible(_frames(_run(output, [descriptor], format_, deadline)))
 
 
-def frame_as_png(descriptor: int, format_: Format, index: int, max_pixels: int, deadline: float) -> bytes:
+def frame_as_png(descriptor: int, format_: Format, index: int, max_pixels: int, deadline: float, orientation: int | None = None) -> bytes:
     """Frame ``index`` (0 is the first) as a PNG file with transparency, in full size.
 
-    Raises ImageError, subprocess.TimeoutExpired.
+    It is turned by the Exif ``orientation``; None leaves that to FFmpeg. Raises ImageError, subprocess.TimeoutExpired.
     """
     ffmpeg = _library(format_)
-    output = _input(ffmpeg, descriptor, format_, max_pixels).output(
-        "pipe:1", f="image2pipe", pix_fmt="rgba", vf=f"select=gte(n\\,{index})", compression_level=1, threads=1,
+    filters = f"select=gte(n\\,{index})"
+    options: dict[str, None] = {}
+    if orientation is not None:
+        filters += TURNS.get(orientation, "")
+        options["noautorotate"] = None
+    output = _input(ffmpeg, descriptor, format_, max_pixels, **options).output(
+        "pipe:1", f="image2pipe", pix_fmt="rgba", vf=filters, compression_level=1, threads=1,
         **{"c:v": "png", "frames:v": 1},
     )
     return _run(output, [descriptor], format_, deadline)
@@ -122,10 +130,11 @@ def _library(format_: Format) -> Any:
     return ffmpeg
 
 
-def _input(ffmpeg: Any, descriptor: int, format_: Format, max_pixels: int) -> Any:
+def _input(ffmpeg: Any, descriptor: int, format_: Format, max_pixels: int, **options: None) -> Any:
     return ffmpeg.input(
         f"file:/dev/fd/{descriptor}", f=format_.demuxer, format_whitelist=format_.demuxer, protocol_whitelist="file",
         max_pixels=max_pixels, threads=1,  # workers are parallel, and a thread costs address space, which is limited
+        **options,
     )
 
 

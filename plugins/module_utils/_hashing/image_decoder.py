@@ -24,7 +24,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from .._errors import NEXT_STEPS, ImageError, printable
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, file_faults, image_formats, pyav_decoder, raw_preview, repaired_files
+from . import decoder_limits, difference_hash, file_faults, heif_orientation, image_formats, pyav_decoder, raw_preview, repaired_files
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
 MAX_PATH = 1024  # macOS, sys/syslimits.h
@@ -183,7 +183,8 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
         with _failures_into(failures, decoder):
             if decoder == "pyav":
                 with _own(file) as opened_again:
-                    png = pyav_decoder.picture_as_png(opened_again, format_, limits.pixels)
+                    orientation = _orientation(file, format_) or heif_orientation.UPRIGHT
+                    png = pyav_decoder.picture_as_png(opened_again, format_, limits.pixels, orientation)
                 return Decoded(render(io.BytesIO(png), image_formats.PNG), decoder, format_)
             if decoder == "ffmpeg":
                 return Decoded(_render_by_ffmpeg(file, format_, render, limits, deadline, is_black), decoder, format_)
@@ -239,12 +240,22 @@ def _content(file: BinaryIO) -> bytes:
         return whole.read()
 
 
+def _orientation(file: BinaryIO, format_: image_formats.Format) -> int | None:
+    """The Exif orientation by which a decoder is to turn the picture in ``file``; None if the decoder knows it, if there is any."""
+    if format_ is not image_formats.AVIF:
+        return None
+    with _own(file) as opened_again:
+        return heif_orientation.exif_orientation(opened_again)
+
+
 def _render_by_ffmpeg(file: BinaryIO, format_: image_formats.Format, render: Callable[[BinaryIO, image_formats.Format], Rendered],
                       limits: decoder_limits.Limits, deadline: float, is_black: Callable[[Rendered], bool]) -> Rendered:
     from . import ffmpeg_decoder
 
+    orientation = _orientation(file, format_)
+
     def rendered(index: int) -> Rendered:
-        png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline)
+        png = ffmpeg_decoder.frame_as_png(file.fileno(), format_, index, limits.pixels, deadline, orientation)
         return render(io.BytesIO(png), image_formats.PNG)
 
     first = rendered(0)

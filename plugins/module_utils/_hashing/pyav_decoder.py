@@ -36,12 +36,14 @@ def can_decode(format_: Format) -> bool:
     return any(codec in available for codec in CODECS[format_])
 
 
-def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int) -> bytes:
-    """The picture in ``file`` as a PNG file with transparency, in full size.
+def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation: int) -> bytes:
+    """The picture in ``file`` as a PNG file with transparency, turned by the Exif ``orientation``, in full size.
 
     The transparency of an AVIF is the second picture, grey and of the same size (AV1 Image File Format, 4.1). Raises ImageError.
     """
     import av
+
+    from . import pillow_decoder
 
     file.seek(0)
     if b"grid" in file.read(HEAD_BYTES):
@@ -69,6 +71,9 @@ def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int) -> bytes:
     picture = pictures[0]
     if len(pictures) == 2 and pictures[1].size == picture.size:
         picture.putalpha(pictures[1])
+    turn = pillow_decoder.TURNS.get(orientation)
+    if turn is not None:
+        picture = picture.transpose(turn)
     content = io.BytesIO()
     picture.save(content, "PNG", compress_level=1)
     return content.getvalue()

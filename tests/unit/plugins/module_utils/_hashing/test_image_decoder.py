@@ -33,6 +33,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     image_decoder,
     image_formats,
     pillow_decoder,
+    pyav_decoder,
 )
 from conftest import present
 from PIL import Image
@@ -482,6 +483,7 @@ def test_what_pillow_cannot_open_is_opened_by_ffmpeg(put: Callable[[str, bytes],
     assert (read(run_lengths).horizontal, read(run_lengths).decoder) == (drawn, "ffmpeg")
     files = [put("a.avif", pictures.encode(im, "AVIF", quality=90))]
     monkeypatch.setattr(pillow_decoder, "can_open", lambda format_, head: False)
+    monkeypatch.setattr(pyav_decoder, "can_decode", lambda format_: False)
     if b"libjxl" in ffmpeg("-hide_banner", "-encoders"):
         files.append(tmp_path / "a.jxl")
         ffmpeg("-i", put("a.png", pictures.encode(im, "PNG")), "-c:v", "libjxl", files[-1])
