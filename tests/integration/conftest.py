@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 from command_service import Service
 from draw_library import draw_library
+from module_server import ModuleServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -29,6 +31,7 @@ IMAGES = 40  # 5 of them broken, which is more than dhash_max_failure_rate allow
 FAILURE_RATE = 0.2
 CHEAP = {"dhash_verify_sample_size": 0, "dhash_parallel": 1}  # but where a test is about these
 RUN_SECONDS = 600
+READ_AT_START = ("LANG", "LC_", "LOCPATH", "PATH", "PYTHON", "TZ")  # by Python
 PATIENCE = 240
 ON_THE_CONTROLLER = {f"ansible.builtin.{name}" for name in (
     "assert", "debug", "fail", "include_role", "include_tasks", "set_fact", "validate_argument_spec")}
@@ -63,6 +66,12 @@ class Run(NamedTuple):
                 if record["status"] == "failed" and record["host"] == host]
 
 
+@functools.cache
+def module_server(at_start: tuple[tuple[str, str], ...]) -> ModuleServer:
+    """One for all tests of this process that give Python the same environment to start with."""
+    return ModuleServer(COLLECTIONS, dict(at_start))
+
+
 class Site:
     """A folder with a library, its pictures, its state folder, and a home for whoever runs Ansible there."""
 
@@ -82,7 +91,7 @@ class Site:
             # the second one too, since Ansible takes ~ there for the home in the system's list of users
             "ANSIBLE_HOME": str(self.home / ".ansible"), "ANSIBLE_REMOTE_TEMP": str(self.home / ".ansible/tmp"),
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/support/callback_plugins"),
-            "TASK_RESULTS": str(self.home / "task-results.jsonl"), **extra}
+            "TASK_RESULTS": str(self.home / "task-results.jsonl"), "PAYLOADS": str(self.folder.parent / "payloads"), **extra}
 
     def command(self, name: str, *options: str, inventory: str | Path = "localhost,", **variables: Any) -> list[str]:
         """The command line that runs the collection's playbook ``name``; a variable that is None is left out."""
@@ -110,11 +119,11 @@ class Site:
     def module(self, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
         """Run a module of the collection by itself, in the Python of the tests; returns its result."""
         given = {"_ansible_check_mode": check, "_ansible_diff": True, **arguments}
-        shown = subprocess.run([sys.executable, "-m", f"ansible_collections.mobius.dhash.plugins.modules.{name}"],
-                               input=json.dumps({"ANSIBLE_MODULE_ARGS": given}), cwd=COLLECTIONS, env=self.environment(),
-                               capture_output=True, text=True, check=False, timeout=RUN_SECONDS)
-        assert shown.stderr == "", shown.stderr
-        result: dict[str, Any] = json.loads(shown.stdout)
+        environment = self.environment()
+        at_start = tuple((variable, value) for variable, value in sorted(environment.items()) if variable.startswith(READ_AT_START))
+        output, errors = module_server(at_start).run(name, given, environment)
+        assert errors == "", errors
+        result: dict[str, Any] = json.loads(output)
         return result
 
     def migrate(self) -> None:
