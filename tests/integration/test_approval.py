@@ -151,7 +151,7 @@ def test_an_interrupted_wait_leaves_nothing_behind(fleet: Fleet) -> None:
     ("yes\r", 60, 0, ""),
     pytest.param("no\r", 60, 2, "(answer: no)", marks=pytest.mark.thorough),
     pytest.param("\x03", 60, 2, "(answer: none)", marks=pytest.mark.thorough),
-    ("yes", "0.05", 2, "(answer: none)"),  # without the Enter key
+    pytest.param("yes", "0.05", 2, "(answer: none)", marks=pytest.mark.thorough),  # without the Enter key
 ], ids=["yes", "no", "ctrl-c", "time-limit"])
 def test_a_terminal_is_asked(fleet: Fleet, typed: str, minutes: int | str, code: int, said: str) -> None:
     before = untouched(fleet, "second")

@@ -38,13 +38,19 @@ def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
 
 
 def test_awx_job_logs_its_user_and_takes_survey_answers_as_text(site: Site) -> None:
-    """AWX passes variables as JSON, in which the answers of a survey are text. The answers are those of docs/awx.md."""
+    """AWX passes variables as JSON, in which the answers of a survey are text. The answers are those of docs/awx.md.
+
+    The commands of the service need a shell.
+    """
+    service = site.home / "service.log"
     run = site.playbook("migrate", awx_user_name="grace", dhash_max_failure_rate="0.2", dhash_monitor_minutes="0", dhash_auto_rollback="true",
-                        dhash_serial='[1, "25%", "100%"]', dhash_verify_sample_size="0", dhash_parallel="1")
+                        dhash_serial='[1, "25%", "100%"]', dhash_verify_sample_size="0", dhash_parallel="1", dhash_service_manager="command",
+                        dhash_stop_command=f"true && echo stopped >> {service}", dhash_start_command=f"echo started | cat >> {service}")
     assert run.code == 0, run.output
+    assert service.read_text(encoding="utf-8").split() == ["stopped", "started"]
     (log,) = (site.library.parent / "logs").glob("*.operations-*.jsonl")
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    assert [line["operation"] for line in lines] == ["backup", "migration", "deploy", "verify"]
+    assert [line["operation"] for line in lines] == ["backup", "migration", "announce", "deploy", "start", "verify"]
     assert {line["controller"]["user"] for line in lines} == {"grace"}
 
 
@@ -147,14 +153,6 @@ def test_later_playbook_ignores_results_of_earlier_one(site: Site) -> None:
     assert "Images with DHash after rollback" not in run.of("Show the result")["msg"]
     reports = sorted((site.home / "reports").iterdir())
     assert [json.loads((report / "fleet.json").read_text(encoding="utf-8"))["hosts"][0]["phase"] for report in reports] == ["verified"] * 2
-
-
-def test_commands_of_the_service_are_run_by_a_shell(site: Site) -> None:
-    log = site.home / "service.log"
-    run = site.playbook("migrate", dhash_service_manager="command", dhash_stop_command=f"true && echo stopped >> {log}",
-                        dhash_start_command=f"echo started | cat >> {log}")
-    assert run.code == 0, run.output
-    assert log.read_text(encoding="utf-8").split() == ["stopped", "started"]
 
 
 @pytest.mark.thorough

@@ -281,7 +281,7 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
     ("list_backups", "the service is stopped"): read_only,
 }
 # Of each playbook the worst; make matrix plays all of them.
-SOONER = ("the service cannot be stopped", "the service is unhealthy with either library", "the controller is killed while the service is stopped",
+SOONER = ("the service cannot be stopped", "the service is unhealthy with either library",
           "nothing is to be deployed, and the service is unhealthy", "the service is unhealthy")
 NOT_RUN = ("the controller is killed while the service is stopped",)
 SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",

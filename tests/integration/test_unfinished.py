@@ -78,7 +78,7 @@ def starts_only_when_stopped(service: Service) -> None:
     start.write_text(start.read_text(encoding="utf-8").replace("#!/bin/sh\n", f"#!/bin/sh\n[ -e '{service.stopped}' ] || exit 0\n"), encoding="utf-8")
 
 
-@pytest.mark.parametrize("who", ["rollback", pytest.param("operator", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("who", [pytest.param("rollback", marks=pytest.mark.thorough), "operator"])
 def test_service_started_before_the_swap_serves_the_new_library(site: Site, service: Service, who: str) -> None:
     before = sha256(site.library)
     starts_only_when_stopped(service)
