@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
@@ -283,10 +284,11 @@ def test_statements_in_a_journal_are_not_run(journal: Path, statement: str) -> N
 
 
 @pytest.mark.parametrize("column", ["dhash", "decoder", "kind", "error", "hashed_at", "limits", "decoders"])
-def test_a_journal_row_with_an_endless_text_does_not_count(journal: Path, column: str) -> None:
+def test_a_journal_row_with_an_endless_text_does_not_count(journal: Path, column: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hash_journal, "MAX_NOTE", 1000)
     with contextlib.closing(sqlite3.connect(journal, isolation_level=None)) as connection:
         connection.execute(f"UPDATE images SET {column} = printf('%.*c', ?, 'x')", (hash_journal.MAX_TEXT + 1,))
-        connection.execute("UPDATE notes SET content = printf('%.*c', ?, 'x')", (hash_journal.MAX_TEXT + 1,))
+        connection.execute("UPDATE notes SET content = printf('%.*c', ?, 'x')", (hash_journal.MAX_NOTE + 1,))
     with hash_journal.open_for_reading(str(journal.parent), "pillow", "") as opened:
         assert opened.known("/a.jpg", STAMP) is None
         assert opened.note("matches") is None
@@ -307,12 +309,24 @@ def test_journal_that_is_no_regular_file_is_refused_and_stays(tmp_path: Path, ki
     assert path.stat() == before
 
 
-@pytest.mark.parametrize("note", ["[" * 50_000, "[]", "{", json.dumps({"refuted": "x"})])
+NOTE = {"question": "a", "refuted": 0, "byte_order": sys.byteorder, "count": 1, "columns": base64.b64encode(bytes([2, 0, 0, 0, 1, 0, 0, 0, 3, 97])).decode()}
+
+
+def test_a_note_of_the_journal_is_used(journal: Path) -> None:
+    with hash_journal.open_for_writing(str(journal.parent), "pillow", "")[0] as opened:
+        opened.keep_note(library_assembly.MATCHES, json.dumps(NOTE))
+        assert [list(column) for column in (library_assembly._noted(opened, "a", 3) or ())[:4]] == [[2], [1], [3], [97]]
+        assert library_assembly._noted(opened, "a", 2) is None
+
+
+@pytest.mark.parametrize("note", ["[" * 50_000, "[]", "{", json.dumps({"refuted": "x"}), *(json.dumps({**NOTE, **change}) for change in (
+    {"refuted": "x"}, {"refuted": None}, {"count": 2}, {"count": -1}, {"count": "1"}, {"count": None}, {"count": 1e300}, {"columns": ""}, {"columns": 3},
+    {"columns": "é"}, {"columns": base64.b64encode(bytes(10)).decode()}, {"byte_order": "middle"}, {"question": None}))])
 def test_a_note_of_the_journal_that_is_not_usable_does_not_count(journal: Path, note: str) -> None:
     opened, _set_aside = hash_journal.open_for_writing(str(journal.parent), "pillow", "")
     with opened:
         opened.keep_note(library_assembly.MATCHES, note)
-        assert library_assembly._noted(opened) == {}
+        assert library_assembly._noted(opened, "a", 3) is None
 
 
 @pytest.mark.parametrize("text", [DEEP.decode(), "9" * 100_000, "{"])

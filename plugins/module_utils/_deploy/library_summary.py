@@ -4,7 +4,8 @@
 
 """A summary of a library: its counts, and whether they agree with its own record.
 
-A verification stores the summary of the library that it has read under the digest of its file, in ``summary.json`` in the state folder.
+A verification, and a run that leaves the library as it is, store the summary of the library that they have read under the digest of its
+file, in ``summary.json`` in the state folder.
 Whoever needs no more than that digests the file instead of parsing it. Nothing that is written is made from a summary.
 """
 
@@ -65,9 +66,13 @@ def store(library: str, state: str, expected: Summary | None) -> None:
     """
     with contextlib.suppress(LibraryError):
         is_expected = expected is not None and durable.exists(library) and durable.sha256_of_file(library) == expected.sha256
-        summary = expected if expected is not None and is_expected else read(library, state)
-        if summary != _stored(state):
-            json_records.write(os.path.join(state, FILE), summary._asdict())
+        keep(state, expected if expected is not None and is_expected else read(library, state))
+
+
+def keep(state: str, summary: Summary) -> None:
+    """Store the ``summary`` of a library that was read. Call it with the lock of the library held. Raises ``DhashError``."""
+    if summary != _stored(state):
+        json_records.write(os.path.join(state, FILE), summary._asdict())
 
 
 def of(index: library_index.Index, digest: str) -> Summary:

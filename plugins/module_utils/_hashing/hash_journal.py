@@ -29,6 +29,7 @@ PIXELS = 144  # bytes: the horizontal and the vertical pixels of difference_hash
 PATHS_PER_STATEMENT = 500  # SQLite before 3.32 takes at most 999 values
 MAX_BYTES = 16 << 30  # a row has 500 bytes, so 16 for each image of the largest library
 MAX_TEXT = 1 << 16  # characters of a value
+MAX_NOTE = 1 << 28  # characters of a note
 REMEMBERED_KINDS = ("not_an_image", "truncated", "damaged", "too_large")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -185,7 +186,7 @@ class Journal:
 
     def note(self, name: str) -> str | None:
         """The content last stored under ``name``; None if there is none. Raises ``DhashError``."""
-        row = self._find(f"SELECT content FROM notes WHERE name = ? AND length(content) <= {MAX_TEXT}", name)
+        row = self._find(f"SELECT content FROM notes WHERE name = ? AND length(content) <= {MAX_NOTE}", name)
         return row[0] if row is not None and isinstance(row[0], str) else None
 
     def keep_note(self, name: str, content: str) -> None:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import json
+import sys
 from array import array
 from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii
@@ -25,7 +27,7 @@ from .._telemetry import run_measurements
 LASTING = ("total_images", "processed_successfully", "processing_errors", "duplicates_found", "dhash_threshold",
            "algorithm")
 MEASURE = " confirmed by pixels 1"  # another text when another measure of similarity finds other duplicates
-MATCHES = "matches"  # the note in the journal about the last search for duplicates: the digest of its input and of its result
+MATCHES = "matches"  # the note in the journal about the last search for duplicates: the digest of its input, and its result
 
 
 class MatchOptions(NamedTuple):
@@ -47,6 +49,17 @@ class MigratedLibrary(NamedTuple):
     changed: array[int]
     record: dict[str, Any]
     seconds: list[float]
+    refuted: int
+
+
+class _Matches(NamedTuple):
+    """The duplicates among the images that can be matched: the positions of the later and of the original one among these, the distance in
+    bits and the confidence in hundredths; and the number of refuted ones, as in :class:`Duplicates`."""
+
+    later: array[int]
+    original: array[int]
+    distance: array[int]
+    hundredths: array[int]
     refuted: int
 
 
@@ -135,28 +148,42 @@ def _with_hash(entry: hash_journal.Entry, image: dict[str, Any]) -> dict[str, An
 
 
 def _duplicates(hashed: HashedLibrary, terms: MatchOptions, journal: hash_journal.Journal, write_note: bool) -> Duplicates:
-    """The duplicates. Those of the library are reused if they were made from the same hashes, pixels, names and files."""
+    """The duplicates. Those of the last search are taken again if it had the same hashes, pixels, names and files."""
     matchable = hashed.entries.matchable()
     question = _question(hashed, matchable, terms)
-    noted = _noted(journal)
+    matches = _noted(journal, question, len(matchable))
+    if matches is None:
+        _require_numpy()
+        matches = (_find_confirmed if terms.confirm else _find_near)(hashed, matchable, terms.threshold)
+        if write_note:
+            journal.keep_note(MATCHES, _note(question, matches))
+    records = [_record(hashed, matchable[later], matchable[original], distance, hundredths / 100) for later, original, distance, hundredths
+               in zip(matches.later, matches.original, matches.distance, matches.hundredths)]
     present = hashed.library.rest.get("dhash_duplicates")
-    if noted.get("question") == question and isinstance(present, list) and noted.get("answer") == _digest(present):
-        return Duplicates(present, noted.get("refuted", 0))
-    _require_numpy()
-    duplicates = (_find_confirmed if terms.confirm else _find_near)(hashed, matchable, terms.threshold)
-    if write_note:
-        journal.keep_note(MATCHES, json.dumps({
-            "question": question, "answer": _digest(duplicates.records), "refuted": duplicates.refuted}))
-    return duplicates
+    return Duplicates(present if isinstance(present, list) and present == records else records, matches.refuted)
 
 
-def _noted(journal: hash_journal.Journal) -> dict[str, Any]:
-    """What the journal has about the duplicates of the library; empty if it has nothing usable."""
+def _note(question: str, matches: _Matches) -> str:
+    columns = b"".join(column.tobytes() for column in matches[:4])
+    return json.dumps({"question": question, "refuted": matches.refuted, "byte_order": sys.byteorder, "count": len(matches.later),
+                       "columns": base64.b64encode(columns).decode()})
+
+
+def _noted(journal: hash_journal.Journal, question: str, images: int) -> _Matches | None:
+    """The matches among the ``images`` that the journal has for the ``question``; None if it has none that can be used."""
     try:
         noted = bounded_reads.parse_json(journal.note(MATCHES) or "{}")
-    except ValueError:
-        return {}
-    return noted if isinstance(noted, dict) and isinstance(noted.get("refuted", 0), int) else {}
+        if not isinstance(noted, dict) or (noted.get("question"), noted.get("byte_order")) != (question, sys.byteorder):
+            return None
+        content, count, refuted = base64.b64decode(noted["columns"], validate=True), noted["count"], noted["refuted"]
+        ends = [count * size for size in (4, 8, 9, 10)]
+        if not isinstance(refuted, int) or len(content) != ends[-1]:
+            return None
+        later, original, distance, hundredths = (array(code, content[start:end]) for code, start, end in zip("IIBB", [0, *ends], ends))
+    except (ValueError, TypeError, KeyError):
+        return None
+    is_valid = all(one < other < images for one, other in zip(original, later))
+    return _Matches(later, original, distance, hundredths, refuted) if is_valid else None
 
 
 def _question(hashed: HashedLibrary, matchable: array[int], terms: MatchOptions) -> str:
@@ -196,28 +223,25 @@ class _Rows(Sequence[Any]):
         return self._make(*self._entries.hashes(position), self._entries.luma(position))
 
 
-def _find_confirmed(hashed: HashedLibrary, matchable: array[int], threshold: int) -> Duplicates:
+def _find_confirmed(hashed: HashedLibrary, matchable: array[int], threshold: int) -> _Matches:
     from .._hashing import confirmed_matches
 
     found = confirmed_matches.nearest_earlier(_Rows(hashed.entries, matchable, confirmed_matches.Hashed), threshold)
-    records = [_record(hashed, matchable[later], matchable[original], distance, hundredths / 100) for later, original, distance, hundredths
-               in zip(found.later.tolist(), found.original.tolist(), found.distance.tolist(), found.hundredths.tolist())]
-    return Duplicates(records, found.refuted)
+    return _Matches(array("I", found.later.tolist()), array("I", found.original.tolist()), array("B", found.distance.tolist()),
+                    array("B", found.hundredths.tolist()), found.refuted)
 
 
-def _find_near(hashed: HashedLibrary, matchable: array[int], threshold: int) -> Duplicates:
+def _find_near(hashed: HashedLibrary, matchable: array[int], threshold: int) -> _Matches:
     import numpy as np
 
     from .._hashing import hamming_search
 
-    hashes = np.array([hashed.entries.number(position) for position in matchable], dtype=np.uint64)
-    later, earlier, distances = hamming_search.nearest_earlier(hashes, threshold)
-    records = []
-    for one, other, distance in zip(later.tolist(), earlier.tolist(), distances.tolist()):
-        index, original = matchable[one], matchable[other]
-        vertical = difference_hash.distance(hashed.entries.hashes(index)[1], hashed.entries.hashes(original)[1])
-        records.append(_record(hashed, index, original, distance, difference_hash.confidence(distance, vertical)))
-    return Duplicates(records, 0)
+    entries = hashed.entries
+    hashes = np.array([entries.number(position) for position in matchable], dtype=np.uint64)
+    later, original, distance = (column.tolist() for column in hamming_search.nearest_earlier(hashes, threshold))
+    hundredths = [round(100 * difference_hash.confidence(bits, difference_hash.distance(
+        entries.hashes(matchable[one])[1], entries.hashes(matchable[other])[1]))) for one, other, bits in zip(later, original, distance)]
+    return _Matches(array("I", later), array("I", original), array("B", distance), array("B", hundredths), 0)
 
 
 def _record(hashed: HashedLibrary, duplicate: int, original: int, distance: int, confidence: float) -> dict[str, Any]:
@@ -233,13 +257,6 @@ def _record(hashed: HashedLibrary, duplicate: int, original: int, distance: int,
         "confidence": confidence,
         **({"sameFile": True} if duplicate in shared and shared[duplicate] == shared.get(original) else {}),
     }
-
-
-def _digest(duplicates: list[dict[str, Any]]) -> str:
-    digest = hashlib.sha256()
-    for piece in json_text.pieces({"images": [], "dhash_duplicates": duplicates}):
-        digest.update(json_text.encode(piece))
-    return digest.hexdigest()
 
 
 def _numpy_version() -> str | None:

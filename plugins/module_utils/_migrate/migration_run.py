@@ -38,9 +38,9 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
     """
     _require_finished(settings)
     _require_free_names(settings)
-    unchanged = _nothing_to_do(settings)
-    if unchanged is not None:
-        return unchanged
+    kept = _kept_plan(settings)
+    if kept is not None:
+        return kept
     limits = decoder_limits.text(settings.limits)
     with hash_journal.open_for_reading(settings.state, settings.terms.algorithm, limits, settings.ignore_ctime,
                                        settings.rehash) as journal:
@@ -72,7 +72,7 @@ def check(settings: migration_settings.Settings) -> dict[str, Any]:
         "would_change": True, "staged_file_is_stale": False, "staged_file_is_current": False}
 
 
-def _nothing_to_do(settings: migration_settings.Settings) -> dict[str, Any] | None:
+def _kept_plan(settings: migration_settings.Settings) -> dict[str, Any] | None:
     """The result of :func:`check` if the last run has left a plan, and the library, its files, and a sample of their hashes are as then."""
     if settings.limit is not None:
         return None
@@ -80,9 +80,9 @@ def _nothing_to_do(settings: migration_settings.Settings) -> dict[str, Any] | No
     try:
         digest = durable.sha256_of_file(settings.library)
         plan = plan_cache.read(settings.state, _key(settings), digest)
-        if plan is None or not plan.images.are_unchanged(folder):
-            return None
-        drawn = library_survey.sample(plan.images.hashed(), digest, settings.sample)
+        if plan is None or (plan.would_change and durable.exists(settings.output)) or not plan.images.are_unchanged(folder):
+            return None  # a staged library has to be compared with what would be written
+        drawn = [] if plan.would_change else library_survey.sample(plan.images.hashed(), digest, settings.sample)
         found = hash_batches.hash_now([os.path.join(folder, plan.images.paths[position]) for position in drawn], settings.terms.algorithm,
                                       settings.media_roots, settings.limits, settings.parallel, settings.temp_dir) if drawn else []
     except DhashError:
@@ -90,8 +90,8 @@ def _nothing_to_do(settings: migration_settings.Settings) -> dict[str, Any] | No
     if any(entry.dhash != f"{plan.images.hashes[position]:016X}" for position, entry in zip(drawn, found)):
         return None
     return {**plan.counts, **_forecast(settings, plan.progress), "before": plan.before, "source_sha256": digest, "output": settings.output,
-            "to_hash": 0, "hashed_now": 0, "sampled": len(drawn), "would_change": False,
-            "staged_file_is_stale": _is_left_over(digest, settings), "staged_file_is_current": False}
+            "to_hash": 0, "hashed_now": 0, "would_change": plan.would_change, "staged_file_is_current": False,
+            "staged_file_is_stale": not plan.would_change and _is_left_over(digest, settings), **({} if plan.would_change else {"sampled": len(drawn)})}
 
 
 def operation(dry_run: bool, limit: int | None) -> str:
@@ -240,7 +240,7 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
         result |= _forecast(settings, _progress(source))
         if not settings.dry_run:
             _write_output(source, script, digest, result, settings)
-        if settings.limit is None and not (settings.dry_run and result["would_change"]) and plan_cache.can_hold(source):
+        if settings.limit is None and plan_cache.can_hold(source):
             try:
                 _keep_plan(source, migrated, script, digest, settings)
             except DhashError as error:
@@ -250,16 +250,21 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
 
 def _keep_plan(source: library_survey.Source, migrated: library_assembly.MigratedLibrary, script: library_edit.Script | None, digest: str,
                settings: migration_settings.Settings) -> None:
-    """Keep the plan for the library that this run leaves, which has that ``digest``: nothing to do. Raises ``DhashError``."""
-    counts = _counts(source, migrated) | _timing(source.entries.seconds(range(len(source.index))))
-    before = {key: counts[key] for key in ("images", "hashed", "errors", "duplicates")}
+    """Keep the plan for the library that this run leaves: the live one of a dry run, or the one with that ``digest``. Raises ``DhashError``."""
+    counts = _counts(source, migrated)
+    would_change = settings.dry_run and not library_assembly.is_same_content(migrated, source.index)
+    timing = _timing(migrated.seconds if would_change else source.entries.seconds(range(len(source.index))))
     if script is not None:
-        starts, ends = map(script.moved, (source.index.starts, source.index.ends))
+        before = {key: counts[key] for key in ("images", "hashed", "errors", "duplicates")}
         summary = library_summary.of_migrated(digest, before, migrated.record, source.index.paths)
+        starts, ends = map(script.moved, (source.index.starts, source.index.ends))
     else:
         index = source.index if digest == source.sha256 else library_index.read(settings.output)[0]
-        starts, ends, summary = index.starts, index.ends, library_summary.of(index, digest)
-    plan_cache.store(settings.state, _key(settings), source, digest, plan_cache.Outcome(before, counts, _progress(source)), summary, starts, ends)
+        before, summary, starts, ends = index.counts(), library_summary.of(index, digest), index.starts, index.ends
+        if index is source.index:
+            library_summary.keep(settings.state, summary)
+    outcome = plan_cache.Outcome(would_change, before, counts | timing, _progress(source))
+    plan_cache.store(settings.state, _key(settings), source, digest, outcome, summary, starts, ends)
 
 
 def _key(settings: migration_settings.Settings) -> dict[str, Any]:

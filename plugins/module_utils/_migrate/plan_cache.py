@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan of a library that needs no migration, with the stamps of the files of its images, as the index of Git has them.
+"""The plan of a library, with the stamps of the files of its images, as the index of Git has them.
 
-A migration stores it for the library that it leaves. As long as the library, its journal, the settings and the decoders are those of the
-cache, and each file has its stamp, a plan is the one in the cache: it neither parses the library nor reads the journal.
+A run stores it for the library that it leaves: that of a migration has nothing to do, and a dry run leaves the library as it is. As long as
+the library, its journal, the settings and the decoders are those of the cache, and each file has its stamp, a plan is the one in the cache:
+it neither parses the library nor reads the journal.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ class Progress(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a plan says of a library: the counts ``before``, those of all its results, and its progress."""
+    """What a plan says of a library: whether it would change, the counts ``before``, those of all its results, and its progress."""
 
+    would_change: bool
     before: dict[str, Any]
     counts: dict[str, Any]
     progress: Progress
@@ -80,6 +82,7 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """The fields of an :class:`Outcome`, and the images."""
 
+    would_change: bool
     before: dict[str, Any]
     counts: dict[str, Any]
     progress: Progress
@@ -121,7 +124,7 @@ def read(state: str, key: dict[str, Any], digest: str) -> Plan | None:
     if images is None:
         return None
     outcome = header["outcome"]
-    return Plan(outcome["before"], outcome["counts"], Progress(*outcome["progress"]), images)
+    return Plan(outcome["would_change"], outcome["before"], outcome["counts"], Progress(*outcome["progress"]), images)
 
 
 def images_of(state: str, digest: str) -> Images | None:
@@ -144,12 +147,14 @@ def images_of(state: str, digest: str) -> Images | None:
 def draw(library: str, state: str, count: int) -> list[dict[str, Any]] | None:
     """The sample of :func:`library_survey.sample`: ``count`` hashed images of the library at the real path ``library``, as its file has them.
 
-    None if the state folder ``state`` has no plan of it. Only these images are parsed. Raises ``LibraryError`` if the file cannot be read.
+    None if the state folder ``state`` has no plan of it, or a migration would change it. Only these images are parsed. Raises
+    ``LibraryError`` if the file cannot be read.
     """
     data = library_file.read_bytes(library, library_file.MAX_BYTES, "the library")
     digest = hashlib.sha256(data).hexdigest()
+    header = column_files.read_header(os.path.join(state, FILE))
     images = images_of(state, digest)
-    if images is None:
+    if header is None or images is None or header["outcome"]["would_change"]:
         return None
     drawn = []
     for position in library_survey.sample(images.hashed(), digest, count):

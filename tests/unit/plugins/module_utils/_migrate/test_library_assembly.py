@@ -306,6 +306,18 @@ def test_duplicates_are_searched_again_if_anything_may_differ(
     assert found == assemble(unprejudiced, entries, journal, threshold=10).value["dhash_duplicates"]
 
 
+@pytest.mark.parametrize("confirm", [False, True])
+def test_duplicates_of_a_library_without_hashes_are_searched_once(
+        journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch, confirm: bool) -> None:
+    library = library_of({}, {}, {})
+    entries = [hashed(A, luma=PICTURE), hashed(flipped(A, 0), luma=PICTURE), hashed(B, luma=OTHER)]
+    found = assemble(library, entries, journal, confirm=confirm).value["dhash_duplicates"]
+    assert len(found) == 1
+    monkeypatch.setattr(library_assembly, "_find_near", None)
+    monkeypatch.setattr(library_assembly, "_find_confirmed", None)
+    assert assemble(library, entries, journal, confirm=confirm).value["dhash_duplicates"] == found
+
+
 def test_another_threshold_has_duplicates_looked_for_again(journal: hash_journal.Journal) -> None:
     entries = [hashed(A), hashed(flipped(A, *range(8)))]
     migrated = migrated_from(library_of({}, {}), entries, journal, threshold=10)

@@ -215,12 +215,52 @@ def test_a_library_whose_failures_are_tried_again_by_every_run_has_no_plan(settl
     assert plan(settled)["to_hash"] == 1
 
 
-def test_neither_a_trial_nor_a_dry_run_with_changes_keeps_a_plan(library: SmallLibrary, decoded_here: list[str]) -> None:
+def test_a_trial_keeps_no_plan(library: SmallLibrary, decoded_here: list[str]) -> None:
     library.add("1.png", seed=1)
     library.write()
     library.run(limit=1)
-    library.run(dry_run=True)
     assert not cache_of(library).exists()
+
+
+@pytest.fixture
+def rehearsed(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
+    """A library after a dry run, with an image that has another hash."""
+    library.add("media/1.png", seed=1)
+    library.add("media/2.png", seed=2, dhash="0" * 16)
+    library.add("media/copy.png", seed=1)
+    library.write()
+    library.run(dry_run=True)
+    return library
+
+
+def test_a_plan_after_a_dry_run_asks_for_each_status_once_and_reads_nothing_else(rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan(rehearsed)["would_change"] is True
+    done = reads(rehearsed, monkeypatch)
+    planned = rehearsed.check()
+    assert (planned["would_change"], planned["to_hash"], planned["duplicates"]) == (True, 0, 1)
+    assert done == ["1.png", "2.png", "copy.png"]
+
+
+def test_a_plan_after_a_dry_run_looks_at_a_staged_library(rehearsed: SmallLibrary) -> None:
+    rehearsed.run()
+    rehearsed.run(dry_run=True)
+    assert plan(rehearsed)["staged_file_is_current"] is True
+
+
+@pytest.mark.parametrize("change", [touch, edit])
+def test_a_change_after_a_dry_run_is_planned_as_without_the_cache(rehearsed: SmallLibrary, change: Callable[[SmallLibrary], object]) -> None:
+    rehearsed.add("media/3.png", seed=1)
+    change(rehearsed)
+    assert plan(rehearsed)["would_change"] is True
+
+
+def test_no_sample_is_drawn_from_the_plan_of_a_dry_run(rehearsed: SmallLibrary) -> None:
+    assert plan_cache.draw(str(rehearsed.path), str(rehearsed.state), 3) is None
+
+
+def test_a_dry_run_leaves_the_summary_of_the_library(rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = reads(rehearsed, monkeypatch)
+    assert library_summary.read(str(rehearsed.path), str(rehearsed.state)).images == 3 and done == []
 
 
 def test_a_plan_that_cannot_be_kept_fails_no_run(library: SmallLibrary, decoded_here: list[str], tmp_path: Path) -> None:
