@@ -10,6 +10,7 @@ import itertools
 import os
 import unicodedata
 from array import array
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -61,13 +62,19 @@ class Identities:
         """Add the identity of the next file."""
         if identity is None:
             self._unknown.add(len(self._columns[0]))
-        for column, number in zip(self._columns, identity or (0, 0, 0, 0)):
-            column.append(number)
+        devices, inodes, sizes, mtimes = self._columns
+        device, inode, size, mtime = identity or (0, 0, 0, 0)
+        devices.append(device)
+        inodes.append(inode)
+        sizes.append(size)
+        mtimes.append(mtime)
 
     def shared(self) -> dict[int, int]:
         """The position of the first name of its file, for each that shares its file with another one."""
         _device, inodes, _size, _mtime = self._columns
-        positions = sorted((position for position in range(len(inodes)) if position not in self._unknown), key=inodes.__getitem__)
+        count = Counter(inodes)
+        positions = sorted((position for position, inode in enumerate(inodes) if count[inode] > 1 and position not in self._unknown),
+                           key=inodes.__getitem__)
         found: dict[int, int] = {}
         for _inode, alike in itertools.groupby(positions, inodes.__getitem__):
             of_file: dict[tuple[int, ...], list[int]] = {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from . import hash_journal
 from .hash_journal import Entry
@@ -26,7 +25,7 @@ class Entries:
         self._hashes, self._verticals, self._seconds = array("Q"), array("Q"), array("d")
         self._luma = bytearray()
         self._texts: list[tuple[str | None, str] | None] = []  # decoder and hashed_at
-        self._one_of_each: dict[Any, Any] = {}
+        self._one_of_each: dict[tuple[str | None, str], tuple[str | None, str]] = {}
         self._failures: dict[int, Entry] = {}
         for entry in entries:
             self.append(entry)
@@ -39,13 +38,24 @@ class Entries:
 
     def append(self, entry: Entry | None) -> None:
         """Add the entry of the next image."""
-        self._flags.append(0)
-        self._hashes.append(0)
-        self._verticals.append(0)
-        self._seconds.append(0)
-        self._luma += _NO_LUMA
-        self._texts.append(None)
-        self[len(self) - 1] = entry
+        if entry is None or entry.dhash is None or entry.vertical is None:
+            self._add(0, 0, 0, 0, _NO_LUMA, None)
+            self[len(self) - 1] = entry
+        else:
+            self._add(_flags_of(entry), int(entry.dhash, 16), int(entry.vertical, 16), entry.seconds, entry.luma or _NO_LUMA, self._one(entry))
+
+    def _add(self, flags: int, dhash: int, vertical: int, seconds: float, luma: bytes, texts: tuple[str | None, str] | None) -> None:
+        self._flags.append(flags)
+        self._hashes.append(dhash)
+        self._verticals.append(vertical)
+        self._seconds.append(seconds)
+        self._luma += luma
+        self._texts.append(texts)
+
+    def _one(self, entry: Entry) -> tuple[str | None, str]:
+        """The texts of ``entry``, one object for all entries with the same ones."""
+        texts = entry.decoder, entry.hashed_at
+        return self._one_of_each.setdefault(texts, texts)
 
     def __setitem__(self, position: int, entry: Entry | None) -> None:
         self._flags[position] = 0
@@ -55,11 +65,10 @@ class Entries:
         if entry.dhash is None or entry.vertical is None:
             self._failures[position] = entry
             return
-        self._flags[position] = _HAS_HASH | _LOW_DETAIL * entry.low_detail | _HAS_LUMA * (entry.luma is not None)
+        self._flags[position] = _flags_of(entry)
         self._hashes[position], self._verticals[position] = int(entry.dhash, 16), int(entry.vertical, 16)
         self._seconds[position] = entry.seconds
-        texts = entry.decoder, entry.hashed_at
-        self._texts[position] = self._one_of_each.setdefault(texts, texts)
+        self._texts[position] = self._one(entry)
         self._luma[position * hash_journal.PIXELS:(position + 1) * hash_journal.PIXELS] = entry.luma or _NO_LUMA
 
     def __getitem__(self, position: int) -> Entry | None:
@@ -125,3 +134,7 @@ class Entries:
     def decoders(self) -> Counter[str]:
         """How many images each decoder has decoded."""
         return Counter(texts[0] for texts, flags in zip(self._texts, self._flags) if texts and flags and texts[0])
+
+
+def _flags_of(entry: Entry) -> int:
+    return _HAS_HASH | _LOW_DETAIL * entry.low_detail | _HAS_LUMA * (entry.luma is not None)

@@ -116,7 +116,7 @@ class Journal:
             rows = self._rows(path for path, file in zip(batch, files) if file.stamp)
             for path, file in zip(batch, files):
                 row = rows.get(os.fsencode(path)) if file.stamp else None
-                yield file._replace(entry=self._entry(path, file.stamp, row)) if file.stamp and row else file
+                yield Found(file.stamp, self._entry(path, file.stamp, row), False, file.identity) if file.stamp and row else file
 
     def known(self, path: str, stamp: file_stamps.Stamp) -> Entry | None:
         """The entry of the file at ``path`` if it had this stamp when it was hashed. Raises ``DhashError``."""
@@ -133,9 +133,9 @@ class Journal:
 
     def _entry(self, path: str, stamp: file_stamps.Stamp, row: tuple[Any, ...]) -> Entry | None:
         """The entry in ``row``; None if it does not count for the file at ``path``, which has this ``stamp`` now."""
-        recorded = file_stamps.Stamp(*row[:4])
-        limits, decoders, dhash, vertical, low_detail, *rest, _path = row[4:]
-        entry = Entry(dhash, vertical, bool(low_detail), *rest)
+        size, mtime_ns, ctime_ns, inode, limits, decoders, dhash, vertical, low_detail, decoder, kind, error, seconds, hashed_at, luma, _path = row
+        recorded = file_stamps.Stamp(size, mtime_ns, ctime_ns, inode)
+        entry = Entry(dhash, vertical, bool(low_detail), decoder, kind, error, seconds, hashed_at, luma)
         if not _is_usable(entry) or recorded[:2] != stamp[:2] or not (self._ignore_ctime or recorded.fits(stamp)) or \
                 (entry.kind and decoders != _decoders_here()) or (entry.kind == "too_large" and limits != self._limits) or \
                 (self._rehash and entry.dhash and not entry.luma):
@@ -322,7 +322,11 @@ def _is_usable(entry: Entry) -> bool:
         return False
     if entry.kind is not None:
         return isinstance(entry.kind, str) and isinstance(entry.error, str)
-    return all(isinstance(text, str) and HASH.fullmatch(text) for text in (entry.dhash, entry.vertical))
+    return _is_hash(entry.dhash) and _is_hash(entry.vertical)
+
+
+def _is_hash(text: object) -> bool:
+    return isinstance(text, str) and HASH.fullmatch(text) is not None
 
 
 def _decoders_here() -> str:

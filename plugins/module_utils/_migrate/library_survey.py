@@ -54,8 +54,12 @@ class Source:
         if self.entries.is_pending(position):
             self.stamps[position] = found.stamp
         self.identities.append(found.identity)
-        for column, number in zip(self.stamps_of_files, found.stamp or (NO_FILE, 0, 0, 0)):
-            column.append(number or 0)
+        sizes, mtimes, ctimes, inodes = self.stamps_of_files
+        size, mtime, ctime, inode = found.stamp or (NO_FILE, 0, 0, 0)
+        sizes.append(size)
+        mtimes.append(mtime)
+        ctimes.append(ctime or 0)
+        inodes.append(inode or 0)
 
     def entries_of_files(self) -> Iterator[Entry]:
         """The entry of each file, once none is to be hashed any more."""
