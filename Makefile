@@ -53,7 +53,7 @@ monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with
 	@$(GATE) monitoring $(BIN)/python -m pytest tests/monitoring --junitxml=test-results/monitoring.xml $(PYTEST_ARGS)
 
 crash: .venv/.dev ## Each operation killed before each change, and failing at every system call; the order of writes; two writers at once
-	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS)
+	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS) --dist worksteal
 
 fuzz: .venv/.dev ## 10,000 damaged files in the workers of a run; one of them again: make fuzz SEED=4711, more from there on: COUNT=100
 	@PYTHONPATH=.ansible/collections $(GATE) fuzz $(BIN)/python tests/unit/fuzz.py $(SEED:%=--seed=%) $(COUNT:%=--count=%) --keep test-results/fuzz

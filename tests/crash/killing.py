@@ -232,7 +232,7 @@ def fail_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
     faults = [(call, "EIO" if error == "EACCES" and bench.gives_a_backup_its_owner(call) else error) for call, error in faults]
     problems = []
     for call, error in faults[share::shares]:
-        ended = bench.trace(f"{call.name}:error={error}:when={call.ordinal}")
+        ended = bench.trace(f"{call.name}:error={error}:when={call.ordinal}", traced=call.name)
         found = bench.problems_now()
         injected = [(made.ordinal, made.path) for made in ended.calls if "(INJECTED)" in made.result]
         if injected != [(call.ordinal, call.path)]:
