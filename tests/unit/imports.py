@@ -7,20 +7,22 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 MODULE_UTILS = Path(__file__).parents[2] / "plugins/module_utils"
 NAME = "ansible_collections.mobius.dhash.plugins.module_utils"
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """The files that ``path`` imports, each as ``package/name`` or, beside the packages, ``name``."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (folder := folder_of(node, path)) is not None:
             names = [folder] if folder.with_suffix(".py").is_file() else [folder / alias.name for alias in node.names]
             found |= {str(name.relative_to(MODULE_UTILS)) for name in names}
-    return found
+    return frozenset(found)
 
 
 def folder_of(node: ast.ImportFrom, path: Path) -> Path | None:

@@ -27,7 +27,8 @@ MOST_KILOBYTES = {  # deflated; raise one only for what the module runs
 
 def payload(module: str) -> set[str]:
     """The files in module_utils that Ansible ships with a module, each as ``package/name``."""
-    shipped, left = set(), imported(PLUGINS / "modules" / f"{module}.py")
+    shipped: set[str] = set()
+    left = set(imported(PLUGINS / "modules" / f"{module}.py"))
     while left:
         name = left.pop()
         shipped.add(name)
