@@ -126,13 +126,21 @@ class Site:
         result: dict[str, Any] = json.loads(output)
         return result
 
-    def migrate(self) -> None:
-        """What the migrate playbook does to a library without a service, by its modules alone."""
-        given: dict[str, Any] = {"library": str(self.library), "state_dir": str(self.state)}
-        for module, arguments in (("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {}),
-                                  ("library_deploy", {"state": "verified"})):
-            result = self.module(module, **given, **arguments)
-            assert not result.get("failed"), result
+    def migrate(self) -> dict[str, Any]:
+        """What the migrate playbook does to a library without a service, by its modules alone; the result of library_migrate."""
+        results = [self._carry_out(module, **arguments) for module, arguments in (
+            ("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_deploy", {}), ("library_deploy", {"state": "verified"}))]
+        return results[1]
+
+    def roll_back(self) -> None:
+        """What the rollback playbook does then, by its modules alone."""
+        for module, arguments in (("library_rollback", {}), ("library_deploy", {}), ("library_deploy", {"state": "verified"})):
+            self._carry_out(module, **arguments)
+
+    def _carry_out(self, module: str, **arguments: Any) -> dict[str, Any]:
+        result = self.module(module, library=str(self.library), state_dir=str(self.state), **arguments)
+        assert not result.get("failed"), result
+        return result
 
     def snapshot(self) -> dict[str, tuple[Any, ...]]:
         """All that is in the folder but the home."""

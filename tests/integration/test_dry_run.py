@@ -19,7 +19,7 @@ class Way(NamedTuple):
     check: Run
     dry: Run
     report: dict[str, Any]
-    real: Run
+    real: dict[str, Any]  # what the module says that migrates
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def way(make_site: Callable[[str], Site]) -> Way:
     trees["check"] = site.snapshot()
     dry = site.playbook("dry_run")
     trees["dry"] = site.snapshot()
-    return Way(site, trees, check, dry, site.read("library.json.migrate-dryrun.json"), site.playbook("migrate"))
+    return Way(site, trees, check, dry, site.read("library.json.migrate-dryrun.json"), site.migrate())
 
 
 def test_its_check_writes_nothing(way: Way) -> None:
@@ -76,6 +76,5 @@ def test_it_forecasts_time_and_disk(way: Way) -> None:
 
 
 def test_the_run_after_it_hashes_nothing(way: Way) -> None:
-    assert way.real.code == 0, way.real.output
-    assert way.real.of("Hash and write the migrated library")["hashed_now"] == 0
+    assert way.real["hashed_now"] == 0
     assert sum("dhash" in image for image in way.site.read()["images"]) == IMAGES - 5

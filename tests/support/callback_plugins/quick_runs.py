@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Spare the runs of the tests a fifth of their time, without any change to what they do: a run uses the payloads of modules that earlier
-runs in PAYLOADS have built, and collects no garbage."""
+runs in PAYLOADS have built, collects no garbage, and looks every 5 ms instead of every 1 ms whether a task has ended."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible-core has no 
     def __init__(self) -> None:
         super().__init__()
         gc.disable()
+        constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.005
         self._shared = Path(os.environ["PAYLOADS"])
         self._own = Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache")
         self._shared.mkdir(exist_ok=True)
