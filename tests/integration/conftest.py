@@ -26,6 +26,7 @@ from module_server import ModuleServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+HOST_PYTHON = os.environ.get("HOST_PYTHON", sys.executable)  # of managed hosts; the module ansible is there, too
 COLLECTIONS = ROOT / ".ansible/collections"
 IMAGES = 40  # 5 of them broken, which is more than dhash_max_failure_rate allows by default
 FAILURE_RATE = 0.2
@@ -69,7 +70,7 @@ class Run(NamedTuple):
 @functools.cache
 def module_server(at_start: tuple[tuple[str, str], ...]) -> ModuleServer:
     """One for all tests of this process that give Python the same environment to start with."""
-    return ModuleServer(COLLECTIONS, dict(at_start))
+    return ModuleServer(HOST_PYTHON, COLLECTIONS, dict(at_start))
 
 
 class Site:
@@ -117,7 +118,7 @@ class Site:
         return Run(code, output, [record for record in records if "task" in record], recap)
 
     def module(self, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
-        """Run a module of the collection by itself, in the Python of the tests; returns its result."""
+        """Run a module of the collection by itself, in the Python of managed hosts; returns its result."""
         given = {"_ansible_check_mode": check, "_ansible_diff": True, **arguments}
         environment = self.environment()
         at_start = tuple((variable, value) for variable, value in sorted(environment.items()) if variable.startswith(READ_AT_START))

@@ -27,10 +27,10 @@ MODULES = "ansible_collections.mobius.dhash.plugins.modules"
 class ModuleServer:
     """A process of this file. It ends with the process that has started it."""
 
-    def __init__(self, collections: Path, environment: dict[str, str]) -> None:
+    def __init__(self, python: str, collections: Path, environment: dict[str, str]) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-            [sys.executable, __file__, str(collections)], cwd=collections, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [python, __file__, str(collections)], cwd=collections, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, name: str, arguments: dict[str, Any], environment: dict[str, str]) -> tuple[str, str]:
         """Run the module ``name``; what it wrote to its standard output and standard error."""
