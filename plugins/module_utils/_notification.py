@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from ._errors import printable
 
-EVENTS = ("start", "success", "failure", "rollback")
+EVENTS = ("start", "approval", "success", "failure", "rollback")
 FIRST_PAUSE = 0.5  # seconds before an attempt is repeated; twice as long each time
 WORTH_REPEATING = (408, 425, 429)  # and 500 or more
 LONGEST_SLACK_TEXT = 3900  # Slack's advice is 4,000 characters

@@ -21,8 +21,8 @@ extends_documentation_fragment:
 options:
   notification:
     description:
-      - The message. V(event) is V(start), V(success), V(failure) or V(rollback). V(text) is the text for people, and its first line is the
-        subject of a mail. All other keys are for webhooks.
+      - The message. V(event) is V(start), V(approval), V(success), V(failure) or V(rollback). V(text) is the text for people, and its
+        first line is the subject of a mail. All other keys are for webhooks.
     type: dict
     required: true
   targets:
@@ -43,8 +43,8 @@ options:
         description: The events that are sent to this target.
         type: list
         elements: str
-        choices: [start, success, failure, rollback]
-        default: [start, success, failure, rollback]
+        choices: [start, approval, success, failure, rollback]
+        default: [start, approval, success, failure, rollback]
       url:
         description: The URL to post to, V(http) or V(https). It is never shown.
         type: str

@@ -120,7 +120,7 @@ def test_a_run_that_nobody_approves_ends_as_it_stands(fleet: Fleet) -> None:
         run = fleet.run("migrate", **options, dhash_approval_minutes="0.03", dhash_notify=[{"type": "webhook", "url": server.url("/x")}])
     finally:
         server.close()
-    start, end = (json.loads(request.body) for request in server.requests)
+    start, wait, end = (json.loads(request.body) for request in server.requests)
     assert run.code == 2, run.output
     message = run.failures("second")[-1]
     for part in ("was not approved within 0.03 minutes", "Done: canary.", "Not changed: second, mate and 1 more after them.",
@@ -129,6 +129,9 @@ def test_a_run_that_nobody_approves_ends_as_it_stands(fleet: Fleet) -> None:
     assert phases(fleet) == {"canary": "verified", "second": "not_approved", "mate": "not_approved", "third": "not_started"}
     assert untouched(fleet, "second", "mate", "third") == before
     assert log.read_text(encoding="utf-8").splitlines() == ["before_prerequisites canary"]
+    assert (wait["event"], [entry["phase"] for entry in wait["details"]]) == ("approval", ["verified", *["awaiting_approval"] * 2, "not_started"])
+    assert wait["text"].startswith(f"migrate {end['run']} waits for an approval before it changes second, mate\nRun {end['run']} waits for an approval.")
+    assert "To approve, run on the controller: echo" in wait["text"] and wait["report"] == end["report"]
     assert (start["event"], end["event"], end["not_approved"], end["changed"]) == ("start", "failure", ["second", "mate"], 1)
     assert "was not approved\nNot approved, and not changed: second, mate\nNot started: third" in end["text"]
 
