@@ -34,8 +34,9 @@ NOBODY = 65534
 GOLDEN = Path(__file__).parent / "golden" / "state-before-format"
 CHANGED = 1769860800  # when the golden pictures were changed, as their journal has it
 MOUNT, UMOUNT = shutil.which("mount"), shutil.which("umount")
-# What changes a file or a folder, or makes a change last, on its way to the kernel.
-STEPS = ("open", "fsync", "rename", "unlink", "mkdir", "fchmod", "fchown", "setxattr", "ftruncate", "pwrite")
+# What changes a file or a folder, or makes a change last, on its way to the kernel; and an open that does.
+STEPS = ("fsync", "rename", "unlink", "mkdir", "fchmod", "fchown", "setxattr", "ftruncate", "pwrite")
+CHANGING_OPEN = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES_WITH_TIME = re.compile(rb'("(?:migration_timestamp|dhash_generated_at|processing_time_seconds|average_time_per_image|'
                                rb'p95_time_per_image)": )[^,\n]+')
 Value = TypeVar("Value")
@@ -191,15 +192,19 @@ def killed_at() -> Callable[[int, Callable[[], object]], bool]:
         def count_steps() -> None:
             steps = iter(range(number))
 
-            def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+            def counting(function: Callable[..., Any], is_step: Callable[..., Any] = lambda *args, **kwargs: True) -> Callable[..., Any]:
                 def step(*args: Any, **kwargs: Any) -> Any:
-                    if next(steps, None) is None:
+                    if is_step(*args, **kwargs) and next(steps, None) is None:
                         os.kill(os.getpid(), signal.SIGKILL)
                     return function(*args, **kwargs)
                 return step
 
+            def changes(_path: object, flags: int, *_args: Any, **_kwargs: Any) -> int:
+                return flags & CHANGING_OPEN
+
             for name in STEPS:
                 setattr(os, name, counting(getattr(os, name)))
+            os.open = counting(os.open, changes)
             durable.exchange = counting(durable.exchange)
             action()
 
