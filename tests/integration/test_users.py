@@ -47,7 +47,7 @@ def of_nobody(drawn: tuple[Path, dict[str, Any]]) -> Iterator[Site]:
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("su"), reason="only root becomes another user without a password")
-def test_a_user_without_a_home_needs_a_folder_for_background_jobs(of_nobody: Site) -> None:
+def test_a_user_without_a_home_needs_a_background_job_folder(of_nobody: Site) -> None:
     site = of_nobody
     python = next(filter(runs_for_nobody, (HOST_PYTHON, "/usr/bin/python3")), None)
     if not python:

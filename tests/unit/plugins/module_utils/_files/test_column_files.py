@@ -62,7 +62,7 @@ def test_what_is_no_cache_counts_as_none(tmp_path: Path, content: bytes) -> None
     b'{"format":1,"byte_order":"little","header":{},"columns":[["a","d",1]],"sha256":""}',
     b'{"format":1,"byte_order":"little","header":{},"columns":[["a","q",-1]],"sha256":""}',
     b'{"format":1,"byte_order":"little","header":{},"columns":[["a","q",1e9]],"sha256":""}', b"[" * 1000])
-def test_a_line_with_its_checksum_that_describes_no_cache_counts_as_none(tmp_path: Path, line: bytes) -> None:
+def test_a_sound_line_that_describes_no_cache_counts_as_none(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "x").write_bytes(hashlib.sha256(line).hexdigest().encode() + b" " + line + b"\n")
     assert column_files.read(str(tmp_path / "x")) is None and column_files.read_header(str(tmp_path / "x")) in (None, {})
 

@@ -208,7 +208,7 @@ LAST_MEMBERS = [
 
 
 @pytest.mark.parametrize("space", [" ", "\n  ", "\r\n\t", ""])
-def test_members_appended_without_a_scan_stand_where_a_scan_would_put_them(space: str) -> None:
+def test_appended_members_stand_where_a_scan_would_put_them(space: str) -> None:
     texts = [f'{{"path": "{number}",{space}"filename": "{number}",{space}{member}{space}}}' for number, member in enumerate(
         f'{other},{space}{member}' if '"other"' not in member else member
         for other in ['"before": {"title": 1}', '"before":[",\\"title\\": 2"]'] for first in LAST_MEMBERS for member in (first, *LAST_MEMBERS[:2]))]

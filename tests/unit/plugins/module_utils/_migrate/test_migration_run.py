@@ -134,7 +134,7 @@ def test_library_in_another_layout_is_migrated_and_restored(mixed: SmallLibrary,
     assert (way.text, way.due) == (before, True)
 
 
-def test_plan_without_the_last_one_reads_library_and_stats_files_once(
+def test_plan_without_cache_reads_library_and_stats_files_once(
         pictures: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate_and_deploy(pictures)
     (pictures.state / plan_cache.FILE).unlink()

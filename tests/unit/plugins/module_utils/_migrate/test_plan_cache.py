@@ -90,7 +90,7 @@ def test_a_plan_from_the_cache_says_what_any_other_says(settled: SmallLibrary, c
     assert plan(settled, **changes)["would_change"] is False
 
 
-def test_a_plan_from_the_cache_asks_for_each_status_once_and_reads_nothing_else(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_from_the_cache_asks_only_for_each_status_once(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     done = reads(settled, monkeypatch)
     assert settled.check()["would_change"] is False
     assert done == [os.path.basename(image["path"]) for image in settled.value["images"] if image["path"].startswith("media")]
@@ -184,14 +184,14 @@ def test_other_settings_are_planned_as_without_the_cache(settled: SmallLibrary, 
     assert done.count("library") >= 2
 
 
-def test_other_decoders_and_another_version_are_planned_without_the_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_decoders_are_planned_without_the_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     done = reads(settled, monkeypatch)
     monkeypatch.setattr(decoder_versions, "versions", lambda: {"pillow": "99"})
     assert plan(settled)["to_hash"] == 1  # the file that is no image
     assert done.count("library") == 2
 
 
-def test_a_sample_with_another_hash_is_planned_as_without_the_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_with_another_hash_is_planned_without_cache(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     hash_now = hash_batches.hash_now
     monkeypatch.setattr(hash_batches, "hash_now", lambda *arguments, **options: [
         entry._replace(dhash="F" * 16) for entry in hash_now(*arguments, **options)])
@@ -206,7 +206,7 @@ def test_a_damaged_cache_is_not_used(settled: SmallLibrary, damage: bytes | None
     assert plan(settled)["would_change"] is False
 
 
-def test_a_library_whose_failures_are_tried_again_by_every_run_has_no_plan(settled: SmallLibrary) -> None:
+def test_failures_that_every_run_tries_again_leave_no_plan(settled: SmallLibrary) -> None:
     before = cache_of(settled).read_bytes()
     settled.add("media/folder.jpg").mkdir()
     settled.write()
@@ -233,7 +233,7 @@ def rehearsed(library: SmallLibrary, decoded_here: list[str]) -> SmallLibrary:
     return library
 
 
-def test_a_plan_after_a_dry_run_asks_for_each_status_once_and_reads_nothing_else(rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_after_a_dry_run_asks_only_for_each_status_once(rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan(rehearsed)["would_change"] is True
     done = reads(rehearsed, monkeypatch)
     planned = rehearsed.check()
@@ -271,7 +271,7 @@ def test_a_plan_that_cannot_be_kept_fails_no_run(library: SmallLibrary, decoded_
     assert "WARNING The next plan has to read everything" in next((tmp_path / "logs").iterdir()).read_text()
 
 
-def test_a_run_that_finds_its_library_staged_keeps_the_plan_as_well(
+def test_a_run_that_finds_its_library_staged_keeps_the_plan(
         library: SmallLibrary, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     library.add("media/1.png", seed=1)
     library.write()
