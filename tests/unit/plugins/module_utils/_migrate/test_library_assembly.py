@@ -307,7 +307,7 @@ def test_duplicates_are_searched_again_if_anything_may_differ(
 
 
 @pytest.mark.parametrize("confirm", [False, True])
-def test_duplicates_of_a_library_without_hashes_are_searched_once(
+def test_duplicates_of_an_unhashed_library_are_searched_once(
         journal: hash_journal.Journal, monkeypatch: pytest.MonkeyPatch, confirm: bool) -> None:
     library = library_of({}, {}, {})
     entries = [hashed(A, luma=PICTURE), hashed(flipped(A, 0), luma=PICTURE), hashed(B, luma=OTHER)]

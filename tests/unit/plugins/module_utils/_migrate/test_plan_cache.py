@@ -248,7 +248,7 @@ def test_a_plan_after_a_dry_run_looks_at_a_staged_library(rehearsed: SmallLibrar
 
 
 @pytest.mark.parametrize("change", [touch, edit])
-def test_a_change_after_a_dry_run_is_planned_as_without_the_cache(rehearsed: SmallLibrary, change: Callable[[SmallLibrary], object]) -> None:
+def test_a_change_after_a_dry_run_is_planned_without_cache(rehearsed: SmallLibrary, change: Callable[[SmallLibrary], object]) -> None:
     rehearsed.add("media/3.png", seed=1)
     change(rehearsed)
     assert plan(rehearsed)["would_change"] is True
