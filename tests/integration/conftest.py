@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,12 @@ class Run(NamedTuple):
 
 
 @functools.cache
+def payloads() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the runs of this process alone, which is removed with it. Where pytest has its folders, so that files can be linked."""
+    return tempfile.TemporaryDirectory(prefix="payloads-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+
+
+@functools.cache
 def module_server(at_start: tuple[tuple[str, str], ...]) -> ModuleServer:
     """One for all tests of this process that give Python the same environment to start with."""
     return ModuleServer(HOST_PYTHON, COLLECTIONS, dict(at_start))
@@ -92,7 +99,7 @@ class Site:
             # the second one too, since Ansible takes ~ there for the home in the system's list of users
             "ANSIBLE_HOME": str(self.home / ".ansible"), "ANSIBLE_REMOTE_TEMP": str(self.home / ".ansible/tmp"),
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/support/callback_plugins"),
-            "TASK_RESULTS": str(self.home / "task-results.jsonl"), "PAYLOADS": str(self.folder.parent / "payloads"), **extra}
+            "TASK_RESULTS": str(self.home / "task-results.jsonl"), "PAYLOADS": payloads().name, **extra}
 
     def command(self, name: str, *options: str, inventory: str | Path = "localhost,", **variables: Any) -> list[str]:
         """The command line that runs the collection's playbook ``name``; a variable that is None is left out."""

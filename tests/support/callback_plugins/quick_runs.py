@@ -22,7 +22,7 @@ def share(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if not file.name.endswith((".lock", "-part")):
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(OSError):  # it is there, or on another disk, and is built then
                 os.link(file, target / file.name)
 
 
@@ -37,7 +37,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible-core has no 
         constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.005
         self._shared = Path(os.environ["PAYLOADS"])
         self._own = Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache")
-        self._shared.mkdir(exist_ok=True)
         share(self._shared, self._own)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
