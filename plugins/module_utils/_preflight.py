@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ._deploy import cutover, library_summary, lost_library, path_rules, written_files
+from ._deploy import cutover, library_summary, lost_library, path_rules, run_record, written_files
 from ._errors import DhashError, ForeignFileError, LibraryError, MissingRequirementError, printable
 from ._files import age_encryption, durable
 from ._hashing import decoder_limits, sandbox
@@ -66,6 +66,7 @@ KINDS = {  # by the id of a problem
     "async_dir_not_writable": Kind(HASH),
     "temp_dir_not_writable": Kind(HASH),
     "path_refused": Kind(HASH),
+    "work_pending": Kind(HASH),
     "foreign_file": Kind(MIGRATE),
     "state_unreadable": Kind(MIGRATE),
     "open_files_limit": Kind(HASH),
@@ -141,8 +142,9 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
         "node": _program_version("node", "--version") if needs.node_min_version else None,
     }
     confinement = sandbox.try_out(sandbox.make_plan(_real_roots(needs), needs.limits, needs.parallel))
-    problems = [*_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
-                *_own_folder_problems(needs), *_place_problems(needs), *_open_file_problems(needs), *_sandbox_problems(needs, confinement),
+    pending = _pending_problems(needs)
+    problems = [*pending, *_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
+                *_own_folder_problems(needs), *([] if pending else _place_problems(needs)), *_open_file_problems(needs), *_sandbox_problems(needs, confinement),
                 *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
     return {"versions": versions, "problems": problems, "sandbox": sandbox.as_result(confinement)}
 
@@ -227,6 +229,16 @@ def identity() -> str | None:
             return f"{platform.node()} {file.read().strip()}"
     except OSError:
         return None
+
+
+def _pending_problems(needs: Needs) -> list[dict[str, Any]]:
+    """The problem of work that is pending in another state folder. What lies beside the library is then of that run."""
+    try:
+        if needs.state is not None:
+            run_record.require_own(needs.library, needs.state)
+    except DhashError as error:
+        return [_problem("work_pending", "no pending work of another user, or with another dhash_state_dir", error.cause, error.next_step or "")]
+    return []
 
 
 def _place_problems(needs: Needs) -> list[dict[str, Any]]:

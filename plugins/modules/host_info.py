@@ -142,6 +142,7 @@ problems:
           library at the path, the problem is V(library_invalid).
         - V(foreign_file) means that the path of a file that a run writes has a file that this collection did not write. V(path_refused) is
           any other path that a run must not write to.
+        - V(work_pending) means that another user, or a run with another O(state_dir), has work pending for this library.
         - V(state_unreadable) means that a record of this host cannot be read. Without the record the owner of a file is unknown.
       type: str
       choices:
@@ -178,6 +179,7 @@ problems:
         - async_dir_not_writable
         - temp_dir_not_writable
         - path_refused
+        - work_pending
         - foreign_file
         - state_unreadable
         - open_files_limit

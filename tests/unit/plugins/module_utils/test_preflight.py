@@ -26,7 +26,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, sandbox
 from ansible_collections.mobius.dhash.plugins.modules import host_info
-from conftest import SmallLibrary
+from conftest import SmallLibrary, present
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -265,6 +265,16 @@ def test_a_library_that_is_missing_is_the_problem_with_its_path(needs: _prefligh
     found = problem(needs)
     assert found["id"] == "library_invalid"
     assert found["found"] == f"{library.path}: could not read the library: No such file or directory"
+
+
+def test_pending_work_of_another_user_is_the_only_problem(needs: _preflight.Needs, library: SmallLibrary, tmp_path: Path) -> None:
+    library.run()
+    record = present(library.record())
+    run_record.write(str(library.state), record._replace(phase=run_record.ANNOUNCED, restart_owed=True))
+    assert problems(needs._replace(state=str(library.state))) == []
+    found = problem(needs._replace(state=str(tmp_path / "other")))
+    assert found["id"] == "work_pending" and f"migration of run {record.run}" in found["found"] and "set dhash_state_dir to" in found["fix"]
+    assert "move it away" not in found["fix"]  # it is the staged library of that run
 
 
 def test_a_library_that_was_deleted_is_to_be_rolled_back(needs: _preflight.Needs, library: SmallLibrary) -> None:
