@@ -20,7 +20,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from .._errors import NEXT_STEPS, DhashError, RefusedError, from_os_error, printable
+from .._errors import NEXT_STEPS, BoundsError, DhashError, RefusedError, from_os_error, printable
 from . import bounded_reads, durable
 
 FORMAT = 1
@@ -56,6 +56,8 @@ def read(path: str, what: str, parse: Callable[[dict[str, Any]], Value], advice:
         return None
     except PermissionError as error:
         raise DhashError(f"could not read {what}: {error.strerror}", path, _other_user(path)) from error
+    except (IsADirectoryError, BoundsError) as error:
+        raise DhashError(f"{what} is not a regular file", path, advice(content)) from error
     except OSError as error:
         raise from_os_error(error, f"read {what}", path) from error
     except (ValueError, TypeError, OverflowError) as error:

@@ -18,12 +18,13 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-from .._errors import LockedError, from_os_error
+from .._errors import DhashError, LockedError, from_os_error
 from . import bounded_reads, durable, file_metadata
 
 WAITING = "waiting"  # in a state folder: its lock file names the run that waits for a quieter host
 WAIT = "Wait for that operation to end, then run again."
 MAX_HOLDER = 4096  # bytes
+NOT_OURS = "Another program may use it as a lock of its own. When that program has ended, move it away, then run again."
 WAIT_LONGER = "Wait for that operation to end, or raise dhash_lock_timeout, then run again."
 
 
@@ -40,6 +41,8 @@ def lock(path: str, operation: str, run: str, timeout: float, what: str = "the l
     try:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
+        if error.errno in (errno.EISDIR, errno.ELOOP):
+            raise DhashError("a folder or a symbolic link is in the place of the lock file", lock_path, NOT_OURS) from error
         raise from_os_error(error, "open the lock file", lock_path) from error
     try:
         # Whoever may change the library may lock it, whichever user made the lock file.

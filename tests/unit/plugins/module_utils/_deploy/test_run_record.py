@@ -135,9 +135,12 @@ def test_a_damaged_record_says_what_is_still_pending(tmp_path: Path, changes: di
     assert pending in str(refusal_to_read(tmp_path).next_step)
 
 
-def test_unreadable_record_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
-    (tmp_path / "run.json").mkdir()
-    assert refusal_to_read(tmp_path).cause == "could not read the record of the last run: Is a directory"
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_unreadable_record_is_not_taken_for_a_missing_one(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "run.json")
+    refusal = refusal_to_read(tmp_path)
+    assert refusal.cause == "the record of the last run is not a regular file"
+    assert "Restart the service yourself first. Then rename this file" in str(refusal.next_step)
 
 
 def test_killed_run_leaves_the_old_or_the_new_record(

@@ -582,6 +582,14 @@ def test_any_other_error_of_a_folders_sync_fails(file: Path, folders_fail: Calla
     assert warnings == []
 
 
+def test_what_is_no_lock_file_is_not_taken_for_a_wrong_path(file: Path) -> None:
+    os.mkdir(f"{file}.lock")
+    with pytest.raises(DhashError) as caught, locking.lock(str(file), "backup", "run", 0):
+        pass
+    assert caught.value.path == f"{file}.lock" and "in the place of the lock file. Another program may use it" in str(caught.value)
+
+
+
 def test_a_lock_of_something_else_names_it(file: Path) -> None:
     with lock_held_elsewhere(file), pytest.raises(LockedError) as caught, locking.lock(str(file), "export", "run", 0, "the review queue", locking.WAIT):
         pytest.fail("two hold the lock")
@@ -663,7 +671,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(file: Path, tmp_path: P
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     os.symlink(victim, f"{file}.lock")
-    with pytest.raises(DhashError, match="could not open the lock file"), locking.lock(str(file), "backup", "run", timeout=0):
+    with pytest.raises(DhashError, match="a symbolic link is in the place of the lock file"), locking.lock(str(file), "backup", "run", timeout=0):
         pass
     assert victim.read_bytes() == b"mine"
 
