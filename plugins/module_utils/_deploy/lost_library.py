@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from typing import NamedTuple
 
 from .._errors import DhashError, RefusedError, printable
@@ -49,17 +50,27 @@ def counted(remains: Remains) -> str:
 
 
 def next_step(library: str, remains: Remains) -> str:
-    """The next command to run, or a sentence if there is nothing to roll back to, or if a folder is in the place of the library."""
-    if os.path.isdir(library):
-        first = f"Move the folder away ({written_files.move_command(library)})."
+    """The next command to run, or a sentence if there is nothing to roll back to, or if no file is in the place of the library."""
+    kind = _other_than_a_file(library)
+    if kind:
+        first = f"Move the {kind} away ({written_files.move_command(library)})."
         return f"{first} {unfinished_work.RESTORE if remains.backups or remains.kept else elsewhere(library, remains)}"
     return unfinished_work.ROLL_BACK if remains.backups or remains.kept else elsewhere(library, remains)
 
 
-def require_no_folder(library: str, state: str, backup_dir: str) -> None:
-    """Raise ``RefusedError`` if a folder is in the place of the library: a rollback replaces only a file."""
-    if os.path.isdir(library):
-        raise RefusedError("this is a folder, and no library", library, next_step(library, find(library, state, backup_dir)))
+def require_file_or_nothing(library: str, state: str, backup_dir: str) -> None:
+    """Raise ``RefusedError`` if a folder, a pipe, a socket or a device is in the place of the library: a rollback replaces only a file."""
+    kind = _other_than_a_file(library)
+    if kind:
+        raise RefusedError(f"this is a {kind}, and no library", library, next_step(library, find(library, state, backup_dir)))
+
+
+def _other_than_a_file(library: str) -> str | None:
+    """What is at the real path ``library``, in a word, unless it is a file or nothing."""
+    if not os.path.exists(library) or os.path.isfile(library):
+        return None
+    mode = os.lstat(library).st_mode
+    return "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
 
 
 def elsewhere(library: str, remains: Remains) -> str:

@@ -65,7 +65,7 @@ class RollbackPlan(NamedTuple):
 
 def make_plan(library: str, state: str, backup_dir: str, request: RollbackRequest) -> RollbackPlan:
     """The plan of the requested rollback. Raises ``DhashError`` if there is none, or if it would lose changes without ``force``."""
-    lost_library.require_no_folder(library, state, backup_dir)
+    lost_library.require_file_or_nothing(library, state, backup_dir)
     unfinished_work.require_finished(library, state, run_record.BACKWARD_OPERATIONS, restores=not request.remove_dhash)
     written_files.require_ours(state, cutover.rollback_output(library))
     if request.remove_dhash:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,14 @@ def test_lost_library_is_rolled_back_if_any_copy_exists(host: Host, live: str | 
     assert report["summary"][-1] == f"Next: {report['next']}, with the same inventory and options."
 
 
-def test_a_folder_in_the_place_of_a_library_is_moved_away_first(host: Host) -> None:
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_no_file_in_the_place_of_a_library_is_moved_away_first(host: Host, kind: str) -> None:
     host.live(OLD)
     backup_files.make(str(host.library), str(host.library.parent))
     host.library.unlink()
-    host.library.mkdir()
+    {"folder": os.mkdir, "pipe": os.mkfifo}[kind](host.library)
     report = host.report()
+    assert f"Move the {kind} away" in report["next"]
     assert report["summary"][0] == f"{host.library} cannot be read as a library."
     assert f"(mv '{host.library}' '{host.library}.old')" in report["next"] and "mobius.dhash.rollback" in report["next"]
     for backup in (rollback_plan.LATEST, next(host.library.parent.glob("*Z")).name):
