@@ -187,7 +187,7 @@ withdrawn:
   description:
     - The unfinished operation that this rollback replaces, as its V(operation) and its V(run). None if there is no unfinished operation.
     - A migration is withdrawn for any other operation, because its hashes stay in the journal. A rollback is withdrawn for another
-      rollback.
+      rollback. Both are withdrawn as well if the live library already is the rollback target, so nothing is RV(due).
     - If the live library is missing or cannot be read, a restore also withdraws a review import or its reversal, as long as nothing of it
       was deployed.
   returned: success
@@ -250,37 +250,38 @@ def kept_of(state: str) -> str | None:
 def foresee(params: dict[str, Any], library: str, state: str) -> tuple[dict[str, Any], bool]:
     planned = make_plan(params, library, state)
     result = describe(planned)
-    changed = planned is not None and planned.due and not rollback_plan.is_prepared(library, state, planned)
+    withdrawn = rollback_plan.withdrawn(library, state, planned)
+    changed = planned is not None and (not rollback_plan.is_prepared(library, state, planned) if planned.due else withdrawn is not None)
     if result["due"] and durable.exists(library):
         stamped = f"{library}{backup_files.PRE_ROLLBACK}YYYYMMDDTHHMMSSZ"
         result["kept"] = stamped if changed else kept_of(state)
     if planned is not None and planned.due:
         result["summary"] = rollback_report.lines(library, planned, result["kept"])
-    return {**result, "withdrawn": rollback_plan.withdrawn(library, state, planned)}, changed
+    return {**result, "withdrawn": withdrawn}, changed
 
 
 def carry_out(params: dict[str, Any], library: str, state: str, run: str) -> tuple[dict[str, Any], bool]:
     planned = make_plan(params, library, state)
-    if (planned is None or not planned.due) and locking.holder(library) is None:  # else a run that deploys would undo what this result says
+    is_due = planned is not None and (planned.due or rollback_plan.withdrawn(library, state, planned) is not None)
+    if not is_due and locking.holder(library) is None:  # else a run that deploys would undo what this result says
         return describe(planned), False
     with locking.lock(library, "rollback", run, params["lock_timeout"]):
         with contextlib.suppress(cutover.ChangedError):
             cutover.finish(library, state, check=False)  # a swap that was interrupted is finished first
         planned = make_plan(params, library, state)  # the plan without the lock may be outdated
-        if planned is None or not planned.due:
+        withdrawn = rollback_plan.withdrawn(library, state, planned)
+        if planned is None or not (planned.due or withdrawn):
             return describe(planned), False
         with run_log.Log(log_dir_of(params, library, state), library, "rollback") as log:
-            withdrawn = rollback_plan.withdrawn(library, state, planned)
             undoes = run_record.run_of(state) if params["undo_sha256"] is not None else None
-            is_there = durable.exists(library)
+            is_replaced = planned.due and durable.exists(library)
             changed = rollback_plan.prepare(library, state, planned, params["force"], run, params["origin"], undoes,
                                             module_arguments.service(params))
-            kept = kept_of(state) if is_there else None
+            kept = kept_of(state) if is_replaced else None
             if withdrawn:
                 log.line("Withdrew the {operation} of run {run}, which was not deployed".format(**withdrawn))
-            log.line("Rollback Report")
-            summary = rollback_report.lines(library, planned, kept)
-            for line in summary:
+            summary = rollback_report.lines(library, planned, kept) if planned.due else []
+            for line in ["Rollback Report", *summary] if summary else []:
                 log.line(line)
             return {**describe(planned), "kept": kept, "log": log.path, "withdrawn": withdrawn, "summary": summary}, changed
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -119,6 +120,17 @@ def becomes_invalid(place: Place) -> dict[str, Any]:
     invalid = place.site.home / "invalid.json"
     invalid.write_text(text.replace("{", '{"ratio": NaN, ', 1), encoding="utf-8")
     place.service.meanwhile.write_text(f"cat '{invalid}' > '{place.site.library}'\n", encoding="utf-8")
+    return {}
+
+
+def is_removed(place: Place) -> dict[str, Any]:
+    place.service.meanwhile.write_text(f"rm '{place.site.library}'\n", encoding="utf-8")
+    return {}
+
+
+def rolled_back_meanwhile(place: Place) -> dict[str, Any]:
+    command = shlex.join(place.site.command("rollback", **place.service.settings))
+    place.service.meanwhile.write_text(f"cd '{ROOT}' && {command} >'{place.site.home}/other.log' 2>&1\n", encoding="utf-8")
     return {}
 
 
@@ -257,6 +269,8 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
     ("migrate", "`dhash_first_images` is set, so nothing is deployed"): subset,
     ("migrate", "the service cannot be stopped"): stop_fails,
     ("migrate", "the library becomes invalid while the service is stopped"): becomes_invalid,
+    ("migrate", "the library is removed while the service is stopped"): is_removed,
+    ("migrate", "a rollback runs while the service is stopped, which withdraws the migration"): rolled_back_meanwhile,
     ("migrate", "the service cannot be started, with either library"): start_fails,
     ("migrate", "the service is unhealthy with the new library"): new_is_unhealthy,
     ("migrate", "the service is unhealthy with either library"): both_are_unhealthy,

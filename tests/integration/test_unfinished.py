@@ -78,12 +78,25 @@ def starts_only_when_stopped(service: Service) -> None:
     start.write_text(start.read_text(encoding="utf-8").replace("#!/bin/sh\n", f"#!/bin/sh\n[ -e '{service.stopped}' ] || exit 0\n"), encoding="utf-8")
 
 
-@pytest.mark.parametrize("who", [pytest.param("rollback", marks=pytest.mark.thorough), "operator"])
+def test_rollback_beside_a_running_migration_withdraws_it(site: Site, service: Service) -> None:
+    before = sha256(site.library)
+    starts_only_when_stopped(service)
+    meanwhile(site, service, "rollback")
+    run = site.playbook("migrate", **service.settings)
+    migration = run.of("Hash and write the migrated library")["run"]
+    assert "is already the library to roll back to" in other(site) and "failed=0" in other(site), other(site)
+    assert f"Withdrawn, because nothing of it was deployed: the migration of run {migration}" in other(site)
+    rollback = record(site)["run"]
+    assert run.code != 0 and f"the restore of run {rollback} came in between" in run.failures()[-1], run.output
+    assert sha256(site.library) == before and not service.is_stopped() and is_settled(site, rollback)
+
+
+@pytest.mark.parametrize("who", ["operator", pytest.param("verify", marks=pytest.mark.thorough)])
 def test_service_started_before_the_swap_serves_the_new_library(site: Site, service: Service, who: str) -> None:
     before = sha256(site.library)
     starts_only_when_stopped(service)
-    if who == "rollback":
-        meanwhile(site, service, "rollback")
+    if who == "verify":
+        meanwhile(site, service, "verify")
     else:
         service.meanwhile.write_text(f"'{service.settings['dhash_start_command']}'\n", encoding="utf-8")
     run = site.playbook("migrate", **service.settings)

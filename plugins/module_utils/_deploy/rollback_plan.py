@@ -129,8 +129,11 @@ def is_prepared(library: str, state: str, planned: RollbackPlan) -> bool:
 
 
 def withdrawn(library: str, state: str, planned: RollbackPlan | None) -> dict[str, str] | None:
-    """The unfinished operation that :func:`prepare` replaces, for a module's result; None if it replaces none."""
-    if planned is None or not planned.due:
+    """The unfinished operation that :func:`prepare` replaces, for a module's result; None if it replaces none.
+
+    A rollback that an operator requested also replaces one if the live library is the target already: it would be deployed otherwise.
+    """
+    if planned is None or (planned.undo and not planned.due):
         return None
     return unfinished_work.withdrawn(unfinished_work.waiting(library, state), planned.operation, planned.sha256)
 
@@ -139,8 +142,8 @@ def prepare(library: str, state: str, planned: RollbackPlan, force: bool, run: s
             undoes: str | None = None, service: dict[str, Any] | None = None) -> bool:
     """Write the staged library and the record that binds it to the live one; returns whether that was necessary.
 
-    If there is no live library, the library is restored at once, and the restart of ``service`` is pending. Call it with the lock
-    held. Raises ``DhashError``.
+    If there is no live library, the library is restored at once, and the restart of ``service`` is pending. If nothing is ``due``, the
+    rollback only withdraws the unfinished operation. Call it with the lock held. Raises ``DhashError``.
     """
     durable.remove_leftovers(f"{library}{backup_files.PRE_ROLLBACK}")
     if is_prepared(library, state, planned):
@@ -162,6 +165,11 @@ def prepare(library: str, state: str, planned: RollbackPlan, force: bool, run: s
         return True
     record = record._replace(old_sha256=durable.sha256_of_file(library), restart_owed=bool(last and last.restart_owed),
                              metadata=file_metadata.read(library))
+    if not planned.due:
+        record = record._replace(phase=run_record.VERIFIED)
+        run_record.write(state, record)
+        unfinished_work.withdraw(last, record)
+        return True
     if last and last.phase in UNFINISHED and (last.operation, last.old_sha256) == (record.operation, record.old_sha256):
         record = record._replace(kept=last.kept)  # the same rollback may have kept it before it was interrupted
     written_files.write(state, record.output, [planned.text], like=library)

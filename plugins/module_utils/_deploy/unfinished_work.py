@@ -67,7 +67,7 @@ def withdrawn(record: run_record.Record | None, operation: str, new_sha256: str 
 
 def withdraw(record: run_record.Record | None, successor: run_record.Record) -> None:
     """Remove the staged library of ``record`` after ``successor`` was recorded. Raises ``DhashError``."""
-    if record is None or run_record.is_deployed(record) or record.output == successor.output:
+    if record is None or run_record.is_deployed(record) or (record.output == successor.output and not run_record.is_deployed(successor)):
         return
     if durable.exists(record.output) and durable.sha256_of_file(record.output) == record.new_sha256:
         durable.remove(record.output)

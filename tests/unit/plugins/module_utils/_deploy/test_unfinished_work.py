@@ -182,6 +182,23 @@ def test_a_rollback_withdraws_a_migration_and_says_so(new_host: Callable[..., Ho
     assert host.record.restart_owed is migration.restart_owed
 
 
+@pytest.mark.parametrize("waiting", ["migration", "restore"])
+@pytest.mark.parametrize("phase", [run_record.PREPARED, run_record.ANNOUNCED])
+def test_rollback_to_the_live_library_withdraws_what_waits(new_host: Callable[..., Host], waiting: str, phase: str) -> None:
+    host = new_host(waiting, phase)
+    live = backup_files.make(host.library, str(host.folder))[0]
+    before = host.record
+    way = rollback_plan.make_plan(host.library, host.state, str(host.folder), rollback_plan.RollbackRequest(live.path, False, False))
+    assert not way.due
+    assert rollback_plan.withdrawn(host.library, host.state, way) == {"operation": waiting, "run": before.run}
+    assert rollback_plan.prepare(host.library, host.state, way, False, RUN)
+    assert not durable.exists(before.output) and not host.deploy()
+    after = host.record
+    assert (after.run, after.operation, after.phase, after.stopped_at) == (RUN, "restore", run_record.VERIFIED, before.stopped_at)
+    assert after.restart_owed is before.restart_owed and run_record.rollback_target(after) == live.content_sha256
+    assert rollback_plan.withdrawn(host.library, host.state, way) is None
+
+
 def test_an_import_withdraws_a_migration_and_says_so(new_host: Callable[..., Host]) -> None:
     host = new_host("review_import")
     queue = host.queue()
