@@ -76,7 +76,8 @@ def plan(library: str, state: str) -> Plan:
     if not durable.exists(record.output):  # somebody removed the staged library to abandon the operation
         return Plan(record, False, False)
     if durable.sha256_of_file(record.output) != record.new_sha256:
-        raise DhashError("the staged library is not the one that the last run wrote", record.output, RUN_AGAIN)
+        raise DhashError("the staged library is not the one that the last run wrote", record.output,
+                         f"If the file is not needed here, move it away ({written_files.move_command(record.output)}). {RUN_AGAIN}")
     written_files.require_ours(state, record.kept)
     return Plan(record, True, False)
 
