@@ -184,8 +184,7 @@ def text(value: Any, line: str, layout: Layout) -> str:
         if isinstance(value, dict):
             members = [f"{encode_basestring(key)}{layout.colon}{text(member, inner, layout)}" for key, member in value.items()]
             return f"{{{inner}{between.join(members)}{line}}}" if members else "{}"
-        elements = [text(element, inner, layout) for element in value]
-        return f"[{inner}{between.join(elements)}{line}]" if elements else "[]"
+        return "".join(elements(value, line, layout)) if value else "[]"
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -199,9 +198,23 @@ def text(value: Any, line: str, layout: Layout) -> str:
     raise TypeError(f"JSON has no form for {type(value).__name__}")
 
 
+def elements(value: list[Any], line: str, layout: Layout) -> Iterator[str]:
+    """Yield the :func:`text` of an array that is not empty, one element at a time."""
+    inner = line and line + layout.indent
+    before = f"[{inner}"
+    for element in value:
+        yield before + text(element, inner, layout)
+        before = layout.comma + inner
+    yield f"{line}]"
+
+
 def is_same(one: Any, other: Any) -> bool:
     """Whether two values have the same JSON text."""
-    return one is other or text(one, "", _MINIFIED) == text(other, "", _MINIFIED)
+    if one is other:
+        return True
+    if isinstance(one, list) and isinstance(other, list):  # of millions of elements: not as texts as a whole
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return text(one, "", _MINIFIED) == text(other, "", _MINIFIED)
 
 
 def _float_text(value: float) -> str:

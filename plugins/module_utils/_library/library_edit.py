@@ -87,9 +87,10 @@ def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iter
     frame = index.data[:outer.value] + b"[]" + index.data[outer.end:]
     old = {member.key: index.rest.get(member.key, []) for member in index.members}
     edit = _Edit(library_file.Library(old, frame), {**old, **fields})
-    before, after = edit.around(frame[outer.start:outer.value + 2].decode())
+    pieces, place = edit.pieces(), frame[outer.start:outer.value + 2].decode()
     script = Script(index.data)
-    script.replace(0, outer.value, json_text.encode(before))
+    script.insert(0, iter(lambda: next(pieces), place))
+    script.replace(0, outer.value, json_text.encode(place[:-2]))
     appender = _Appender(index.data)
     for position, change in images:
         start, end = index.starts[position], index.ends[position]
@@ -102,7 +103,8 @@ def with_fields(index: library_index.Index, fields: dict[str, Any], images: Iter
         text = index.data[start:end].decode()
         kept, inserted, rest = _difference(text, edit.image_pieces(text, present, change(present)))
         script.replace(start + len(text[:kept].encode()), end - len(rest.encode()), json_text.encode(inserted))
-    script.replace(outer.end, len(index.data), json_text.encode(after))
+    script.replace(outer.end, len(index.data), b"")
+    script.insert(len(index.data), pieces)
     return script
 
 
@@ -172,6 +174,18 @@ class Script:
         self._starts.append(start)
         self._ends.append(end)
         self._stops.append(len(self._inserted))
+
+    def insert(self, place: int, pieces: Iterable[str]) -> None:
+        """Insert the text of ``pieces``, of which there may be many, behind all that was replaced before."""
+        held: list[str] = []
+        size = 0
+        for piece in chain(pieces, [None]):
+            if piece is not None:
+                held.append(piece)
+                size += len(piece)
+            if held and (piece is None or size >= CHUNK):
+                self.replace(place, place, json_text.encode("".join(held)))
+                held, size = [], 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the new content in pieces of about ``CHUNK`` bytes."""
@@ -330,12 +344,6 @@ class _Edit(_Editor):
         yield from self._edit_members(self._top, self._old, self._new, self._edit_top_level_value)
         yield self._text[self._top.span.end:]
 
-    def around(self, member: str) -> tuple[str, str]:
-        """The text after the edit, in front of and behind the value of the member with the text ``member``, an empty array that stays."""
-        pieces = list(self.pieces())
-        place = pieces.index(member)
-        return "".join([*pieces[:place], member[:-2]]), "".join(pieces[place + 1:])
-
     def image_pieces(self, text: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
         """Yield the text of an image that has this ``text``, after the edit."""
         return _Editor(text, self._layout).edit_image(0, old, new)
@@ -349,6 +357,9 @@ class _Edit(_Editor):
     def _edit_top_level_value(self, key: str, new: Any, member: library_index.Member | None) -> Iterable[str]:
         if key == "images" and member:
             return self._edit_images(self._arrays[member.value], new)
+        is_same = member and json_text.is_same(self._old[key], new)
+        if isinstance(new, list) and new and id(new) not in self._layout.excerpts and not is_same:
+            return json_text.elements(new, self._top.line, self._layout)
         return [self._write(new, member and self._old[key], member, self._top.line, self._layout)]
 
     def _edit_images(self, span: _Span, new: list[dict[str, Any]]) -> Iterable[str]:

@@ -246,11 +246,12 @@ def _find_near(hashed: HashedLibrary, matchable: array[int], threshold: int) -> 
 
 def _record(hashed: HashedLibrary, duplicate: int, original: int, distance: int, confidence: float) -> dict[str, Any]:
     index, entries, shared = hashed
+    dhash, original_dhash = entries.hashes(duplicate)[0], entries.hashes(original)[0]
     return {
         "original": index.filename(original),
         "duplicate": index.filename(duplicate),
-        "hash": entries.hashes(duplicate)[0],
-        "originalHash": entries.hashes(original)[0],
+        "hash": dhash,
+        "originalHash": dhash if original_dhash == dhash else original_dhash,  # one text for both, as there may be millions
         "hammingDistance": distance,
         "originalPath": index.paths[original],
         "duplicatePath": index.paths[duplicate],

@@ -108,9 +108,12 @@ def store(state: str, key: dict[str, Any], source: library_survey.Source, digest
     path = os.path.join(state, FILE)
     if column_files.read_header(path) == json.loads(json.dumps(header)):
         return
-    entries, paths = source.entries, "\0".join(source.index.paths).encode("utf-8", "surrogatepass")
+    entries, paths = source.entries, array("B")
+    for path_of_image in source.index.paths:  # one by one: as one text they would take their memory three times
+        paths.frombytes(path_of_image.encode("utf-8", "surrogatepass"))
+        paths.append(0)
     column_files.write(path, state, header, {
-        "paths": array("B", paths), "starts": starts, "ends": ends,
+        "paths": paths, "starts": starts, "ends": ends,
         "hashes": array("Q", (entries.number(position) or 0 for position in range(len(entries)))),
         "failures": array("Q", entries.failures()), **dict(zip(("sizes", "mtimes", "ctimes", "inodes"), source.stamps_of_files))})
 
@@ -139,7 +142,7 @@ def images_of(state: str, digest: str) -> Images | None:
         text = columns.pop("paths").tobytes().decode("utf-8", "surrogatepass")
     except ValueError:
         return None
-    paths = text.split("\0") if len(columns["starts"]) else []
+    paths = text.split("\0")[:-1]
     lengths = {len(column) for name, column in columns.items() if name != "failures"} | {len(paths)}
     return Images(paths, **columns) if len(lengths) == 1 else None
 
