@@ -91,7 +91,7 @@ molecule: ## The scenarios on hosts that are containers, which need root or Dock
 	@$(MAKE) --no-print-directory .venv/.dev
 	@tests/molecule.sh $(SCENARIO)
 
-matrix: thorough ## Tests that run playbooks on each supported ansible-core, as root and as another user; make thorough before
+matrix: thorough ## The tests marked matrix, with each supported ansible-core and with other Pythons; make thorough before
 	@tests/matrix.sh
 
 coverage: .venv/.dev ## How much of plugins/ the unit tests run; what they run in other processes is not counted

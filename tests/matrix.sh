@@ -1,24 +1,36 @@
 #!/usr/bin/env bash
-# matrix.sh [CORE...]: runs tests that run playbooks with each version of ansible-core that the collection supports, in the newest Python
-# of this machine that the version supports; root runs those of the oldest and the newest version as nobody as well. It prints a table, and
-# keeps what the tests said in test-results/matrix-*.log. MATRIX_TESTS are other tests to run: MATRIX_TESTS=tests/integration for all.
+# matrix.sh [CORE...]: runs the tests that are marked `matrix` with each version of ansible-core that the collection supports, or with those
+# named. The rows below cover each Python of the controller, a user who is not root, and the oldest Python, Pillow and numpy of a host. It
+# prints a table, and keeps what the tests said in test-results/matrix-*.log. MATRIX_TESTS are other tests to run, whatever their marks:
+# MATRIX_TESTS=tests/integration for all.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-cores=("$@")
-[ ${#cores[@]} -gt 0 ] || cores=(2.17 2.18 2.19 2.20 2.21 2.22)
-declare -A newest_python=([2.16]=12 [2.17]=12 [2.18]=13 [2.19]=13) # its minor version; later ones support all that find_python.sh knows
-files=(dry_run migrate modules review rollback service verify)
-read -ra tests <<<"${MATRIX_TESTS:-${files[*]/#/tests/integration/test_}}"
-[ -n "${MATRIX_TESTS:-}" ] || tests=("${tests[@]/%/.py}")
+# ansible-core; the newest Python 3.N of the controller; who runs it (nobody: left out where the caller is not root); the Python of the host:
+# "own" is the controller's with the newest Pillow and numpy, "oldest" has the oldest ones, "system" is /usr/bin/python3 with its packages.
+rows=(
+  "2.17 10 caller own"
+  "2.17 12 nobody own"
+  "2.18 11 caller own"
+  "2.19 13 caller own"
+  "2.20 12 caller own"
+  "2.21 13 caller own"
+  "2.22 14 caller own"
+  "2.22 14 nobody own"
+  "2.22 14 caller oldest"
+  "2.22 14 caller system"
+)
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+unset PYTHONUNBUFFERED # it has Python read a module that Ansible pipes to it byte by byte
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-chmod 755 "$scratch"
+homes=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")") # in memory an fsync costs nothing
+trap 'rm -rf "$scratch" "$homes"' EXIT
+chmod 755 "$scratch" "$homes"
 mkdir -p test-results
 tests/copy_checkout.sh "$scratch"
 checkout=$scratch/ansible_collections/mobius/dhash
+git init --quiet "$checkout" # the tarball is made from what git would track
 make --no-print-directory -C "$checkout" .ansible/collections/ansible_collections/mobius/dhash
 grep --no-filename '^Pillow\|^numpy\|^ffmpeg-python\|^pytest' requirements.txt requirements-demo.txt requirements-dev.txt >"$scratch/requirements.txt"
 
@@ -26,16 +38,16 @@ as_nobody() {
   setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
 
-provide() { # CORE: installs its newest final release, or a pre-release where there is none, into the virtual environment of its Python
+provide() { # CORE MINOR: installs its newest final release, or a pre-release where there is none, into a virtual environment of that Python
   local python prefix name
-  python=$(tests/find_python.sh "${newest_python[$1]:-}") || return
+  python=$(tests/find_python.sh "$2") || return
   name=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   bin=$scratch/$name/bin
+  export LD_LIBRARY_PATH=$scratch/base-$name/lib # where pyenv has built Python as a shared library, and it is copied
   if [ ! -e "$bin" ]; then
     if [ "$(id -u)" -eq 0 ] && ! as_nobody "$python" -c '' 2>/dev/null; then # pyenv's, in the home of root
       prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
       cp -r "$prefix" "$scratch/base-$name"
-      export LD_LIBRARY_PATH=$scratch/base-$name/lib # where pyenv has built it as a shared library
       python=$scratch/base-$name/bin/python3
     fi
     "$python" -m venv "$scratch/$name" && "$bin/pip" install --quiet --requirement "$scratch/requirements.txt" || return
@@ -43,34 +55,65 @@ provide() { # CORE: installs its newest final release, or a pre-release where th
   "$bin/pip" install --quiet "ansible-core~=$1.0" || "$bin/pip" install --quiet "ansible-core~=$1.0b1"
 }
 
-run() { # CORE USER: adds a row to the table
-  local log=test-results/matrix-$1-$2.log home=$scratch/home-$1-$2 as=() started=$SECONDS versions result
+provide_host() { # KIND: the Python of the managed host, whose modules the tests can also run by themselves
+  local python options=() site
+  if [ "$1" = own ]; then
+    host_python=$bin/python
+    return
+  fi
+  host_python=$scratch/host-$1/bin/python
+  if [ "$1" = oldest ]; then
+    python=$(tests/find_python.sh 9 9) || return
+  else
+    python=/usr/bin/python3 options=(--system-site-packages)
+  fi
+  "$python" -m venv --clear "${options[@]}" "$scratch/host-$1" || return
+  if [ "$1" = oldest ]; then "$host_python" -m pip install --quiet 'Pillow~=9.0.0' 'numpy~=1.24.0' || return; fi
+  "$host_python" -c 'import numpy, PIL' || return
+  site=$("$host_python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  ln -s "$("$bin/python" -c 'import ansible, os; print(os.path.dirname(ansible.__file__))')" "$site/ansible"
+}
+
+run() { # CORE USER HOST: runs the tests as this user, and adds a row to the table
+  local name=$1-$2-$3 as=() started=$SECONDS versions result
+  local home=$homes/$name log=test-results/matrix-$1-$2-$3.log
   mkdir "$home"
   if [ "$2" = nobody ]; then
     as=(as_nobody)
     chown -R 65534:65534 "$home" "$checkout"
   fi
-  versions=$("$bin/python" -c 'import ansible.release, sys; print(ansible.release.__version__, sys.version.split()[0])')
-  (cd "$checkout" && HOME=$home TMPDIR=$home "${as[@]}" "$bin/python" -m pytest "${tests[@]}" -q -n auto --dist loadfile -p no:cacheprovider) \
-    >"$log" 2>&1 || status=1
+  versions=$("$bin/python" -c 'import ansible.release, platform; print(ansible.release.__version__, "|", platform.python_version())')
+  versions+=" | $([ "$2" = caller ] && id -un || echo "$2") | "
+  versions+=$("$host_python" -c 'import numpy, PIL, platform; print(platform.python_version(), "|", PIL.__version__, "|", numpy.__version__)')
+  (cd "$checkout" && HOME=$home TMPDIR=$home HOST_PYTHON=$host_python \
+    "${as[@]}" "$bin/python" -m pytest "${tests[@]}" -q -n auto --dist loadfile -p no:cacheprovider --durations=10 --durations-min=1) >"$log" 2>&1 || status=1
+  if [ "$2" = nobody ]; then chown -R "$(id -u):$(id -g)" "$checkout"; fi
+  rm -rf "$home"
   result=$(tail -n 1 "$log" | sed 's/ in [0-9].*//')
-  # shellcheck disable=SC2086 # two words
-  printf '%-14s %-8s %-8s %s, %d s\n' $versions "$2" "$result" $((SECONDS - started)) | tee -a "$scratch/table"
+  echo "| $versions | $result |" >>"$scratch/table"
+  echo "| $versions | $result, $((SECONDS - started)) s"
 }
 
-oldest=$(printf '%s\n' "${cores[@]}" | sort -V | head -n 1)
-newest=$(printf '%s\n' "${cores[@]}" | sort -V | tail -n 1)
+if [ -n "${MATRIX_TESTS:-}" ]; then
+  read -ra tests <<<"$MATRIX_TESTS"
+else
+  tests=(-m matrix tests/unit/test_collection.py tests/unit/test_failed_task.py tests/unit/test_variables.py tests/integration)
+fi
+printf '| %s ' ansible-core Python 'run by' "host's Python" Pillow numpy result >"$scratch/table"
+printf '|\n|%s\n' ' --- | --- | --- | --- | --- | --- | --- |' >>"$scratch/table"
 status=0
-for core in "${cores[@]}"; do
-  if ! provide "$core" >"test-results/matrix-$core.log" 2>&1; then
+for row in "${rows[@]}"; do
+  read -r core minor user host <<<"$row"
+  [ $# -eq 0 ] || [[ " $* " == *" $core "* ]] || continue
+  [ "$user" != nobody ] || [ "$(id -u)" -eq 0 ] || continue
+  if provide "$core" "$minor" >"test-results/matrix-$core.log" 2>&1 && provide_host "$host" >>"test-results/matrix-$core.log" 2>&1; then
+    run "$core" "$user" "$host"
+  else
     tail -n 5 "test-results/matrix-$core.log"
-    printf '%-14s not run: it could not be installed\n' "$core" | tee -a "$scratch/table"
+    echo "| $core | | $user | $host | | | not run: it could not be installed |" | tee -a "$scratch/table"
     status=1
-    continue
   fi
-  run "$core" "$(id -un)"
-  if [ "$(id -u)" -eq 0 ] && { [ "$core" = "$oldest" ] || [ "$core" = "$newest" ]; }; then run "$core" nobody; fi
 done
-printf '\n%-14s %-8s %-8s %s\n' ansible-core Python user result
-cat "$scratch/table"
+echo
+tee test-results/matrix.md <"$scratch/table"
 exit $status

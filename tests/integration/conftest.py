@@ -27,7 +27,7 @@ from module_server import ModuleServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-HOST_PYTHON = os.environ.get("HOST_PYTHON", sys.executable)  # of managed hosts; the module ansible is there, too
+HOST_PYTHON = os.environ.get("HOST_PYTHON", sys.executable)  # of managed hosts; tests/matrix.sh sets it. The module ansible is there, too
 COLLECTIONS = ROOT / ".ansible/collections"
 IMAGES = 40  # 5 of them broken, which is more than dhash_max_failure_rate allows by default
 FAILURE_RATE = 0.2
@@ -95,7 +95,7 @@ class Site:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         return kept | {
             "HOME": str(self.home), "LC_ALL": "C.UTF-8", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_PYTHON_INTERPRETER": HOST_PYTHON,
             # the second one too, since Ansible takes ~ there for the home in the system's list of users
             "ANSIBLE_HOME": str(self.home / ".ansible"), "ANSIBLE_REMOTE_TEMP": str(self.home / ".ansible/tmp"),
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/support/callback_plugins"),

@@ -151,7 +151,7 @@ def test_an_interrupted_wait_leaves_nothing_behind(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(("typed", "minutes", "code", "said"), [
-    ("yes\r", 60, 0, ""),
+    pytest.param("yes\r", 60, 0, "", marks=pytest.mark.matrix),
     pytest.param("no\r", 60, 2, "(answer: no)", marks=pytest.mark.thorough),
     pytest.param("\x03", 60, 2, "(answer: none)", marks=pytest.mark.thorough),
     pytest.param("yes", "0.05", 2, "(answer: none)", marks=pytest.mark.thorough),  # without the Enter key
@@ -194,7 +194,7 @@ def test_a_url_approves_if_its_answer_has_the_id_of_the_run(fleet: Fleet) -> Non
 
 
 @pytest.mark.parametrize(("variables", "said"), [
-    ({}, "started without a terminal"),
+    pytest.param({}, "started without a terminal", marks=pytest.mark.matrix),
     pytest.param({"awx_job_id": 7}, "a job of AWX has no prompt", marks=pytest.mark.thorough),
     pytest.param({"dhash_approval_file": "/missing/approval"}, "/missing is not a folder", marks=pytest.mark.thorough),
     pytest.param({"dhash_approval_file": "/"}, "/ is a folder", marks=pytest.mark.thorough),

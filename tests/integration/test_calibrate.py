@@ -20,6 +20,7 @@ def without_locks(site: Site) -> dict[str, tuple[Any, ...]]:
     return {name: about for name, about in site.snapshot().items() if about[2] is not None and not name.endswith(".lock")}
 
 
+@pytest.mark.matrix
 @pytest.mark.thorough
 def test_calibrate_refuses_a_library_that_is_not_migrated(site: Site) -> None:
     before = site.snapshot()

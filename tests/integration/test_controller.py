@@ -37,6 +37,7 @@ def test_progress_lines_leave_standard_output_alone(site: Site) -> None:
     assert "[localhost] hashed: " in shown.stderr
 
 
+@pytest.mark.matrix
 def test_awx_job_logs_its_user_and_takes_survey_answers_as_text(site: Site) -> None:
     """AWX passes variables as JSON, in which the answers of a survey are text. The answers are those of docs/awx.md.
 
@@ -54,6 +55,7 @@ def test_awx_job_logs_its_user_and_takes_survey_answers_as_text(site: Site) -> N
     assert {line["controller"]["user"] for line in lines} == {"grace"}
 
 
+@pytest.mark.matrix
 @pytest.mark.thorough
 def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
     """The example inventory has ``ansible_become: true`` for all; the operator may not become another user on the controller."""
@@ -66,6 +68,7 @@ def test_inventory_become_leaves_controller_tasks_alone(site: Site) -> None:
     assert len(list((site.home / "backups/images1").rglob("*.bak.*Z"))) == 1
 
 
+@pytest.mark.matrix
 def test_free_strategy_still_stops_at_first_failed_batch(make_site: Callable[[str], Site]) -> None:
     first, second = make_site("first"), make_site("second")
     before = sha256(second.library)
@@ -113,6 +116,7 @@ def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     assert site.read()["lcm_import"]["reviewedMatches"] == 2
 
 
+@pytest.mark.matrix
 def test_rate_in_percent_is_refused_before_any_change(site: Site) -> None:
     before = site.snapshot()
     run = run_text(site, "migrate", dhash_max_failure_rate="5", dhash_first_images="-1")
@@ -133,6 +137,7 @@ def test_mistyped_variable_is_refused_before_any_change(site: Site, given: str, 
     assert site.snapshot() == before
 
 
+@pytest.mark.matrix
 def test_missing_library_is_said_without_a_templating_error(site: Site) -> None:
     run = site.playbook("migrate", dhash_library=None)
     assert [message.split(".")[0] for message in run.failures()] == ["missing required arguments: dhash_library"]
@@ -164,6 +169,7 @@ def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
     assert f"because {blocked}/reports" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
 
 
+@pytest.mark.matrix
 def test_unwritable_status_replaces_no_file_in_the_home(site: Site) -> None:
     library = site.home / "library.json"
     library.write_bytes(site.library.read_bytes())

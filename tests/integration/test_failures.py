@@ -297,6 +297,7 @@ MOMENTS: dict[tuple[str, str], Callable[[Place], dict[str, Any]]] = {
 # Of each playbook the worst; make matrix plays all of them.
 SOONER = ("the service cannot be stopped", "the service is unhealthy with either library",
           "nothing is to be deployed, and the service is unhealthy", "the service is unhealthy")
+IN_THE_MATRIX = ("monitor: the watch ends with `rollback`",)
 NOT_RUN = ("the controller is killed while the service is stopped",)
 SUCCEED = ("`dhash_first_images` is set, so nothing is deployed", "check mode, with a service that is stopped", "the service is stopped",
            "`monitor.json` cannot be read, which is a warning", "a rollback was killed after its swap, which is finished",
@@ -315,7 +316,8 @@ def test_the_table_of_failures_has_every_moment() -> None:
 
 
 @pytest.mark.parametrize("row", [
-    pytest.param(row, id=row.name, marks=[] if row.moment in SOONER else pytest.mark.thorough) for row in rows()])
+    pytest.param(row, id=row.name, marks=[
+        *([] if row.moment in SOONER else [pytest.mark.thorough]), *([pytest.mark.matrix] if row.name in IN_THE_MATRIX else [])]) for row in rows()])
 def test_a_failed_run_leaves_what_the_table_says(row: Row, place: Place) -> None:
     variables = MOMENTS[row.playbook, row.moment](place)
     options = variables.pop("options", [])

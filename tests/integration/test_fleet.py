@@ -75,6 +75,7 @@ def stopped(make_site: Callable[[str], Site]) -> Stopped:
     return Stopped(fleet, before, fleet.run("migrate", hosts={"second": broken, "mate": well}, dhash_serial=[1, 2, "100%"]))
 
 
+@pytest.mark.matrix
 @pytest.mark.thorough
 def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) -> None:
     assert stopped.run.code != 0
@@ -84,11 +85,13 @@ def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) 
     assert snapshot(site.folder, without=site.home) == stopped.before["third"][1]
 
 
+@pytest.mark.matrix
 def test_failed_host_is_rolled_back_and_earlier_ones_keep_hashes(stopped: Stopped) -> None:
     assert sha256(stopped.fleet.sites["second"].library) == stopped.before["second"][0]
     assert sum("dhash" in image for image in stopped.fleet.sites["canary"].read()["images"]) == IMAGES - 5
 
 
+@pytest.mark.matrix
 def test_healthy_host_of_a_failing_batch_is_finished_and_started(stopped: Stopped) -> None:
     mate = stopped.fleet.sites["mate"]
     assert "another host of this batch failed; this one is migrated and verified" in stopped.run.output
@@ -99,6 +102,7 @@ def test_healthy_host_of_a_failing_batch_is_finished_and_started(stopped: Stoppe
     assert (record["phase"], record["restart_owed"]) == ("verified", False)
 
 
+@pytest.mark.matrix
 def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> None:
     report = stopped.fleet.report()
     assert {host: entry["phase"] for host, entry in report.items()} == {
@@ -114,6 +118,7 @@ def test_the_report_tells_how_far_each_host_came_and_why(stopped: Stopped) -> No
     assert len(report["second"]["logs"]) == 2
 
 
+@pytest.mark.matrix
 def test_fleet_page_loads_nothing_and_treats_hosts_data_as_text(stopped: Stopped) -> None:
     page = stopped.fleet.page()
     tags: list[tuple[str, dict[str, str | None]]] = []

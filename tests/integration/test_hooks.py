@@ -92,6 +92,7 @@ def test_failed_drain_is_undone_and_the_service_is_left_alone(site: Site, servic
     assert (record(site)["stopped_at"], record(site)["restart_owed"]) == (None, False)
 
 
+@pytest.mark.matrix
 def test_failure_before_the_deploy_runs_only_the_failure_hook(site: Site, service: Service, hooks: Hooks) -> None:
     hooks.failing["before_prerequisites"].touch()
     run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))

@@ -19,6 +19,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._library import libra
 from check_library import problems
 from conftest import IMAGES, Run, Site, sha256
 
+pytestmark = pytest.mark.matrix
+
 RUNBOOK_GREP = 'grep -E "(Migration Report|Total images|Successfully processed|Errors|Duplicates found)" logs/*.migration-*.log'
 WRITTEN = {  # by the first run, beside the library and in the state folder
     "library/library.json", "library/library.json.bak.TIME", "library/library.json.bak.TIME.sha256",

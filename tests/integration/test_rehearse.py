@@ -42,6 +42,7 @@ def test_migration_that_requires_a_rehearsal_refuses_without_one(site: Site) -> 
     assert refused.code != 0 and "the last rehearsal passed on 2024-01-31" in " ".join(refused.failures())
 
 
+@pytest.mark.matrix
 def test_dry_run_rehearsal_and_check_ignore_a_closed_window(site: Site) -> None:
     hour_ago = datetime.now() - timedelta(hours=1)
     closed: dict[str, Any] = {"dhash_maintenance_window": f"{hour_ago - timedelta(hours=1):%H:%M}-{hour_ago:%H:%M}"}

@@ -76,6 +76,7 @@ def test_checks_tell_and_write_nothing(site: Site) -> None:
     assert f"-images: {IMAGES}" in check.output and f"+images: {IMAGES - 2}" in check.output
 
 
+@pytest.mark.matrix
 def test_review_is_fetched_and_a_second_export_changes_nothing(way: Way) -> None:
     assert way.export.code == way.second_export.code == 0, way.export.output
     assert way.second_export.changed() == []
@@ -107,6 +108,7 @@ def test_fetched_review_overwrites_no_existing_files(make_site: Callable[[str], 
     assert fetched.stat().st_mode & 0o7777 == 0o1777
 
 
+@pytest.mark.matrix
 def test_what_was_approved_leaves_the_library_and_stays_on_disk(way: Way) -> None:
     assert way.imported.code == 0, way.imported.output
     gone = [match["image2"]["path"] for match in json.loads(way.decisions.read_text())["matches"][:2]]
@@ -117,12 +119,14 @@ def test_what_was_approved_leaves_the_library_and_stays_on_disk(way: Way) -> Non
     assert [sha256(backup) for backup in way.site.backups()][-1] == way.before
 
 
+@pytest.mark.matrix
 def test_an_import_with_a_skipped_pair_is_shown_as_changed(way: Way) -> None:
     result = way.imported.of("Prepare the library without what was approved")
     assert (result["status"], result["skipped_matches"]) == ("changed", 1)
     assert "skipped 1, undecided" in way.imported.output
 
 
+@pytest.mark.matrix
 def test_same_decisions_change_nothing_and_are_not_asked_again(way: Way) -> None:
     assert way.second_import.code == 0 and way.second_import.changed() == []
     assert way.export_after.of("Export the queue")["decided_matches"] == 2

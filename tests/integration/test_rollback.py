@@ -22,6 +22,7 @@ def edit(site: Site, images: int) -> None:
     site.library.write_text(json.dumps(library, indent=2), encoding="utf-8")
 
 
+@pytest.mark.matrix
 def test_emergency_rollback_restores_the_original_bytes_once(site: Site) -> None:
     before = sha256(site.library)
     site.migrate()

@@ -128,10 +128,25 @@ def test_nothing_is_left_on_the_hosts_but_their_state(sharded: Sharded) -> None:
     assert beside == {"home", "library", *(f"state-{host}" for host in HOSTS)}
 
 
+@pytest.mark.matrix
+def test_two_hosts_share_a_small_library_once(site: Site) -> None:
+    value = site.read()
+    value["images"] = [image for image in value["images"] if image["filename"] not in site.truth["broken"]][:6]
+    site.library.write_text(json.dumps(value), encoding="utf-8")
+    hosts = Hosts(site, {host: {"dhash_library": str(site.library), "dhash_state_dir": str(site.folder / host)} for host in HOSTS[:2]})
+    run = hosts.run("migrate_sharded")
+    assert run.code == 0, run.output
+    assert [run.of("Shard | Hash a shard", host)["hashed_now"] for host in HOSTS[:2]] == [3, 3]
+    assert sum("dhash" in image for image in site.read()["images"]) == 6
+    again = hosts.run("migrate_sharded")
+    assert again.code == 0 and again.changed() == [], again.output
+
+
 def within(one: str, other: str) -> bool:
     return bin(int(one, 16) ^ int(other, 16)).count("1") <= 10
 
 
+@pytest.mark.matrix
 def test_images_on_several_hosts_are_reported_and_left_alone(make_site: Callable[[str], Site]) -> None:
     sites = {host: make_site(host) for host in ("one", "two", "new")}
     for host, part in (("one", slice(0, 25)), ("two", slice(15, None))):

@@ -33,6 +33,7 @@ def phases(reports: Path) -> list[str]:
     return [json.loads(report.read_text(encoding="utf-8"))["hosts"][0]["phase"] for report in sorted(reports.glob("*/fleet.json"))]
 
 
+@pytest.mark.matrix
 def test_verify_tag_changes_no_library_but_starts_the_service(site: Site, service: Service) -> None:
     given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {"state": "announced"}), ("library_deploy", {})):
@@ -76,6 +77,7 @@ def test_no_tag_leaves_out_the_check_of_variables_or_the_rescue(site: Site, serv
     assert sha256(site.library) == before and not service.is_stopped()
 
 
+@pytest.mark.matrix
 @pytest.mark.thorough
 def test_notifications_can_be_left_out(site: Site, web: WebServer) -> None:
     targets = [{"type": "webhook", "url": web.url("/hook")}]

@@ -13,12 +13,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import build_collection
 import pytest
 import yaml
 from check_library import problems
+from conftest import HOST_PYTHON
 from draw_library import draw_library
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,8 @@ def run(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     (folder / "ansible.cfg").touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {"PWD": "/nowhere", "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_HOME": str(folder / "home"),
-                    "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
+                    "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+                    "ANSIBLE_REMOTE_TEMP": str(folder / "home/tmp")}  # Ansible takes ~ there for the home in the system's list of users
 
     run = Elsewhere(folder, environment)
     run("ansible-galaxy", "collection", "install", "--offline", str(tarball), "-p", str(folder / "collections"))
@@ -114,10 +117,10 @@ def test_ansible_builder_accepts_the_execution_environment(tarball: Path, run: E
     assert [line.split("  #")[0] for line in needs["system"]] == ["openssh-client [platform:dpkg]", "openssh-clients [platform:rpm]"]
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(not shutil.which("gpg"), reason="needs gpg")
 def test_its_signature_is_what_ansible_galaxy_verifies(tarball: Path, run: Elsewhere, tmp_path: Path) -> None:
-    home, keyring = tmp_path / "gnupg", tmp_path / "keyring.gpg"
-    home.mkdir(mode=0o700)
+    home, keyring = Path(tempfile.mkdtemp(dir="/tmp")), tmp_path / "keyring.gpg"  # the socket of its agent may have 107 bytes
     gpg = ["gpg", "--homedir", str(home), "--batch"]
     signature = f"{shutil.copy(tarball, tmp_path)}.asc"
     try:
@@ -132,8 +135,10 @@ def test_its_signature_is_what_ansible_galaxy_verifies(tarball: Path, run: Elsew
             run(*verify)
     finally:
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=True)
+        shutil.rmtree(home, ignore_errors=True)  # the agent removes its sockets meanwhile
 
 
+@pytest.mark.matrix
 def test_every_module_has_its_documentation(run: Elsewhere) -> None:
     modules = {f"mobius.dhash.{file.stem}" for file in (ROOT / "plugins/modules").glob("[!_]*.py")}
     listed = json.loads(run("ansible-doc", "-t", "module", "--json", "--list", "mobius.dhash"))
@@ -142,12 +147,13 @@ def test_every_module_has_its_documentation(run: Elsewhere) -> None:
     assert {name for name, page in shown.items() if page["doc"]["short_description"]} == modules
 
 
+@pytest.mark.matrix
 def test_its_migrate_playbook_runs_by_name(run: Elsewhere, tmp_path: Path) -> None:
     truth = draw_library(tmp_path / "library", count=120)  # of 60, the 5 broken ones would be more than dhash_max_failure_rate
     library = tmp_path / "library/library.json"
     before = tmp_path / "before.json"
     before.write_bytes(library.read_bytes())
-    run("ansible-playbook", "mobius.dhash.migrate", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
+    run("ansible-playbook", "mobius.dhash.migrate", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={HOST_PYTHON}",
         "-e", f"dhash_library={library}", "-e", f"dhash_state_dir={tmp_path / 'state'}")
     assert problems(library, before, truth) == []
 
@@ -157,7 +163,7 @@ def test_documented_relative_paths_count_from_current_directory(run: Elsewhere, 
     """The commands of the documentation, called away from the collection, with a PWD that is wrong."""
     draw_library(tmp_path / "library", count=120)
     common = ("-i", "images1,", "-c", "local", "-e", json.dumps({
-        "ansible_python_interpreter": sys.executable, "dhash_library": str(tmp_path / "library/library.json"),
+        "ansible_python_interpreter": HOST_PYTHON, "dhash_library": str(tmp_path / "library/library.json"),
         "dhash_state_dir": str(tmp_path / "state"), "dhash_monitor_minutes": 0, "dhash_verify_sample_size": 0}))
     run("ansible-playbook", "mobius.dhash.migrate", *common, "-e", "dhash_backup_fetch_dir=fetched/backups")
     run("ansible-playbook", "mobius.dhash.review_export", *common, "-e", "dhash_review_fetch_dir=./reviews", "-e", "dhash_review_min_distance=0",
@@ -178,6 +184,7 @@ def test_documented_relative_paths_count_from_current_directory(run: Elsewhere, 
     assert not [path for path in installed.rglob("*") if path.name in ("reviews", "fetched", "status.json", "mobius-dhash-reports")]
 
 
+@pytest.mark.matrix
 def test_module_defaults_of_the_action_group_reach_every_module(run: Elsewhere, tmp_path: Path) -> None:
     draw_library(tmp_path / "library", count=20)
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "module_defaults": {
@@ -185,4 +192,17 @@ def test_module_defaults_of_the_action_group_reach_every_module(run: Elsewhere, 
         "group/mobius.dhash.dhash_locking": {"lock_timeout": 5}},
         "tasks": [{"mobius.dhash.library_info": {}}, {"mobius.dhash.library_backup": {}, "check_mode": True}]}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
-    run("ansible-playbook", str(tmp_path / "play.yml"), "-e", f"ansible_python_interpreter={sys.executable}")
+    run("ansible-playbook", str(tmp_path / "play.yml"), "-e", f"ansible_python_interpreter={HOST_PYTHON}")
+
+
+@pytest.mark.matrix
+@pytest.mark.thorough
+def test_monitoring_is_installed_once(run: Elsewhere, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "dashboards").mkdir()
+    command = ("ansible-playbook", "mobius.dhash.install_monitoring", "-i", "localhost,", "-c", "local", "-e", json.dumps({
+        "ansible_python_interpreter": HOST_PYTHON, "dhash_monitoring_rules_dir": str(tmp_path / "rules"),
+        "dhash_monitoring_dashboard_dir": str(tmp_path / "dashboards")}))
+    assert "changed=2 " in run(*command, "--check") and not list(tmp_path.glob("*/*"))
+    assert "changed=2 " in run(*command) and len(list(tmp_path.glob("*/*"))) == 2
+    assert "changed=0 " in run(*command)

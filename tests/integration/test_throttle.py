@@ -136,6 +136,7 @@ def test_what_is_replaced_after_a_pause_has_a_backup(site: Site) -> None:
     assert sha256(site.backups()[-1]) == edited
 
 
+@pytest.mark.matrix
 def test_a_command_that_says_no_at_first_is_waited_for(site: Site) -> None:
     flag = site.home / "busy"
     with begun(site, flag, dhash_throttle_command=f"test ! -e {flag}") as playbook:

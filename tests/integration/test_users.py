@@ -46,6 +46,7 @@ def of_nobody(drawn: tuple[Path, dict[str, Any]]) -> Iterator[Site]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("su"), reason="only root becomes another user without a password")
 def test_a_user_without_a_home_needs_a_background_job_folder(of_nobody: Site) -> None:
     site = of_nobody

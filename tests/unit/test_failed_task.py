@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.mobius.dhash.plugins.filter.failed_task import failed_task
 
+pytestmark = pytest.mark.matrix
+
 TASK = {"name": "Restart | Restart the container"}
 
 

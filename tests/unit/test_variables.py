@@ -20,6 +20,7 @@ from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
+pytestmark = pytest.mark.matrix
 ROOT = Path(__file__).parents[2]
 OPTIONS = options_of_all_roles()
 TYPED = {name: option["type"] for name, option in OPTIONS.items() if option["type"] in ("bool", "int", "float", "list", "dict")}
