@@ -224,7 +224,7 @@ def test_a_decoder_that_hangs_is_ended(folder: Path, decoder: Callable[[str], No
     os.mkfifo(folder / "fifo")
     monkeypatch.setenv("FIFO", str(folder / "fifo"))
     decoder(attempt)
-    assert attack(folder, seconds=2).kind == "timeout"
+    assert attack(folder, seconds=5).kind == "timeout"  # and the good pictures take less, on a busy machine as well
 
 
 FORGED = """import gc, sys
