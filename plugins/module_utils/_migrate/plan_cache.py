@@ -178,4 +178,3 @@ def summary_of(state: str) -> library_summary.Summary | None:
         return library_summary.parse(header["summary"]) if header else None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-

@@ -589,7 +589,6 @@ def test_what_is_no_lock_file_is_not_taken_for_a_wrong_path(file: Path) -> None:
     assert caught.value.path == f"{file}.lock" and "in the place of the lock file. Another program may use it" in str(caught.value)
 
 
-
 def test_a_lock_of_something_else_names_it(file: Path) -> None:
     with lock_held_elsewhere(file), pytest.raises(LockedError) as caught, locking.lock(str(file), "export", "run", 0, "the review queue", locking.WAIT):
         pytest.fail("two hold the lock")
