@@ -46,27 +46,27 @@ class Summary(NamedTuple):
     rules: int
 
 
-def read(library: str, state: str | None) -> Summary:
-    """The summary of the library at the real path ``library``; the file is parsed if the stored summary is not that of its content.
+def read(library: str, state: str | None, expected: Summary | None = None) -> Summary:
+    """The summary of the library at the real path ``library``; the file is parsed if neither the stored nor the ``expected`` one has its digest.
 
     Raises ``LibraryError`` as :func:`library_index.read` does.
     """
     with contextlib.suppress(DhashError):  # a library that cannot be read is refused below, with what is wrong
-        stored = _stored(state)
-        if stored is not None and durable.sha256_of_file(library) == stored.sha256:
-            return stored
+        known = {summary.sha256: summary for summary in (_stored(state), expected) if summary is not None}
+        digest = durable.sha256_of_file(library) if known else ""
+        if digest in known:
+            return known[digest]
     return of(*library_index.read(library))
 
 
 def store(library: str, state: str, expected: Summary | None) -> None:
     """Store the summary of the library at the real path ``library``. Call it with the lock held. Raises ``DhashError``.
 
-    The file is not parsed if it has the digest of ``expected``, what the migration that wrote it says of it. Nothing is stored for a library
-    that cannot be read: its service may be writing it.
+    ``expected``: what the migration that wrote the file says of it. Nothing is stored for a library that cannot be read: its service may
+    be writing it.
     """
     with contextlib.suppress(LibraryError):
-        is_expected = expected is not None and durable.exists(library) and durable.sha256_of_file(library) == expected.sha256
-        keep(state, expected if expected is not None and is_expected else read(library, state))
+        keep(state, read(library, state, expected))
 
 
 def keep(state: str, summary: Summary) -> None:

@@ -24,7 +24,6 @@ from . import bounded_reads, durable
 FORMAT = 1
 MAX_HEADER = 1 << 20  # bytes
 MAX_BYTES = 2 << 30
-BYTES = "B"  # the type code of a column of bytes
 _CODES = {code: array(code).itemsize for code in "BQq"}
 
 

@@ -179,13 +179,13 @@ class Script:
         """Insert the text of ``pieces``, of which there may be many, behind all that was replaced before."""
         held: list[str] = []
         size = 0
-        for piece in chain(pieces, [None]):
-            if piece is not None:
-                held.append(piece)
-                size += len(piece)
-            if held and (piece is None or size >= CHUNK):
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= CHUNK:
                 self.replace(place, place, json_text.encode("".join(held)))
                 held, size = [], 0
+        self.replace(place, place, json_text.encode("".join(held)))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the new content in pieces of about ``CHUNK`` bytes."""
@@ -245,8 +245,8 @@ class _Editor:
         image = self._scan_object(position, self._end_of_value)
         comma, colon = _punctuation(image)
         layout = self._layout._replace(comma=comma, colon=colon)
-        return self._edit_members(image, old, new, lambda key, value, member: [
-            self._write(value, old.get(key), member, image.line, layout)])
+        return self._edit_members(image, old, new, lambda key, value, member: self._write(
+            value, old.get(key), member, image.line, layout))
 
     # Positions.
 
@@ -286,11 +286,13 @@ class _Editor:
         space = self._text[span.begin + 1:span.starts[0]] if span.starts else ""
         return f",{space or (' ' if colon.endswith(' ') else '')}"
 
-    def _write(self, new: Any, old: Any, member: library_index.Member | None, line: str, layout: json_text.Layout) -> str:
-        """``new`` as a JSON text: that of ``member``, whose value is ``old``, if it has one and is the same."""
+    def _write(self, new: Any, old: Any, member: library_index.Member | None, line: str, layout: json_text.Layout) -> Iterable[str]:
+        """The pieces of ``new`` as a JSON text: that of ``member``, whose value is ``old``, if it has one and is the same."""
         if member and json_text.is_same(old, new):
-            return self._text[member.value:member.end]
-        return json_text.text(new, line, layout)
+            return [self._text[member.value:member.end]]
+        if isinstance(new, list) and new and id(new) not in layout.excerpts:  # which may have millions of elements
+            return json_text.elements(new, line, layout)
+        return [json_text.text(new, line, layout)]
 
     def _edit_members(self, found: _Object, old: dict[str, Any], new: dict[str, Any],
                       edit_value: Callable[[str, Any, library_index.Member | None], Iterable[str]]) -> Iterator[str]:
@@ -357,10 +359,7 @@ class _Edit(_Editor):
     def _edit_top_level_value(self, key: str, new: Any, member: library_index.Member | None) -> Iterable[str]:
         if key == "images" and member:
             return self._edit_images(self._arrays[member.value], new)
-        is_same = member and json_text.is_same(self._old[key], new)
-        if isinstance(new, list) and new and id(new) not in self._layout.excerpts and not is_same:
-            return json_text.elements(new, self._top.line, self._layout)
-        return [self._write(new, member and self._old[key], member, self._top.line, self._layout)]
+        return self._write(new, member and self._old[key], member, self._top.line, self._layout)
 
     def _edit_images(self, span: _Span, new: list[dict[str, Any]]) -> Iterable[str]:
         old = self._old["images"]

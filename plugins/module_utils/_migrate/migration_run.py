@@ -237,22 +237,23 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
                       if entry.kind not in hash_journal.REMEMBERED_KINDS)
         result |= {"to_hash": 0, "hashed_now": len(fresh), "distrusted": len(distrusted), "images_per_second": rate,
                    "journal_set_aside": set_aside, "log": log.path}
-        result |= _forecast(settings, _progress(source))
+        progress_made = _progress(source)
+        result |= _forecast(settings, progress_made)
         if not settings.dry_run:
             _write_output(source, script, digest, result, settings)
         if settings.limit is None and plan_cache.can_hold(source):
             try:
-                _keep_plan(source, migrated, script, digest, settings)
+                _keep_plan(source, migrated, script, digest, progress_made, result["would_change"], settings)
             except DhashError as error:
                 log.line(f"WARNING The next plan has to read everything again, because that of this run could not be kept: {error}")
     return result, migrated, source
 
 
 def _keep_plan(source: library_survey.Source, migrated: library_assembly.MigratedLibrary, script: library_edit.Script | None, digest: str,
-               settings: migration_settings.Settings) -> None:
+               progress: plan_cache.Progress, is_changed: bool, settings: migration_settings.Settings) -> None:
     """Keep the plan for the library that this run leaves: the live one of a dry run, or the one with that ``digest``. Raises ``DhashError``."""
     counts = _counts(source, migrated)
-    would_change = settings.dry_run and not library_assembly.is_same_content(migrated, source.index)
+    would_change = settings.dry_run and is_changed
     timing = _timing(migrated.seconds if would_change else source.entries.seconds(range(len(source.index))))
     if script is not None:
         before = {key: counts[key] for key in ("images", "hashed", "errors", "duplicates")}
@@ -263,7 +264,7 @@ def _keep_plan(source: library_survey.Source, migrated: library_assembly.Migrate
         before, summary, starts, ends = index.counts(), library_summary.of(index, digest), index.starts, index.ends
         if index is source.index:
             library_summary.keep(settings.state, summary)
-    outcome = plan_cache.Outcome(would_change, before, counts | timing, _progress(source))
+    outcome = plan_cache.Outcome(would_change, before, counts | timing, progress)
     plan_cache.store(settings.state, _key(settings), source, digest, outcome, summary, starts, ends)
 
 

@@ -120,21 +120,17 @@ def store(state: str, key: dict[str, Any], source: library_survey.Source, digest
 
 def read(state: str, key: dict[str, Any], digest: str) -> Plan | None:
     """The plan that was stored with ``key`` for the library with the SHA-256 ``digest``; None if there is none."""
-    header = column_files.read_header(os.path.join(state, FILE))
-    if header is None or (header.get("sha256"), header.get("key")) != (digest, key):
-        return None
-    images = images_of(state, digest)
-    if images is None:
-        return None
-    outcome = header["outcome"]
-    return Plan(outcome["would_change"], outcome["before"], outcome["counts"], Progress(*outcome["progress"]), images)
+    return _read(state, {"sha256": digest, "key": key})
 
 
-def images_of(state: str, digest: str) -> Images | None:
-    """The images of the library with the SHA-256 ``digest``; None if the state folder ``state`` has no plan of it."""
+def _read(state: str, wanted: dict[str, Any]) -> Plan | None:
+    """The stored plan if its header has what is ``wanted``. The columns are read only then."""
     path = os.path.join(state, FILE)
     header = column_files.read_header(path)
-    cached = column_files.read(path) if header and (header.get("sha256"), header.get("rules")) == (digest, RULES) else None
+    wanted = {**wanted, "rules": RULES}
+    if header is None or {name: header.get(name) for name in wanted} != wanted:
+        return None
+    cached = column_files.read(path)
     if cached is None or cached[0] != header or ["paths", *Images._fields[1:]] != list(cached[1]):
         return None
     columns = cached[1]
@@ -144,7 +140,10 @@ def images_of(state: str, digest: str) -> Images | None:
         return None
     paths = text.split("\0")[:-1]
     lengths = {len(column) for name, column in columns.items() if name != "failures"} | {len(paths)}
-    return Images(paths, **columns) if len(lengths) == 1 else None
+    if len(lengths) != 1:
+        return None
+    outcome = header["outcome"]
+    return Plan(outcome["would_change"], outcome["before"], outcome["counts"], Progress(*outcome["progress"]), Images(paths, **columns))
 
 
 def draw(library: str, state: str, count: int) -> list[dict[str, Any]] | None:
@@ -155,11 +154,10 @@ def draw(library: str, state: str, count: int) -> list[dict[str, Any]] | None:
     """
     data = library_file.read_bytes(library, library_file.MAX_BYTES, "the library")
     digest = hashlib.sha256(data).hexdigest()
-    header = column_files.read_header(os.path.join(state, FILE))
-    images = images_of(state, digest)
-    if header is None or images is None or header["outcome"]["would_change"]:
+    plan = _read(state, {"sha256": digest})
+    if plan is None or plan.would_change:
         return None
-    drawn = []
+    images, drawn = plan.images, []
     for position in library_survey.sample(images.hashed(), digest, count):
         try:
             image = json_text.decode(data[images.starts[position]:images.ends[position]].decode(), 0)[0]
