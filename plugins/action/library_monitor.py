@@ -22,15 +22,8 @@ class ActionModule(BackgroundModule):
     WORK = "monitoring"
     KEPT = "The findings are kept, and the next run continues the monitoring."
 
-    _supports_async = True
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        started_only = self._task.async_val
-        if started_only or self._task.args.get("state") == "acknowledged":
-            super(BackgroundModule, self).run(tmp, task_vars)
-            self._task_vars = task_vars or {}
-            return self._run_module(self.MODULE, dict(self._task.args), wrap_async=started_only)
-        return super().run(tmp, task_vars)
+    def _is_in_foreground(self) -> bool:
+        return super()._is_in_foreground() or self._task.args.get("state") == "acknowledged"
 
     def _line(self) -> PollLines:
         return PollLines(self._task_vars["inventory_hostname"])

@@ -13,7 +13,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,10 +26,12 @@ from ._library import library_edit, library_fields, library_file, library_index
 from ._migrate import migration_run, migration_settings
 
 
-def rehearse(settings: migration_settings.Settings, images: int, recipients: Sequence[str]) -> dict[str, Any]:
+def rehearse(settings: migration_settings.Settings, images: int, recipients: Sequence[str],
+             progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Rehearse ``settings`` on the first ``images`` images; returns counts and seconds, and notes the time.
 
-    The live library is only read. Nothing but the note is left. Raises ``DhashError`` if a step fails or gives other bytes.
+    ``progress`` is called from time to time with the state of :class:`run_log.Meter`. The live library is only read. Nothing but the note
+    is left. Raises ``DhashError`` if a step fails or gives other bytes.
     """
     started = time.monotonic()
     scratch = os.path.join(settings.state, "rehearsal")
@@ -41,7 +43,7 @@ def rehearse(settings: migration_settings.Settings, images: int, recipients: Seq
         _remove(scratch)  # of a killed rehearsal
         durable.make_folder(scratch)
         try:
-            result = _Stage(settings, scratch, recipients, lock).play(images)
+            result = _Stage(settings, scratch, recipients, lock, progress).play(images)
         finally:
             _remove(scratch)
         result["seconds"] = round(time.monotonic() - started, 3)
@@ -53,9 +55,11 @@ def rehearse(settings: migration_settings.Settings, images: int, recipients: Seq
 class _Stage:
     """A scratch folder with a library, its backups and its state."""
 
-    def __init__(self, settings: migration_settings.Settings, scratch: str, recipients: Sequence[str], lock: locking.Held) -> None:
+    def __init__(self, settings: migration_settings.Settings, scratch: str, recipients: Sequence[str], lock: locking.Held,
+                 progress: Callable[[dict[str, Any]], None]) -> None:
         self.live = settings.library
         self.lock = lock
+        self.progress = progress
         self.waits: list[dict[str, Any]] = []
         self.library = os.path.join(scratch, "library.json")
         self.backups = os.path.join(scratch, "backups")
@@ -89,7 +93,7 @@ class _Stage:
         return durable.write(self.library, [library_edit.edited(library, value)], like=self.live)
 
     def _migrate(self, old: str) -> dict[str, Any]:
-        result = migration_run.run(self.settings, lambda _progress: None, outer=[self.lock])
+        result = migration_run.run(self.settings, self.progress, outer=[self.lock])
         self.waits.append(result["throttled"])
         self._go_live()
         self._expect("the migration", result["output_sha256"])

@@ -40,6 +40,11 @@ options:
     description: Number of images of the library to hash again. The module draws another sample whenever the library changes.
     type: int
     default: 20
+  progress_file:
+    description:
+      - A file that the module replaces while it waits (O(max_load), O(max_pressure), O(throttle_command), O(pause_file)), with the reason.
+        The action plugin sets this option to show the reason.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -168,6 +173,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import diffe
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_index
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_survey, plan_cache
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 SHOWN = ("dhash", "vertical", "low_detail", "decoder", "kind", "error")
 
@@ -213,6 +219,7 @@ def main() -> None:
             library=dict(type="path"),
             state_dir=dict(type="path"),
             sample=dict(type="int", default=20),
+            progress_file=dict(type="path"),
             **module_arguments.HASHING,
         ),
         required_one_of=[("images", "library")],
@@ -224,8 +231,10 @@ def main() -> None:
         respawn.respawn_if_needed(module.params["interpreter"], check_mode=False)
         sandbox.require(module_arguments.limits(module.params))
         settings = host_throttle.settings_of(module.params)
-        throttle = host_throttle.NEVER if module.check_mode else host_throttle.Throttle(settings)
-        result = (compare if module.params["images"] else sample)(module.params, throttle)
+        throttle = host_throttle.Throttle(host_throttle.OFF if module.check_mode else settings)
+        with run_log.progress_to(module.params["progress_file"]) as progress:
+            throttle.tell = run_log.Meter(progress).wait
+            result = (compare if module.params["images"] else sample)(module.params, throttle)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), throttled=throttle.result(), **result)

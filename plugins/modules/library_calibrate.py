@@ -44,6 +44,10 @@ options:
     description: Whether the recommendation is for a library whose duplicates are confirmed by their pixels. The report shows both.
     type: bool
     default: true
+  progress_file:
+    description:
+      - A file that the module regularly replaces with the progress of the editing. The action plugin sets this option to show the progress.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -218,6 +222,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_r
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import host_throttle, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 
 def settings_of(params: dict[str, Any]) -> library_measures.Settings:
@@ -243,6 +248,7 @@ def main() -> None:
             calibration_report=dict(type="path"),
             pictures=dict(type="int", default=200),
             confirm=dict(type="bool", default=True),
+            progress_file=dict(type="path"),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.DECODING,
         ),
         supports_check_mode=True,
@@ -253,7 +259,13 @@ def main() -> None:
         settings = settings_of(module.params)
         sandbox.require(settings.limits)
         throttle = host_throttle.Throttle(host_throttle.settings_of(module.params))
-        outcome = calibration_run.check(settings) if module.check_mode else calibration_run.run(settings, throttle)
+        if module.check_mode:
+            outcome = calibration_run.check(settings)
+        else:
+            with run_log.progress_to(module.params["progress_file"]) as progress:
+                meter = run_log.Meter(progress)
+                throttle.tell = meter.wait
+                outcome = calibration_run.run(settings, throttle, meter)
     except DhashError as error:
         module.fail_json(msg=str(error))
     if module._diff:

@@ -49,6 +49,10 @@ options:
     type: list
     elements: str
     default: []
+  progress_file:
+    description:
+      - A file that the module regularly replaces with the progress of the hashing. The action plugin sets this option to show the progress.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -130,6 +134,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import age_enc
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import migration_settings
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import run_log
 
 
 def main() -> None:
@@ -139,6 +144,7 @@ def main() -> None:
             threshold=dict(type="int", default=10),
             confirm=dict(type="bool", default=True),
             encrypt_to=dict(type="list", elements="str", default=[]),
+            progress_file=dict(type="path"),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.BATCHES,
         ),
         supports_check_mode=True,
@@ -150,7 +156,8 @@ def main() -> None:
         age_encryption.require_recipients(module.params["encrypt_to"])
         if module.check_mode:
             module.exit_json(changed=False)
-        result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"])
+        with run_log.progress_to(module.params["progress_file"]) as progress:
+            result = _rehearsal.rehearse(settings, module.params["images"], module.params["encrypt_to"], progress)
     except DhashError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, sandbox=worker_pool.sandbox_in_force(), **result)

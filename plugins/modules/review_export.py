@@ -69,6 +69,10 @@ options:
     description: Maximum number of pairs to export, the most likely ones first. RV(total_matches) is the number of all pairs.
     type: int
     default: 10000
+  progress_file:
+    description:
+      - A file that the module regularly replaces with the progress of the previews. The action plugin sets this option to show the progress.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -199,7 +203,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import host_throttle, sandbox, worker_pool
 from ansible_collections.mobius.dhash.plugins.module_utils._module import module_arguments, number_ranges, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._review import review_export, review_queue
-from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
+from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file, run_log
 
 
 def settings_of(params: dict[str, Any]) -> review_export.Settings:
@@ -230,6 +234,7 @@ def main() -> None:
             include_images=dict(type="bool", default=True),
             confirm=dict(type="bool", default=True),
             limit=dict(type="int", default=10000),
+            progress_file=dict(type="path"),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.METRICS, **module_arguments.DECODING,
         ),
         supports_check_mode=True,
@@ -245,8 +250,13 @@ def main() -> None:
         settings = settings_of(params)
         sandbox.require(settings.limits)
         throttle = host_throttle.Throttle(host_throttle.settings_of(params))
-        outcome = review_export.check(settings) if module.check_mode else review_export.run(settings, throttle)
-        if not module.check_mode:
+        if module.check_mode:
+            outcome = review_export.check(settings)
+        else:
+            with run_log.progress_to(params["progress_file"]) as progress:
+                meter = run_log.Meter(progress)
+                throttle.tell = meter.wait
+                outcome = review_export.run(settings, throttle, meter)
             metrics = metrics_file.for_module(params, settings.library, settings.state, module.warn)
             metrics.queued(outcome.result["total_matches"])
     except DhashError as error:

@@ -45,16 +45,17 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
 
     MODULE: str  # its full name
     WORK: str  # the name of its work in messages
+    DOES = "hashing"  # what it does with images, in the lines of its progress
     KEPT = "Hashed images are kept. Run the playbook again."
 
     _supports_check_mode = True
-    _supports_async = False
+    _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         self._task_vars = task_vars or {}
-        if self._task.check_mode:
-            return self._run_module(self.MODULE, dict(self._task.args))
+        if self._is_in_foreground():
+            return self._run_module(self.MODULE, dict(self._task.args), wrap_async=bool(self._task.async_val))
         async_dir = self.get_shell_option("async_dir", default="~/.ansible_async")
         progress_name = f"mobius-dhash-{secrets.token_hex(8)}.progress"
         arguments = {**self._task.args, "progress_file": self._connection._shell.join_path(async_dir, progress_name)}
@@ -68,6 +69,10 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
         # The job on the host has expanded a ~.
         async_dir = posixpath.dirname(job["results_file"])
         return self._follow(job["ansible_job_id"], async_dir, posixpath.join(async_dir, progress_name))
+
+    def _is_in_foreground(self) -> bool:
+        """Whether the module is run like one without an action plugin: in check mode, and in a task with ``async``, which Ansible follows."""
+        return bool(self._task.check_mode or self._task.async_val)
 
     def _run_module(self, name: str, arguments: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(name, arguments, task_vars=self._task_vars, wrap_async=wrap_async)
@@ -86,8 +91,8 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
                 heard = time.monotonic()
                 if progress is not None:
                     seen = heard
-                hashing = line.show(progress)
-                if hashing and not gone and polls % POLLS_WITHOUT_STATUS:
+                continues = line.show(progress)
+                if continues and not gone and polls % POLLS_WITHOUT_STATUS:
                     continue
                 result = self._job(job_id, async_dir, "status")
                 silent = heard - seen > SECONDS_WITHOUT_SIGN
@@ -104,7 +109,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
                 raise AnsibleActionFail(f"The {self.WORK} continues in the background, but its state cannot be read: {result.get('msg')}")
             if gone > POLLS_AFTER_DEATH or "data" in result:  # the result of async_wrapper for a module without a result
                 self._job(job_id, async_dir, "cleanup")
-                raise AnsibleActionFail(f"{self._task.args.get('library')}: the {self.WORK} was interrupted (killed, out of"
+                raise AnsibleActionFail(f"{self._task.args.get('library') or self.MODULE}: the {self.WORK} was interrupted (killed, out of"
                                         f" memory, or the host went down). {self.KEPT}")
             if result.get("finished"):
                 self._job(job_id, async_dir, "cleanup")
@@ -115,7 +120,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
                 return result
 
     def _line(self) -> Lines:
-        return ProgressLine(self._task_vars["inventory_hostname"])
+        return ProgressLine(self._task_vars["inventory_hostname"], self.DOES)
 
     def _job(self, job_id: str, async_dir: str, mode: str) -> dict[str, Any]:
         return self._run_module("ansible.legacy.async_status", {"jid": job_id, "mode": mode, "_async_dir": async_dir})
@@ -137,17 +142,17 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
 
 
 class ProgressLine:
-    """Shows a line of progress while a host hashes, at most every few seconds."""
+    """Shows a line of progress while a host hashes (or ``does`` something else with images), at most every few seconds."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self, host: str, does: str) -> None:
+        self._host, self._does = host, does
         self._shown_at: float | None = None
         self._shown_done = -1
         self._wait_shown_at: float | None = None
         self._wait_shown: str | None = None
 
     def show(self, progress: dict[str, Any] | None) -> bool:
-        """Show ``progress`` if a line is due; returns whether the hashing continues."""
+        """Show ``progress`` if a line is due; returns whether images are left."""
         if progress is None or "total" not in progress:
             return False
         done, total = progress["done"], progress["total"]
@@ -157,7 +162,7 @@ class ProgressLine:
         if due and total and done > self._shown_done:
             self._shown_at, self._shown_done = time.monotonic(), done
             left = progress["seconds_left"]
-            show_line(f"[{self._host}] hashing: {done} of {total} images, {progress['images_per_second']:g} per second,"
+            show_line(f"[{self._host}] {self._does}: {done} of {total} images, {progress['images_per_second']:g} per second,"
                       f" {progress['errors']} failed" + (f", {clock(left)} left" if left and done < total else ""))
         return bool(done < total)
 
@@ -169,7 +174,7 @@ class ProgressLine:
         if text and (due or kind != self._wait_shown):
             self._wait_shown_at = time.monotonic()
             images = f"{progress['done']} of {progress['total']} images, " if progress["total"] else ""  # none: a sample is hashed
-            show_line(f"[{self._host}] hashing: {images}{text}"
+            show_line(f"[{self._host}] {self._does}: {images}{text}"
                       + (f" for {clock(progress['waited'])}" if progress["waited"] else ""))
         self._wait_shown = kind
         return bool(text)

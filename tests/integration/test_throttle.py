@@ -15,20 +15,46 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from conftest import IMAGES, PATIENCE, ROOT, Site, sha256, wait_for
+from conftest import BIN, IMAGES, PATIENCE, ROOT, Site, sha256, wait_for
 from test_kill import hashed
 
 HASHED = IMAGES - 5
 
 
+class Waits(NamedTuple):
+    """A playbook that waits and is no migration: its task, its options, how its lines begin, and what a killed one says."""
+
+    task: str
+    options: dict[str, Any]
+    line: str
+    killed: str
+    kept: str
+
+
+WAITING: dict[str, Waits] = {
+    "rehearse": Waits("Migrate a part of the library in a folder of its own, and roll it back", {"dhash_rehearse_first_images": 12},
+                      r"hashing: 0 of \d+ images, ", "rehearsal",
+                      "The library was not changed. Run the playbook again: it removes what this rehearsal has left."),
+    "calibrate": Waits("Measure the library and write the report", {"dhash_calibration_pictures": 3}, "editing pictures: 0 of 3 images, ",
+                       "calibration", "The library was not changed. Run the playbook again."),
+    "review_export": Waits("Export the queue", {"dhash_review_min_distance": 0, "dhash_confirm": False}, r"making previews: 0 of \d+ images, ",
+                           "export of the review", "The library was not changed, and all previews but the last 200 at most are kept."
+                           " Run the playbook again."),
+}
+# With the lock of the library: a backup, a migration, and a rollback to its end.
+OF_OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("library_backup", {}), ("library_migrate", {"parallel": 1}), ("library_rollback", {"remove_dhash": True}), ("library_deploy", {}),
+    ("library_deploy", {"state": "verified"}))
+
+
 @contextlib.contextmanager
-def begun(site: Site, flag: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A migration that waits as long as ``flag`` exists."""
+def begun(site: Site, flag: Path, name: str = "migrate", **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A migration, or another playbook, that waits as long as ``flag`` exists."""
     flag.touch()
-    with subprocess.Popen(site.command("migrate", **options), cwd=ROOT, env=site.environment(PYTHONUNBUFFERED="1"),
+    with subprocess.Popen(site.command(name, **options), cwd=ROOT, env=site.environment(PYTHONUNBUFFERED="1"),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as playbook:
         try:
             yield playbook
@@ -82,6 +108,47 @@ def test_others_verify_and_roll_back_while_a_migration_is_paused(site: Site) -> 
     assert run.of("Hash and write the migrated library")["throttled"]["reasons"].keys() == {"pause_file"}
     assert sum("dhash" in image for image in site.read()["images"]) == HASHED
     assert waiting(site) is None
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_others_show_their_wait_and_lock_nothing_that_is_needed(site: Site, name: str) -> None:
+    site.migrate()
+    waits, flag = WAITING[name], site.home / "pause"
+    options: dict[str, Any] = {**waits.options, "dhash_pause_file": str(flag)}
+    with begun(site, flag, name, **options) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        assert re.search(rf"\[localhost\] {waits.line}paused", shown) and shown.count("paused (") == 1, shown
+        for module, arguments in OF_OTHERS:
+            result = site.module(module, library=str(site.library), state_dir=str(site.state), lock_timeout=0, **arguments)
+            assert not result.get("failed"), result
+        assert playbook.poll() is None
+        flag.unlink()
+        output = playbook.communicate(timeout=PATIENCE)[0]
+    run = site.read_run(playbook.returncode, shown + output)
+    assert run.code == 0, run.output
+    assert run.of(waits.task)["throttled"]["reasons"].keys() == {"pause_file"}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", WAITING)
+def test_others_killed_while_paused_say_what_is_kept(site: Site, name: str) -> None:
+    site.migrate()
+    before = sha256(site.library)
+    waits, flag = WAITING[name], site.home / "pause"
+    options: dict[str, Any] = {**waits.options, "dhash_pause_file": str(flag)}
+    with begun(site, flag, name, **options) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        check = site.playbook(name, "--check", environment={"TASK_RESULTS": str(site.home / "check.jsonl")}, **options)  # does not wait
+        assert check.code == 0 and "paused (" not in check.output, check.output
+        (progress,) = site.home.glob(".ansible_async/*.progress")
+        os.kill(json.loads(progress.read_text(encoding="utf-8"))["process"], signal.SIGKILL)
+        output = playbook.communicate(timeout=PATIENCE)[0]
+    run = site.read_run(playbook.returncode, shown + output)
+    assert run.code != 0 and sha256(site.library) == before
+    assert run.failures() == [f"{site.library}: the {waits.killed} was interrupted (killed, out of memory, or the host went down). {waits.kept}"]
+    again = site.playbook(name, **options)
+    assert again.code == 0, again.output
+    assert not list(site.state.rglob("rehearsal"))
 
 
 @pytest.mark.thorough
@@ -166,3 +233,13 @@ def test_throttle_values_that_cannot_be_meant_are_refused(site: Site) -> None:
     assert run.code != 0 and "dhash_pause_file: this is the library itself" in " ".join(run.output.split()) and written() == set(), run.output
     result = site.module("library_migrate", library=str(site.library), state_dir=str(site.state), throttle_command="/no/such/program")
     assert result.get("failed") and "dhash_throttle_command: no program" in result["msg"] and written() == set(), result
+
+
+@pytest.mark.thorough
+def test_a_task_with_async_runs_like_that_of_any_other_module(site: Site) -> None:
+    site.migrate()
+    arguments = json.dumps({"library": str(site.library), "state_dir": str(site.state), "pictures": 2, "parallel": 1})
+    shown = subprocess.run([str(BIN / "ansible"), "localhost", "-i", "localhost,", "-c", "local", "-m", "mobius.dhash.library_calibrate", "-a", arguments,
+                            "-B", "60", "-P", "1"], cwd=ROOT, env=site.environment(ANSIBLE_ASYNC_DIR=str(site.home / "jobs")), check=False,
+                           stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+    assert shown.returncode == 0 and re.search('"?pictures_edited"?: 2', shown.stdout), shown.stdout

@@ -19,6 +19,7 @@ from .._deploy import path_rules, written_files
 from .._errors import MissingRequirementError, from_os_error
 from .._files import bounded_reads, durable, locking
 from .._hashing import host_throttle
+from .._telemetry import run_log
 from . import calibration_report, library_measures
 
 COUNTS = ("images", "images_without_pixels", "images_compared", "pairs_compared", "pairs_left_out", "pictures_edited", "pictures_unreadable",
@@ -48,10 +49,13 @@ def check(settings: library_measures.Settings) -> Outcome:
     return Outcome(_result(measured, settings, None), before, calibration_report.summary(measured), changed)
 
 
-def run(settings: library_measures.Settings, throttle: host_throttle.Throttle = host_throttle.NEVER) -> Outcome:
-    """Measure the library and write the report. Raises ``DhashError``, and what ``throttle`` raises."""
+def run(settings: library_measures.Settings, throttle: host_throttle.Throttle = host_throttle.NEVER, meter: run_log.Meter | None = None) -> Outcome:
+    """Measure the library and write the report. ``meter`` counts the edited pictures. While this waits (``throttle``), nothing is locked.
+
+    Raises ``DhashError``, and what ``throttle`` raises.
+    """
     before = _summary_of(settings.report)
-    measured = library_measures.measure(settings, throttle)
+    measured = library_measures.measure(settings, throttle, meter)
     content = calibration_report.render(measured)
     changed, kept = _is_due(settings.report, content), None
     if changed:

@@ -16,6 +16,7 @@ from .._errors import ImageError, RefusedError
 from .._hashing import confirmation, decoder_limits, difference_hash, host_throttle, worker_pool
 from .._library import library_fields
 from .._migrate import matchable_images
+from .._telemetry import run_log
 from . import pair_counts, picture_edits, threshold_choice
 
 
@@ -69,8 +70,11 @@ class Calibration(NamedTuple):
     choice: threshold_choice.Choice
 
 
-def measure(settings: Settings, throttle: host_throttle.Throttle = host_throttle.NEVER) -> Calibration:
-    """Measure the library of ``settings``. The same library gives the same result. Raises ``DhashError``, and what ``throttle`` raises."""
+def measure(settings: Settings, throttle: host_throttle.Throttle = host_throttle.NEVER, meter: run_log.Meter | None = None) -> Calibration:
+    """Measure the library of ``settings``, with ``meter`` counting the edited pictures. The same library gives the same result.
+
+    Raises ``DhashError``, and what ``throttle`` raises.
+    """
     difference_hash.require_numpy()
     value = read_migrated(settings.library)
     images = matchable_images.survey(settings.library, value, settings.state)
@@ -81,7 +85,7 @@ def measure(settings: Settings, throttle: host_throttle.Throttle = host_throttle
     distinct = list(first_with.values())
     _require_two(settings.library, len(distinct), len(images) - len(known))
     unrelated = pair_counts.count_unrelated(pair_counts.as_array([image.luma or b"" for image in distinct[:pair_counts.MOST_IMAGES]]))
-    edited, unreadable = _edit(settings, distinct[:settings.pictures], throttle)
+    edited, unreadable = _edit(settings, distinct[:settings.pictures], throttle, meter or run_log.Meter())
     by_edit = [_count_copies(edited, number) for number in range(len(picture_edits.EDITS))]
     edits = pair_counts.together(by_edit)
     table = threshold_choice.outlooks(unrelated, edits, len(images))
@@ -112,15 +116,18 @@ def _chance(image: matchable_images.Image) -> str:
     return hashlib.sha256(f"{image.dhash} {image.path}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _edit(settings: Settings, images: list[matchable_images.Image], throttle: host_throttle.Throttle) -> tuple[list[picture_edits.Edited], int]:
+def _edit(settings: Settings, images: list[matchable_images.Image], throttle: host_throttle.Throttle,
+          meter: run_log.Meter) -> tuple[list[picture_edits.Edited], int]:
     """Edit the pictures of ``images`` in workers; returns them in this order, and how many cannot be decoded."""
     read = functools.partial(picture_edits.read_edits, media_roots=settings.media_roots, limits=settings.limits)
     paths = [(number, os.fspath(image.file)) for number, image in enumerate(images)]
     found: dict[int, picture_edits.Edited] = {}
+    meter.start(len(paths))
     with contextlib.closing(worker_pool.read_files(
             paths, read, picture_edits.Edited, settings.media_roots, settings.limits, settings.parallel, settings.temp_dir,
             throttle)) as results:
         for number, result in results:
+            meter.count(paths[number][1], result)
             if not isinstance(result, ImageError):
                 found[number] = result
     return [found[number] for number in sorted(found)], len(images) - len(found)

@@ -24,6 +24,7 @@ from .._files import bounded_reads, durable, json_records, locking, spreadsheet
 from .._hashing import decoder_limits, difference_hash, host_throttle
 from .._library import json_text, library_fields, library_file
 from .._migrate import matchable_images
+from .._telemetry import run_log
 from . import known_different, review_previews, review_queue
 
 COUNTS = ("images", "total_matches", "exported_matches", "refuted_matches", "recorded_matches", "decided_matches", "clusters", "previews",
@@ -88,8 +89,11 @@ def check(settings: Settings) -> Outcome:
                    bool(due or _superfluous(settings, export) or export.previews.superfluous()))
 
 
-def run(settings: Settings, throttle: host_throttle.Throttle = host_throttle.NEVER) -> Outcome:
-    """Export the queue. Raises ``DhashError``, and what ``throttle`` raises."""
+def run(settings: Settings, throttle: host_throttle.Throttle = host_throttle.NEVER, meter: run_log.Meter | None = None) -> Outcome:
+    """Export the queue. ``meter`` counts the previews. While this waits (``throttle``), only other exports of the library are locked out.
+
+    Raises ``DhashError``, and what ``throttle`` raises.
+    """
     difference_hash.require_numpy()
     if not durable.exists(settings.state):
         _read_migrated(settings.library)  # raises before a refused library gets a state folder
@@ -99,7 +103,8 @@ def run(settings: Settings, throttle: host_throttle.Throttle = host_throttle.NEV
         export = _plan(settings)
         durable.make_folder(settings.review_dir, 0o750, owner_of=settings.library)
         changes = export.previews.make(settings.library, lambda: _write_state(settings, {
-            **export.last, "previews": {**export.last["previews"], **export.previews.index}}), throttle)
+            **export.last, "previews": {**export.last["previews"], **export.previews.index}}), throttle,
+            meter or run_log.Meter())
         exported_at, fresh = _exported_at(settings, export)
         renderings = _renderings(settings, export, exported_at)
         due = _due(renderings)

@@ -17,6 +17,7 @@ from .._errors import ImageError
 from .._files import durable
 from .._hashing import decoder_limits, hash_journal, host_throttle, worker_pool
 from .._migrate import matchable_images
+from .._telemetry import run_log
 from . import review_queue
 
 EDGE = 640  # pixels, at most, of the longer side
@@ -61,10 +62,10 @@ class Previews:
         needed = {f"{self._names[position]}.jpg" for position in self.details}
         return [os.path.join(self._folder, name) for name in sorted(self._present & self._ours - needed)]
 
-    def make(self, owner_of: str, checkpoint: Callable[[], None], throttle: host_throttle.Throttle) -> int:
+    def make(self, owner_of: str, checkpoint: Callable[[], None], throttle: host_throttle.Throttle, meter: run_log.Meter) -> int:
         """Make the pending previews, and try failed ones that may succeed now; returns how many were made. Raises ``DhashError``.
 
-        ``checkpoint`` is called from time to time, to store ``index``. Raises what ``throttle`` raises.
+        ``checkpoint`` is called from time to time, to store ``index``. ``meter`` counts the images. Raises what ``throttle`` raises.
         """
         again = [position for position, name in self._names.items()
                  if isinstance(self.index.get(name), str) and self.index[name] not in hash_journal.REMEMBERED_KINDS]
@@ -74,10 +75,12 @@ class Previews:
         durable.make_folder(self._folder, 0o750, owner_of=owner_of)
         durable.remove_leftovers(os.path.join(self._folder, ""))
         made = 0
+        meter.start(len(due))
         with contextlib.closing(worker_pool.make_previews(
                 [(position, self._files[position]) for position in due], EDGE, self._media_roots, self._limits,
                 self._parallel, self._temp_dir, throttle)) as results:
             for number, (position, result) in enumerate(results, start=1):
+                meter.count(self._files[position], result)
                 name = self._names[position]
                 if isinstance(result, ImageError):
                     self.index[name] = result.kind

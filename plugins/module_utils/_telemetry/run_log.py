@@ -55,6 +55,10 @@ class Log:
                 self._file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
 
 
+def _ignore(_state: dict[str, Any]) -> None:
+    """For a run whose progress nobody sees."""
+
+
 @contextlib.contextmanager
 def progress_to(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that writes the progress to the file ``path`` for the action plugin. If ``path`` is None, it does nothing."""
@@ -72,11 +76,11 @@ def progress_to(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 class Meter:
-    """Counts hashed images, and reports to ``progress`` and to the log from time to time."""
+    """Counts images that are done, and reports to ``progress`` and to ``log``, if there is one, from time to time."""
 
-    def __init__(self, progress: Callable[[dict[str, Any]], None], log: Log) -> None:
+    def __init__(self, progress: Callable[[dict[str, Any]], None] = _ignore, log: Log | None = None) -> None:
         self._progress = progress
-        self._log = log
+        self._log = log or Log(None, "", "")
         self._done = self._errors = self._total = 0
         self._started = self._told = self._logged = self._waited = 0.0
         self._waiting: str | None = None

@@ -35,7 +35,7 @@ def all_but_the_lock(library: SmallLibrary, tree: Callable[[Path], dict[str, tup
 
 
 def rehearse(library: SmallLibrary, images: int = 100, recipients: Sequence[str] = ()) -> dict[str, Any]:
-    return _rehearsal.rehearse(library.settings(), images, recipients)
+    return _rehearsal.rehearse(library.settings(), images, recipients, lambda _progress: None)
 
 
 @pytest.mark.parametrize("encrypted", [False, True])

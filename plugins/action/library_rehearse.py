@@ -1,0 +1,17 @@
+# Copyright: (c) 2026, mobius.dhash contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the module in the background of the host, and show its progress while it hashes."""
+
+from __future__ import annotations
+
+from ansible_collections.mobius.dhash.plugins.plugin_utils._background_module import BackgroundModule
+
+
+class ActionModule(BackgroundModule):
+    """The action plugin of ``library_rehearse``."""
+
+    MODULE = "mobius.dhash.library_rehearse"
+    WORK = "rehearsal"
+    KEPT = "The library was not changed. Run the playbook again: it removes what this rehearsal has left."
