@@ -166,7 +166,8 @@ def test_report_falls_back_to_the_home_of_the_operator(site: Site) -> None:
     run = site.playbook("migrate", dhash_fleet_report_dir=f"{blocked}/reports")
     assert run.code == 0, run.output
     assert len(list((site.home / "mobius-dhash-reports").glob("*/fleet.json"))) == 1
-    assert f"because {blocked}/reports" in " ".join(run.of("Warn that the report is somewhere else")["msg"].split())
+    [warning] = run.of("Write the report")["warnings"]
+    assert warning.startswith(f"The report is in {site.home}/mobius-dhash-reports/") and f"{blocked}" in warning
 
 
 @pytest.mark.matrix
@@ -192,4 +193,5 @@ def test_report_without_any_directory_fails_no_run(make_site: Callable[[str], Si
     run = sites["one"].playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_serial=2,
                                 dhash_fleet_report_dir="/proc/nowhere/reports")
     assert run.code == 0, run.output
-    assert "the report of this run could not be written" in run.of("Warn that it could not be written", "one")["msg"]
+    [warning] = run.of("Write the report", "one")["warnings"]
+    assert warning.startswith("The report of this run could not be written.") and "/proc/nowhere" in warning and "Move this file away" not in warning
