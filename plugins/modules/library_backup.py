@@ -120,7 +120,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, run_record
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import backup_files, library_summary, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, durable, locking
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
@@ -152,7 +152,8 @@ def carry_out(library: str, state: str, folders: list[str], params: dict[str, An
     with locking.lock(library, "backup", run, params["lock_timeout"]), \
             backup_files.lock(library, folders, run, params["lock_timeout"]):
         digests = backup_files.digests_on_record(state)
-        backup, created = backup_files.make(library, folders[0], params["encrypt_to"], digests)
+        backup, created = backup_files.make(library, folders[0], params["encrypt_to"], digests,
+                                             library_summary.counts_by_digest(state))
         for folder in folders[1:]:
             if not backup_files.find_copy(backup, library, folder):
                 backup_files.copy_to(backup, library, folder)

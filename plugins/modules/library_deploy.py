@@ -170,7 +170,6 @@ from ansible_collections.mobius.dhash.plugins.module_utils import _redeploy
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, library_summary, path_rules, run_record
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import age_encryption, locking
-from ansible_collections.mobius.dhash.plugins.module_utils._migrate import plan_cache
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
@@ -216,7 +215,7 @@ def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) 
         if operation == "finished":
             return cutover.finish(library, state, check=False), False
         if operation == "verified":
-            library_summary.store(library, state, plan_cache.summary_of(state))  # first, since a run that finds nothing pending stores none
+            library_summary.store(library, state)  # first, since a run that finds nothing pending stores none
             return verified(library, state, params, check=False), False
         planned = cutover.announce(library, state, params["dependents"], module_arguments.service(params))
         return cutover.announcement_is_due(planned, params["dependents"]), cutover.is_due(planned)

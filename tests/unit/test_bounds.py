@@ -100,7 +100,7 @@ READERS = [
     Reader(".library.json.mobius-dhash.pending", lambda folder: pending_marker.read(str(folder / "library.json"))),
     Reader("rehearsal.json", lambda folder: run_record.last_rehearsal(str(folder))),
     Reader("written.json", lambda folder: written_files.is_left(str(folder), "/no/such/file") or None),
-    Reader("summary.json", lambda folder: library_summary._stored(str(folder))),
+    Reader("summary.json", lambda folder: library_summary._stored(str(folder)) or None),
     Reader(plan_cache.FILE, lambda folder: column_files.read(str(folder / plan_cache.FILE)) or column_files.read_header(str(folder / plan_cache.FILE))),
     Reader("library.dhash.json", lambda folder: written_files.counts(str(folder / "library.dhash.json"))),
     Reader(metrics_file.NAME, lambda folder: metrics_file.queue_length(str(folder))),

@@ -189,10 +189,11 @@ def find_containing(backups: Sequence[Backup], digest: str, recipients: Sequence
     return None
 
 
-def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
-         digests: Collection[str] = ()) -> tuple[Backup, bool]:
+def make(library: str, backup_dir: str, recipients: Sequence[str] = (), digests: Collection[str] = (),
+         known: Mapping[str, tuple[int, int]] | None = None) -> tuple[Backup, bool]:
     """A good backup of the present content of ``library``, and whether it had to be made. Call it with the locks held.
 
+    ``known``: how many images and hashes libraries have, by the SHA-256 of their files; another library is parsed for its manifest.
     A new backup has mode 0600 and the owner of the library, is named as the newest, and is read back from the disk. Its checksum file
     and its manifest get their names first, so a kill never leaves a backup without them. It is encrypted to ``recipients``, if any.
     Raises ``DhashError``.
@@ -211,7 +212,7 @@ def make(library: str, backup_dir: str, recipients: Sequence[str] = (),
                 # The new backup sorts as the newest, also within one second and after the clock was set back.
                 moment = max([time.time(), *(newest.time.timestamp() + 1 for newest in own[:1])])
                 path = durable.free_name(name_of(library, backup_dir, ""), age_encryption.SUFFIX if recipients else "", moment)
-                return _write(content, path, recipients, library, source=library), True
+                return _write(content, path, recipients, library, library, (known or {}).get(digest)), True
     finally:
         _remove_leftovers(library, backup_dir)
     raise DhashError("the library changes faster than it can be copied", library,
@@ -232,7 +233,7 @@ def safety_copies(library: str) -> list[str]:
 def encrypt_in_place(path: str, recipients: Sequence[str]) -> None:
     """Replace the safety copy ``path`` by an encrypted one, with its manifest and checksum. Raises ``DhashError``."""
     library = path.rpartition(PRE_ROLLBACK)[0]
-    _write(bounded_reads.read(path, durable.MAX_BYTES), f"{path}{age_encryption.SUFFIX}", recipients, library, source=path)
+    _write(bounded_reads.read(path, durable.MAX_BYTES), f"{path}{age_encryption.SUFFIX}", recipients, library, path, None)
     durable.remove(path)
 
 
@@ -357,16 +358,22 @@ def _parsed(stamp: str) -> datetime:
     return moment.replace(tzinfo=timezone.utc)
 
 
-def _write(content: bytes, path: str, recipients: Sequence[str], library: str, source: str) -> Backup:
-    """Write ``content``, which was read from ``source``, to ``path``.
+def _counts(content: bytes, source: str) -> tuple[int | None, int | None]:
+    """How many images and hashes the library ``content`` has, which was read from ``source``; None if it is no library."""
+    try:
+        counts = library_index.of(content, source).counts()
+    except LibraryError:
+        return None, None
+    return counts["images"], counts["hashed"]
+
+
+def _write(content: bytes, path: str, recipients: Sequence[str], library: str, source: str, counts: tuple[int, int] | None) -> Backup:
+    """Write ``content``, which was read from ``source``, to ``path``. ``counts``: its images and hashes, if known.
 
     The checksum file and the manifest get their names first, while the backup is a temporary file.
     """
-    try:
-        counts: Mapping[str, int | None] = library_index.of(content, source).counts()
-    except LibraryError:
-        counts = {"images": None, "hashed": None}
-    manifest = backup_manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), counts["images"], counts["hashed"],
+    images, hashed = counts or _counts(content, source)
+    manifest = backup_manifest.Manifest(hashlib.sha256(content).hexdigest(), len(content), images, hashed,
                                         tuple(recipients), library, file_metadata.read(source), socket.gethostname())
     stored = age_encryption.encrypt(content, recipients) if recipients else content
     digest = hashlib.sha256(stored).hexdigest() if recipients else manifest.sha256

@@ -4,9 +4,8 @@
 
 """A summary of a library: its counts, and whether they agree with its own record.
 
-A verification, and a run that leaves the library as it is, store the summary of the library that they have read under the digest of its
-file, in ``summary.json`` in the state folder.
-Whoever needs no more than that digests the file instead of parsing it. Nothing that is written is made from a summary.
+A run stores the summary of the library that it has written, a dry run and a verification that of the library that they have read, each under
+the digest of its file, in ``summary.json`` in the state folder. Whoever needs no more than that digests the file instead of parsing it.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from . import run_record
 
 FILE = "summary.json"
 RULES = 1  # count on if the same file is summarised differently
+KEPT = 2  # summaries: of the live library, and of the one that replaces it, or that it has replaced
 AGREEMENTS = (("duplicates_found", "duplicates"), ("processing_errors", "errors"))
 INCONSISTENCIES = ("duplicates_count", "errors_count", "hashed_count", "malformed_hash")
 
@@ -46,33 +46,39 @@ class Summary(NamedTuple):
     rules: int
 
 
-def read(library: str, state: str | None, expected: Summary | None = None) -> Summary:
-    """The summary of the library at the real path ``library``; the file is parsed if neither the stored nor the ``expected`` one has its digest.
+def read(library: str, state: str | None) -> Summary:
+    """The summary of the library at the real path ``library``; the file is parsed if no stored summary has its digest.
 
     Raises ``LibraryError`` as :func:`library_index.read` does.
     """
     with contextlib.suppress(DhashError):  # a library that cannot be read is refused below, with what is wrong
-        known = {summary.sha256: summary for summary in (_stored(state), expected) if summary is not None}
+        known = {summary.sha256: summary for summary in _stored(state)}
         digest = durable.sha256_of_file(library) if known else ""
         if digest in known:
             return known[digest]
     return of(*library_index.read(library))
 
 
-def store(library: str, state: str, expected: Summary | None) -> None:
+def counts_by_digest(state: str | None) -> dict[str, tuple[int, int]]:
+    """How many images and hashes the libraries have whose summaries are stored, by the SHA-256 of their files."""
+    return {summary.sha256: (summary.images, summary.hashed) for summary in _stored(state)}
+
+
+def store(library: str, state: str) -> None:
     """Store the summary of the library at the real path ``library``. Call it with the lock held. Raises ``DhashError``.
 
-    ``expected``: what the migration that wrote the file says of it. Nothing is stored for a library that cannot be read: its service may
-    be writing it.
+    Nothing is stored for a library that cannot be read: its service may be writing it.
     """
     with contextlib.suppress(LibraryError):
-        keep(state, read(library, state, expected))
+        keep(state, read(library, state))
 
 
 def keep(state: str, summary: Summary) -> None:
-    """Store the ``summary`` of a library that was read. Call it with the lock of the library held. Raises ``DhashError``."""
-    if summary != _stored(state):
-        json_records.write(os.path.join(state, FILE), summary._asdict())
+    """Store the ``summary`` of a library that was read or written. Call it with the lock of the library held. Raises ``DhashError``."""
+    known = _stored(state)
+    if known[:1] != [summary]:
+        kept = [summary, *(other for other in known if other.sha256 != summary.sha256)][:KEPT]
+        json_records.write(os.path.join(state, FILE), {"summaries": [one._asdict() for one in kept]})
 
 
 def of(index: library_index.Index, digest: str) -> Summary:
@@ -85,15 +91,14 @@ def of(index: library_index.Index, digest: str) -> Summary:
                    run_record.VERSION, RULES)
 
 
-def _stored(state: str | None) -> Summary | None:
-    """The stored summary; None if there is none that this version would make of the same file."""
+def _stored(state: str | None) -> list[Summary]:
+    """The stored summaries that this version would make of the same files, the newest first."""
     if state is None:
-        return None
+        return []
     with contextlib.suppress(DhashError):
-        found = json_records.read(os.path.join(state, FILE), "the summary of the library", parse, lambda _content: "Remove this file.")
-        if found is not None and (found.version, found.rules) == (run_record.VERSION, RULES):
-            return found
-    return None
+        found = json_records.read(os.path.join(state, FILE), "the summary of the library", _parse, lambda _content: "Remove this file.")
+        return [summary for summary in found or [] if (summary.version, summary.rules) == (run_record.VERSION, RULES)]
+    return []
 
 
 def of_migrated(digest: str, counts: dict[str, int], record: dict[str, Any], paths: list[str]) -> Summary:
@@ -102,12 +107,13 @@ def of_migrated(digest: str, counts: dict[str, int], record: dict[str, Any], pat
                    record["migration_timestamp"], [], paths[0] if paths else None, run_record.VERSION, RULES)
 
 
-def parse(value: dict[str, Any]) -> Summary:
-    """The summary of which ``value`` has the fields. Raises ValueError or TypeError."""
-    summary = json_records.build(Summary, value)
-    if not all(isinstance(found, dict) and found.keys() == {"id", "message"} for found in summary.inconsistencies):
+def _parse(value: dict[str, Any]) -> list[Summary]:
+    if not isinstance(value.get("summaries"), list) or not all(isinstance(one, dict) for one in value["summaries"]):
+        raise ValueError("the summaries have a wrong type")
+    summaries = [json_records.build(Summary, one) for one in value["summaries"]]
+    if not all(isinstance(found, dict) and found.keys() == {"id", "message"} for summary in summaries for found in summary.inconsistencies):
         raise ValueError("the inconsistencies have a wrong type")
-    return summary
+    return summaries
 
 
 def _inconsistencies(index: library_index.Index, counts: dict[str, int], record: dict[str, Any]) -> list[dict[str, str]]:

@@ -16,19 +16,21 @@ import json
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Union
 
 from .._errors import DhashError
 from . import bounded_reads, durable
 
+Column = Union["array[int]", "array[float]"]
+
 FORMAT = 1
 MAX_HEADER = 1 << 20  # bytes
 MAX_BYTES = 2 << 30
-_CODES = {code: array(code).itemsize for code in "BQq"}
+_CODES = {code: array(code).itemsize for code in "BQqd"}
 
 
-def write(path: str, owner_of: str, header: Mapping[str, Any], columns: Mapping[str, array[int]]) -> None:
-    """Replace the cache at ``path``, durably. The columns are arrays of the types B, Q and q. Raises ``DhashError``."""
+def write(path: str, owner_of: str, header: Mapping[str, Any], columns: Mapping[str, Column]) -> None:
+    """Replace the cache at ``path``, durably. The columns are arrays of the types B, Q, q and d. Raises ``DhashError``."""
     body = hashlib.sha256()
     for column in columns.values():
         body.update(column)
@@ -52,7 +54,7 @@ def read_header(path: str) -> dict[str, Any] | None:
     return None
 
 
-def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, array[int]]] | None:
+def read(path: str, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The header and the columns of the cache at ``path``; None if there is none that this version has written."""
     with contextlib.suppress(DhashError, OSError, ValueError, MemoryError), bounded_reads.open_file(path) as file:
         bounded_reads.require_size(file, path, max_bytes)

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from .._files import bounded_reads
 from . import hash_journal
 from .hash_journal import Entry
 
@@ -29,6 +32,31 @@ class Entries:
         self._failures: dict[int, Entry] = {}
         for entry in entries:
             self.append(entry)
+
+    def columns(self) -> dict[str, array[Any]]:
+        """The entries as columns of numbers and bytes, which :meth:`of_columns` takes. None of the images may have to be hashed."""
+        numbers = {texts: number for number, texts in enumerate(self._one_of_each, 1)}
+        told = {"texts": list(numbers), "failures": [[position, list(entry._replace(luma=None))] for position, entry in self._failures.items()]}
+        return {"flags": array("B", self._flags), "hashes": self._hashes, "verticals": self._verticals, "seconds": self._seconds,
+                "luma": array("B", self._luma), "texts": array("Q", (numbers[texts] if texts else 0 for texts in self._texts)),
+                "told": array("B", json.dumps(told).encode())}
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, array[Any]]) -> Entries:
+        """The entries whose :meth:`columns` these are. Raises ValueError, TypeError, KeyError or IndexError if they cannot be."""
+        told = bounded_reads.parse_json(columns["told"].tobytes())
+        texts = [None, *map(tuple, told["texts"])]
+        entries = cls()
+        entries._flags, entries._luma = bytearray(columns["flags"]), bytearray(columns["luma"])
+        entries._hashes, entries._verticals, entries._seconds = columns["hashes"], columns["verticals"], columns["seconds"]
+        entries._texts = [texts[number] for number in columns["texts"]]
+        entries._one_of_each = {one: one for one in texts if one}
+        entries._failures = {position: Entry(*entry) for position, entry in told["failures"]}
+        count = len(entries)
+        if (len(entries._hashes), len(entries._verticals), len(entries._seconds), len(entries._texts), len(entries._luma)) \
+                != (count, count, count, count, count * hash_journal.PIXELS):
+            raise ValueError("the columns have different lengths")
+        return entries
 
     def __len__(self) -> int:
         return len(self._flags)

@@ -35,9 +35,14 @@ class Source:
         self.entries = entry_columns.Entries()
         self.stamps: dict[int, file_stamps.Stamp | None] = {}
         self.identities = file_stamps.Identities()
-        self.stamps_of_files = tuple(array("q") for _field in file_stamps.Stamp._fields)
+        self.stamps_of_files: tuple[array[int], ...] = tuple(array("q") for _field in file_stamps.Stamp._fields)
         self._folder = os.path.dirname(path)
         self._is_present = bytearray()
+
+    def restore(self, entries: entry_columns.Entries, identities: file_stamps.Identities, stamps_of_files: tuple[array[int], ...]) -> None:
+        """Take what an earlier survey has found for all images, none of which has to be hashed."""
+        self.entries, self.identities, self.stamps_of_files = entries, identities, stamps_of_files
+        self._is_present = bytearray(size != NO_FILE for size in stamps_of_files[0])
 
     def file(self, position: int) -> str:
         """The path of the file of the image at ``position``."""

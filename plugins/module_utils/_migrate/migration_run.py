@@ -80,7 +80,7 @@ def _kept_plan(settings: migration_settings.Settings) -> dict[str, Any] | None:
     try:
         digest = durable.sha256_of_file(settings.library)
         plan = plan_cache.read(settings.state, _key(settings), digest)
-        if plan is None or (plan.would_change and durable.exists(settings.output)) or not plan.images.are_unchanged(folder):
+        if plan is None or (plan.would_change and durable.exists(settings.output)) or plan.images.identities(folder) is None:
             return None  # a staged library has to be compared with what would be written
         drawn = [] if plan.would_change else library_survey.sample(plan.images.hashed(), digest, settings.sample)
         found = hash_batches.hash_now([os.path.join(folder, plan.images.paths[position]) for position in drawn], settings.terms.algorithm,
@@ -205,13 +205,16 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
         cutover.finish(settings.library, settings.state, check=False)  # an interrupted swap is finished first
     _require_finished(settings)
     read = library_survey.read_stable(settings.library)
+    # The key has the stamp of the journal, which the run may write.
+    source = plan_cache.survey(settings.state, _key(settings), settings.library, *read) if settings.limit is None else None
     journal, set_aside = hash_journal.open_for_writing(settings.state, settings.terms.algorithm,
                                                        decoder_limits.text(settings.limits), settings.ignore_ctime,
                                                        settings.rehash)
     with journal:
         if set_aside:
             log.line(f"WARNING The journal was damaged or of another version. It was renamed to {set_aside}, and all images are hashed again")
-        source = _survey(settings, *read, journal)
+        if source is None:
+            source = _survey(settings, *read, journal)
         source.take(failed)
         journal.complete()
         result = _before(source)
@@ -241,17 +244,20 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
         result |= _forecast(settings, progress_made)
         if not settings.dry_run:
             _write_output(source, script, digest, result, settings)
-        if settings.limit is None and plan_cache.can_hold(source):
+        if settings.limit is None:
             try:
-                _keep_plan(source, migrated, script, digest, progress_made, result["would_change"], settings)
+                _keep_findings(source, migrated, script, digest, progress_made, result["would_change"], settings)
             except DhashError as error:
                 log.line(f"WARNING The next plan has to read everything again, because that of this run could not be kept: {error}")
     return result, migrated, source
 
 
-def _keep_plan(source: library_survey.Source, migrated: library_assembly.MigratedLibrary, script: library_edit.Script | None, digest: str,
-               progress: plan_cache.Progress, is_changed: bool, settings: migration_settings.Settings) -> None:
-    """Keep the plan for the library that this run leaves: the live one of a dry run, or the one with that ``digest``. Raises ``DhashError``."""
+def _keep_findings(source: library_survey.Source, migrated: library_assembly.MigratedLibrary, script: library_edit.Script | None, digest: str,
+                   progress: plan_cache.Progress, is_changed: bool, settings: migration_settings.Settings) -> None:
+    """Keep the summary and the plan of the library that this run leaves: the live one of a dry run, or the one with that ``digest``.
+
+    Raises ``DhashError``.
+    """
     counts = _counts(source, migrated)
     would_change = settings.dry_run and is_changed
     timing = _timing(migrated.seconds if would_change else source.entries.seconds(range(len(source.index))))
@@ -262,10 +268,10 @@ def _keep_plan(source: library_survey.Source, migrated: library_assembly.Migrate
     else:
         index = source.index if digest == source.sha256 else library_index.read(settings.output)[0]
         before, summary, starts, ends = index.counts(), library_summary.of(index, digest), index.starts, index.ends
-        if index is source.index:
-            library_summary.keep(settings.state, summary)
-    outcome = plan_cache.Outcome(would_change, before, counts | timing, progress)
-    plan_cache.store(settings.state, _key(settings), source, digest, outcome, summary, starts, ends)
+    library_summary.keep(settings.state, summary)
+    if plan_cache.can_hold(source):
+        outcome = plan_cache.Outcome(would_change, before, counts | timing, progress)
+        plan_cache.store(settings.state, _key(settings), source, digest, outcome, starts, ends)
 
 
 def _key(settings: migration_settings.Settings) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._deploy import library_summary
 from .._files import column_files, file_stamps
-from .._hashing import hash_journal
-from .._library import json_text, library_file
+from .._hashing import entry_columns, hash_journal
+from .._library import json_text, library_file, library_index
 from . import library_survey
 
 FILE = "plan.cache"
+OF_ENTRIES = "entries."  # begins the name of a column of the entries
 RULES = 1  # count on if the same library, files and settings have another plan
 
 
@@ -47,18 +47,26 @@ class Images(NamedTuple):
         failed = set(self.failures)
         return [position for position in range(len(self.paths)) if position not in failed] if failed else range(len(self.paths))
 
-    def are_unchanged(self, folder: str) -> bool:
-        """Whether each file, below ``folder``, has its stamp; one ``stat`` for each."""
-        for path, *stamp in zip(self.paths, self.sizes, self.mtimes, self.ctimes, self.inodes):
+    def stamps(self) -> tuple[array[int], ...]:
+        """The stamps of the files, in the columns of a survey."""
+        return self.sizes, self.mtimes, self.ctimes, self.inodes
+
+    def identities(self, folder: str) -> file_stamps.Identities | None:
+        """The identities of the files, below ``folder``, with one ``stat`` for each; None if one of them has not its stamp any more."""
+        identities = file_stamps.Identities()
+        for path, size, mtime, ctime, inode in zip(self.paths, *self.stamps()):
             try:
-                if list(file_stamps.stamp_of(os.stat(os.path.join(folder, path)))) != stamp:
-                    return False
+                status = os.stat(os.path.join(folder, path))
+                if file_stamps.stamp_of(status) != (size, mtime, ctime, inode):
+                    return None
+                identities.append(file_stamps.identity_of(status))
             except (FileNotFoundError, NotADirectoryError, ValueError):
-                if stamp[0] != library_survey.NO_FILE:
-                    return False
+                if size != library_survey.NO_FILE:
+                    return None
+                identities.append(None)
             except OSError:
-                return False
-        return True
+                return None
+        return identities
 
 
 class Progress(NamedTuple):
@@ -80,13 +88,14 @@ class Outcome(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The fields of an :class:`Outcome`, and the images."""
+    """The fields of an :class:`Outcome`, the images, and the columns of their entries; none if the library would not change."""
 
     would_change: bool
     before: dict[str, Any]
     counts: dict[str, Any]
     progress: Progress
     images: Images
+    entries: dict[str, array[int]]
 
 
 def can_hold(source: library_survey.Source) -> bool:
@@ -97,14 +106,13 @@ def can_hold(source: library_survey.Source) -> bool:
 
 
 def store(state: str, key: dict[str, Any], source: library_survey.Source, digest: str, outcome: Outcome,
-          summary: library_summary.Summary, starts: array[int], ends: array[int]) -> None:
+          starts: array[int], ends: array[int]) -> None:
     """Store the plan of the library with the SHA-256 ``digest`` and with the images of ``source``, once all are hashed.
 
     ``key``: all that decides the plan, apart from the library and the files of its images, as a value of JSON. ``starts``, ``ends``: the
-    positions of the images in its file. ``summary``: that of the library. Call it when the run has written all that it writes into the
-    journal. Raises ``DhashError``.
+    positions of the images in its file. Call it when the run has written all that it writes into the journal. Raises ``DhashError``.
     """
-    header = {"key": key, "rules": RULES, "sha256": digest, "outcome": outcome._asdict(), "summary": summary._asdict()}
+    header = {"key": key, "rules": RULES, "sha256": digest, "outcome": outcome._asdict()}
     path = os.path.join(state, FILE)
     if column_files.read_header(path) == json.loads(json.dumps(header)):
         return
@@ -112,10 +120,31 @@ def store(state: str, key: dict[str, Any], source: library_survey.Source, digest
     for path_of_image in source.index.paths:  # one by one: as one text they would take their memory three times
         paths.frombytes(path_of_image.encode("utf-8", "surrogatepass"))
         paths.append(0)
-    column_files.write(path, state, header, {
-        "paths": paths, "starts": starts, "ends": ends,
-        "hashes": array("Q", (entries.number(position) or 0 for position in range(len(entries)))),
-        "failures": array("Q", entries.failures()), **dict(zip(("sizes", "mtimes", "ctimes", "inodes"), source.stamps_of_files))})
+    images = Images([], starts, ends, array("Q", (entries.number(position) or 0 for position in range(len(entries)))),
+                    array("Q", entries.failures()), *source.stamps_of_files)
+    columns = {**images._asdict(), "paths": paths}
+    if outcome.would_change:  # for the run that follows
+        columns |= {f"{OF_ENTRIES}{name}": column for name, column in entries.columns().items()}
+    column_files.write(path, state, header, columns)
+
+
+def survey(state: str, key: dict[str, Any], path: str, index: library_index.Index, digest: str) -> library_survey.Source | None:
+    """What :func:`library_survey.survey` would find, from the plan that a dry run has stored with ``key`` for the library ``index`` at ``path``.
+
+    None if there is none, or if a file has changed since.
+    """
+    plan = read(state, key, digest)
+    if plan is None or not plan.entries or plan.images.paths != index.paths:
+        return None
+    identities = plan.images.identities(os.path.dirname(path))
+    if identities is None:
+        return None
+    source = library_survey.Source(path, index, digest)
+    try:
+        source.restore(entry_columns.Entries.of_columns(plan.entries), identities, plan.images.stamps())
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return source
 
 
 def read(state: str, key: dict[str, Any], digest: str) -> Plan | None:
@@ -131,9 +160,12 @@ def _read(state: str, wanted: dict[str, Any]) -> Plan | None:
     if header is None or {name: header.get(name) for name in wanted} != wanted:
         return None
     cached = column_files.read(path)
-    if cached is None or cached[0] != header or ["paths", *Images._fields[1:]] != list(cached[1]):
+    if cached is None or cached[0] != header:
         return None
-    columns = cached[1]
+    entries = {name.removeprefix(OF_ENTRIES): column for name, column in cached[1].items() if name.startswith(OF_ENTRIES)}
+    columns = {name: column for name, column in cached[1].items() if not name.startswith(OF_ENTRIES)}
+    if list(Images._fields) != list(columns):
+        return None
     try:
         text = columns.pop("paths").tobytes().decode("utf-8", "surrogatepass")
     except ValueError:
@@ -143,7 +175,7 @@ def _read(state: str, wanted: dict[str, Any]) -> Plan | None:
     if len(lengths) != 1:
         return None
     outcome = header["outcome"]
-    return Plan(outcome["would_change"], outcome["before"], outcome["counts"], Progress(*outcome["progress"]), Images(paths, **columns))
+    return Plan(outcome["would_change"], outcome["before"], outcome["counts"], Progress(*outcome["progress"]), Images(paths, **columns), entries)
 
 
 def draw(library: str, state: str, count: int) -> list[dict[str, Any]] | None:
@@ -167,12 +199,3 @@ def draw(library: str, state: str, count: int) -> list[dict[str, Any]] | None:
             return None
         drawn.append(image)
     return drawn
-
-
-def summary_of(state: str) -> library_summary.Summary | None:
-    """The summary of the library whose plan the state folder ``state`` has; None if there is none."""
-    header = column_files.read_header(os.path.join(state, FILE))
-    try:
-        return library_summary.parse(header["summary"]) if header else None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None

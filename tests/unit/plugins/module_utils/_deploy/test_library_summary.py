@@ -22,7 +22,7 @@ def read(library: SmallLibrary) -> library_summary.Summary:
 
 
 def store(library: SmallLibrary) -> Path:
-    library_summary.store(str(library.path), str(library.state), None)
+    library_summary.store(str(library.path), str(library.state))
     return Path(library.state, library_summary.FILE)
 
 
@@ -48,6 +48,7 @@ def test_a_stored_summary_saves_the_parsing(migrated: SmallLibrary, monkeypatch:
 
 
 def test_reading_stores_nothing(migrated: SmallLibrary) -> None:
+    store(migrated).unlink()
     read(migrated)
     assert not os.path.exists(os.path.join(migrated.state, library_summary.FILE))
 
@@ -66,7 +67,7 @@ def test_a_library_that_has_changed_is_parsed(migrated: SmallLibrary, monkeypatc
     parsed = parses(monkeypatch)
     assert {found["id"] for found in read(migrated).inconsistencies} == {"duplicates_count", "malformed_hash"}
     assert parsed == [str(migrated.path)]
-    assert {found["id"] for found in json.loads(store(migrated).read_text())["inconsistencies"]} == {"duplicates_count", "malformed_hash"}
+    assert {found["id"] for found in json.loads(store(migrated).read_text())["summaries"][0]["inconsistencies"]} == {"duplicates_count", "malformed_hash"}
 
 
 def test_a_library_that_is_no_longer_valid_is_refused(migrated: SmallLibrary) -> None:
@@ -81,18 +82,20 @@ def test_a_library_that_is_no_longer_valid_is_refused(migrated: SmallLibrary) ->
 
 
 @pytest.mark.parametrize("change", [
-    {"version": "0.9.0"}, {"rules": library_summary.RULES + 1}, {"format": 2}, {"hashed": "3"}, {"inconsistencies": [1]}, {"inconsistencies": [{"id": "a"}]},
+    {"version": "0.9.0"}, {"rules": library_summary.RULES + 1}, {"hashed": "3"}, {"inconsistencies": [1]}, {"inconsistencies": [{"id": "a"}]},
     {"sha256": None}])
 def test_a_summary_of_another_version_does_not_count(migrated: SmallLibrary, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     file = store(migrated)
     good = file.read_bytes()
-    file.write_text(json.dumps({**json.loads(good), "images": 99, **change}))
+    file.write_text(json.dumps({"summaries": [{**summary, "images": 99, **change} for summary in json.loads(good)["summaries"]]}))
     parsed = parses(monkeypatch)
     assert read(migrated).images == 4 and parsed
     assert store(migrated).read_bytes() == good
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100000])
+@pytest.mark.parametrize("content", [
+    b"", b"{", b"[]", b"{}", b"\xff", b"[" * 100000, b'{"format": 2, "summaries": []}', b'{"summaries": 1}', b'{"summaries": {"a": 1}}',
+    b'{"summaries": [null]}', b'{"summaries": ["sha256"]}'])
 def test_a_damaged_summary_does_not_count(migrated: SmallLibrary, content: bytes) -> None:
     file = store(migrated)
     good = file.read_bytes()
@@ -103,12 +106,26 @@ def test_a_damaged_summary_does_not_count(migrated: SmallLibrary, content: bytes
 
 def test_unknown_fields_of_a_summary_are_ignored(migrated: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     file = store(migrated)
-    file.write_text(json.dumps({**json.loads(file.read_text()), "more": 1}))
+    [summary] = json.loads(file.read_text())["summaries"]
+    file.write_text(json.dumps({"more": 1, "summaries": [{**summary, "more": 1}]}))
     parsed = parses(monkeypatch)
     assert read(migrated).images == 4 and not parsed
 
 
+def test_the_summaries_of_the_last_two_libraries_are_kept(migrated: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [migrated.path.read_bytes() + b" " * count for count in range(3)]
+    for content in contents:
+        migrated.path.write_bytes(content)
+        store(migrated)
+    parsed = parses(monkeypatch)
+    for content, is_parsed in zip(contents, [True, False, False]):
+        migrated.path.write_bytes(content)
+        assert read(migrated).images == 4 and bool(parsed) is is_parsed
+        parsed.clear()
+
+
 def test_a_summary_that_cannot_be_written_is_an_error(migrated: SmallLibrary) -> None:
+    store(migrated).unlink()
     os.mkdir(os.path.join(migrated.state, library_summary.FILE))
     with pytest.raises(DhashError):
         store(migrated)

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from array import array
 from typing import Any
 
+import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import entry_columns
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing.hash_journal import Entry
@@ -36,6 +38,23 @@ def test_columns_give_the_entries_that_were_put_into_them(given_entries: list[En
     assert entries.low_detail() == sum(1 for entry in given_entries if entry and entry.low_detail)
     assert entries.seconds(range(len(entries))) == [entry.seconds for entry in given_entries if entry and entry.seconds]
     assert sum(entries.decoders().values()) == sum(1 for entry in given_entries if entry and entry.decoder)
+
+
+@given(st.lists(hashes | failures.map(lambda entry: entry._replace(luma=None)), max_size=6))
+def test_entries_are_the_same_after_columns_of_a_file(given_entries: list[Entry]) -> None:
+    entries = entry_columns.Entries(given_entries)
+    again = entry_columns.Entries.of_columns({name: array(column.typecode, column.tobytes()) for name, column in entries.columns().items()})
+    assert list(again) == given_entries
+    assert (again.pending(), again.failures(), again.decoders()) == ([], entries.failures(), entries.decoders())
+
+
+@pytest.mark.parametrize("name", ["flags", "hashes", "verticals", "seconds", "luma", "texts", "told"])
+def test_columns_that_do_not_belong_together_are_refused(name: str) -> None:
+    columns = entry_columns.Entries([Entry("0" * 16, "0" * 16, False, "pillow", None, None, 1.0, "", bytes(144))] * 2).columns()
+    with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
+        entry_columns.Entries.of_columns({**columns, name: columns[name][:-1]})
+    with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
+        entry_columns.Entries.of_columns({**columns, name: array(columns[name].typecode, [7] * len(columns[name]) + [7])})
 
 
 def test_an_entry_in_columns_takes_less_than_half_of_its_memory() -> None:

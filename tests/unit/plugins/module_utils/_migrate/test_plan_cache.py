@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import library_summary
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import LibraryError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, hash_batches, hash_journal
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, decoder_versions, entry_columns, hash_batches, hash_journal
 from ansible_collections.mobius.dhash.plugins.module_utils._library import library_index
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import library_assembly, library_survey, migration_run, plan_cache
 from conftest import SmallLibrary
@@ -241,6 +241,45 @@ def test_a_plan_after_a_dry_run_asks_only_for_each_status_once(rehearsed: SmallL
     assert done == ["1.png", "2.png", "copy.png"]
 
 
+def test_a_run_after_a_dry_run_reads_no_journal(rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    rehearsed.add("media/gone.png")
+    rehearsed.add("media/page.jpg", content=b"<!DOCTYPE html>")
+    rehearsed.write()
+    rehearsed.run(dry_run=True)
+    done = reads(rehearsed, monkeypatch)
+    rehearsed.run()
+    assert done == ["library", "1.png", "2.png", "copy.png", "gone.png", "page.jpg", "library"]  # the last one: none is staged
+    written = rehearsed.migrated()
+    cache_of(rehearsed).unlink()
+    rehearsed.output.unlink()
+    rehearsed.run()
+    again = rehearsed.migrated()
+    for library in (written, again):
+        del library["dhash_migration"]["migration_timestamp"]
+    assert again == written and done.count("journal") == 1
+
+
+@pytest.mark.parametrize("change", [touch, swap, remove_a_file, forget_hashes, remove_the_journal, link_another_file])
+def test_a_run_after_a_dry_run_finds_what_has_changed_since(
+        rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch, change: Callable[[SmallLibrary], object]) -> None:
+    rehearsed.add("media/3.png", seed=1)
+    rehearsed.write()
+    rehearsed.run(dry_run=True)
+    change(rehearsed)
+    done = reads(rehearsed, monkeypatch)
+    rehearsed.run()
+    assert "journal" in done
+
+
+def test_a_run_uses_no_plan_whose_entries_are_damaged(rehearsed: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_columns: object) -> None:
+        raise ValueError("the columns have different lengths")
+    monkeypatch.setattr(entry_columns.Entries, "of_columns", refuse)
+    done = reads(rehearsed, monkeypatch)
+    rehearsed.run()
+    assert "journal" in done
+
+
 def test_a_plan_after_a_dry_run_looks_at_a_staged_library(rehearsed: SmallLibrary) -> None:
     rehearsed.run()
     rehearsed.run(dry_run=True)
@@ -284,15 +323,13 @@ def test_a_run_that_finds_its_library_staged_keeps_the_plan(
     assert library.check()["would_change"] is False and done == ["1.png"]
 
 
-def test_the_expected_summary_is_that_of_the_file(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_summary_of_a_migration_is_that_of_its_file(settled: SmallLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     path, state = str(settled.path), str(settled.state)
-    assert plan_cache.summary_of(state) == library_summary.of(*library_index.read(path))
+    expected = library_summary.of(*library_index.read(path))
     done = reads(settled, monkeypatch)
-    library_summary.store(path, state, plan_cache.summary_of(state))
-    assert done == []
+    assert library_summary.read(path, state) == expected and done == []
     edit(settled)
-    library_summary.store(path, state, plan_cache.summary_of(state))
-    assert done == ["library"]
+    assert library_summary.read(path, state) != expected and done == ["library"]
 
 
 @pytest.mark.parametrize("count", [1, 4, 100])
