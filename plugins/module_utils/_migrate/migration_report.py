@@ -149,5 +149,6 @@ def file_of_list(path: str, name: str) -> str:
 
 
 def _lines(elements: list[Any]) -> Iterator[bytes]:
+    encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each of them
     for element in elements:
-        yield f"{json.dumps(element, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
+        yield f"{encode(element)}\n".encode("utf-8", "backslashreplace")
