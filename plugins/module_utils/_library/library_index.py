@@ -10,7 +10,6 @@ A parsed image takes about 1 KB of memory, its line in the index a tenth of that
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import posixpath
@@ -160,18 +159,14 @@ def of(data: bytes, path: str) -> Index:
 
     Raises ``LibraryError`` as :func:`library_file.parse` does.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # as in json_text.parse_json
     try:
         if json_text.has_more_values(data):
             raise ValueError("it has too many values")
-        return _Reader(data).index()
+        with json_text.without_collector():
+            return _Reader(data).index()
     except (ValueError, RecursionError, _errors.LibraryError) as error:
         library_file.parse(data, path)  # raises, with the place and the cause
         raise _errors.LibraryError(f"the file is not JSON: {error}", path) from error
-    finally:
-        if collecting:
-            gc.enable()
 
 
 class _Reader:

@@ -21,7 +21,7 @@ from .._errors import DhashError, ImageError, LibraryError, MissingRequirementEr
 from .._files import durable, file_metadata, file_stamps, json_records, locking
 from .._hashing import decoder_limits, decoder_versions, difference_hash, hash_batches, hash_journal, host_throttle, worker_pool
 from .._hashing.hash_journal import Entry
-from .._library import library_edit, library_fields, library_index
+from .._library import json_text, library_edit, library_fields, library_index
 from .._module import audit_log
 from .._telemetry import metrics_file, run_log, run_measurements
 from . import library_assembly, library_survey, migration_report, migration_settings, plan_cache
@@ -224,9 +224,10 @@ def _run_once(settings: migration_settings.Settings, progress: Callable[[dict[st
         distrusted: set[str] = set()
         while True:
             hashed = _hashed(source)
-            migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=True)
-            result |= _result(source, hashed, migrated, settings)
-            script, digest = _made(source, hashed, migrated, result, settings)
+            with json_text.without_collector():
+                migrated = library_assembly.assemble(hashed, settings.terms, journal, _clock.now(), write_note=True)
+                result |= _result(source, hashed, migrated, settings)
+                script, digest = _made(source, hashed, migrated, result, settings)
             doubtful = _doubtful(source, _drawn(source, digest, settings, fresh), settings, fresh, throttle)
             if not doubtful:
                 break
