@@ -161,9 +161,9 @@ class Entries:
             return None
         return bytes(self._luma[position * hash_journal.PIXELS:(position + 1) * hash_journal.PIXELS])
 
-    def seconds(self, positions: Iterable[int]) -> list[float]:
+    def seconds(self, positions: Iterable[int]) -> array[float]:
         """The times of the hashed images at ``positions``, without those that are 0."""
-        return [seconds for seconds in (self._seconds[position] for position in positions if self._flags[position]) if seconds]
+        return array("d", (seconds for seconds in (self._seconds[position] for position in positions if self._flags[position]) if seconds))
 
     def decoders(self) -> Counter[str]:
         """How many images each decoder has decoded."""

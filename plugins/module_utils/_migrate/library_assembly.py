@@ -48,7 +48,7 @@ class MigratedLibrary(NamedTuple):
     fields: dict[str, Any]
     changed: array[int]
     record: dict[str, Any]
-    seconds: list[float]
+    seconds: array[float]
     refuted: int
 
 

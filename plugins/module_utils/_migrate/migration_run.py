@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -408,7 +409,7 @@ def _counts(source: library_survey.Source, migrated: library_assembly.MigratedLi
         "low_detail": source.entries.low_detail(), "failure_rate": round(len(errors) / images, 4) if images else 0.0}
 
 
-def _timing(seconds: list[float]) -> dict[str, Any]:
+def _timing(seconds: array[float]) -> dict[str, Any]:
     """The times of images, ``seconds``, as the result has them."""
     return {
         "average_ms": round(1000 * run_measurements.average(seconds), 3),

@@ -11,6 +11,7 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: getrusage(2)
@@ -47,17 +48,17 @@ def since(start: Moment, read_bytes: int) -> dict[str, float]:
     }
 
 
-def average(values: list[float]) -> float:
+def average(values: Sequence[float]) -> float:
     """The average in seconds, to the microsecond; 0 for no values."""
     return round(sum(values) / len(values), 6) if values else 0
 
 
-def percentile_95(values: list[float]) -> float:
+def percentile_95(values: Sequence[float]) -> float:
     """The 95th percentile by nearest rank; 0 for no values."""
     return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else 0
 
 
-def histogram(values: list[float]) -> list[int]:
+def histogram(values: Sequence[float]) -> list[int]:
     """The number of ``values`` (s) in each bucket. ``BUCKETS`` are the upper bounds; the last bucket has none."""
     counts = [0] * (len(BUCKETS) + 1)
     for value in values:

@@ -36,7 +36,7 @@ def test_columns_give_the_entries_that_were_put_into_them(given_entries: list[En
     assert entries.hashed() == [at for at, entry in numbered if entry and entry.dhash]
     assert entries.matchable().tolist() == [at for at, entry in numbered if entry and entry.dhash and not entry.low_detail]
     assert entries.low_detail() == sum(1 for entry in given_entries if entry and entry.low_detail)
-    assert entries.seconds(range(len(entries))) == [entry.seconds for entry in given_entries if entry and entry.seconds]
+    assert entries.seconds(range(len(entries))).tolist() == [entry.seconds for entry in given_entries if entry and entry.seconds]
     assert sum(entries.decoders().values()) == sum(1 for entry in given_entries if entry and entry.decoder)
 
 
