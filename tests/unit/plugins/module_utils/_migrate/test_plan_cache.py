@@ -332,6 +332,47 @@ def test_the_summary_of_a_migration_is_that_of_its_file(settled: SmallLibrary, m
     assert library_summary.read(path, state) != expected and done == ["library"]
 
 
+def nothing_more(_library: SmallLibrary) -> None:
+    pass
+
+
+def no_images(library: SmallLibrary) -> None:
+    library.value["images"] = []
+
+
+def malformed_hashes(library: SmallLibrary) -> None:
+    library.add("media/short.png", seed=5, dhash="short", dhash_generated_at=7)
+    library.add("media/number.png", dhash=1.5, dhash_low_detail="yes")
+
+
+def a_record_of_an_import(library: SmallLibrary) -> None:
+    migrate(library)
+    library.value["lcm_import"] = {
+        "importedAt": "", "queueFile": "", "reviewedMatches": 1, "approvedDuplicates": 1, "imagesRemoved": 1,
+        "migration": {key: library.value["dhash_migration"][key] for key in ("migration_timestamp", "algorithm")},
+        "removalLog": [{"entry": library.value["images"].pop(), "duplicates": library.value["dhash_duplicates"][:1]}]}
+    library.add("media/new.png", seed=6)
+
+
+def fields_of_other_types(library: SmallLibrary) -> None:
+    library.value |= {"dhash_duplicates": {}, "dhash_errors": 3, "dhash_migration": [1]}
+
+
+@pytest.mark.parametrize("change", [nothing_more, no_images, malformed_hashes, a_record_of_an_import, fields_of_other_types])
+def test_a_summary_of_what_was_written_needs_no_parsing(
+        library: SmallLibrary, decoded_here: list[str], monkeypatch: pytest.MonkeyPatch, change: Callable[[SmallLibrary], None]) -> None:
+    for number in range(3):
+        library.add(f"media/{number}.png", seed=number)
+    library.add("media/copy.png", seed=1)
+    library.write()
+    change(library)
+    library.write()
+    migrate(library)
+    expected = library_summary.of(*library_index.read(str(library.path)))
+    done = reads(library, monkeypatch)
+    assert library_summary.read(str(library.path), str(library.state)) == expected and done == []
+
+
 @pytest.mark.parametrize("count", [1, 4, 100])
 def test_a_sample_is_drawn_and_read_as_from_the_whole_library(settled: SmallLibrary, count: int) -> None:
     index, digest = library_index.read(str(settled.path))
