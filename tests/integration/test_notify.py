@@ -179,6 +179,8 @@ def test_undeliverable_or_invalid_target_stops_before_changes(
     before = (sha256(place.site.library), snapshot(place.site.folder, without=place.site.home))
     run = place.run("migrate", "-vvv", notify=notify, dhash_require_notified=True)
     assert run.code != 0 and said in " ".join(run.output.split()), run.output
+    *_others, message, end = run.failures("canary")
+    assert end.startswith('canary: the run ends at "Notify | ') and message not in end
     assert SECRET not in run.output
     assert (sha256(place.site.library), snapshot(place.site.folder, without=place.site.home)) == before
 

@@ -108,8 +108,9 @@ def test_an_answer_that_is_not_the_expected_one_is_told(site: Site, service: Ser
     before = site.snapshot()
     run = site.playbook("verify", **service.settings)
     assert run.code != 0
-    message = run.failures()[-1]
+    _asked, message, end = run.failures()
     assert service.url in message and "starting" in message and "run the playbook again" in message
+    assert end == f'localhost: the verification of {site.library} failed at "Verify | Report what the service answered".'
     assert site.snapshot() == before
     assert record(site)["restart_owed"] is True
 
@@ -248,7 +249,7 @@ def test_link_replaced_after_a_kill_hides_no_stopped_service(
     variables = {**service.settings, "dhash_library": str(linked.path), "dhash_media_roots": [str(site.library.parent)]}
 
     run = site.playbook(playbook, *options, **variables)
-    told = " ".join((run.failures()[-1:] or [message for message in said(run) if "stopped" in message])[0].split())
+    told = " ".join((run.failures() or [message for message in said(run) if "stopped" in message])[0].split())
     assert f"service has been stopped since {since}" in told and f"ansible-playbook mobius.dhash.verify -e dhash_library={site.library}" in told
     assert (run.code == 0) is (playbook == "dry_run"), run.output
     assert service.told() == []

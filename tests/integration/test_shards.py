@@ -129,6 +129,13 @@ def test_nothing_is_left_on_the_hosts_but_their_state(sharded: Sharded) -> None:
 
 
 @pytest.mark.matrix
+def test_a_refused_sharded_run_says_once_why(site: Site) -> None:
+    run = Hosts(site, {"leader": {"dhash_library": str(site.library)}}).run("migrate_sharded", dhash_first_images=1)
+    message, end = run.failures("leader")
+    assert run.code != 0 and "Remove dhash_hosts and dhash_first_images." in message
+    assert end == 'leader: the hashing in shards failed at "Refuse variables that this playbook does not support".'
+
+
 def test_two_hosts_share_a_small_library_once(site: Site) -> None:
     value = site.read()
     value["images"] = [image for image in value["images"] if image["filename"] not in site.truth["broken"]][:6]
