@@ -81,7 +81,7 @@ def _kept_plan(settings: migration_settings.Settings) -> dict[str, Any] | None:
     try:
         digest = durable.sha256_of_file(settings.library)
         plan = plan_cache.read(settings.state, _key(settings), digest)
-        if plan is None or (plan.would_change and durable.exists(settings.output)) or plan.images.identities(folder) is None:
+        if plan is None or (plan.would_change and durable.exists(settings.output)) or not plan.images.are_unchanged(folder):
             return None  # a staged library has to be compared with what would be written
         drawn = [] if plan.would_change else library_survey.sample(plan.images.hashed(), digest, settings.sample)
         found = hash_batches.hash_now([os.path.join(folder, plan.images.paths[position]) for position in drawn], settings.terms.algorithm,

@@ -51,22 +51,22 @@ class Images(NamedTuple):
         """The stamps of the files, in the columns of a survey."""
         return self.sizes, self.mtimes, self.ctimes, self.inodes
 
-    def identities(self, folder: str) -> file_stamps.Identities | None:
-        """The identities of the files, below ``folder``, with one ``stat`` for each; None if one of them has not its stamp any more."""
-        identities = file_stamps.Identities()
+    def are_unchanged(self, folder: str, identities: file_stamps.Identities | None = None) -> bool:
+        """Whether each file, below ``folder``, has its stamp; one ``stat`` for each. ``identities``, if given, gets those of the files."""
         for path, size, mtime, ctime, inode in zip(self.paths, *self.stamps()):
             try:
                 status = os.stat(os.path.join(folder, path))
                 if file_stamps.stamp_of(status) != (size, mtime, ctime, inode):
-                    return None
-                identities.append(file_stamps.identity_of(status))
+                    return False
             except (FileNotFoundError, NotADirectoryError, ValueError):
                 if size != library_survey.NO_FILE:
-                    return None
-                identities.append(None)
+                    return False
+                status = None
             except OSError:
-                return None
-        return identities
+                return False
+            if identities is not None:
+                identities.append(status and file_stamps.identity_of(status))
+        return True
 
 
 class Progress(NamedTuple):
@@ -136,8 +136,8 @@ def survey(state: str, key: dict[str, Any], path: str, index: library_index.Inde
     plan = read(state, key, digest)
     if plan is None or not plan.entries or plan.images.paths != index.paths:
         return None
-    identities = plan.images.identities(os.path.dirname(path))
-    if identities is None:
+    identities = file_stamps.Identities()
+    if not plan.images.are_unchanged(os.path.dirname(path), identities):
         return None
     source = library_survey.Source(path, index, digest)
     try:
