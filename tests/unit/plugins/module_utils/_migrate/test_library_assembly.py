@@ -8,7 +8,7 @@ import copy
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class Assembled(NamedTuple):
     data: bytes
     record: dict[str, Any]
     refuted: int
-    seconds: list[float]
+    seconds: Sequence[float]
     made: library_assembly.MigratedLibrary
 
 
