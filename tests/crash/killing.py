@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import operate
 import tracing
-from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, pending_marker, run_record, unfinished_work
+from ansible_collections.mobius.dhash.plugins.module_utils._deploy import cutover, library_summary, pending_marker, run_record, unfinished_work
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._migrate import plan_cache
 
@@ -142,7 +142,8 @@ class Bench:
 
     def problems_with_success(self, failed: tracing.Call) -> list[str]:
         """What is wrong with an operation that ended well although one call failed."""
-        is_cache = failed.path is not None and plan_cache.FILE in failed.path  # a run goes on without it, and a damaged one counts as none
+        # A run goes on without them, and a damaged one counts as none.
+        is_cache = failed.path is not None and any(name in failed.path for name in (plan_cache.FILE, library_summary.FILE))
         if failed.name == "fsync" and failed.path != self.site.state and not is_cache:
             return ["it ended well without its fsync"]  # the state folder's is SQLite's, which goes on as well
         now = {name: files for name, files in self.site.snapshot().items() if not name.endswith(".lock")}
