@@ -152,8 +152,8 @@ def carry_out(library: str, state: str, folders: list[str], params: dict[str, An
     with locking.lock(library, "backup", run, params["lock_timeout"]), \
             backup_files.lock(library, folders, run, params["lock_timeout"]):
         digests = backup_files.digests_on_record(state)
-        backup, created = backup_files.make(library, folders[0], params["encrypt_to"], digests,
-                                             library_summary.counts_by_digest(state))
+        known = library_summary.counts_by_digest(state)
+        backup, created = backup_files.make(library, folders[0], params["encrypt_to"], digests, known)
         for folder in folders[1:]:
             if not backup_files.find_copy(backup, library, folder):
                 backup_files.copy_to(backup, library, folder)
