@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -158,6 +159,28 @@ def test_later_playbook_ignores_results_of_earlier_one(site: Site) -> None:
     assert "Images with DHash after rollback" not in run.of("Show the result")["msg"]
     reports = sorted((site.home / "reports").iterdir())
     assert [json.loads((report / "fleet.json").read_text(encoding="utf-8"))["hosts"][0]["phase"] for report in reports] == ["verified"] * 2
+
+
+def test_a_report_is_written_without_a_change_and_checked_without_a_file(site: Site) -> None:
+    directory = site.home / "shared" / "report"
+    directory.parent.mkdir(mode=0o711)
+    report: dict[str, Any] = {"directory": str(directory), "fallback_directory": "/proc/nowhere", "report": {"hosts": [{"images": 3}]}, "page": "<p>é</p>"}
+    tasks = [{"name": name, "mobius.dhash.fleet_report": report, "check_mode": is_check, "register": "last"} for name, is_check in (
+        ("Check", True), ("Write", False), ("Check again", True), ("Write again", False))]
+    tasks.insert(1, {"name": "Look", "ansible.builtin.stat": {"path": str(directory)}})
+    play = site.home / "report.yml"
+    play.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    command = site.command("migrate")
+    command[1] = str(play)
+    shown = subprocess.run(command, cwd=ROOT, env=site.environment(), stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, check=False, timeout=RUN_SECONDS)
+    run = site.read_run(shown.returncode, shown.stdout)
+    assert run.code == 0 and run.changed() == [] and run.of("Look")["stat"]["exists"] is False, run.output
+    assert [(run.of(name)["directory"], run.of(name).get("warnings", [])) for name in ("Check", "Write", "Check again", "Write again")] \
+        == [(str(directory), [])] * 4
+    assert {path.name: (stat.S_IMODE(path.stat().st_mode), path.read_text(encoding="utf-8")) for path in directory.iterdir()} == {
+        "fleet.json": (0o640, json.dumps(report["report"], indent=2, sort_keys=True) + "\n"), "index.html": (0o640, "<p>é</p>")}
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (directory, directory.parent)] == [0o750, 0o711]
 
 
 @pytest.mark.thorough

@@ -88,7 +88,8 @@ def tree(site: Site) -> dict[str, tuple[Any, ...]]:
 
 
 def test_no_module_is_left_out() -> None:
-    assert {name.split()[0] for name in CASES} == {file.stem for file in (ROOT / "plugins/modules").glob("[!_]*.py")}
+    in_ansible = {"fleet_report"}  # an action plugin does it; see test_controller.py
+    assert {name.split()[0] for name in CASES} | in_ansible == {file.stem for file in (ROOT / "plugins/modules").glob("[!_]*.py")}
 
 
 @pytest.mark.parametrize("name", CASES)
