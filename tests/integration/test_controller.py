@@ -161,7 +161,7 @@ def test_later_playbook_ignores_results_of_earlier_one(site: Site) -> None:
     assert [json.loads((report / "fleet.json").read_text(encoding="utf-8"))["hosts"][0]["phase"] for report in reports] == ["verified"] * 2
 
 
-def test_a_report_is_written_without_a_change_and_checked_without_a_file(site: Site) -> None:
+def test_a_report_changes_no_host_and_is_checked_without_a_file(site: Site) -> None:
     directory = site.home / "shared" / "report"
     directory.parent.mkdir(mode=0o711)
     report: dict[str, Any] = {"directory": str(directory), "fallback_directory": "/proc/nowhere", "report": {"hosts": [{"images": 3}]}, "page": "<p>é</p>"}
