@@ -100,16 +100,15 @@ class Entries:
         self._luma[position * hash_journal.PIXELS:(position + 1) * hash_journal.PIXELS] = entry.luma or _NO_LUMA
 
     def __getitem__(self, position: int) -> Entry | None:
-        entry = self.without_pixels(position)
-        if entry is None or not self._flags[position]:
-            return entry
-        return entry._replace(vertical=f"{self._verticals[position]:016X}", luma=self.luma(position))
+        if not self._flags[position] or self._texts[position] is None:
+            return self._failures.get(position)
+        return self.without_pixels(position)._replace(vertical=f"{self._verticals[position]:016X}", luma=self.luma(position))
 
-    def without_pixels(self, position: int) -> Entry | None:
-        """The entry at ``position`` without its second hash and its pixels, which take most of the time."""
+    def without_pixels(self, position: int) -> Entry:
+        """As :meth:`known`, without the second hash and the pixels, which take most of the time."""
         flags, texts = self._flags[position], self._texts[position]
         if not flags or texts is None:
-            return self._failures.get(position)
+            return self.known(position)
         return Entry(f"{self._hashes[position]:016X}", None, bool(flags & _LOW_DETAIL), texts[0], None, None, self._seconds[position], texts[1])
 
     def known(self, position: int) -> Entry:

@@ -132,9 +132,9 @@ def edit(hashed: HashedLibrary, migrated: MigratedLibrary) -> library_edit.Scrip
         (position, functools.partial(_with_hash, hashed.entries.without_pixels(position))) for position in migrated.changed))
 
 
-def _with_hash(entry: hash_journal.Entry | None, image: dict[str, Any]) -> dict[str, Any]:
-    """``image`` with the hash of ``entry``, if it has one."""
-    if entry is None or entry.dhash is None:
+def _with_hash(entry: hash_journal.Entry, image: dict[str, Any]) -> dict[str, Any]:
+    """``image`` with the hash of ``entry``."""
+    if entry.dhash is None:
         return library_fields.without_hash(image)
     new = dict(image)
     new["dhash"] = entry.dhash
