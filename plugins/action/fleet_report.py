@@ -59,4 +59,4 @@ def _write(directory: str, files: dict[str, str]) -> None:
     if (obstacle := durable.obstacle(directory)) is not None:
         raise DhashError(f"the folder {obstacle.cause}", obstacle.path)
     for name, text in files.items():
-        durable.write(os.path.join(directory, name), [text.encode()], mode=FILE_MODE)
+        durable.write(os.path.join(directory, name), [text.encode("utf-8", "backslashreplace")], mode=FILE_MODE)
