@@ -58,7 +58,7 @@ class Host:
             def log_message(self, *_args: object) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/health"
 
@@ -95,6 +95,11 @@ def host(tmp_path: Path) -> Iterator[Host]:
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+def judged(result: dict[str, Any]) -> tuple[Any, Any]:
+    """The verdict with its reason, so that a test that fails says which check did."""
+    return result["verdict"], result["reason"]
 
 
 # The gates.
@@ -146,7 +151,7 @@ def test_failing_service_is_polled_often_and_fails_at_its_limit(host: Host) -> N
 
 def test_a_service_that_gets_well_again_in_time_breaks_nothing(host: Host) -> None:
     host.answers = [(200, b""), (500, b""), (500, b""), (200, b"")] * 20
-    assert host.watch(minutes=1)["verdict"] == "passed"
+    assert judged(host.watch(minutes=1)) == ("passed", "")
     assert host.asked > 20
 
 
@@ -214,7 +219,7 @@ def test_a_newer_deploy_ends_the_watch_without_a_judgement(host: Host) -> None:
 
 def test_an_edit_by_the_service_does_not_end_it(host: Host) -> None:
     host.before_pause = lambda poll: poll == 3 and host.library.write_text(host.library.read_text() + "\n")
-    assert host.watch(minutes=1)["verdict"] == "passed"
+    assert judged(host.watch(minutes=1)) == ("passed", "")
 
 
 @pytest.mark.parametrize("record", [None, {"phase": run_record.PREPARED}])
@@ -257,7 +262,7 @@ def test_killed_watcher_is_continued_for_the_remaining_time(host: Host) -> None:
     assert host.kept()["verdict"] is None
     host.time += 600
     result = host.watch()
-    assert result["verdict"] == "passed" and host.time == 1_000_000 + 30 * 60
+    assert judged(result) == ("passed", "") and host.time == 1_000_000 + 30 * 60
     assert result["polls"] == host.asked > 5
 
 
@@ -289,7 +294,7 @@ def test_a_verdict_is_returned_until_it_is_acknowledged(host: Host) -> None:
     watch_record.acknowledge(str(host.state), "run-1")
     assert not present(watch_record.summary(str(host.state)))["pending"]
     host.answers = [(200, b"")]
-    assert host.watch(minutes=1)["verdict"] == "passed"
+    assert judged(host.watch(minutes=1)) == ("passed", "")
 
 
 def test_the_verdict_over_what_is_gone_waits_for_nobody(host: Host) -> None:
