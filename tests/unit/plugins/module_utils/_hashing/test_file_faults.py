@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, file_faults, image_decoder, image_formats
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, file_faults, file_structures, image_decoder, image_formats
 from conftest import present
 
 FILES = Path(__file__).parents[3] / "golden" / "files"
@@ -95,6 +95,6 @@ def test_avif_refused_by_the_only_decoder_present_is_unsupported() -> None:
 def test_a_whole_file_lacks_nothing(name: str) -> None:
     content = (FILES / name).read_bytes()
     format_ = present(image_formats.identify(content[:image_formats.HEAD_BYTES]))
-    shape = file_faults._shape(content, format_)
-    assert shape.length is None or shape.length <= len(content)
-    assert shape.damage is None
+    structure = file_structures.describe(content, format_)
+    assert structure.length is None or structure.length <= len(content)
+    assert structure.damage is None
