@@ -33,7 +33,7 @@ IMAGES = 40  # 5 of them broken, which is more than dhash_max_failure_rate allow
 FAILURE_RATE = 0.2
 CHEAP = {"dhash_verify_sample_size": 0, "dhash_parallel": 1}  # but where a test is about these
 RUN_SECONDS = 600
-READ_AT_START = ("LANG", "LC_", "LOCPATH", "PATH", "PYTHON", "TZ")  # by Python
+READ_AT_START = ("LANG", "LC_", "LD_LIBRARY_PATH", "LOCPATH", "PATH", "PYTHON", "TZ")  # by Python and its loader
 PATIENCE = 240
 ON_THE_CONTROLLER = {f"ansible.builtin.{name}" for name in (
     "assert", "debug", "fail", "include_role", "include_tasks", "set_fact", "validate_argument_spec")}
