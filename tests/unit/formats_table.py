@@ -38,6 +38,9 @@ The first bytes of a file decide its format, never its name. The decoders of the
 with 15 or 16 bits. *One decoder*: the hash is stable for one version of one decoder. A test file is in `tests/unit/golden/files`, or is made by
 the test that is named. A format without a test is decoded, but nobody has checked it.
 
+The *variant* of a file may need another decoder than its format: JPEG 2000 with more than 8 bits per colour, lossless JPEG and JPEG-LS, and PCX
+with more padding than usual are decoded by FFmpeg, and are `unsupported` on a host without it.
+
 """
 
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageChops, ImageOps, PngImagePlugin
 
 SMALL = (48, 40)
 LARGE = (320, 240)  # large enough for a JPEG to be decoded at half its size or less
@@ -344,6 +344,7 @@ def _tiffs() -> dict[str, Vector]:
                                    _clamped(value // 256 for value in long)),
         "float.tif": Vector(encode(Image.frombytes("F", SMALL, struct.pack(f"<{len(real)}f", *real)), "TIFF"),
                             _clamped(int(value) for value in real)),
+        "to_1.tif": Vector(encode(Image.frombytes("F", SMALL, struct.pack(f"<{len(levels)}f", *(level / 255 for level in levels))), "TIFF"), luma),
     }
 
 
@@ -416,10 +417,12 @@ def _others() -> dict[str, Vector]:
                           + Image.merge("RGB", rgb.split()[::-1]).tobytes(), luma),
         "rgb.dib": Vector(encode(rgb, "DIB"), luma),
         "rgb.psd": Vector(_psd(rgb), luma),
+        "bilevel.psd": Vector(_bitmap_psd(bilevel()), black),
         "grey.imt.bin": Vector(b"*grey\nwidth 48\nheight 40\npixel n8\n\x0c" + levels, luma),
         "grey.gbr": Vector(struct.pack(">LLLLL", 33, 2, *SMALL, 1) + b"GIMP" + struct.pack(">L", 1) + b"brush" + levels, luma),
         "grey.fits.bin": Vector(_fits(luma), luma),
         "grey.pfm.bin": Vector(b"Pf\n48 40\n-1.0\n" + _float_rows(luma), luma),
+        "to_1.pfm.bin": Vector(b"Pf\n48 40\n-1.0\n" + _float_rows(luma, 255), luma),
         "rgb.pxr": Vector((b"\x80\xe8\0\0".ljust(416, b"\0") + struct.pack("<HHHHHH", *SMALL[::-1], 0, 0, 14, 2)).ljust(1024, b"\0")
                           + rgb.tobytes(), luma),
         "thumbnail.p7": Vector(b"P7 332\n#a thumbnail\n#END_OF_COMMENTS\n48 40 255\n" + _in_332(rgb), _from_332(_in_332(rgb))),
@@ -455,14 +458,19 @@ def _psd(im: Image.Image) -> bytes:
     return header + struct.pack(">LLLH", 0, 0, 0, 0) + b"".join(band.tobytes() for band in im.split())
 
 
+def _bitmap_psd(im: Image.Image) -> bytes:
+    """A Photoshop bitmap, in which black is 1."""
+    return b"8BPS" + struct.pack(">H6xHLLHHLLLH", 1, 1, im.height, im.width, 1, 0, 0, 0, 0, 0) + ImageChops.invert(im).tobytes()
+
+
 def _fits(im: Image.Image) -> bytes:
     cards = [("SIMPLE", "T"), ("BITPIX", "8"), ("NAXIS", "2"), ("NAXIS1", str(im.width)), ("NAXIS2", str(im.height))]
     header = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in cards) + "END".ljust(80)
     return header.ljust(2880).encode("ascii") + ImageOps.flip(im).tobytes().ljust(2880, b"\0")
 
 
-def _float_rows(im: Image.Image) -> bytes:
-    return b"".join(struct.pack(f"<{im.width}f", *row) for row in reversed(_rows(im)))
+def _float_rows(im: Image.Image, divisor: int = 1) -> bytes:
+    return b"".join(struct.pack(f"<{im.width}f", *(level / divisor for level in row)) for row in reversed(_rows(im)))
 
 
 def _fli(im: Image.Image) -> bytes:

@@ -32,7 +32,7 @@ SELECTING = {"select", "reject", "selectattr", "rejectattr", "regex_search", "re
 OF_OTHERS = {"Successfully installed"}  # pip
 IN_PYTHON = {"could not find job",  # async_status
              "no such container",  # docker
-             "exceeds specified max pixel count", "Cannot allocate memory", "Unknown input format",  # FFmpeg
+             "exceeds specified max pixel count", "Cannot allocate memory", "Unknown input format", "does not contain any stream",  # FFmpeg
              "Raw profile type exif"}  # ImageMagick, in PNG files
 PYTHON_FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "plugins").rglob("*.py"))
 WATCH = [watch_record.PASSED, watch_record.FAILED, watch_record.ROLLBACK, watch_record.REPLACED]

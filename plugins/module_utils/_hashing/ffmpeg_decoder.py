@@ -198,4 +198,6 @@ def _failure(messages: bytes, format_: Format) -> ImageError:
         return ImageError("too_large", "decoding takes more memory than the limit allows")
     if b"Unknown input format" in messages or re.search(rb"[Dd]ecoder .*not found", messages):
         return ImageError("unsupported", f"the FFmpeg of this host was built without {format_.name}", INSTALL_PROGRAM)
+    if format_.moving and b"does not contain any stream" in messages:
+        return ImageError("not_an_image", f"{format_.name} without a picture, for example sound alone")
     return ImageError("damaged", "cannot decode a picture from it")

@@ -18,8 +18,10 @@ from . import file_structures
 from .image_formats import Format
 
 LONGEST_REPORT = 160  # characters of a decoder's message
-CUT_OFF = ("truncated", "not enough", "only got", "end of file", "unexpected eof", "buffer is not large enough", "requires a buffer", "index out of range")
-NOT_KNOWN = ("unsupported", "unknown", "unimplemented", "not implemented", "not supported", "cannot handle", "cannot read this")
+CUT_OFF = ("truncated", "not enough", "only got", "end of file", "unexpected eof", "incomplete", "buffer is not large enough", "requires a buffer",
+           "index out of range")
+NOT_KNOWN = ("unsupported", "unknown", "unrecognized", "unimplemented", "not implemented", "not yet implemented", "not supported", "cannot handle",
+             "cannot read this")
 NO_DECODER = "Convert the image to another format, for example PNG."
 
 
@@ -43,6 +45,8 @@ def explain(content: bytes, format_: Format, failures: Sequence[tuple[str, Image
 
 def of_exception(error: Exception) -> ImageError:
     """What an exception of Pillow says: the kind that its words suggest, and its message."""
+    if isinstance(error, SyntaxError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # Pillow's ImageFile: a KeyError is a mode that it does not know
     text = " ".join(str(error).split())[:LONGEST_REPORT]
     words = text.lower()
     if isinstance(error, (EOFError, struct.error)) or any(phrase in words for phrase in CUT_OFF):

@@ -6,14 +6,19 @@
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from . import tiff_directory
+from .._errors import printable
+from . import heif_properties, tiff_directory
 from .image_formats import Format
 
 MOST_BOXES = 4096
+MOST_DIRECTORIES = 32
+USUAL_CODINGS = ("av01", "hvc1", "hev1", "grid", "iovl", "iden")
 BMP_COMPRESSIONS = {0: "uncompressed", 1: "8-bit run lengths", 2: "4-bit run lengths", 3: "bit fields", 4: "JPEG", 5: "PNG", 6: "bit fields with alpha"}
 PHOTOMETRICS = {0: "WhiteIsZero", 1: "BlackIsZero", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab",
                 10: "ITULab", 32803: "CFA", 34892: "linear raw"}
@@ -21,6 +26,17 @@ TIFF_COMPRESSIONS = {1: "", 2: "CCITT RLE", 3: "CCITT T.4", 4: "CCITT T.6", 5: "
                      32946: "Deflate", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy DNG", 34925: "LZMA",
                      50000: "Zstandard", 50001: "WebP", 52546: "JPEG XL"}
 RARE_COMPRESSIONS = TIFF_COMPRESSIONS.keys() - {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+USUAL_JPEG_PROCESSES = (0xC0, 0xC1, 0xC2)
+JPEG_PROCESSES = {0xC3: "lossless", 0xC5: "differential", 0xC6: "differential progressive", 0xC7: "differential lossless", 0xC9: "arithmetic",
+                  0xCA: "arithmetic progressive", 0xCB: "arithmetic lossless", 0xCD: "arithmetic differential",
+                  0xCE: "arithmetic differential progressive", 0xCF: "arithmetic differential lossless", 0xF7: "JPEG-LS"}
+PHOTOSHOP_MODES = {0: "bitmap", 1: "grayscale", 2: "indexed", 3: "RGB", 4: "CMYK", 7: "multichannel", 8: "duotone", 9: "Lab"}
+USUAL_PHOTOSHOP_MODES = ((0, 1), (0, 8), (1, 8), (2, 8), (3, 8), (4, 8), (7, 8), (8, 8), (9, 8))  # mode, bits
+RAW_DATA, RUN_LENGTHS = 0, 1  # compressions of a Photoshop file
+PCX_RUN = re.compile(rb"[\xc0-\xff].|[^\xc0-\xff]+", re.DOTALL)
+EXR_LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}  # compression: lines of a chunk
+EXR_COMPRESSIONS = {0: "no compression", 1: "run lengths", 2: "ZIPS", 3: "ZIP", 4: "PIZ", 5: "PXR24", 6: "B44", 7: "B44A", 8: "DWAA", 9: "DWAB"}
+EXR_TILED, EXR_DEEP, EXR_PARTS = 0x200, 0x800, 0x1000
 SAMPLE_FORMATS = {1: "", 2: "signed ", 3: "floating point ", 5: "complex ", 6: "complex "}
 
 
@@ -36,7 +52,7 @@ class Structure(NamedTuple):
 
 def describe(content: bytes, format_: Format) -> Structure:
     """The structure of the file ``content``. Of a format that is not described here, and of a file cut off in its header, only the name."""
-    describe_format = DESCRIBED.get(format_.name)
+    describe_format = _raw if format_.is_raw else DESCRIBED.get(format_.name)
     if describe_format is None:
         return Structure(format_.name)
     try:
@@ -47,10 +63,16 @@ def describe(content: bytes, format_: Format) -> Structure:
 
 def _jpeg(content: bytes, format_: Format) -> Structure:
     """The segments before the first scan (ITU-T T.81, B.1.1.4); the length of a scan is known to its decoder alone."""
-    place = 2
+    place, variant, is_rare = 2, format_.name, False
     while content[place:place + 1] == b"\xff" and content[place:place + 2] != b"\xff\xda":
+        process = content[place + 1] if place + 10 <= len(content) else 0
+        if process in JPEG_PROCESSES or process in USUAL_JPEG_PROCESSES:
+            bits, components = content[place + 4], content[place + 9]
+            is_rare = process in JPEG_PROCESSES or bits != 8
+            if is_rare:
+                variant = f"{format_.name} with {components} \N{MULTIPLICATION SIGN} {bits} bits, {JPEG_PROCESSES.get(process, 'DCT')}"
         place += 2 + struct.unpack_from(">H", content, place + 2)[0] if place + 4 <= len(content) else 4
-    return Structure(format_.name, place + 2 if place + 2 > len(content) else None)
+    return Structure(variant, place + 2 if place + 2 > len(content) else None, is_rare=is_rare)
 
 
 def _bmp(content: bytes, format_: Format) -> Structure:
@@ -128,6 +150,14 @@ def _boxes(content: bytes, format_: Format) -> Structure:
     return Structure(format_.name, end)
 
 
+def _heif(content: bytes, format_: Format) -> Structure:
+    """The end of the last box, and the coding of the primary picture (ISO/IEC 23008-12)."""
+    coding = heif_properties.primary_type(io.BytesIO(content))
+    is_rare = coding not in (None, *USUAL_CODINGS)
+    variant = f"{format_.name} with {printable(str(coding))}" if is_rare else format_.name
+    return Structure(variant, _boxes(content, format_).length, is_rare=is_rare)
+
+
 def _each_box(content: bytes) -> Iterator[tuple[int, int, bytes]]:
     start, number = 0, 0
     while start + 8 <= len(content) and number < MOST_BOXES:
@@ -159,7 +189,95 @@ def _jpeg_2000(content: bytes, format_: Format) -> Structure:
     return Structure(format_.name, place + 2)
 
 
+def _raw(content: bytes, format_: Format) -> Structure:
+    """The end of the last strip, tile or JPEG of all directories of a camera raw file (TIFF 6.0, sections 8, 15 and 22)."""
+    ends = []
+    for tags in tiff_directory.each(content, MOST_DIRECTORIES):
+        for offsets, lengths in ((273, 279), (324, 325), (513, 514)):
+            ends += [offset + length for offset, length in zip(tags.get(offsets, []), tags.get(lengths, []))]
+    return Structure(format_.name, max(ends, default=None))
+
+
+def _photoshop(content: bytes, format_: Format) -> Structure:
+    """The sections of a Photoshop file up to the merged picture (Adobe Photoshop File Formats Specification)."""
+    version, channels, height, width, bits, mode = struct.unpack_from(">4xH6xHLLHH", content)
+    is_large = version == 2
+    variant = (f"{format_.name}{', large document,' if is_large else ''} with {channels} \N{MULTIPLICATION SIGN} {bits} bits,"
+               f" {PHOTOSHOP_MODES.get(mode, f'mode {mode}')}")
+    if version not in (1, 2) or mode not in PHOTOSHOP_MODES or bits not in (1, 8, 16, 32) or not (0 < channels <= 56 and width and height):
+        return Structure(variant, damage="the header is not valid")
+    place = 26
+    for size in (4, 4, 8 if is_large else 4):  # colours, resources, layers
+        place += size + int.from_bytes(content[place:place + size], "big")
+        if place + 2 > len(content):
+            return Structure(variant, place + 2)
+    (compression,) = struct.unpack_from(">H", content, place)
+    if compression > 3:
+        return Structure(variant, damage=f"compression {compression} does not exist")
+    end, lines = None, channels * height
+    if compression == RAW_DATA:
+        end = place + 2 + lines * ((width * bits + 7) // 8)
+    elif compression == RUN_LENGTHS:
+        lengths = place + 2 + lines * (4 if is_large else 2)
+        end = lengths
+        if lengths <= len(content):
+            end += sum(struct.unpack_from(f">{lines}{'L' if is_large else 'H'}", content, place + 2))
+    is_usual = not is_large and (mode, bits) in USUAL_PHOTOSHOP_MODES and compression in (RAW_DATA, RUN_LENGTHS)
+    return Structure(variant, end, is_rare=not is_usual)
+
+
+def _pcx(content: bytes, format_: Format) -> Structure:
+    """Whether the run lengths of a PCX fill all of its lines (ZSoft PCX File Format Technical Reference Manual, revision 5)."""
+    bits, left, top, right, bottom = struct.unpack_from("<3xB4H", content)
+    planes, bytes_per_line = struct.unpack_from("<65xBH", content)
+    wanted = (bottom - top + 1) * planes * bytes_per_line
+    if right < left or wanted <= 0:
+        return Structure(format_.name, damage="the header is not valid")
+    found = 0
+    for run in PCX_RUN.finditer(content, 128):
+        first = content[run.start()]
+        found += first & 0x3F if first >= 0xC0 else run.end() - run.start()
+        if found >= wanted:
+            break
+    variant = f"{format_.name} with {planes} \N{MULTIPLICATION SIGN} {bits} bits"
+    return Structure(variant, is_rare=found >= wanted)
+
+
+def _exr(content: bytes, format_: Format) -> Structure:
+    """The end of the last chunk by the table of their offsets (OpenEXR File Layout)."""
+    (flags,) = struct.unpack_from("<L", content, 4)
+    attributes, place = {}, 8
+    while content[place]:
+        end_of_name = content.index(0, place)
+        end_of_type = content.index(0, end_of_name + 1)
+        (length,) = struct.unpack_from("<L", content, end_of_type + 1)
+        attributes[content[place:end_of_name]] = content[end_of_type + 5:end_of_type + 5 + length]
+        place = end_of_type + 5 + length
+    compression = attributes[b"compression"][0]
+    has_layers_alone = all(b"." in name for name in _channels_of_exr(attributes[b"channels"]))
+    parts = [EXR_COMPRESSIONS.get(compression, f"compression {compression}"), *(["layers alone"] if has_layers_alone else []),
+             *(["deep data"] if flags & EXR_DEEP else []), *(["several parts"] if flags & EXR_PARTS else [])]
+    is_rare = compression > 7 or len(parts) > 1
+    end = None
+    if not flags & (EXR_TILED | EXR_DEEP | EXR_PARTS) and compression in EXR_LINES:
+        top, bottom = struct.unpack_from("<4xl4xl", attributes[b"dataWindow"])
+        chunks = (bottom - top) // EXR_LINES[compression] + 1
+        end = place + 1 + 8 * chunks
+        if end <= len(content):
+            last = max(struct.unpack_from(f"<{chunks}Q", content, place + 1))
+            end = last + 8 + (struct.unpack_from("<L", content, last + 4)[0] if last + 8 <= len(content) else 0)
+    return Structure(f"{format_.name} with {', '.join(parts)}", end, is_rare=is_rare)
+
+
+def _channels_of_exr(attribute: bytes) -> Iterator[bytes]:
+    place = 0
+    while attribute[place]:
+        end = attribute.index(0, place)
+        yield attribute[place:end]
+        place = end + 17
+
+
 DESCRIBED: dict[str, Callable[[bytes, Format], Structure]] = {
-    "JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff, "PNG": _png, "GIF": _gif, "WebP": _riff, "AVIF": _boxes, "HEIC": _boxes, "JPEG 2000": _jpeg_2000,
-    "MP4 or QuickTime": _boxes,
+    "JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff, "PNG": _png, "GIF": _gif, "WebP": _riff, "AVIF": _heif, "HEIC": _heif, "JPEG 2000": _jpeg_2000,
+    "MP4 or QuickTime": _boxes, "Photoshop": _photoshop, "PCX": _pcx, "OpenEXR": _exr,
 }

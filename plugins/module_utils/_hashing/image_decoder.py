@@ -24,7 +24,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from .._errors import NEXT_STEPS, ImageError, printable
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, file_faults, heif_orientation, image_formats, pyav_decoder, raw_preview, repaired_files
+from . import decoder_limits, difference_hash, file_faults, file_structures, heif_properties, image_formats, pyav_decoder, raw_preview, repaired_files
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # a pipe or a terminal must not block or be taken
 MAX_PATH = 1024  # macOS, sys/syslimits.h
@@ -183,7 +183,7 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
         with _failures_into(failures, decoder):
             if decoder == "pyav":
                 with _own(file) as opened_again:
-                    orientation = _orientation(file, format_) or heif_orientation.UPRIGHT
+                    orientation = _orientation(file, format_) or heif_properties.UPRIGHT
                     png = pyav_decoder.picture_as_png(opened_again, format_, limits.pixels, orientation)
                 return Decoded(render(io.BytesIO(png), image_formats.PNG), decoder, format_)
             if decoder == "ffmpeg":
@@ -191,11 +191,13 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
             with _own(file) as opened_again:
                 return Decoded(render(opened_again, format_), decoder, format_)
         if decoder == "pillow":
-            copy = repaired_files.repaired(_content(file), format_, limits.pixels)
+            content = _content(file)
+            copy = repaired_files.repaired(content, format_, limits.pixels)
             if copy is not None:
                 with _failures_into(failures, decoder):
                     return Decoded(render(io.BytesIO(copy), format_), decoder, format_)
-            if image_formats.is_stable(format_, head) and failures[-1][1].kind != "unsupported":
+            is_unknown = failures[-1][1].kind == "unsupported" or file_structures.describe(content, format_).is_rare
+            if image_formats.is_stable(format_, head) and not is_unknown:
                 break
     raise file_faults.explain(_content(file), format_, failures)
 
@@ -213,9 +215,8 @@ def _render_preview(content: bytes, format_: image_formats.Format, render: Calla
     for picture, shown_as in pictures:
         with _failures_into(failures, "raw_preview"):
             return Decoded(render(io.BytesIO(picture), shown_as), "raw_preview", format_, (raw.width, raw.height))
-    if failures:
-        raise file_faults.explain(content, format_, failures)
-    raise ImageError("unsupported", f"{format_.name}: the file has sensor data and no preview", DEVELOP)
+    without_preview = ImageError("unsupported", "the file has sensor data and no preview", DEVELOP)
+    raise file_faults.explain(content, format_, failures or [("raw_preview", without_preview)])
 
 
 @contextlib.contextmanager
@@ -245,7 +246,7 @@ def _orientation(file: BinaryIO, format_: image_formats.Format) -> int | None:
     if format_ is not image_formats.AVIF:
         return None
     with _own(file) as opened_again:
-        return heif_orientation.exif_orientation(opened_again)
+        return heif_properties.exif_orientation(opened_again)
 
 
 def _render_by_ffmpeg(file: BinaryIO, format_: image_formats.Format, render: Callable[[BinaryIO, image_formats.Format], Rendered],

@@ -41,8 +41,9 @@ JPEG = Format("JPEG", "JPEG", "jpeg_pipe", stable=True)
 JPEG_XL = Format("JPEG XL", None, "jpegxl_pipe")
 TIFF = Format("TIFF", "TIFF", "tiff_pipe", stable=True)
 AVIF = Format("AVIF", "AVIF", "mov")
-STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1",
-                b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+STILL_BRANDS = (b"avif", b"avis", b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"MiHB", b"MiHE", b"MiAB", b"1pic",
+                b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
+                b"avci", b"avcs", b"jpeg", b"jpgs", b"j2ki", b"j2is", b"vvic", b"vvis", b"evbi", b"evbs", b"evmi", b"evms")
 CR3 = Format("CR3", is_raw=True)
 QUICKTIME = Format("MP4 or QuickTime", None, "mov", moving=True)
 TGA = Format("TGA", "TGA", stable=True)
@@ -126,7 +127,25 @@ _SIGNATURES = [
     (rb"BPG\xfb", Format("BPG", refused=FOREIGN)),
     (rb"RIFF....ACON", Format("ANI", refused=FOREIGN)),
     (rb"\xab(?:KTX 11|KTX 20)\xbb\r\n\x1a\n", Format("KTX", refused=FOREIGN)),
-    (rb"FORM....(?:ILBM|PBM )", Format("ILBM", refused=FOREIGN)),
+    (rb"(?:FORM|CAT |LIST)....(?:ILBM|PBM |ACBM|ANIM|DEEP|IMAG|RGB8|RGBN|RGFX|TVPP|YUVN)|FOR[48]....CIMG", Format("IFF", refused=FOREIGN)),
+    (rb"\x53\x80\xf6\x34", Format("Softimage PIC", refused=FOREIGN)),
+    (rb"\x8aMNG\r\n\x1a\n", Format("MNG", refused=FOREIGN)),
+    (rb"\x8bJNG\r\n\x1a\n", Format("JNG", refused=FOREIGN)),
+    (rb"\x97JB2\r\n\x1a\n", Format("JBIG2", refused=FOREIGN)),
+    (rb"\x80\x2a\x5f\xd7|\xd7\x5f\x2a\x80", Format("Cineon", refused=FOREIGN)),
+    (rb"PK\x03\x04.{26}mimetypeimage/openraster", Format("OpenRaster", refused=FOREIGN)),
+    (rb"PK\x03\x04.{26}mimetypeapplication/x-krita", Format("Krita", refused=FOREIGN)),
+    (rb"Paint Shop Pro Image File\n\x1a\0|~BK\0", Format("Paint Shop Pro", refused=FOREIGN)),
+    (rb"id=ImageMagick", Format("MIFF", refused=FOREIGN)),
+    (rb"farbfeld", Format("Farbfeld", refused=FOREIGN)),
+    (rb"VTF\0\x07\0\0\0", Format("VTF", refused=FOREIGN)),
+    (rb"PVR\x03\0\0\0\0|\x34\0\0\0.{40}PVR!", Format("PVR", refused=FOREIGN)),
+    (rb"\x13\xab\xa1\x5c", Format("ASTC", refused=FOREIGN)),
+    (rb"LBLSIZE=\s*\d", Format("VICAR", refused=FOREIGN)),
+    (rb"\xffWPC.{4}\x01\x16", Format("WPG", refused=DRAWING)),
+    (rb"RIFF....CDR", Format("CorelDRAW", refused=DRAWING)),
+    (rb".{522}\0\x11\x02\xff\x0c\0", Format("PICT", refused=DRAWING)),
+    (rb"(?:II|MM).{4}HEAPCCDR", Format("CRW", refused="its previews do not say which side of them is up")),
 ]
 SIGNATURES = [(re.compile(pattern, re.DOTALL), format_) for pattern, format_ in _SIGNATURES]
 

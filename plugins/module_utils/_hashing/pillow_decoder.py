@@ -19,7 +19,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 try:
     from PIL import Image, ImageChops, JpegImagePlugin, PpmImagePlugin, features
@@ -75,7 +75,7 @@ def require() -> None:
 
 def can_open(format_: Format, head: bytes) -> bool:
     """Whether this Pillow has a decoder for ``format_``, and it accepts a file that begins with ``head``."""
-    if format_.pillow == "JPEG2000" and not features.check("jpg_2000"):
+    if format_.pillow == "JPEG2000" and (not features.check("jpg_2000") or _is_deep_jpeg_2000(head)):
         return False
     if format_.pillow == "PPM" and not hasattr(PpmImagePlugin, "PpmDecoder") and not PNM_OF_PILLOW_9_0.match(head):
         return False  # Pillow would read the grey levels of such a file as if there were 255
@@ -85,6 +85,14 @@ def can_open(format_: Format, head: bytes) -> bool:
         return False
     accepts = Image.OPEN[format_.pillow][1]
     return accepts is None or accepts(head[:16]) is True
+
+
+def _is_deep_jpeg_2000(head: bytes) -> bool:
+    """Whether colours have more than 8 bits (ISO/IEC 15444-1, A.5.1 and I.5.3.1): Pillow's rounding turns white into black then."""
+    box = head.find(b"ihdr")
+    start = box + 12 if box >= 0 else 40
+    components, bits = head[start:start + 2], (head[start + 2] & 0x7F) + 1 if len(head) > start + 2 else 0
+    return int.from_bytes(components, "big") > 1 and bits > 8
 
 
 def register_heif() -> bool:
@@ -186,7 +194,7 @@ def _upright(im: ImageFile.ImageFile, max_pixels: int, mode: str, least: tuple[i
         im.getexif()[ORIENTATION] = im.tag_v2.get(ORIENTATION, 1)  # type: ignore[attr-defined] # a TIFF has it
     _decoder, box, _offset, layout = im.tile[0] if im.format in ("GIF", "PNG") else (None, None, None, None)
     im.load()
-    picture = flatten(im, layout)
+    picture = flatten(_with_usual_levels(im), layout)
     if im.format == "GIF":
         # Depending on its version, Pillow fills the area around the first frame with index 0 or with the transparent index.
         picture = _over_white(picture.crop(box), im.size, box)
@@ -194,6 +202,26 @@ def _upright(im: ImageFile.ImageFile, max_pixels: int, mode: str, least: tuple[i
         return picture
     turn = TURNS.get(_orientation(im.info))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _with_usual_levels(im: ImageFile.ImageFile) -> Image.Image:
+    """``im`` as its format means it, where Pillow hands on the levels of the file: black is 1 in a Photoshop bitmap, white is 1.0 in
+    floating point, and a palette may have transparent colours."""
+    if im.format == "PSD" and im.mode == "1":
+        return ImageChops.invert(im)
+    if im.mode == "F" and _extremes(im)[1] <= 1:
+        return im.point(lambda value: value * 255 + 0.5)  # what follows cuts fractions off
+    if im.mode == "P" and im.format not in ("GIF", "PNG"):  # which say so in ``info``
+        with_alpha = im.convert("RGBA")
+        lowest, highest = _extremes(with_alpha.getchannel("A"))
+        if lowest < 255 and highest > 0:  # a file without transparency may leave it at 0
+            return with_alpha
+    return im
+
+
+def _extremes(im: Image.Image) -> tuple[float, float]:
+    """The lowest and the highest level of a picture of one channel."""
+    return cast("tuple[float, float]", im.getextrema())
 
 
 def _colours(im: Image.Image, layout: object) -> Image.Image:

@@ -13,14 +13,14 @@ import io
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._errors import ImageError
-from . import file_faults
-from .image_formats import AVIF, HEAD_BYTES, JPEG_XL, Format
+from . import file_faults, heif_properties
+from .image_formats import AVIF, JPEG_XL, Format
 
 if TYPE_CHECKING:
     from PIL import Image
 
 CODECS = {AVIF: ("av1", "libdav1d"), JPEG_XL: ("libjxl",)}
-ERRORS = (OSError, ValueError, LookupError, ArithmeticError, RuntimeError)  # PyAV's own errors derive from several of Python's
+ERRORS = (OSError, ValueError, LookupError, ArithmeticError, RuntimeError)  # which PyAV raises beside its own
 TILES = "PyAV decodes one tile of a picture of tiles"
 
 
@@ -39,19 +39,18 @@ def can_decode(format_: Format) -> bool:
 def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation: int) -> bytes:
     """The picture in ``file`` as a PNG file with transparency, turned by the Exif ``orientation``, in full size.
 
-    The transparency of an AVIF is the second picture, grey and of the same size (AV1 Image File Format, 4.1). Raises ImageError.
+    The transparency of an AVIF is another picture, grey and of the same size (AV1 Image File Format, 4.1). Raises ImageError.
     """
     import av
 
     from . import pillow_decoder
 
-    file.seek(0)
-    if b"grid" in file.read(HEAD_BYTES):
+    if heif_properties.primary_type(file) == "grid":
         raise ImageError("unsupported", TILES)
     file.seek(0)
     try:
         with av.open(file, format=format_.demuxer, options={"protocol_whitelist": "none", "format_whitelist": format_.demuxer or ""}) as container:
-            streams = container.streams.video[:2]
+            streams = [*container.streams.video[:1], *_transparency(file, container)]
             if any(stream.codec_context.width * stream.codec_context.height > max_pixels for stream in streams):
                 raise ImageError("too_large", "the image has more pixels than the limit allows")
             pictures: list[Image.Image] = []
@@ -64,12 +63,14 @@ def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation
         raise
     except StopIteration:
         raise ImageError("damaged", "no picture in the file") from None
-    except ERRORS as error:
+    except (av.FFmpegError, *ERRORS) as error:
         raise file_faults.of_exception(error) from None
     if not pictures:
         raise ImageError("damaged", "no picture in the file")
     picture = pictures[0]
-    if len(pictures) == 2 and pictures[1].size == picture.size:
+    if len(pictures) == 2:
+        if pictures[1].size != picture.size:
+            raise ImageError("unsupported", TILES)
         picture.putalpha(pictures[1])
     turn = pillow_decoder.TURNS.get(orientation)
     if turn is not None:
@@ -77,6 +78,14 @@ def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation
     content = io.BytesIO()
     picture.save(content, "PNG", compress_level=1)
     return content.getvalue()
+
+
+def _transparency(file: BinaryIO, container: Any) -> list[Any]:
+    """The stream with the transparency of the first one, if there is any."""
+    place = file.tell()
+    is_there = heif_properties.has_alpha(file)
+    file.seek(place)
+    return [stream for stream in container.streams.video[1:] if is_there and stream.codec_context.format.name.startswith("gray")][:1]
 
 
 def _picture(frame: Any, pixel_format: str, mode: str) -> Image.Image:

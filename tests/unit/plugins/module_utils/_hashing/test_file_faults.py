@@ -8,7 +8,9 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import pictures
 import pytest
+import raw_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, file_faults, file_structures, image_decoder, image_formats
 from conftest import present
@@ -38,7 +40,36 @@ def tiff(bits: list[int], photometric: int, compression: int = 1, sample_format:
     return (b"II*\0" + struct.pack("<L", 8) + directory).ljust(200, b"\0") + struct.pack(f"<{count}H", *bits).ljust(100, b"\0") + data
 
 
+def photoshop(channels: int, bits: int, mode: int, version: int = 1, compression: int = 0, data: bytes = bytes(4000)) -> bytes:
+    """A Photoshop file of 10 x 10 pixels without layers."""
+    header = b"8BPS" + struct.pack(">H6xHLLHH", version, channels, 10, 10, bits, mode)
+    return header + bytes(16 if version == 2 else 12) + struct.pack(">H", compression) + data
+
+
+def exr(compression: int, channels: list[bytes], flags: int = 0) -> bytes:
+    """An OpenEXR file of 10 x 10 pixels whose chunks are empty, one for each line."""
+    attributes = {(b"channels", b"chlist"): b"".join(name + bytes(17) for name in channels) + b"\0", (b"compression", b"compression"): bytes([compression]),
+                  (b"dataWindow", b"box2i"): struct.pack("<4l", 0, 0, 9, 9)}
+    header = struct.pack("<LL", 20000630, 2 | flags)
+    header += b"".join(b"%b\0%b\0%b%b" % (*names, struct.pack("<L", len(value)), value) for names, value in attributes.items()) + b"\0"
+    return header + b"".join(struct.pack("<Q", len(header) + 80 + 8 * line) for line in range(10)) + bytes(80)
+
+
+def jpeg(process: int, bits: int) -> bytes:
+    """A JPEG with another process or precision in its frame header."""
+    content = (FILES / "rgb.jpg").read_bytes()
+    place = content.index(b"\xff\xc0")
+    return content[:place] + bytes([0xFF, process, *content[place + 2:place + 4], bits]) + content[place + 5:]
+
+
 @pytest.mark.parametrize(("content", "words"), [
+    (photoshop(3, 32, 3), "Photoshop with 3 \N{MULTIPLICATION SIGN} 32 bits, RGB"),
+    (photoshop(4, 16, 9), "Photoshop with 4 \N{MULTIPLICATION SIGN} 16 bits, Lab"),
+    (photoshop(3, 8, 3, version=2), "Photoshop, large document, with 3 \N{MULTIPLICATION SIGN} 8 bits, RGB"),
+    (photoshop(3, 8, 3, compression=3), "Photoshop with 3 \N{MULTIPLICATION SIGN} 8 bits, RGB"),
+    (jpeg(0xC3, 8), "JPEG with 3 \N{MULTIPLICATION SIGN} 8 bits, lossless"),
+    (jpeg(0xF7, 8), "JPEG with 3 \N{MULTIPLICATION SIGN} 8 bits, JPEG-LS"),
+    (jpeg(0xC1, 12), "JPEG with 3 \N{MULTIPLICATION SIGN} 12 bits, DCT"),
     (tiff([32, 32, 32], 2, sample_format=3), "TIFF with floating point 3 \N{MULTIPLICATION SIGN} 32 bits, RGB"),
     (tiff([16, 16, 16], 1), "TIFF with 3 \N{MULTIPLICATION SIGN} 16 bits, BlackIsZero"),
     (tiff([8, 8, 8], 2, compression=34887), "TIFF with 3 \N{MULTIPLICATION SIGN} 8 bits, RGB, LERC"),
@@ -71,6 +102,36 @@ def test_a_file_whose_data_contradict_each_other_is_damaged(refused: Callable[[b
     assert error.kind == "damaged", error
 
 
+@pytest.mark.parametrize(("content", "kind", "words"), [
+    (exr(4, [b"B", b"G", b"R"]), "damaged", "OpenEXR with PIZ: "),
+    (exr(8, [b"B", b"G", b"R"]), "unsupported", "OpenEXR with DWAA: "),
+    (exr(4, [b"sky.B", b"sky.G", b"sky.R"]), "unsupported", "OpenEXR with PIZ, layers alone: "),
+    (exr(0, [b"Y"], flags=0x800), "unsupported", "OpenEXR with no compression, deep data: "),
+    (exr(0, [b"Y"], flags=0x1000), "unsupported", "OpenEXR with no compression, several parts: "),
+    (exr(0, [b"Y"])[:-1], "truncated", "OpenEXR with no compression: the file is cut off: 1 of "),
+    (exr(0, [b"Y"])[:-90], "truncated", "OpenEXR with no compression: the file is cut off"),
+])
+def test_openexr_that_ffmpeg_does_not_decode_has_its_kind(content: bytes, kind: str, words: str) -> None:
+    failures = [("ffmpeg", ImageError("damaged", "cannot decode a picture from it"))]
+    error = file_faults.explain(content, present(image_formats.identify(content)), failures)
+    assert error.kind == kind and error.cause.startswith(words), error
+
+
+def test_a_photoshop_file_is_measured_in_each_of_its_sections(refused: Callable[[bytes], ImageError]) -> None:
+    for content in (photoshop(3, 32, 3, data=bytes(1200)), photoshop(3, 32, 3, compression=1, data=b"\0\2" * 30 + bytes(60)),
+                    photoshop(3, 8, 3, version=2, compression=1, data=b"\0\0\0\2" * 30 + bytes(60))):
+        assert refused(content).kind == "unsupported"
+        for length in (30, 39, len(content) - 70, len(content) - 1):
+            assert refused(content[:length]).kind == "truncated", length
+    assert refused(photoshop(3, 8, 5)).kind == "damaged"
+    assert refused(photoshop(3, 8, 3, compression=4)).kind == "damaged"
+
+
+def test_a_raw_file_without_the_end_of_its_pictures_is_truncated(refused: Callable[[bytes], ImageError]) -> None:
+    dng = raw_files.tiff(b"II*\0", b"Some Phone", [], thumbnail=(48, 40, pictures.colour().tobytes()), dng=True)
+    assert refused(dng[:-100].replace(b"\xff\xd8\xff", bytes(3))).kind == "truncated"
+
+
 def test_a_tiff_whose_directory_is_cut_off_is_truncated(refused: Callable[[bytes], ImageError]) -> None:
     content = (FILES / "rgb.tif").read_bytes()
     for length in (20, 60, 100, 140):
@@ -81,6 +142,19 @@ def test_the_error_has_what_each_decoder_reported() -> None:
     failures = [("pillow", ImageError("damaged", "one")), ("ffmpeg", ImageError("unsupported", "two", "Install it."))]
     error = file_faults.explain(b"qoif", present(image_formats.identify(b"qoif")), failures)
     assert (error.kind, error.cause) == ("damaged", "QOI: the data are damaged (pillow: one; ffmpeg: two)")
+
+
+@pytest.mark.parametrize(("coding", "kind"), [(b"jpeg", "unsupported"), (b"unci", "unsupported"), (b"hvc1", "damaged"), (b"grid", "damaged")])
+def test_heif_of_another_coding_is_unsupported(coding: bytes, kind: str) -> None:
+    def box(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">L", 8 + len(content)) + name + content
+
+    items = bytes(4) + struct.pack(">H", 2) + b"".join(
+        box(b"infe", b"\2\0\0\0" + struct.pack(">HH", number, 0) + name + b"\0") for number, name in ((1, b"Exif"), (2, coding)))
+    content = box(b"ftyp", b"mif1\0\0\0\0mif1") + box(b"meta", bytes(4) + box(b"pitm", bytes(4) + b"\0\2") + box(b"iinf", items))
+    error = file_faults.explain(content, image_formats.HEIC, [("pillow_heif", ImageError("damaged", "no plugin"))])
+    assert error.kind == kind and error.cause.startswith(f"HEIC with {coding.decode()}: " if kind == "unsupported" else "HEIC: "), error
+    assert file_faults.explain(content[:-1], image_formats.HEIC, [("pillow_heif", ImageError("damaged", "no plugin"))]).kind == "truncated"
 
 
 def test_avif_refused_by_the_only_decoder_present_is_unsupported() -> None:

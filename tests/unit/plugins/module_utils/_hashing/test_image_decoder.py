@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pictures
+import PIL
 import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import file_stamps
@@ -256,8 +257,15 @@ def test_a_text_that_names_other_files_is_never_given_to_ffmpeg(
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS or PostScript"), (b"\xc5\xd0\xd3\xc6" + bytes(60), "EPS or PostScript"),
     (b"%PDF-1.7\n", "PDF"), (b"\xd7\xcd\xc6\x9a" + bytes(60), "WMF"), (b"\1\0\0\0" + bytes(36) + b" EMF" + bytes(60), "EMF"),
     (b"RIFF\0\0\0\0ACON", "ANI"), (b"BPG\xfb", "BPG"), (b"BUFR\0", "BUFR"), (b"AT&TFORM\0\0\0\0DJVU", "DjVu"), (b"FLIF", "FLIF"),
-    (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"FORM\0\0\0\0ILBM", "ILBM"), (b"\x1c\2\0\0\5", "IPTC"), (b"II\xbc\1", "JPEG XR"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"FORM\0\0\0\0ILBM", "IFF"), (b"\x1c\2\0\0\5", "IPTC"), (b"II\xbc\1", "JPEG XR"),
     (b"\xabKTX 11\xbb\r\n\x1a\n", "KTX"), (b"gimp xcf v011\0", "GIMP image"), (bytes(128) + b"DICM", "DICOM"), (b"GRIB\0\0\xae\1", "GRIB"),
+    (b"FORM\0\0\0\0RGB8", "IFF"), (b"FOR4\0\0\0\0CIMG", "IFF"), (b"CAT \0\0\0\0ILBM", "IFF"), (b"\x53\x80\xf6\x34@mp\xa4", "Softimage PIC"),
+    (b"\x8aMNG\r\n\x1a\n", "MNG"), (b"\x8bJNG\r\n\x1a\n", "JNG"), (b"\x97JB2\r\n\x1a\n", "JBIG2"), (b"\xd7\x5f\x2a\x80", "Cineon"),
+    (b"PK\3\4" + bytes(26) + b"mimetypeimage/openraster", "OpenRaster"), (b"PK\3\4" + bytes(26) + b"mimetypeapplication/x-krita", "Krita"),
+    (b"Paint Shop Pro Image File\n\x1a\0", "Paint Shop Pro"), (b"id=ImageMagick  version=1.0", "MIFF"), (b"farbfeld", "Farbfeld"),
+    (b"VTF\0\7\0\0\0", "VTF"), (b"PVR\3\0\0\0\0", "PVR"), (b"\x13\xab\xa1\x5c", "ASTC"), (b"LBLSIZE=1024", "VICAR"),
+    (b"\xffWPC\x10\0\0\0\1\x16", "WPG"), (b"RIFF\0\0\0\0CDR9", "CorelDRAW"), (bytes(522) + b"\0\x11\2\xff\x0c\0", "PICT"),
+    (b"II\x1a\0\0\0HEAPCCDR", "CRW"),
 ])
 @pytest.mark.parametrize("algorithm", ["pillow", "ffmpeg"])
 def test_format_that_starts_programs_or_follows_links_is_refused(
@@ -494,6 +502,48 @@ def test_what_pillow_cannot_open_is_opened_by_ffmpeg(put: Callable[[str, bytes],
 
 
 @needs_ffmpeg
+def test_pcx_with_unusual_padding_is_decoded_by_ffmpeg(put: Callable[[str, bytes], Path]) -> None:
+    header = bytearray((GOLDEN / "files" / "bilevel.pcx").read_bytes()[:128])
+    header[66] += 2  # bytes of a line
+    lines = bytes(header) + (bytes([0xC0 | header[66], 0xFF]) * (pictures.SMALL[1] // 2) + bytes([0xC0 | header[66], 0]) * (pictures.SMALL[1] // 2))
+    pixels = read(put("a.pcx", lines))
+    assert (pixels.decoder, max(pixels.horizontal[:9]), min(pixels.horizontal[-9:])) == ("ffmpeg", 255, 0)
+    assert refused(put("b.pcx", lines[:-2])).kind in ("truncated", "damaged")
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.m4a", "a.ogg", "a.mka"])
+def test_sound_without_a_picture_is_not_an_image(tmp_path: Path, name: str) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", tmp_path / name)
+    for algorithm in ("pillow", "ffmpeg"):
+        error = refused(tmp_path / name, algorithm)
+        assert error.kind == "not_an_image" and "sound" in error.cause
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_white_is_white_in_a_jpeg_2000_with_16_bits(put: Callable[[str, bytes], Path], tmp_path: Path, is_raw: bool) -> None:
+    drawn = pictures.colour().point([min(2 * level, 255) for level in range(256)] * 3)
+    png = put("a.png", pictures.encode(drawn, "PNG"))
+    ffmpeg("-i", png, "-pix_fmt", "rgb48", "-c:v", "jpeg2000", "-layer_rates", 1, "-format", 0 if is_raw else 1, "-f", "image2", tmp_path / "a.jp2")
+    pixels = read(tmp_path / "a.jp2")
+    assert pixels.decoder == "ffmpeg"
+    assert max(abs(one - other) for one, other in zip(pixels.horizontal, read(png).horizontal)) < 10
+
+
+def test_palette_with_clear_colours_is_shown_over_white(put: Callable[[str, bytes], Path]) -> None:
+    header = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 256, 32, 0, 0, *pictures.SMALL, 8, 0x20)
+    palettes = [bytes(level for index in range(256) for level in (index, index, index, opaque[index])) for opaque in ([0] * 100 + [255] * 156, [0] * 256)]
+    clear, unused = (put(f"{number}.tga", header + palette + pictures.grey().tobytes()) for number, palette in enumerate(palettes))
+    if int(PIL.__version__.split(".")[0]) < 13:
+        assert refused(clear).kind == "unsupported"
+        return
+    shown = pictures.grey().point([level if level > 99 else 255 for level in range(256)])
+    assert read(clear).horizontal == pillow_decoder._scaled(shown, 9, 8)
+    assert read(unused).horizontal == pillow_decoder._scaled(pictures.grey(), 9, 8)
+
+
+@needs_ffmpeg
 def test_what_ffmpeg_opens_has_its_transparency_over_white(put: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     im = pictures.colour()
     im.putalpha(pictures.alpha())
@@ -583,11 +633,9 @@ def ask_anew() -> Iterator[None]:
 
 def test_the_versions_of_the_decoders_are_told(program: Callable[[str], None], ask_anew: None) -> None:
     program("echo 'ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024 the FFmpeg developers'")
-    import PIL
-
     assert decoder_versions.versions() == {
-        "pillow": PIL.__version__, "pillow_heif": version_of("pillow-heif"), "pyav": version_of("av"), "ffmpeg": "5.1.6-0+deb12u1",
-        "ffmpeg_python": version_of("ffmpeg-python")}
+        "rules": decoder_versions.RULES, "pillow": PIL.__version__, "pillow_heif": version_of("pillow-heif"), "pyav": version_of("av"),
+        "ffmpeg": "5.1.6-0+deb12u1", "ffmpeg_python": version_of("ffmpeg-python")}
 
 
 def version_of(package: str) -> str | None:

@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pictures
 import pytest
@@ -48,6 +48,15 @@ def test_an_avif_is_decoded_in_process_with_its_transparency(read: Callable[...,
     assert max(abs(one - other) for one, other in zip(pixels.horizontal, drawn)) < 10
 
 
+def test_a_picture_that_is_no_transparency_is_not_taken_for_it(read: Callable[..., difference_hash.Pixels]) -> None:
+    pytest.importorskip("av")
+    im = pictures.colour(ODD)
+    opaque = read(pictures.encode(im, "AVIF", quality=95)).horizontal
+    im.putalpha(pictures.alpha(ODD))
+    with_another_picture = pictures.encode(im, "AVIF", quality=95).replace(b"auxiliary:alpha", b"auxiliary:other")
+    assert max(abs(one - other) for one, other in zip(read(with_another_picture).horizontal, opaque)) < 10
+
+
 @pytest.mark.parametrize(("content", "kind"), [("whole", "too_large"), ("cut", "truncated"), ("tiles", "unsupported")])
 def test_what_pyav_does_not_decode_has_its_kind(read: Callable[..., difference_hash.Pixels], content: str, kind: str) -> None:
     pytest.importorskip("av")
@@ -56,6 +65,21 @@ def test_what_pyav_does_not_decode_has_its_kind(read: Callable[..., difference_h
     with pytest.raises(ImageError) as error:
         read(files[content], pixels=1000 if content == "whole" else 10**6)
     assert error.value.kind == kind
+
+
+def test_each_error_of_pyav_is_an_error_of_its_image(read: Callable[..., difference_hash.Pixels], monkeypatch: pytest.MonkeyPatch) -> None:
+    av = pytest.importorskip("av")
+    avif = pictures.encode(pictures.colour(ODD), "AVIF")
+    kinds = {error for error in vars(av.error).values() if isinstance(error, type) and issubclass(error, av.FFmpegError)}
+    for error in kinds:
+        def fails(*_arguments: object, _error: type[Exception] = error, **_options: object) -> NoReturn:
+            raise _error(0, "not done")
+
+        monkeypatch.setattr(av, "open", fails)
+        with pytest.raises(ImageError) as raised:
+            read(avif)
+        assert raised.value.kind in ("truncated", "unsupported", "damaged")
+    assert len(kinds) > 10
 
 
 @pytest.mark.parametrize("format_", [image_formats.PNG, image_formats.QUICKTIME, image_formats.AVIF])

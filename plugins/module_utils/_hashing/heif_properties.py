@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the picture in an AVIF file is to be turned, for decoders that leave this to their caller or know it only in some versions.
+"""What the boxes of an AVIF say about its picture, for decoders that leave this to their caller or know it only in some versions.
 
-The boxes are those of ISO/IEC 14496-12 and 23008-12 (HEIF): the properties of the primary item include ``irot``, a number of quarter turns
-to the left, and ``imir``, a mirror that is applied after it. Exif data in the file do not count (23008-12, A.2.1 and MIAF, 7.3.6.7).
+The boxes are those of ISO/IEC 14496-12 and 23008-12 (HEIF). The properties of the primary item include ``irot``, a number of quarter turns to
+the left, and ``imir``, a mirror that is applied after it. Exif data in the file do not count (23008-12, A.2.1 and MIAF, 7.3.6.7).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ UPRIGHT = 1
 MOST_BYTES = 1 << 20  # of the box with the properties, which describes one picture or its tiles
 OF_ROTATION = (UPRIGHT, 8, 3, 6)  # Exif orientations, by quarter turns
 OF_MIRROR = {0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}  # by the axis: 0 swaps top and bottom, 1 left and right; then by quarter turns
+ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")  # AV1 Image File Format, 4.1; ISO/IEC 23008-12, B.2.5
 MALFORMED = (struct.error, IndexError)
 
 
@@ -33,6 +34,23 @@ def exif_orientation(file: BinaryIO) -> int:
         return OF_MIRROR[properties[b"imir"][0] & 1][turns] if b"imir" in properties else OF_ROTATION[turns]
     except MALFORMED:
         return UPRIGHT
+
+
+def primary_type(file: BinaryIO) -> str | None:
+    """The type of the primary picture in ``file``, for example ``av01`` or ``grid``; None if the file does not say."""
+    try:
+        meta = _meta(file)
+        found = _type_of_item(meta, _primary_item(meta)) if meta is not None else None
+    except MALFORMED:
+        return None
+    return found.decode("ascii", "replace") if found else None
+
+
+def has_alpha(file: BinaryIO) -> bool:
+    """Whether a picture in ``file`` is the transparency of another one. Other pictures that it may hold are gain maps and thumbnails."""
+    file.seek(0)
+    head = file.read(MOST_BYTES)
+    return any(name in head for name in ALPHA)
 
 
 def _meta(file: BinaryIO) -> bytes | None:
@@ -72,6 +90,17 @@ def _primary_item(meta: bytes) -> int | None:
         if kind == b"pitm":
             number: int = struct.unpack_from(">I" if content[0] else ">H", content, 4)[0]
             return number
+    return None
+
+
+def _type_of_item(meta: bytes, item: int | None) -> bytes | None:
+    """The type of an item by the box ``iinf`` (ISO/IEC 14496-12, 8.11.6)."""
+    items = next((content for kind, content in _boxes(meta) if kind == b"iinf"), bytes(6))
+    for kind, content in _boxes(items[8 if items[0] else 6:]):
+        if kind == b"infe" and content[0] in (2, 3):
+            number, start = struct.unpack_from(">I" if content[0] == 3 else ">H", content, 4)[0], 10 if content[0] == 3 else 8
+            if number == item:
+                return content[start:start + 4]
     return None
 
 

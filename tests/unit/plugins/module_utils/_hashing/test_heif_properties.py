@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     decoder_limits,
     ffmpeg_decoder,
-    heif_orientation,
+    heif_properties,
     image_decoder,
     image_formats,
     pillow_decoder,
@@ -45,7 +45,7 @@ def avif(rotation: int | None, mirror: int | None) -> bytes:
 
 
 def orientation_of(content: bytes) -> int:
-    return heif_orientation.exif_orientation(io.BytesIO(content))
+    return heif_properties.exif_orientation(io.BytesIO(content))
 
 
 @pytest.mark.parametrize("mirror", MIRRORS)
