@@ -85,7 +85,7 @@ def _hashed(format_: Format) -> str:
     if format_.moving:
         return "the first frame that is not black"
     if format_.name in LARGEST:
-        return "the largest picture"
+        return "the largest picture, of several that with the most colours" if format_.name == "ICO" else "the largest picture"
     if format_.name in ANIMATED:
         return "the first frame"
     return "the first page" if format_.name in PAGED else "the picture"

@@ -404,6 +404,7 @@ def _others() -> dict[str, Vector]:
         "rgba.sgi": Vector(encode(rgba, "SGI"), transparent),
         "png.ico": Vector(encode(rgba, "ICO", sizes=[SMALL]), transparent),
         "bitmap.ico": Vector(icon, transparent),
+        "depths.ico": Vector(_icon([(1, encode(bilevel().convert("RGBA"), "PNG")), (32, encode(rgba, "PNG")), (8, encode(indexed, "PNG"))]), transparent),
         "pointer.cur": Vector(b"\0\0\2\0" + icon[4:], transparent),
         "rgb.icns": Vector(encode(colour((128, 128)), "ICNS", append_images=[]), grey((128, 128)).resize((1024, 1024)), lossy=True),
         "rgb.dds": Vector(encode(rgb, "DDS"), luma),
@@ -430,6 +431,15 @@ def _others() -> dict[str, Vector]:
         "indexed.blp": Vector(encode(indexed, "BLP", blp_version="BLP2"), of_indices),
         "video.fli": Vector(_fli(indexed), of_indices),
     }
+
+
+def _icon(files: list[tuple[int, bytes]]) -> bytes:
+    """An ICO with pictures of one size and different depths."""
+    directory, place = struct.pack("<HHH", 0, 1, len(files)), 6 + 16 * len(files)
+    for bits, content in files:
+        directory += struct.pack("<BBBBHHLL", *SMALL, 0, 0, 1, bits, len(content), place)
+        place += len(content)
+    return directory + b"".join(content for _bits, content in files)
 
 
 def _in_332(im: Image.Image) -> bytes:

@@ -36,6 +36,8 @@ RAW_DATA, RUN_LENGTHS = 0, 1  # compressions of a Photoshop file
 PCX_RUN = re.compile(rb"[\xc0-\xff].|[^\xc0-\xff]+", re.DOTALL)
 EXR_LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}  # compression: lines of a chunk
 EXR_COMPRESSIONS = {0: "no compression", 1: "run lengths", 2: "ZIPS", 3: "ZIP", 4: "PIZ", 5: "PXR24", 6: "B44", 7: "B44A", 8: "DWAA", 9: "DWAB"}
+USUAL_DPX = ((8, 0), (8, 1), (10, 1), (12, 1), (16, 0), (16, 1))  # bits, packing
+LONGEST_LIST = 80  # characters
 EXR_TILED, EXR_DEEP, EXR_PARTS = 0x200, 0x800, 0x1000
 SAMPLE_FORMATS = {1: "", 2: "signed ", 3: "floating point ", 5: "complex ", 6: "complex "}
 
@@ -254,8 +256,10 @@ def _exr(content: bytes, format_: Format) -> Structure:
         attributes[content[place:end_of_name]] = content[end_of_type + 5:end_of_type + 5 + length]
         place = end_of_type + 5 + length
     compression = attributes[b"compression"][0]
-    has_layers_alone = all(b"." in name for name in _channels_of_exr(attributes[b"channels"]))
-    parts = [EXR_COMPRESSIONS.get(compression, f"compression {compression}"), *(["layers alone"] if has_layers_alone else []),
+    channels = dict(_channels_of_exr(attributes[b"channels"]))
+    is_plain = (b"Y" in channels or {b"R", b"G", b"B"} <= channels.keys()) and set(channels.values()) == {(1, 1)}
+    parts = [EXR_COMPRESSIONS.get(compression, f"compression {compression}"),
+             *([] if is_plain else [f"channels {printable(b' '.join(channels).decode('utf-8', 'replace'))[:LONGEST_LIST]}"]),
              *(["deep data"] if flags & EXR_DEEP else []), *(["several parts"] if flags & EXR_PARTS else [])]
     is_rare = compression > 7 or len(parts) > 1
     end = None
@@ -269,15 +273,26 @@ def _exr(content: bytes, format_: Format) -> Structure:
     return Structure(f"{format_.name} with {', '.join(parts)}", end, is_rare=is_rare)
 
 
-def _channels_of_exr(attribute: bytes) -> Iterator[bytes]:
+def _channels_of_exr(attribute: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """The name of each channel, and how many columns and rows have one sample."""
     place = 0
     while attribute[place]:
         end = attribute.index(0, place)
-        yield attribute[place:end]
+        across, down = struct.unpack_from("<LL", attribute, end + 9)
+        yield attribute[place:end], (across, down)
         place = end + 17
+
+
+def _dpx(content: bytes, format_: Format) -> Structure:
+    """The size of the file and the packing of its first element (SMPTE 268M-2003, tables 1 and 3)."""
+    order = ">" if content[:4] == b"SDPX" else "<"
+    (length,) = struct.unpack_from(f"{order}L", content, 16)
+    bits, packing, encoding = struct.unpack_from(f"{order}BHH", content, 803)
+    variant = f"{format_.name} with {bits} bits, packing {packing}{', run lengths' if encoding else ''}"
+    return Structure(variant, length if length != 0xFFFFFFFF else None, is_rare=bool(encoding) or (bits, packing) not in USUAL_DPX)
 
 
 DESCRIBED: dict[str, Callable[[bytes, Format], Structure]] = {
     "JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff, "PNG": _png, "GIF": _gif, "WebP": _riff, "AVIF": _heif, "HEIC": _heif, "JPEG 2000": _jpeg_2000,
-    "MP4 or QuickTime": _boxes, "Photoshop": _photoshop, "PCX": _pcx, "OpenEXR": _exr,
+    "MP4 or QuickTime": _boxes, "Photoshop": _photoshop, "PCX": _pcx, "OpenEXR": _exr, "DPX": _dpx,
 }

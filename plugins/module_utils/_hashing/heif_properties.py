@@ -36,6 +36,19 @@ def exif_orientation(file: BinaryIO) -> int:
         return UPRIGHT
 
 
+def size(file: BinaryIO) -> tuple[int, int] | None:
+    """The width and the height of the primary picture in ``file`` by its box ``ispe``; None if the file does not say."""
+    try:
+        meta = _meta(file)
+        found = _properties(meta, _primary_item(meta)).get(b"ispe") if meta is not None else None
+        if not found:
+            return None
+        width, height = struct.unpack_from(">LL", found, 4)
+        return width, height
+    except MALFORMED:
+        return None
+
+
 def primary_type(file: BinaryIO) -> str | None:
     """The type of the primary picture in ``file``, for example ``av01`` or ``grid``; None if the file does not say."""
     try:

@@ -178,6 +178,11 @@ def decode(file: BinaryIO, render: Callable[[BinaryIO, image_formats.Format], Re
         format_ = raw_preview.format_of(file, head) or format_
     if format_.is_raw:
         return _render_preview(_content(file), format_, render)
+    if format_ is image_formats.AVIF:  # libavif calls a picture beyond its own limit malformed
+        with _own(file) as opened_again:
+            width, height = heif_properties.size(opened_again) or (0, 0)
+        if width * height > limits.pixels:
+            raise ImageError("too_large", "the image has more pixels than the limit allows")
     failures: list[tuple[str, ImageError]] = []
     for decoder in decoders_for(format_, head):
         with _failures_into(failures, decoder):

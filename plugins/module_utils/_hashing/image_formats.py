@@ -136,7 +136,7 @@ _SIGNATURES = [
     (rb"PK\x03\x04.{26}mimetypeimage/openraster", Format("OpenRaster", refused=FOREIGN)),
     (rb"PK\x03\x04.{26}mimetypeapplication/x-krita", Format("Krita", refused=FOREIGN)),
     (rb"Paint Shop Pro Image File\n\x1a\0|~BK\0", Format("Paint Shop Pro", refused=FOREIGN)),
-    (rb"id=ImageMagick", Format("MIFF", refused=FOREIGN)),
+    (rb"[iI]d=ImageMagick", Format("MIFF", refused=FOREIGN)),
     (rb"farbfeld", Format("Farbfeld", refused=FOREIGN)),
     (rb"VTF\0\x07\0\0\0", Format("VTF", refused=FOREIGN)),
     (rb"PVR\x03\0\0\0\0|\x34\0\0\0.{40}PVR!", Format("PVR", refused=FOREIGN)),

@@ -152,6 +152,8 @@ def _opened(file: BinaryIO, format_: Format, max_pixels: int) -> Iterator[ImageF
         Image.MAX_IMAGE_PIXELS = max_pixels // 2
         try:
             file.seek(0)
+            if format_.pillow == "ICO":
+                file = io.BytesIO(_with_best_picture_alone(file.read()))
             # Image.open would hide what the plugin reports, and read the index of an MPO, of which Pillow versions refuse different ones.
             opens = JpegImagePlugin.JpegImageFile if format_.pillow == "JPEG" else Image.OPEN[format_.pillow or ""][0]
             yield opens(file, "")
@@ -165,6 +167,25 @@ def _opened(file: BinaryIO, format_: Format, max_pixels: int) -> Iterator[ImageF
             raise file_faults.of_exception(error) from None
         finally:
             Image.MAX_IMAGE_PIXELS = None
+
+
+def _with_best_picture_alone(icon: bytes) -> bytes:
+    """An ICO file with its largest picture alone; of several, that with the most colours. Pillow versions choose another one of them."""
+    best, chosen = (0, 0), None
+    try:
+        (count,) = struct.unpack_from("<H", icon, 4)
+        for place in range(6, 6 + 16 * count, 16):
+            width, height, colours, bits, start = struct.unpack_from("<3B3xH4xL", icon, place)
+            # 0 stands for 256; without a number of bits, the palette tells the depth
+            rank = (width or 256) * (height or 256), bits or (colours - 1).bit_length() or 8
+            if rank > best and start < len(icon):
+                best, chosen = rank, (place, start)
+    except struct.error:
+        return icon
+    if chosen is None:
+        return icon
+    place, start = chosen
+    return icon[:4] + b"\1\0" + icon[place:place + 12] + struct.pack("<L", 22) + icon[start:]
 
 
 def _scaled(luma: Image.Image, width: int, height: int) -> bytes:

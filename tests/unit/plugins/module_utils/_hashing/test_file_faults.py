@@ -46,9 +46,10 @@ def photoshop(channels: int, bits: int, mode: int, version: int = 1, compression
     return header + bytes(16 if version == 2 else 12) + struct.pack(">H", compression) + data
 
 
-def exr(compression: int, channels: list[bytes], flags: int = 0) -> bytes:
+def exr(compression: int, channels: list[bytes], flags: int = 0, across: int = 1) -> bytes:
     """An OpenEXR file of 10 x 10 pixels whose chunks are empty, one for each line."""
-    attributes = {(b"channels", b"chlist"): b"".join(name + bytes(17) for name in channels) + b"\0", (b"compression", b"compression"): bytes([compression]),
+    attributes = {(b"channels", b"chlist"): b"".join(
+        name + b"\0" + struct.pack("<LLLL", 1, 0, across, 1) for name in channels) + b"\0", (b"compression", b"compression"): bytes([compression]),
                   (b"dataWindow", b"box2i"): struct.pack("<4l", 0, 0, 9, 9)}
     header = struct.pack("<LL", 20000630, 2 | flags)
     header += b"".join(b"%b\0%b\0%b%b" % (*names, struct.pack("<L", len(value)), value) for names, value in attributes.items()) + b"\0"
@@ -105,7 +106,9 @@ def test_a_file_whose_data_contradict_each_other_is_damaged(refused: Callable[[b
 @pytest.mark.parametrize(("content", "kind", "words"), [
     (exr(4, [b"B", b"G", b"R"]), "damaged", "OpenEXR with PIZ: "),
     (exr(8, [b"B", b"G", b"R"]), "unsupported", "OpenEXR with DWAA: "),
-    (exr(4, [b"sky.B", b"sky.G", b"sky.R"]), "unsupported", "OpenEXR with PIZ, layers alone: "),
+    (exr(4, [b"sky.B", b"sky.G", b"sky.R"]), "unsupported", "OpenEXR with PIZ, channels sky.B sky.G sky.R: "),
+    (exr(4, [b"BY", b"RY", b"Y"], across=2), "unsupported", "OpenEXR with PIZ, channels BY RY Y: "),
+    (exr(2, [b"Z"]), "unsupported", "OpenEXR with ZIPS, channels Z: "),
     (exr(0, [b"Y"], flags=0x800), "unsupported", "OpenEXR with no compression, deep data: "),
     (exr(0, [b"Y"], flags=0x1000), "unsupported", "OpenEXR with no compression, several parts: "),
     (exr(0, [b"Y"])[:-1], "truncated", "OpenEXR with no compression: the file is cut off: 1 of "),
@@ -115,6 +118,16 @@ def test_openexr_that_ffmpeg_does_not_decode_has_its_kind(content: bytes, kind: 
     failures = [("ffmpeg", ImageError("damaged", "cannot decode a picture from it"))]
     error = file_faults.explain(content, present(image_formats.identify(content)), failures)
     assert error.kind == kind and error.cause.startswith(words), error
+
+
+def test_dpx_that_ffmpeg_does_not_decode_has_its_kind() -> None:
+    dpx = image_formats.Format("DPX")
+    failures = [("ffmpeg", ImageError("damaged", "cannot decode a picture from it"))]
+    for bits, packing, kind in ((10, 1, "damaged"), (10, 0, "unsupported"), (9, 1, "unsupported")):
+        for magic, order in ((b"SDPX", ">"), (b"XPDS", "<")):
+            content = (magic + bytes(12) + struct.pack(f"{order}L", 900)).ljust(803, b"\0") + struct.pack(f"{order}BHH", bits, packing, 0)
+            assert file_faults.explain(content.ljust(900, b"\0"), dpx, failures).kind == kind
+            assert file_faults.explain(content.ljust(899, b"\0"), dpx, failures).kind == "truncated"
 
 
 def test_a_photoshop_file_is_measured_in_each_of_its_sections(refused: Callable[[bytes], ImageError]) -> None:

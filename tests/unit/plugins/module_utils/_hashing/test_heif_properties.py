@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pictures
 import pytest
+from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     decoder_limits,
     ffmpeg_decoder,
@@ -116,3 +118,10 @@ def test_a_damaged_file_is_taken_as_it_stands(data: st.DataObject) -> None:
     for _change in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, 300))] = data.draw(st.integers(0, 255))
     assert 1 <= orientation_of(bytes(content[:data.draw(st.integers(0, 320))])) <= 8
+
+
+def test_avif_beyond_the_limit_of_pixels_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "a.avif").write_bytes(avif(None, None).replace(struct.pack(">LL", *SIZE), struct.pack(">LL", 40_000, 40_000)))
+    with pytest.raises(ImageError) as error:
+        image_decoder.read_pixels(str(tmp_path / "a.avif"), "pillow", [str(tmp_path.resolve())], decoder_limits.Limits())
+    assert error.value.kind == "too_large"
