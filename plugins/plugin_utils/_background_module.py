@@ -65,6 +65,9 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
         finally:
             self._task.async_val = 0
         if job.get("failed") or "ansible_job_id" not in job:
+            if "msg" in job and "module_stderr" not in job:  # of async_wrapper, which makes the folder
+                job["msg"] = (f"The {self.WORK} could not be started in the background, in the folder {async_dir}: {job['msg']}."
+                              " Set ansible_async_dir to a folder that the user of this task can write, then run again.")
             return job
         # The job on the host has expanded a ~.
         async_dir = posixpath.dirname(job["results_file"])
