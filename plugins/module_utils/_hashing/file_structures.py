@@ -59,7 +59,7 @@ def describe(content: bytes, format_: Format) -> Structure:
         return Structure(format_.name)
     try:
         return describe_format(content, format_)
-    except (struct.error, IndexError, ValueError, OverflowError):  # a header that is cut off or nonsense
+    except (struct.error, LookupError, ValueError, OverflowError):  # a header that is cut off or nonsense
         return Structure(format_.name)
 
 

@@ -120,6 +120,13 @@ def test_openexr_that_ffmpeg_does_not_decode_has_its_kind(content: bytes, kind: 
     assert error.kind == kind and error.cause.startswith(words), error
 
 
+@pytest.mark.parametrize("start", [b"\x76\x2f\x31\x01\2\0\0\0\0", b"8BPS", b"\x0a\5\1\1", b"SDPX", b"\xff\xd8\xff", b"II*\0"])
+def test_a_header_of_nonsense_is_described_by_its_format(start: bytes) -> None:
+    content = start.ljust(900, b"\xff")
+    for length in (len(start), 40, 130, 900):
+        file_structures.describe(content[:length], present(image_formats.identify(content)))
+
+
 def test_dpx_that_ffmpeg_does_not_decode_has_its_kind() -> None:
     dpx = image_formats.Format("DPX")
     failures = [("ffmpeg", ImageError("damaged", "cannot decode a picture from it"))]
