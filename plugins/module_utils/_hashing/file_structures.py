@@ -39,6 +39,7 @@ EXR_COMPRESSIONS = {0: "no compression", 1: "run lengths", 2: "ZIPS", 3: "ZIP", 
 USUAL_DPX = ((8, 0), (8, 1), (10, 1), (12, 1), (16, 0), (16, 1))  # bits, packing
 LONGEST_LIST = 80  # characters
 EXR_TILED, EXR_DEEP, EXR_PARTS = 0x200, 0x800, 0x1000
+ELSEWHERE = 0xFFFFFFFF  # the offset of the sensor's data in an RW2, which another tag has
 SAMPLE_FORMATS = {1: "", 2: "signed ", 3: "floating point ", 5: "complex ", 6: "complex "}
 
 
@@ -196,7 +197,7 @@ def _raw(content: bytes, format_: Format) -> Structure:
     ends = []
     for tags in tiff_directory.each(content, MOST_DIRECTORIES):
         for offsets, lengths in ((273, 279), (324, 325), (513, 514)):
-            ends += [offset + length for offset, length in zip(tags.get(offsets, []), tags.get(lengths, []))]
+            ends += [offset + length for offset, length in zip(tags.get(offsets, []), tags.get(lengths, [])) if offset != ELSEWHERE]
     return Structure(format_.name, max(ends, default=None))
 
 

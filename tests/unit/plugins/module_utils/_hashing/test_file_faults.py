@@ -150,6 +150,8 @@ def test_a_photoshop_file_is_measured_in_each_of_its_sections(refused: Callable[
 def test_a_raw_file_without_the_end_of_its_pictures_is_truncated(refused: Callable[[bytes], ImageError]) -> None:
     dng = raw_files.tiff(b"II*\0", b"Some Phone", [], thumbnail=(48, 40, pictures.colour().tobytes()), dng=True)
     assert refused(dng[:-100].replace(b"\xff\xd8\xff", bytes(3))).kind == "truncated"
+    rw2 = b"IIU\0" + struct.pack("<L", 24) + bytes(16) + raw_files.directory(24, [(273, 4, [0xFFFFFFFF]), (279, 4, [5000])])
+    assert refused(rw2.ljust(4096, b"\0")).kind == "unsupported"
 
 
 def test_a_tiff_whose_directory_is_cut_off_is_truncated(refused: Callable[[bytes], ImageError]) -> None:
