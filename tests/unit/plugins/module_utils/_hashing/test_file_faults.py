@@ -48,8 +48,8 @@ def photoshop(channels: int, bits: int, mode: int, version: int = 1, compression
 
 def exr(compression: int, channels: list[bytes], flags: int = 0, across: int = 1) -> bytes:
     """An OpenEXR file of 10 x 10 pixels whose chunks are empty, one for each line."""
-    attributes = {(b"channels", b"chlist"): b"".join(
-        name + b"\0" + struct.pack("<LLLL", 1, 0, across, 1) for name in channels) + b"\0", (b"compression", b"compression"): bytes([compression]),
+    listed = b"".join(name + b"\0" + struct.pack("<LLLL", 1, 0, across, 1) for name in channels) + b"\0"
+    attributes = {(b"channels", b"chlist"): listed, (b"compression", b"compression"): bytes([compression]),
                   (b"dataWindow", b"box2i"): struct.pack("<4l", 0, 0, 9, 9)}
     header = struct.pack("<LL", 20000630, 2 | flags)
     header += b"".join(b"%b\0%b\0%b%b" % (*names, struct.pack("<L", len(value)), value) for names, value in attributes.items()) + b"\0"
