@@ -240,7 +240,7 @@ connection = next(o for o in gc.get_objects() if type(o).__name__ == 'Connection
 ], ids=["half an answer", "an endless answer", "a command", "something else"])
 def test_an_answer_that_a_decoder_forges_costs_its_own_image(folder: Path, decoder: Callable[[str], None], forged: str, kind: str) -> None:
     decoder(FORGED + forged.replace("connection.progress = None\n", ""))
-    assert attack(folder, seconds=2).kind == kind
+    assert attack(folder, seconds=5).kind == kind
 
 
 def test_no_code_is_loaded_from_an_answer(tmp_path: Path) -> None:
