@@ -59,6 +59,25 @@ def primary_type(file: BinaryIO) -> str | None:
     return found.decode("ascii", "replace") if found else None
 
 
+def tiles(file: BinaryIO) -> list[int]:
+    """The numbers of the items of which the primary picture in ``file`` is put together, row by row (ISO/IEC 23008-12, 6.6.2.3)."""
+    try:
+        meta = _meta(file)
+        return _tiles(meta, _primary_item(meta)) if meta is not None else []
+    except MALFORMED:
+        return []
+
+
+def _tiles(meta: bytes, item: int | None) -> list[int]:
+    references = next((content for kind, content in _boxes(meta) if kind == b"iref"), bytes(4))
+    letter = "L" if references[0] else "H"
+    for kind, content in _boxes(references[4:]):
+        number, count = struct.unpack_from(f">{letter}H", content)
+        if kind == b"dimg" and number == item:
+            return list(struct.unpack_from(f">{count}{letter}", content, struct.calcsize(f">{letter}H")))
+    return []
+
+
 def has_alpha(file: BinaryIO) -> bool:
     """Whether a picture in ``file`` is the transparency of another one. Other pictures that it may hold are gain maps and thumbnails."""
     file.seek(0)

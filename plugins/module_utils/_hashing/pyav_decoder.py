@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CODECS = {AVIF: ("av1", "libdav1d"), JPEG_XL: ("libjxl",)}
 ERRORS = (OSError, ValueError, LookupError, ArithmeticError, RuntimeError)  # which PyAV raises beside its own
-TILES = "PyAV decodes one tile of a picture of tiles"
+TILES = "this PyAV does not decode all tiles of the picture"
 
 
 def can_decode(format_: Format) -> bool:
@@ -45,33 +45,34 @@ def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation
 
     from . import pillow_decoder
 
-    if heif_properties.primary_type(file) == "grid":
-        raise ImageError("unsupported", TILES)
+    tiles = heif_properties.tiles(file) if heif_properties.primary_type(file) == "grid" else []
+    size = heif_properties.size(file)
+    is_clear = heif_properties.has_alpha(file)
     file.seek(0)
     try:
         with av.open(file, format=format_.demuxer, options={"protocol_whitelist": "none", "format_whitelist": format_.demuxer or ""}) as container:
-            streams = [*container.streams.video[:1], *_transparency(file, container)]
+            streams = list(container.streams.video)
             if any(stream.codec_context.width * stream.codec_context.height > max_pixels for stream in streams):
                 raise ImageError("too_large", "the image has more pixels than the limit allows")
-            pictures: list[Image.Image] = []
             for stream in streams:
                 stream.codec_context.thread_count = 1  # workers are parallel, and a thread costs address space
-                container.seek(0)
-                frame = next(container.decode(stream))
-                pictures.append(_picture(frame, "gray", "L") if pictures else _picture(frame, "rgba", "RGBA"))
+            grey = [stream for stream in streams[1:] if is_clear and stream.codec_context.format.name.startswith("gray")]
+            if not tiles:
+                picture = _first_picture(container, streams[0], "rgba", "RGBA")
+                opaque = _first_picture(container, grey[0], "gray", "L") if grey else None
+            else:
+                picture = _put_together(container, [stream for number in tiles for stream in streams if stream.id == number], size, "rgba", "RGBA")
+                opaque = _put_together(container, grey, size, "gray", "L") if is_clear else None
+            if opaque is not None and opaque.size != picture.size:
+                raise ImageError("unsupported", TILES)
     except ImageError:
         raise
-    except StopIteration:
+    except (StopIteration, IndexError):
         raise ImageError("damaged", "no picture in the file") from None
     except (av.FFmpegError, *ERRORS) as error:
         raise file_faults.of_exception(error) from None
-    if not pictures:
-        raise ImageError("damaged", "no picture in the file")
-    picture = pictures[0]
-    if len(pictures) == 2:
-        if pictures[1].size != picture.size:
-            raise ImageError("unsupported", TILES)
-        picture.putalpha(pictures[1])
+    if opaque is not None:
+        picture.putalpha(opaque)
     turn = pillow_decoder.TURNS.get(orientation)
     if turn is not None:
         picture = picture.transpose(turn)
@@ -80,17 +81,27 @@ def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation
     return content.getvalue()
 
 
-def _transparency(file: BinaryIO, container: Any) -> list[Any]:
-    """The stream with the transparency of the first one, if there is any."""
-    place = file.tell()
-    is_there = heif_properties.has_alpha(file)
-    file.seek(place)
-    return [stream for stream in container.streams.video[1:] if is_there and stream.codec_context.format.name.startswith("gray")][:1]
-
-
-def _picture(frame: Any, pixel_format: str, mode: str) -> Image.Image:
+def _first_picture(container: Any, stream: Any, pixel_format: str, mode: str) -> Image.Image:
     from PIL import Image
 
-    converted = frame.reformat(format=pixel_format)
+    container.seek(0)
+    converted = next(container.decode(stream)).reformat(format=pixel_format)
     plane = converted.planes[0]
     return Image.frombytes(mode, (converted.width, converted.height), bytes(plane), "raw", mode, plane.line_size)
+
+
+def _put_together(container: Any, streams: list[Any], size: tuple[int, int] | None, pixel_format: str, mode: str) -> Image.Image:
+    """The picture of ``size`` pixels whose parts ``streams`` are, row by row, all of one size; a stream may be there more than once."""
+    from PIL import Image
+
+    parts = {stream.id: _first_picture(container, stream, pixel_format, mode) for stream in streams}
+    if not (size and parts and len({part.size for part in parts.values()}) == 1):
+        raise ImageError("unsupported", TILES)
+    width, height = parts[streams[0].id].size
+    columns, rows = -(-size[0] // width), -(-size[1] // height)
+    if len(streams) != columns * rows:
+        raise ImageError("unsupported", TILES)
+    whole = Image.new(mode, size)
+    for number, stream in enumerate(streams):
+        whole.paste(parts[stream.id], (number % columns * width, number // columns * height))
+    return whole

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import types
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     pillow_decoder,
     pyav_decoder,
 )
+from PIL import Image
 
 ODD = (321, 243)
 
@@ -46,6 +48,49 @@ def test_an_avif_is_decoded_in_process_with_its_transparency(read: Callable[...,
     drawn = pillow_decoder._scaled(pictures.over_white(pictures.colour(ODD), pictures.alpha(ODD)), 9, 8)
     assert pixels.decoder == "pyav"
     assert max(abs(one - other) for one, other in zip(pixels.horizontal, drawn)) < 10
+
+
+def box(name: bytes, *contents: bytes, full: bytes = b"") -> bytes:
+    content = full + b"".join(contents)
+    return struct.pack(">L", 8 + len(content)) + name + content
+
+
+def in_tiles(im: Image.Image, columns: int, rows: int) -> bytes:
+    """An AVIF whose primary picture is put together from tiles (ISO/IEC 23008-12, 6.6.2.3), each of which Pillow has encoded."""
+    width, height = im.width // columns, im.height // rows
+    corners = [(column * width, row * height) for row in range(rows) for column in range(columns)]
+    files = [pictures.encode(im.crop((left, top, left + width, top + height)), "AVIF", quality=95) for left, top in corners]
+    start = files[0].index(b"av1C") - 4
+    coding = files[0][start:start + int.from_bytes(files[0][start:start + 4], "big")]
+    data = [struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, im.width, im.height), *(file[file.index(b"mdat") + 4:] for file in files)]
+    items = range(1, len(data) + 1)
+    sizes = [box(b"ispe", struct.pack(">LL", *size), full=bytes(4)) for size in (im.size, (width, height))]
+    belong = [struct.pack(">HB", item, 1) + b"\x01" if item == 1 else struct.pack(">HB", item, 2) + b"\x02\x83" for item in items]
+    properties = box(b"iprp", box(b"ipco", *sizes, coding), box(b"ipma", struct.pack(">L", len(data)), *belong, full=bytes(4)))
+    kinds = [box(b"infe", struct.pack(">HH", item, 0), b"grid\0" if item == 1 else b"av01\0", full=b"\2\0\0\0") for item in items]
+    parts = [box(b"hdlr", bytes(4), b"pict", bytes(13), full=bytes(4)), box(b"pitm", struct.pack(">H", 1), full=bytes(4)),
+             box(b"iinf", struct.pack(">H", len(data)), *kinds, full=bytes(4)),
+             box(b"iref", box(b"dimg", struct.pack(f">HH{len(files)}H", 1, len(files), *items[1:])), full=bytes(4)), properties]
+    head = box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
+
+    def meta(first: int) -> bytes:
+        starts = [first + sum(map(len, data[:number])) for number in range(len(data))]
+        places = b"".join(struct.pack(">HHHLL", item, 0, 1, start, len(content)) for item, start, content in zip(items, starts, data))
+        return box(b"meta", *parts, box(b"iloc", b"\x44\0", struct.pack(">H", len(data)), places, full=bytes(4)), full=bytes(4))
+
+    return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", *data)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(2, 1), (1, 3), (3, 2)])
+def test_a_picture_in_tiles_is_put_together(read: Callable[..., difference_hash.Pixels], columns: int, rows: int) -> None:
+    pytest.importorskip("av")
+    im = pictures.colour((384, 192))
+    pixels = read(in_tiles(im, columns, rows))
+    assert pixels.decoder == "pyav"
+    assert max(abs(one - other) for one, other in zip(pixels.horizontal, read(pictures.encode(im, "PNG")).horizontal)) < 10
+    with pytest.raises(ImageError) as error:
+        read(in_tiles(im, columns, rows).replace(struct.pack(">LL", *im.size), struct.pack(">LL", 400, 700)))
+    assert error.value.kind == "unsupported"
 
 
 def test_a_picture_that_is_no_transparency_is_not_taken_for_it(read: Callable[..., difference_hash.Pixels]) -> None:
