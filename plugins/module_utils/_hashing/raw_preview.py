@@ -62,7 +62,7 @@ def format_of(file: BinaryIO, head: bytes) -> Format | None:
 def read(content: bytes) -> Raw:
     """The previews in the raw file ``content``, the size of its picture and its orientation."""
     directories = list(tiff_directory.each(content, MOST_DIRECTORIES))
-    orientation = directories[0].get(ORIENTATION, [1])[0] if directories else _orientation_of_cr3(content)
+    orientation = tiff_directory.value(directories[0], ORIENTATION, 1) if directories else _orientation_of_cr3(content)
     found = sorted(_previews(content), reverse=True)
     sizes = [_size_of(directory) for directory in directories] + _other_sizes(content, directories) + [(0, 0)]
     width, height = max([*sizes, *((width, height) for _area, width, height, _start in found)], key=_area)

@@ -120,6 +120,13 @@ def test_directories_that_name_each_other_end(read: Callable[..., difference_has
         read(b"II*\0" + struct.pack("<L", 8) + raw_files.directory(8, entries, following=8))
 
 
+def test_an_orientation_without_a_value_is_upright(read: Callable[..., difference_hash.Pixels]) -> None:
+    preview = pictures.encode(pictures.colour(), "JPEG")
+    nothing: list[raw_files.Entry] = [(274, 3, [])]
+    raw = (b"IIRO" + struct.pack("<L", 8) + raw_files.directory(8, nothing)).ljust(200, b"\0") + preview
+    assert read(raw).horizontal == read(preview).horizontal
+
+
 def test_algorithm_ffmpeg_does_not_hash_raw_files(read: Callable[..., difference_hash.Pixels]) -> None:
     with pytest.raises(ImageError, match="algorithm ffmpeg cannot hash RAF"):
         read(FILES["RAF"], "ffmpeg")
