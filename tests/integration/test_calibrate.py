@@ -59,7 +59,6 @@ def test_calibrate_writes_only_the_report_and_is_idempotent(site: Site) -> None:
     assert without_locks(site) == after
 
 
-@pytest.mark.thorough
 def test_an_unusable_folder_of_background_jobs_is_named(site: Site) -> None:
     site.migrate()
     (site.folder / "file").write_bytes(b"")
@@ -68,6 +67,7 @@ def test_an_unusable_folder_of_background_jobs_is_named(site: Site) -> None:
     assert run.code != 0 and str(site.folder / "file" / "jobs") in failure and "Set ansible_async_dir" in failure, run.output
 
 
+@pytest.mark.thorough
 def test_a_file_of_somebody_else_is_set_aside_and_named(site: Site) -> None:
     site.migrate()
     mine = site.library.with_name("report.html")

@@ -162,9 +162,10 @@ def test_pending_restart_survives_a_run_without_the_service(site: Site, service:
     for options in ([], ["--check"]):
         without = site.playbook("verify", *options)
         assert without.code != 0, without.output
-        (message,) = without.failures()
+        message, end = without.failures()
         assert f"a restart of the service (command) has been pending since {owed['service']['since']}" in message
         assert str(site.library) in message and "dhash_service_manager" in message
+        assert end.startswith(f"localhost: the verification of {site.library} failed at ")
     assert site.snapshot() == before and record(site) == owed
 
     again = site.playbook("verify", **service.settings)
