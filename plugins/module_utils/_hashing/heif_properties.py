@@ -11,8 +11,8 @@ the left, and ``imir``, a mirror that is applied after it. Exif data in the file
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, TypeVar
 
 UPRIGHT = 1
 MOST_BYTES = 1 << 20  # of the box with the properties, which describes one picture or its tiles
@@ -20,6 +20,7 @@ OF_ROTATION = (UPRIGHT, 8, 3, 6)  # Exif orientations, by quarter turns
 OF_MIRROR = {0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}  # by the axis: 0 swaps top and bottom, 1 left and right; then by quarter turns
 ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")  # AV1 Image File Format, 4.1; ISO/IEC 23008-12, B.2.5
 MALFORMED = (struct.error, IndexError)
+Value = TypeVar("Value")
 
 
 def exif_orientation(file: BinaryIO) -> int:
@@ -27,55 +28,22 @@ def exif_orientation(file: BinaryIO) -> int:
 
     An image sequence (brand ``avis``) has 1, because its pictures are those of a track.
     """
-    try:
-        meta = _meta(file)
-        properties = _properties(meta, _primary_item(meta)) if meta is not None else {}
-        turns = properties[b"irot"][0] & 3 if b"irot" in properties else 0
-        return OF_MIRROR[properties[b"imir"][0] & 1][turns] if b"imir" in properties else OF_ROTATION[turns]
-    except MALFORMED:
-        return UPRIGHT
+    return _read_primary(file, _orientation, UPRIGHT)
 
 
 def size(file: BinaryIO) -> tuple[int, int] | None:
     """The width and the height of the primary picture in ``file`` by its box ``ispe``; None if the file does not say."""
-    try:
-        meta = _meta(file)
-        found = _properties(meta, _primary_item(meta)).get(b"ispe") if meta is not None else None
-        if not found:
-            return None
-        width, height = struct.unpack_from(">LL", found, 4)
-        return width, height
-    except MALFORMED:
-        return None
+    return _read_primary(file, _size, None)
 
 
 def primary_type(file: BinaryIO) -> str | None:
     """The type of the primary picture in ``file``, for example ``av01`` or ``grid``; None if the file does not say."""
-    try:
-        meta = _meta(file)
-        found = _type_of_item(meta, _primary_item(meta)) if meta is not None else None
-    except MALFORMED:
-        return None
-    return found.decode("ascii", "replace") if found else None
+    return _read_primary(file, _type, None)
 
 
 def tiles(file: BinaryIO) -> list[int]:
     """The numbers of the items of which the primary picture in ``file`` is put together, row by row (ISO/IEC 23008-12, 6.6.2.3)."""
-    try:
-        meta = _meta(file)
-        return _tiles(meta, _primary_item(meta)) if meta is not None else []
-    except MALFORMED:
-        return []
-
-
-def _tiles(meta: bytes, item: int | None) -> list[int]:
-    references = next((content for kind, content in _boxes(meta) if kind == b"iref"), bytes(4))
-    letter = "L" if references[0] else "H"
-    for kind, content in _boxes(references[4:]):
-        number, count = struct.unpack_from(f">{letter}H", content)
-        if kind == b"dimg" and number == item:
-            return list(struct.unpack_from(f">{count}{letter}", content, struct.calcsize(f">{letter}H")))
-    return []
+    return _read_primary(file, _tiles, [])
 
 
 def has_alpha(file: BinaryIO) -> bool:
@@ -83,6 +51,15 @@ def has_alpha(file: BinaryIO) -> bool:
     file.seek(0)
     head = file.read(MOST_BYTES)
     return any(name in head for name in ALPHA)
+
+
+def _read_primary(file: BinaryIO, read: Callable[[bytes, int | None], Value], otherwise: Value) -> Value:
+    """What ``read`` finds about the primary item in the box ``meta`` of the file; ``otherwise`` without that box, and if it is malformed."""
+    try:
+        meta = _meta(file)
+        return otherwise if meta is None else read(meta, _primary_item(meta))
+    except MALFORMED:
+        return otherwise
 
 
 def _meta(file: BinaryIO) -> bytes | None:
@@ -125,15 +102,39 @@ def _primary_item(meta: bytes) -> int | None:
     return None
 
 
-def _type_of_item(meta: bytes, item: int | None) -> bytes | None:
+def _orientation(meta: bytes, item: int | None) -> int:
+    properties = _properties(meta, item)
+    turns = properties[b"irot"][0] & 3 if b"irot" in properties else 0
+    return OF_MIRROR[properties[b"imir"][0] & 1][turns] if b"imir" in properties else OF_ROTATION[turns]
+
+
+def _size(meta: bytes, item: int | None) -> tuple[int, int] | None:
+    extent = _properties(meta, item).get(b"ispe")
+    if not extent:
+        return None
+    width, height = struct.unpack_from(">LL", extent, 4)
+    return width, height
+
+
+def _type(meta: bytes, item: int | None) -> str | None:
     """The type of an item by the box ``iinf`` (ISO/IEC 14496-12, 8.11.6)."""
     items = next((content for kind, content in _boxes(meta) if kind == b"iinf"), bytes(6))
     for kind, content in _boxes(items[8 if items[0] else 6:]):
         if kind == b"infe" and content[0] in (2, 3):
             number, start = struct.unpack_from(">I" if content[0] == 3 else ">H", content, 4)[0], 10 if content[0] == 3 else 8
             if number == item:
-                return content[start:start + 4]
+                return content[start:start + 4].decode("ascii", "replace") or None
     return None
+
+
+def _tiles(meta: bytes, item: int | None) -> list[int]:
+    references = next((content for kind, content in _boxes(meta) if kind == b"iref"), bytes(4))
+    letter = "L" if references[0] else "H"
+    for kind, content in _boxes(references[4:]):
+        number, count = struct.unpack_from(f">{letter}H", content)
+        if kind == b"dimg" and number == item:
+            return list(struct.unpack_from(f">{count}{letter}", content, struct.calcsize(f">{letter}H")))
+    return []
 
 
 def _properties(meta: bytes, item: int | None) -> dict[bytes, bytes]:

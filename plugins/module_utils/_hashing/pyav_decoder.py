@@ -61,7 +61,8 @@ def picture_as_png(file: BinaryIO, format_: Format, max_pixels: int, orientation
                 picture = _first_picture(container, streams[0], "rgba", "RGBA")
                 opaque = _first_picture(container, grey[0], "gray", "L") if grey else None
             else:
-                picture = _put_together(container, [stream for number in tiles for stream in streams if stream.id == number], size, "rgba", "RGBA")
+                by_number = {stream.id: stream for stream in streams}
+                picture = _put_together(container, [by_number[number] for number in tiles if number in by_number], size, "rgba", "RGBA")
                 opaque = _put_together(container, grey, size, "gray", "L") if is_clear else None
             if opaque is not None and opaque.size != picture.size:
                 raise ImageError("unsupported", TILES)
