@@ -71,11 +71,13 @@ def rw2(previews: Sequence[bytes], orientation: int = 1) -> bytes:
 def cr3(previews: Sequence[bytes], orientation: int = 1) -> bytes:
     """A CR3: the sample entries of the full preview and of the sensor, and a TIFF header with the orientation."""
     exif = b"II*\0" + struct.pack("<L", 8) + directory(8, [(MAKE, 2, b"Canon\0"), (ORIENTATION, 3, [orientation])])
-    boxes = _box(b"CMT1", exif)
+    boxes = box(b"CMT1", exif)
     for width, height in ((1620, 1080), SENSOR):
-        boxes += _box(b"CRAW", bytes(24) + struct.pack(">HH", width, height) + bytes(50))
-    return _box(b"ftyp", b"crx \0\0\0\1crx isom") + _box(b"moov", boxes) + _box(b"mdat", b"".join(previews))
+        boxes += box(b"CRAW", bytes(24) + struct.pack(">HH", width, height) + bytes(50))
+    return box(b"ftyp", b"crx \0\0\0\1crx isom") + box(b"moov", boxes) + box(b"mdat", b"".join(previews))
 
 
-def _box(name: bytes, content: bytes) -> bytes:
+def box(name: bytes, *contents: bytes) -> bytes:
+    """A box of an ISO base media file (ISO/IEC 14496-12, 4.2)."""
+    content = b"".join(contents)
     return struct.pack(">L", 8 + len(content)) + name + content

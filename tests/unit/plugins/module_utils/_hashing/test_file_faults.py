@@ -168,12 +168,10 @@ def test_the_error_has_what_each_decoder_reported() -> None:
 
 @pytest.mark.parametrize(("coding", "kind"), [(b"jpeg", "unsupported"), (b"unci", "unsupported"), (b"hvc1", "damaged"), (b"grid", "damaged")])
 def test_heif_of_another_coding_is_unsupported(coding: bytes, kind: str) -> None:
-    def box(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">L", 8 + len(content)) + name + content
-
     items = bytes(4) + struct.pack(">H", 2) + b"".join(
-        box(b"infe", b"\2\0\0\0" + struct.pack(">HH", number, 0) + name + b"\0") for number, name in ((1, b"Exif"), (2, coding)))
-    content = box(b"ftyp", b"mif1\0\0\0\0mif1") + box(b"meta", bytes(4) + box(b"pitm", bytes(4) + b"\0\2") + box(b"iinf", items))
+        raw_files.box(b"infe", b"\2\0\0\0" + struct.pack(">HH", number, 0) + name + b"\0") for number, name in ((1, b"Exif"), (2, coding)))
+    content = raw_files.box(b"ftyp", b"mif1\0\0\0\0mif1") + raw_files.box(
+        b"meta", bytes(4), raw_files.box(b"pitm", bytes(4), b"\0\2"), raw_files.box(b"iinf", items))
     error = file_faults.explain(content, image_formats.HEIC, [("pillow_heif", ImageError("damaged", "no plugin"))])
     assert error.kind == kind and error.cause.startswith(f"HEIC with {coding.decode()}: " if kind == "unsupported" else "HEIC: "), error
     assert file_faults.explain(content[:-1], image_formats.HEIC, [("pillow_heif", ImageError("damaged", "no plugin"))]).kind == "truncated"

@@ -23,6 +23,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     pyav_decoder,
 )
 from PIL import Image
+from raw_files import box
 
 ODD = (321, 243)
 
@@ -50,11 +51,6 @@ def test_an_avif_is_decoded_in_process_with_its_transparency(read: Callable[...,
     assert max(abs(one - other) for one, other in zip(pixels.horizontal, drawn)) < 10
 
 
-def box(name: bytes, *contents: bytes, full: bytes = b"") -> bytes:
-    content = full + b"".join(contents)
-    return struct.pack(">L", 8 + len(content)) + name + content
-
-
 def in_tiles(im: Image.Image, columns: int, rows: int) -> bytes:
     """An AVIF whose primary picture is put together from tiles (ISO/IEC 23008-12, 6.6.2.3), each of which Pillow has encoded."""
     width, height = im.width // columns, im.height // rows
@@ -64,19 +60,19 @@ def in_tiles(im: Image.Image, columns: int, rows: int) -> bytes:
     coding = files[0][start:start + int.from_bytes(files[0][start:start + 4], "big")]
     data = [struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, im.width, im.height), *(file[file.index(b"mdat") + 4:] for file in files)]
     items = range(1, len(data) + 1)
-    sizes = [box(b"ispe", struct.pack(">LL", *size), full=bytes(4)) for size in (im.size, (width, height))]
+    sizes = [box(b"ispe", bytes(4), struct.pack(">LL", *size)) for size in (im.size, (width, height))]
     belong = [struct.pack(">HB", item, 1) + b"\x01" if item == 1 else struct.pack(">HB", item, 2) + b"\x02\x83" for item in items]
-    properties = box(b"iprp", box(b"ipco", *sizes, coding), box(b"ipma", struct.pack(">L", len(data)), *belong, full=bytes(4)))
-    kinds = [box(b"infe", struct.pack(">HH", item, 0), b"grid\0" if item == 1 else b"av01\0", full=b"\2\0\0\0") for item in items]
-    parts = [box(b"hdlr", bytes(4), b"pict", bytes(13), full=bytes(4)), box(b"pitm", struct.pack(">H", 1), full=bytes(4)),
-             box(b"iinf", struct.pack(">H", len(data)), *kinds, full=bytes(4)),
-             box(b"iref", box(b"dimg", struct.pack(f">HH{len(files)}H", 1, len(files), *items[1:])), full=bytes(4)), properties]
+    properties = box(b"iprp", box(b"ipco", *sizes, coding), box(b"ipma", bytes(4), struct.pack(">L", len(data)), *belong))
+    kinds = [box(b"infe", b"\2\0\0\0", struct.pack(">HH", item, 0), b"grid\0" if item == 1 else b"av01\0") for item in items]
+    parts = [box(b"hdlr", bytes(8), b"pict", bytes(13)), box(b"pitm", bytes(4), struct.pack(">H", 1)),
+             box(b"iinf", bytes(4), struct.pack(">H", len(data)), *kinds),
+             box(b"iref", bytes(4), box(b"dimg", struct.pack(f">HH{len(files)}H", 1, len(files), *items[1:]))), properties]
     head = box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
 
     def meta(first: int) -> bytes:
         starts = [first + sum(map(len, data[:number])) for number in range(len(data))]
         places = b"".join(struct.pack(">HHHLL", item, 0, 1, start, len(content)) for item, start, content in zip(items, starts, data))
-        return box(b"meta", *parts, box(b"iloc", b"\x44\0", struct.pack(">H", len(data)), places, full=bytes(4)), full=bytes(4))
+        return box(b"meta", bytes(4), *parts, box(b"iloc", bytes(4), b"\x44\0", struct.pack(">H", len(data)), places))
 
     return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", *data)
 
