@@ -4,8 +4,8 @@
 
 """Why no decoder could decode a file: data are missing, data contradict each other, or no decoder knows the variant.
 
-Decoders word their messages differently, and call a file cut off that they merely do not know. The structure of the file decides
-therefore whether data are missing. Called only after all decoders have failed.
+Whether data are missing, the structure of the file decides: decoders word their messages differently, and call a file cut off that they
+merely do not know. Called only after all decoders have failed.
 """
 
 from __future__ import annotations
