@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint docsite changelog-lint molecule-localhost molecule matrix coverage page docsite-pages build bench clean
+.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint docsite galaxy-import changelog-lint molecule-localhost molecule matrix coverage page docsite-pages build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -32,7 +32,7 @@ test: clean-results ## All gates, two at a time, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 # The longest first, and beside it what needs one core.
-gates: integration unit crash sanity types python-lint shell-lint lint docs-lint docsite changelog-lint page-lint molecule-localhost monitoring review
+gates: integration unit crash sanity types python-lint shell-lint lint docs-lint docsite galaxy-import changelog-lint page-lint molecule-localhost monitoring review
 
 unit: .venv/.dev ## Unit tests
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
@@ -79,6 +79,9 @@ docs-lint: .venv/.dev ## The documentation of modules, roles and playbooks
 
 docsite: .venv/.dev ## The documentation site, from docs/ and the documentation of modules and roles
 	@$(GATE) docsite tests/docsite.sh
+
+galaxy-import: .venv/.dev ## The tarball, checked by galaxy-importer as Galaxy does at an upload
+	@$(GATE) galaxy-import tests/galaxy_import.sh $(REPOSITORY)
 
 changelog-lint: .venv/.dev ## The changelog fragments
 	@$(GATE) changelog-lint $(BIN)/antsibull-changelog lint
