@@ -13,7 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,10 +51,10 @@ OF_OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @contextlib.contextmanager
-def begun(site: Site, flag: Path, name: str = "migrate", **options: Any) -> Iterator[subprocess.Popen[str]]:
+def begun(site: Site, flag: Path, name: str = "migrate", environment: Mapping[str, str] = {}, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A migration, or another playbook, that waits as long as ``flag`` exists."""
     flag.touch()
-    with subprocess.Popen(site.command(name, **options), cwd=ROOT, env=site.environment(PYTHONUNBUFFERED="1"),
+    with subprocess.Popen(site.command(name, **options), cwd=ROOT, env=site.environment(PYTHONUNBUFFERED="1", **environment),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as playbook:
         try:
             yield playbook
@@ -108,6 +108,25 @@ def test_others_verify_and_roll_back_while_a_migration_is_paused(site: Site) -> 
     assert run.of("Hash and write the migrated library")["throttled"]["reasons"].keys() == {"pause_file"}
     assert sum("dhash" in image for image in site.read()["images"]) == HASHED
     assert waiting(site) is None
+
+
+@pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="needs systemd-tmpfiles")
+def test_a_pause_outlives_the_cleaning_of_temporary_files(site: Site) -> None:
+    flag, temporary, rule = site.home / "pause", site.home / "tmp", site.home / "tmpfiles.conf"
+    temporary.mkdir()
+    rule.write_text(f"d {temporary} - - - 1s\n", encoding="utf-8")
+    with begun(site, flag, environment={"TMPDIR": str(temporary)}, dhash_pause_file=str(flag)) as playbook:
+        shown = read_until(playbook, f"paused ({flag} exists)")
+        (archive,) = temporary.glob("*payload*/*.zip")
+        unused = temporary / "unused"
+        unused.touch()
+        while unused.exists():
+            subprocess.run(["systemd-tmpfiles", "--clean", rule], check=True)
+        assert archive.exists()
+        flag.unlink()
+        output = playbook.communicate(timeout=PATIENCE)[0]
+    assert playbook.returncode == 0, shown + output
+    assert sum("dhash" in image for image in site.read()["images"]) == HASHED
 
 
 @pytest.mark.parametrize("name", WAITING)

@@ -11,6 +11,7 @@ As gh-ost does (doc/throttle.md), the host is looked at about once a second, and
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._errors import DhashError, LockedError, RefusedError, from_os_error, printable
@@ -108,6 +110,7 @@ class Throttle:
         for lock in self.locks:
             lock.release()
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_module_kept_by_tmpfiles(__file__))
             announced = self._announce(stack)
             reason, token = self._reason, ""
             while reason:
@@ -212,6 +215,23 @@ def together(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def text_of_unavailable(tokens: Iterable[str]) -> str:
     """That the limits ``tokens`` have no effect, as a sentence."""
     return f"This host does not have {', '.join(NAMES[token] for token in tokens)}, so no limit on it makes the hashing wait"
+
+
+@contextlib.contextmanager
+def _module_kept_by_tmpfiles(source: str) -> Iterator[None]:
+    """Have systemd-tmpfiles leave the archive alone from which Python imports ``source``: a wait may last longer than the days after which
+    it removes unused files in /tmp. It skips a folder that has a lock (tmpfiles.d(5), "Age")."""
+    archive = next((path for path in Path(source).parents if path.is_file()), None)
+    if archive is None:  # not started by Ansible
+        yield
+        return
+    folder = os.open(archive.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(folder)
 
 
 def exists(pause_file: str) -> bool:
