@@ -13,6 +13,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -136,17 +137,22 @@ def examine(needs: Needs, now: datetime) -> dict[str, Any]:
 
     Each problem has a token, what is needed, what was found, and the command or step that fixes it.
     """
-    versions = {
-        **_python_versions(needs.python),
-        "ffmpeg": _program_version("ffmpeg", "-version"), "ffprobe": _program_version("ffprobe", "-version"),
-        "node": _program_version("node", "--version") if needs.node_min_version else None,
-    }
+    versions = _versions(needs)
     confinement = sandbox.try_out(sandbox.make_plan(_real_roots(needs), needs.limits, needs.parallel))
     pending = _pending_problems(needs)
     problems = [*pending, *_version_problems(needs, versions), *_encryption_problems(needs), *_library_problems(needs),
                 *_own_folder_problems(needs), *([] if pending else _place_problems(needs)), *_open_file_problems(needs), *_sandbox_problems(needs, confinement),
                 *_rehearsal_problems(needs, now), *_window_problems(needs, now)]
     return {"versions": versions, "problems": problems, "sandbox": sandbox.as_result(confinement)}
+
+
+def _versions(needs: Needs) -> dict[str, str | None]:
+    """The versions of all programs, which are asked at the same time; None for one that is not there."""
+    options = {"ffmpeg": "-version", "ffprobe": "-version", **({"node": "--version"} if needs.node_min_version else {})}
+    with ThreadPoolExecutor() as threads:
+        packages = threads.submit(_python_versions, needs.python)
+        programs = threads.map(_program_version, options, options.values())
+        return {**packages.result(), "node": None, **dict(zip(options, programs))}
 
 
 def _problem(token: str, what: str, found: str, fix: str | None) -> dict[str, Any]:
