@@ -6,7 +6,7 @@
 
 ``concurrent.futures`` and ``multiprocessing.Pool`` lose all running tasks, or hang, when one worker dies, and cannot end one task.
 Here each worker has its own pipe and its own process group. Shared memory tells which image a worker is decoding, and a worker
-can be killed together with the FFmpeg that it started. A worker confines itself before its first image (sandbox.py), and the parent
+can be killed together with the FFmpeg that it started. A worker (worker_process.py) confines itself before its first image, and the parent
 trusts nothing that it sends. Images are sent, and results returned, in chunks that take a worker
 CHUNK_SECONDS, because one message per image would cost a tenth of the time of a small picture. A worker has one chunk in
 advance, so it does not wait while the caller writes a checkpoint.
@@ -15,78 +15,43 @@ advance, so it does not wait while the caller writes a checkpoint.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
-import importlib
 import io
 import math
 import multiprocessing
 import os
 import pickle
-import pkgutil
 import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from itertools import chain, islice, takewhile
-from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple, Protocol, TypeVar, Union, cast
+from multiprocessing.connection import wait
+from typing import Any, TypeVar, cast
 
 from .._errors import ImageError, MissingRequirementError, from_os_error
 from .._files import file_stamps
-from . import decoder_limits, difference_hash, host_throttle, image_decoder, preview_maker, sandbox, worker_priority
-from .ffmpeg_decoder import end_with_parent, signal_name
+from . import decoder_limits, difference_hash, host_throttle, image_decoder, preview_maker, sandbox
+from .ffmpeg_decoder import signal_name
+from .worker_process import CHUNK_SECONDS, FRAME, Answer, Failure, Job, Timed, limit, work
 
-CHUNK_SECONDS = 0.02  # slow images are sent one by one, so that idle workers can take the next ones
 MAX_CHUNK = 16  # images
 START_SECONDS = 60  # for a worker to start, which takes 0.2 to 0.4 s on an idle machine
 END_SECONDS = 5  # for a killed process to disappear; a process that waits for a dead file server stays
 START_ADVICE = "Run `import PIL.Image` in the Python that runs the modules and fix the error that it reports."
-CPU_MARGIN_SECONDS = 2  # the limit on CPU time is a fallback: the clock of the parent is checked first
 TRIED_IMAGES = 20  # that are opened as another user, before the workers start
 MAX_ANSWER_BYTES = 64 << 20  # a chunk of previews has less than 2 MB
-FRAME = 4  # bytes of the length before an answer
-DECODING_PACKAGES = ("av", "ffmpeg", "pillow_heif")  # that decoders import at need
 PACKAGE = __name__.rpartition("._hashing.")[0]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # by annotation, of the results of a worker
     "bytes": (bytes,), "str": (str,), "int": (int,), "float": (int, float), "int | None": (int, type(None)), "str | None": (str, type(None)),
     "tuple[bytes, ...]": (tuple,), "file_stamps.Stamp": (file_stamps.Stamp,),
 }
 
-
-class Timed(Protocol):
-    """The result of a file."""
-
-    @property
-    def seconds(self) -> float:
-        """The time that the file took."""
-
-
-class Failure(NamedTuple):
-    """The arguments of an ImageError, as a worker sends them."""
-
-    kind: str
-    cause: str
-    next_step: str | None
-
-
-class Job(NamedTuple):
-    """What a pool does with each path: ``read`` returns a ``result`` or raises ImageError. A worker imports its function by name."""
-
-    read: Callable[[str], Timed]
-    result: type[tuple[Any, ...]]
-    needs_pillow: bool
-    limits: decoder_limits.Limits
-    temp_dir: str | None
-    media_roots: tuple[str, ...]
-    plan: sandbox.Plan | None = None
-
-
-_Answer = Union[Timed, Failure]
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result", bound=Timed)
 _confinements: list[sandbox.Confinement] = []  # of the workers that this process has started; a module does one job
@@ -159,7 +124,7 @@ def read_files(
 def _work_through(paths: Iterable[tuple[Hashable, str]], job: Job, parallel: int,
                   throttle: host_throttle.Throttle) -> Generator[tuple[Hashable, Timed | ImageError], None, None]:
     if resource.RLIM_INFINITY != resource.getrlimit(resource.RLIMIT_NOFILE)[0] < decoder_limits.files_needed(parallel):
-        _limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
+        limit(resource.RLIMIT_NOFILE, decoder_limits.files_needed(parallel))
     remaining = iter(paths)
     first = list(islice(remaining, TRIED_IMAGES))
     if not first:
@@ -275,6 +240,18 @@ class _Pool:
             yield key, error
 
 
+@contextlib.contextmanager
+def _main_left_out() -> Iterator[None]:
+    """Have spawned processes not import the main module (multiprocessing does so for functions that it defines): it is a module of Ansible,
+    and compiling all that it imports takes longer than everything else that a worker does before its first image."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 class _Worker:
     """The parent's side of a worker process."""
 
@@ -295,8 +272,9 @@ class _Worker:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the worker inherits this, and ignores the signal later
         try:
             self.progress = spawn.RawArray("d", (0, math.inf))  # the number of images begun; the time at which the current one was begun
-            self.process = spawn.Process(target=_work, args=(theirs, self.progress, os.getpid(), job), daemon=True)
-            self.process.start()
+            self.process = spawn.Process(target=work, args=(theirs, self.progress, os.getpid(), job), daemon=True)
+            with _main_left_out():
+                self.process.start()
         except OSError as error:
             raise from_os_error(error, "start a worker process") from error
         finally:
@@ -327,7 +305,7 @@ class _Worker:
         with contextlib.suppress(OSError):  # the worker has died: its images are queued again when that is noticed
             self.connection.send([path for _key, path in images])
 
-    def take(self, answers: list[_Answer]) -> Iterator[tuple[tuple[Hashable, str], _Answer]]:
+    def take(self, answers: list[Answer]) -> Iterator[tuple[tuple[Hashable, str], Answer]]:
         """The answers to the first images that were sent, each with its image."""
         self.answered += len(answers)
         self.last_answer = time.monotonic()
@@ -410,93 +388,3 @@ def _make_temp_dir(job: Job) -> str | None:
         with contextlib.suppress(OSError):
             os.chown(folder, *job.plan.user)
     return folder
-
-
-def _work(connection: Connection, progress: ctypes.Array[ctypes.c_double], parent: int, job: Job) -> None:
-    """The main function of a worker: answer each path with a result, or with the arguments of an ImageError, until the pipe is closed."""
-    from . import pillow_decoder
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    os.setsid()
-    worker_priority.lower(job.limits.nice, job.limits.io_class)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):  # C libraries print there, and the parent prints the result for Ansible there
-        os.dup2(null, standard)
-    if job.temp_dir:
-        os.environ["TMPDIR"] = job.temp_dir
-    try:
-        if job.needs_pillow:
-            pillow_decoder.require()
-    except MissingRequirementError as error:
-        _send(connection, (error.cause, error.next_step))
-        return
-    _import_decoders()
-    confinement = sandbox.apply(cast(sandbox.Plan, job.plan))
-    end_with_parent()  # after the change of the user, which undoes it
-    if os.getppid() != parent:  # the parent ended before end_with_parent took effect
-        return
-    with contextlib.suppress(EOFError, OSError):
-        _send(connection, confinement)
-        while True:
-            answers: list[_Answer] = []
-            sent = time.monotonic()
-            for path in connection.recv():
-                now = time.monotonic()
-                if answers and now > sent + CHUNK_SECONDS:
-                    _send(connection, answers)
-                    answers, sent = [], now
-                progress[1] = now
-                progress[0] += 1
-                answers.append(_answer(path, job))
-            progress[1] = math.inf
-            _send(connection, answers)
-
-
-def _send(connection: Connection, message: object) -> None:
-    content = pickle.dumps(message)
-    with open(connection.fileno(), "wb", closefd=False) as pipe:
-        pipe.write(len(content).to_bytes(FRAME, "big") + content)
-
-
-def _import_decoders() -> None:
-    """Import what decoders import at need: another user may not be able to read the files of Python, Pillow or Ansible."""
-    package = sys.modules[__name__.rpartition(".")[0]]
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name.endswith("_decoder"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    for name in DECODING_PACKAGES:
-        with contextlib.suppress(Exception):  # optional, and a broken one is an error of the images that need it
-            importlib.import_module(name)
-
-
-def _answer(path: str, job: Job) -> _Answer:
-    _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(job.limits.seconds) + CPU_MARGIN_SECONDS)
-    try:
-        return job.read(path)
-    except ImageError as error:
-        if error.kind == "unreadable":
-            error = _outside(path, job.media_roots) or error
-        return Failure(error.kind, error.cause, error.next_step)
-    except Exception as error:  # a bug in the decoder must not cost more than this image
-        return Failure("crashed", f"the decoder failed with {type(error).__name__}", None)
-
-
-def _outside(path: str, media_roots: Sequence[str]) -> ImageError | None:
-    """The error of an image outside the media roots, which the sandbox does not let the decoder open."""
-    try:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)  # type: ignore[attr-defined,unused-ignore]  # Linux only, as this sandbox is
-    except (OSError, ValueError, AttributeError):
-        return None
-    try:
-        image_decoder._require_inside(descriptor, media_roots)
-    except ImageError as error:
-        return error
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def _limit(resource_: int, value: int) -> None:
-    hard = resource.getrlimit(resource_)[1]
-    resource.setrlimit(resource_, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

@@ -25,7 +25,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._calibration import (
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import written_files
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashError, ImageError, LibraryError, MissingRequirementError, RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._files import bounded_reads
-from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, hash_journal, worker_pool
+from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, hash_journal, worker_pool, worker_process
 from conftest import SmallLibrary
 from PIL import Image
 
@@ -37,9 +37,9 @@ Tree = Callable[[Path], dict[str, tuple[Any, ...]]]
 @pytest.fixture(autouse=True)
 def edited_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edit pictures in this process, since a worker takes long to start."""
-    def read_files(paths: Iterable[tuple[Hashable, str]], read: Callable[[str], worker_pool.Timed], _result: type[worker_pool.Timed],
+    def read_files(paths: Iterable[tuple[Hashable, str]], read: Callable[[str], worker_process.Timed], _result: type[worker_process.Timed],
                    _media_roots: Sequence[str], _limits: decoder_limits.Limits, _parallel: int,
-                   _temp_dir: str | None = None, _throttle: object = None) -> Iterator[tuple[Hashable, worker_pool.Timed | ImageError]]:
+                   _temp_dir: str | None = None, _throttle: object = None) -> Iterator[tuple[Hashable, worker_process.Timed | ImageError]]:
         for key, path in reversed(list(paths)):  # workers answer in any order
             try:
                 yield key, read(path)

@@ -36,6 +36,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     preview_maker,
     sandbox,
     worker_pool,
+    worker_process,
 )
 
 MATROSKA = b"\x1a\x45\xdf\xa3" + bytes(100)  # what goes to the FFmpeg program, whose Python package is replaced
@@ -255,7 +256,7 @@ def test_no_code_is_loaded_from_an_answer(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("kind", [difference_hash.Pixels, preview_maker.Preview, picture_edits.Edited, file_stamps.Stamp, worker_pool.Failure])
+@pytest.mark.parametrize("kind", [difference_hash.Pixels, preview_maker.Preview, picture_edits.Edited, file_stamps.Stamp, worker_process.Failure])
 def test_the_types_of_all_fields_of_an_answer_are_checked(kind: type[tuple[object, ...]]) -> None:
     assert set(worker_pool.annotations_of(kind)) <= worker_pool.FIELD_TYPES.keys()
 
