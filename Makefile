@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -q -n auto --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test gates unit integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint docsite galaxy-import changelog-lint molecule-localhost molecule matrix coverage page docsite-pages build bench clean
+.PHONY: help demo test gates unit unit-slow integration thorough review page-lint monitoring crash fuzz sanity types python-lint shell-lint lint docs-lint docsite galaxy-import changelog-lint molecule-localhost molecule matrix coverage page docsite-pages build bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -32,10 +32,13 @@ test: clean-results ## All gates, two at a time, up to the first that fails
 	@printf '\nAll gates passed. '; $(BIN)/python tests/support/summary.py test-results
 
 # The longest first, and beside it what needs one core.
-gates: integration unit crash sanity types python-lint shell-lint lint docs-lint docsite galaxy-import changelog-lint page-lint molecule-localhost monitoring review
+gates: integration unit unit-slow crash sanity types python-lint shell-lint lint docs-lint docsite galaxy-import changelog-lint page-lint molecule-localhost monitoring review
 
-unit: .venv/.dev ## Unit tests
-	@$(GATE) unit $(BIN)/python -m pytest tests/unit --junitxml=test-results/unit.xml $(PYTEST_ARGS)
+unit: .venv/.dev ## Unit tests, but for the slow ones
+	@$(GATE) unit $(BIN)/python -m pytest tests/unit -m 'not slow' --junitxml=test-results/unit.xml $(PYTEST_ARGS)
+
+unit-slow: .venv/.dev ## Unit tests that start workers, wait for a limit, or kill an operation at each of its steps
+	@$(GATE) unit-slow $(BIN)/python -m pytest tests/unit -m slow --junitxml=test-results/unit-slow.xml $(PYTEST_ARGS)
 
 integration: .venv/.dev ## Integration tests: the playbooks and modules run for real, the tarball among them
 	@$(GATE) integration $(BIN)/python -m pytest tests/integration -m 'not thorough' --junitxml=test-results/integration.xml $(PYTEST_ARGS)

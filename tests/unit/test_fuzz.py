@@ -18,7 +18,10 @@ from typing import Any
 import formats_table
 import fuzz
 import mutations
+import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import image_formats, raw_preview
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 1000

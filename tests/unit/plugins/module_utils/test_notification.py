@@ -85,6 +85,7 @@ def test_only_who_wants_an_event_is_told(web: WebServer) -> None:
     assert [request.path for request in web.requests] == ["/b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/hang", "/drip"])
 def test_unresponsive_server_delays_nobody_beyond_the_timeout(web: WebServer, path: str) -> None:
     started = time.monotonic()

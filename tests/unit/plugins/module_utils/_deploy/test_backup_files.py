@@ -206,6 +206,7 @@ def test_a_library_that_is_missing_is_named(library: Path) -> None:
     assert list(library.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_backup_is_made_and_cleaned_up_by_the_next_run(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():

@@ -309,6 +309,7 @@ def test_an_exchange_that_was_cut_short_is_finished(host: Host) -> None:
     assert (host.record.phase, host.record.restart_owed) == (run_record.DEPLOYED, True)
 
 
+@pytest.mark.slow
 def test_killed_deploy_is_continued_to_the_same_end(
         tmp_path: Path, any_kernel: str, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     phases = set()
@@ -330,6 +331,7 @@ def test_killed_deploy_is_continued_to_the_same_end(
     assert number > 15
 
 
+@pytest.mark.slow
 def test_verification_never_clears_a_killed_unfinished_deploy(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
@@ -351,6 +353,7 @@ def test_verification_never_clears_a_killed_unfinished_deploy(
     assert number > 10
 
 
+@pytest.mark.slow
 def test_late_write_survives_a_deploy_killed_at_any_step(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():

@@ -537,6 +537,7 @@ def test_a_missing_library_without_hashes_to_take_out_is_refused(host: Host) -> 
         host.plan(remove_dhash=True)
 
 
+@pytest.mark.slow
 def test_killed_restore_of_a_missing_library_can_be_repeated(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     for number in itertools.count():
@@ -557,6 +558,7 @@ def test_killed_restore_of_a_missing_library_can_be_repeated(
     assert number > 10
 
 
+@pytest.mark.slow
 def test_killed_rollback_keeps_what_it_replaces_once(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     moments = itertools.count(1_769_860_800, 60)
@@ -884,6 +886,7 @@ def test_unfinished_deploys_source_outranks_earlier_backups(host: Host, live: by
     assert host.plan().source == str(newest)
 
 
+@pytest.mark.slow
 @LOST
 def test_killed_rollback_of_a_lost_library_keeps_its_backup(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], live: bytes | None) -> None:

@@ -463,6 +463,7 @@ def read_nothing(path: str) -> difference_hash.Pixels:
     raise ImageError("damaged", os.path.basename(path))
 
 
+@pytest.mark.slow
 def test_workers_begin_no_image_in_a_wait_and_answer_each_once() -> None:
     answered: list[int] = []
     at_sleep: list[int] = []

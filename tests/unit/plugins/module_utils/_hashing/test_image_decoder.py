@@ -599,6 +599,7 @@ def test_heic_is_read_by_pillow_heif_where_it_is(put: Callable[[str, bytes], Pat
     assert max(abs(one - other) for one, other in zip(pixels.horizontal, drawn)) < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "kind"), [
     ("echo \"Unknown input format: 'matroska'\" >&2; exit 1", "unsupported"),
     ("echo 'Decoder (codec av1) not found for input stream #0:0' >&2; exit 1", "unsupported"),

@@ -143,6 +143,7 @@ def test_what_pillow_cannot_decode_is_shown_by_ffmpeg(
     assert is_about(picture, RED)
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_previews_and_survive_crashes(
         preview: Callable[..., tuple[preview_maker.Preview, Image.Image]], tmp_path: Path) -> None:
     alone = preview(encoded(Image.new("RGB", (700, 50), "red"), "PNG"), "good.png")[0]

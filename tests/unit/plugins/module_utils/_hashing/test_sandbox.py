@@ -39,6 +39,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._hashing import (
     worker_process,
 )
 
+pytestmark = pytest.mark.slow
+
 MATROSKA = b"\x1a\x45\xdf\xa3" + bytes(100)  # what goes to the FFmpeg program, whose Python package is replaced
 SUCCEEDED = 77  # the exit code of a decoder whose attack has succeeded
 LINUX = sys.platform == "linux"

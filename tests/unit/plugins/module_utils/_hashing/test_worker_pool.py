@@ -23,6 +23,8 @@ import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError, MissingRequirementError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, image_decoder, sandbox, worker_pool, worker_process
 
+pytestmark = pytest.mark.slow
+
 COLLECTIONS = Path(__file__).resolve().parents[5] / ".ansible" / "collections"
 COLLECTION = COLLECTIONS / "ansible_collections" / "mobius" / "dhash"
 MATROSKA = b"\x1a\x45\xdf\xa3" + bytes(100)  # what goes to the FFmpeg program

@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageError
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, worker_pool, worker_priority
 
+pytestmark = pytest.mark.slow
+
 IOPRIO_GET = {"x86_64": 252, "aarch64": 31}.get(os.uname().machine)
 needs_ioprio = pytest.mark.skipif(sys.platform != "linux" or IOPRIO_GET is None, reason="the system call has no known number here")
 

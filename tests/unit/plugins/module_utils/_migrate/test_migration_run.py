@@ -868,6 +868,7 @@ def test_a_full_disk_leaves_the_library_and_keeps_what_is_hashed(
 # Killed and continued.
 
 
+@pytest.mark.slow
 def test_migration_killed_while_hashing_ends_in_the_same_bytes(new_library: Callable[[object], SmallLibrary]) -> None:
     killed, whole = new_library("killed"), new_library("whole")
     for library in (killed, whole):
@@ -899,6 +900,7 @@ def test_migration_killed_while_hashing_ends_in_the_same_bytes(new_library: Call
     assert len(whole.migrated()["dhash_duplicates"]) == 3
 
 
+@pytest.mark.slow
 def test_migration_killed_at_any_write_ends_in_the_same_bytes(
         new_library: Callable[[object], SmallLibrary], decoded_here: list[str], killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     contents = set()

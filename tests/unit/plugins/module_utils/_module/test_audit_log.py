@@ -124,6 +124,7 @@ def test_hostile_names_and_long_texts_stay_one_line_of_json(tmp_path: Path) -> N
     assert len(entry["controller"]) == 50 and entry["controller"]["deep"] == "{'x': ['y']}"
 
 
+@pytest.mark.slow
 def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [subprocess.Popen([sys.executable, "-c", APPENDER, str(tmp_path), str(number), str(LINES)], env=environment)
@@ -134,6 +135,7 @@ def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
     assert sorted((int(entry["process"]), entry["number"]) for entry in found) == [(p, n) for p in range(APPENDERS) for n in range(LINES)]
 
 
+@pytest.mark.slow
 def test_a_writer_that_stands_still_keeps_no_line_of_others_back(tmp_path: Path) -> None:
     audit_log.append(str(tmp_path), str(tmp_path), {"number": 1})
     (file,) = tmp_path.glob("*")

@@ -128,6 +128,7 @@ def test_a_limit_that_is_none_is_refused_by_the_name_of_its_gate(name: str, limi
 
 # The watch.
 
+@pytest.mark.slow
 def test_healthy_service_is_polled_often_then_seldom_and_passes(host: Host) -> None:
     before = host.library.read_bytes()
     result = host.watch()
@@ -149,6 +150,7 @@ def test_failing_service_is_polled_often_and_fails_at_its_limit(host: Host) -> N
     assert "health FAILED (status 503)" in host.shown[-1] and "; ROLLBACK: consecutive failed health checks: 3" in host.shown[-1]
 
 
+@pytest.mark.slow
 def test_a_service_that_gets_well_again_in_time_breaks_nothing(host: Host) -> None:
     host.answers = [(200, b""), (500, b""), (500, b""), (200, b"")] * 20
     assert judged(host.watch(minutes=1)) == ("passed", "")
@@ -257,6 +259,7 @@ def killed_after(host: Host, polls: int, **changes: Any) -> None:
     host.before_pause = lambda _pause: None
 
 
+@pytest.mark.slow
 def test_killed_watcher_is_continued_for_the_remaining_time(host: Host) -> None:
     killed_after(host, 5)
     assert host.kept()["verdict"] is None

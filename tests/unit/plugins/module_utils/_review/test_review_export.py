@@ -293,6 +293,7 @@ def test_killed_export_does_not_make_its_previews_again(two: Host, looked_at: li
     assert looked_at == ["a.png", "b.png"]
 
 
+@pytest.mark.slow
 def test_killed_export_can_be_repeated_and_disowns_no_file(
         tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool], monkeypatch: pytest.MonkeyPatch) -> None:
     make_previews_here(monkeypatch)

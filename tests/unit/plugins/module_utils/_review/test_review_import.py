@@ -624,6 +624,7 @@ def test_verification_removes_what_the_import_replaced(three: Host) -> None:
     assert not three.plan_reversal().leftover
 
 
+@pytest.mark.slow
 def test_killed_import_can_be_repeated_to_the_same_end(tmp_path: Path, killed_at: Callable[[int, Callable[[], object]], bool]) -> None:
     outcomes = set()
     for number in range(200):
