@@ -46,8 +46,10 @@ options:
       - V(verified) records that a verification has passed. It clears the pending restart and removes the replaced library. Nothing is
         cleared while the service is recorded as stopped. If the record names a service whose restart is pending, the module fails with
         O(service_manager=none) and clears nothing.
+      - V(drained) records that a hook of the operator is about to drain the host, and V(put_back) that a hook has put the host back. No other
+        state changes this part of the record.
     type: str
-    choices: [deployed, announced, finished, started, verified]
+    choices: [deployed, announced, finished, started, verified, drained, put_back]
     default: deployed
   dependents:
     description:
@@ -143,6 +145,10 @@ service:
       library as the run was given it.
   returned: success, if there was a run
   type: dict
+drained:
+  description: Whether a hook of the operator has begun to drain the host, and none has put it back since.
+  returned: success, if there was a run
+  type: bool
 undoes:
   description: The run that this rollback reverts, if a failed run has prepared the rollback. None for a rollback that an operator
     requested.
@@ -173,7 +179,8 @@ from ansible_collections.mobius.dhash.plugins.module_utils._files import age_enc
 from ansible_collections.mobius.dhash.plugins.module_utils._module import audit_log, module_arguments, respawn
 from ansible_collections.mobius.dhash.plugins.module_utils._telemetry import metrics_file
 
-OPERATIONS = {"deployed": "deploy", "announced": "announce", "finished": "finish", "started": "start", "verified": "verify"}  # in the log, and of the lock
+OPERATIONS = {"deployed": "deploy", "announced": "announce", "finished": "finish", "started": "start", "verified": "verify",
+              "drained": "drain", "put_back": "put-back"}  # in the log, and of the lock
 
 
 def verified(library: str, state: str, params: dict[str, Any], check: bool) -> bool:
@@ -182,7 +189,7 @@ def verified(library: str, state: str, params: dict[str, Any], check: bool) -> b
 
 def needs_places(operation: str, params: dict[str, Any]) -> bool:
     """Whether a path that is not valid refuses the operation. A service is started, and a failed run is rolled back, all the same."""
-    if operation in ("finished", "started"):
+    if operation in ("finished", "started", "drained", "put_back"):
         return False
     with contextlib.suppress(DhashError):
         record = run_record.read(run_record.folder(params["state_dir"], run_record.resolve(params["library"])))
@@ -196,6 +203,8 @@ def foresee(operation: str, library: str, state: str, params: dict[str, Any]) ->
         return cutover.started(library, state, check=True), False
     if operation == "finished":
         return cutover.finish(library, state, check=True), False
+    if operation in ("drained", "put_back"):
+        return cutover.drained(state, operation == "drained", check=True), False
     if operation == "verified":
         return verified(library, state, params, check=True), False
     planned = cutover.plan(library, state)
@@ -214,6 +223,8 @@ def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) 
             return cutover.started(library, state, check=False), False
         if operation == "finished":
             return cutover.finish(library, state, check=False), False
+        if operation in ("drained", "put_back"):
+            return cutover.drained(state, operation == "drained", check=False), False
         if operation == "verified":
             library_summary.store(library, state)  # first, since a run that finds nothing pending stores none
             return verified(library, state, params, check=False), False
@@ -224,7 +235,7 @@ def carry_out(operation: str, library: str, state: str, params: dict[str, Any]) 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["deployed", "announced", "finished", "started", "verified"], default="deployed"),
+            state=dict(type="str", choices=["deployed", "announced", "finished", "started", "verified", "drained", "put_back"], default="deployed"),
             dependents=dict(type="list", elements="str", default=[]),
             interpreter=dict(type="path"),
             run=dict(type="str"),

@@ -168,6 +168,9 @@ run:
         library:
           description: The path of the library as the run was given it.
           type: str
+    drained:
+      description: Whether a hook of the operator has begun to drain the host, and none has put it back since.
+      type: bool
     undoes:
       description: The run that this rollback reverts, if a failed run has prepared the rollback. None for a rollback that an operator
         requested.

@@ -170,6 +170,23 @@ def test_next_run_undrains_a_host_left_by_a_killed_controller(
     assert record(site)["restart_owed"] is False
 
 
+def test_a_run_without_hooks_warns_of_a_drained_host_and_keeps_it(site: Site, service: Service, hooks: Hooks) -> None:
+    site.migrate()
+    kept = site.read()
+    kept["images"].pop()
+    site.library.write_text(json.dumps(kept), encoding="utf-8")
+    kill_in("before_stop", site, service, hooks)
+    run = site.playbook("migrate", **service.settings)
+    assert run.code == 0 and "may still be drained" in run.of("Warn that the host may still be drained")["msg"], run.output
+    assert record(site)["drained"] is True and record(site)["restart_owed"] is False
+    status = site.playbook("fleet_status", dhash_fleet_status_file=str(site.home / "status.json"))
+    assert "the host may still be drained" in status.output, status.output
+    hooks.told()
+    back = site.playbook("verify", **service.settings, dhash_hooks=str(hooks.folder))
+    assert back.code == 0 and hooks.told() == ["after_verify"], back.output
+    assert record(site)["drained"] is False
+
+
 @pytest.mark.parametrize("is_drained", [pytest.param(False, marks=pytest.mark.thorough), True], ids=["not-drained", "drained"])
 def test_failed_verification_undrains_and_runs_on_failure(site: Site, service: Service, hooks: Hooks, is_drained: bool) -> None:
     if is_drained:
@@ -191,19 +208,50 @@ def test_missing_or_misnamed_hook_directory_is_refused_at_once(site: Site, hooks
     assert hooks.told() == [] and site.snapshot() == before
 
 
-@pytest.mark.thorough
-def test_failed_drain_of_one_host_undrains_the_rest_of_its_batch(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> None:
+@pytest.fixture
+def two(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> tuple[Site, dict[str, Any]]:
+    """A second site, and the options of a migration of both in one batch, whose hooks leave their marks in the site of their host."""
     mate = make_site("mate")
     (mate.home / "service.log").touch()
     hooks.write("before_stop", "echo before_stop >> '{{ mark }}'; [ {{ inventory_hostname }} != first ]")
     hooks.write("after_verify", "echo after_verify >> '{{ mark }}'")
     hosts: dict[str, Any] = {name: {"dhash_library": str(each.library), "dhash_state_dir": str(each.state), "mark": str(each.home / "mark")}
                              for name, each in (("first", site), ("mate", mate))}
+    balancer = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
     inventory = site.home / "hosts.yml"
-    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
-    run = site.playbook("migrate", inventory=inventory, dhash_library=None, dhash_state_dir=None, dhash_serial=2, dhash_hooks=str(hooks.folder),
-                        dhash_service_manager="command", dhash_start_command="true", dhash_stop_command="true")
+    inventory.write_text(json.dumps({"all": {"hosts": {**hosts, "balancer": balancer}}}), encoding="utf-8")
+    return mate, {"inventory": inventory, "dhash_hosts": "first,mate", "dhash_library": None, "dhash_state_dir": None, "dhash_serial": 2,
+                  "dhash_hooks": str(hooks.folder), "dhash_service_manager": "command", "dhash_start_command": "true", "dhash_stop_command": "true"}
+
+
+def marks(site: Site) -> list[str]:
+    return (site.home / "mark").read_text(encoding="utf-8").split()
+
+
+@pytest.mark.thorough
+def test_failed_drain_of_one_host_undrains_the_rest_of_its_batch(site: Site, two: tuple[Site, dict[str, Any]]) -> None:
+    mate, options = two
+    run = site.playbook("migrate", **options)
     assert run.code != 0
     for each in (site, mate):
-        assert (each.home / "mark").read_text(encoding="utf-8").split() == ["before_stop", "after_verify"], run.output
+        assert marks(each) == ["before_stop", "after_verify"], run.output
         assert record(each)["restart_owed"] is False
+
+
+def test_a_batch_stops_where_a_load_balancer_does_not_answer(site: Site, hooks: Hooks, two: tuple[Site, dict[str, Any]]) -> None:
+    """Ansible takes the host out of the run, which no rescue sees: the next run puts it back."""
+    mate, options = two
+    old = sha256(mate.library)
+    hooks.write("before_stop", "echo before_stop >> '{{ mark }}'")
+    path = hooks.folder / "before_stop.yml"
+    drain = json.loads(path.read_text(encoding="utf-8"))
+    lost = {"ansible.builtin.command": "true", "delegate_to": "balancer", "when": "inventory_hostname == 'first'"}
+    path.write_text(json.dumps([*drain, lost]), encoding="utf-8")
+    run = site.playbook("migrate", **options)
+    assert run.code != 0 and "no answer on first during the hook before_stop" in " ".join(run.output.split()), run.output
+    assert (marks(site), marks(mate)) == (["before_stop"], ["before_stop", "after_verify"]) and sha256(mate.library) == old
+    assert (record(site)["drained"], record(mate)["drained"]) == (True, False)
+
+    path.write_text(json.dumps(drain), encoding="utf-8")
+    again = site.playbook("migrate", **options)
+    assert again.code == 0 and marks(site)[-1] == "after_verify" and record(site)["drained"] is False, again.output

@@ -192,6 +192,19 @@ def started(library: str, state: str, check: bool) -> bool:
     return noted != record
 
 
+def drained(state: str, is_drained: bool, check: bool) -> bool:
+    """Record whether hooks have drained the host; returns whether the record changes. Call it with the lock held.
+
+    With ``check`` nothing is written.
+    """
+    record = run_record.read(state)
+    if record is None or record.drained == is_drained:
+        return False
+    if not check:
+        run_record.write(state, record._replace(drained=is_drained))
+    return True
+
+
 def _is_abandoned(record: run_record.Record) -> bool:
     """Whether a deploy that was interrupted has nothing left to deploy."""
     return record.phase == run_record.DEPLOYING and not durable.exists(record.output)

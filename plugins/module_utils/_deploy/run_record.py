@@ -36,7 +36,7 @@ BY_HAND = ("Restart the service yourself first. Then rename this file, remove th
            f" ({pending_marker.path('NAME')}), and run again.")
 TIME = pending_marker.TIME
 SHOWN = ("run", "operation", "phase", "restart_owed", "old_sha256", "new_sha256", "kept", "stopped_at", "dependents",
-         "service", "undoes", "metadata", "origin")  # in a module's result
+         "service", "drained", "undoes", "metadata", "origin")  # in a module's result
 
 
 class Record(NamedTuple):
@@ -50,7 +50,7 @@ class Record(NamedTuple):
     who began the run. ``rollback_target`` is the :func:`rollback_target` of the previous record, which counts until this run has
     deployed something; ``withdrawn``: it never will. ``service`` is the service whose restart is pending: its ``manager``, its
     ``name`` if it has one, ``since`` (UTC), and the path of its ``library`` as the run was given it; None if no run managed a service, or
-    if that is unknown.
+    if that is unknown. ``drained``: a hook of the operator has begun to drain the host, and none has put it back since.
     """
 
     run: str
@@ -71,6 +71,7 @@ class Record(NamedTuple):
     rollback_target: str | None = None
     withdrawn: bool = False
     service: dict[str, Any] | None = None
+    drained: bool = False
 
 
 def rollback_target(record: Record | None) -> str | None:
@@ -94,11 +95,11 @@ def withdraw(state: str, record: Record) -> None:
 
 
 def carried_over(last: Record | None) -> dict[str, Any]:
-    """The fields that the next record takes over from the record ``last``: the pending restart, the stopped service, and the
-    target of a rollback."""
+    """The fields that the next record takes over from the record ``last``: the pending restart, the stopped service, the drained host,
+    and the target of a rollback."""
     return {"rollback_target": rollback_target(last), "restart_owed": bool(last and last.restart_owed),
             "stopped_at": last and last.stopped_at, "dependents": last.dependents if last else [],
-            "service": last.service if last and last.restart_owed else None}
+            "service": last.service if last and last.restart_owed else None, "drained": bool(last and last.drained)}
 
 
 def pending_service(record: Record, service: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def test_a_record_without_format_is_read_as_it_was(host: Callable[[str], tuple[s
     record = present(run_record.read(state))
     assert f"{record.operation}-{record.phase}" == case
     assert record.restart_owed is (record.phase not in (run_record.PREPARED, run_record.VERIFIED))
-    assert record[-8:] == (None, [], None, None, None, None, False, None)
+    assert record[-9:] == (None, [], None, None, None, None, False, None, False)
 
 
 @pytest.mark.parametrize("case", CASES)
