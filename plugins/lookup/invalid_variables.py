@@ -47,7 +47,7 @@ _list:
 import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,12 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_gates
+from ansible_collections.mobius.dhash.plugins.plugin_utils._hook_files import invalid_hooks
 
 ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
 PREFIX = "dhash_"
 OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", "dhash_serial", "dhash_shards"}  # no role reads them
-HOOKS = ("before_prerequisites", "before_stop", "after_start", "after_verify", "on_rollback", "on_failure")
 LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
 # What the collection does not resolve against the folder of the library, or against the operator's current directory.
 ABSOLUTE = ("dhash_library", "dhash_media_roots", "dhash_monitoring_dashboard_dir", "dhash_monitoring_rules_dir", "dhash_pause_file", "dhash_postpone_file",
@@ -146,31 +146,6 @@ def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) ->
     return found
 
 
-def invalid_hooks(path: str, read: Callable[[str], object]) -> list[str]:
-    """The problems of the directory ``path`` of hooks on this controller. ``read`` returns what a YAML file contains.
-
-    Folders in it are for what the hooks themselves include, and names that begin with a dot are an editor's.
-    """
-    folder = os.path.abspath(os.path.expanduser(path))
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and not entry.is_dir())
-    except OSError as error:
-        return [f"dhash_hooks: {folder} on the controller: {error.strerror}. Correct the path, or remove the variable."]
-    known = [f"{hook}.yml" for hook in HOOKS]
-    found = [f"dhash_hooks: {folder} contains {name}, which is not the name of a hook. The names are {', '.join(known)}. Rename the file, or move"
-             " it into a subfolder." for name in names if name not in known]
-    for name in [name for name in names if name in known]:
-        file = os.path.join(folder, name)
-        try:
-            tasks = read(file)
-        except AnsibleError as error:
-            found.append(f"dhash_hooks: {error}")
-            continue
-        if tasks is not None and not (isinstance(tasks, list) and all(isinstance(task, dict) for task in tasks)):
-            found.append(f"dhash_hooks: {file} is not a list of tasks. Correct the file.")
-    return found
-
-
 def unwritable(given: Mapping[str, str]) -> list[str]:
     """The folders on this controller that cannot be written, by the variables that name them."""
     obstacles = {name: durable.obstacle(os.path.expanduser(path)) for name, path in given.items() if path}
@@ -197,4 +172,4 @@ class LookupModule(LookupBase):  # type: ignore[misc] # ansible-core has no type
             return unwritable(given)
         hooks = given.get("dhash_hooks")
         return (check(options, {name: value for name, value in given.items() if value is not None})
-                or (invalid_hooks(hooks, self._loader.load_from_file) if hooks else []))
+                or (invalid_hooks(hooks, self._loader) if hooks else []))

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF_PLAYBOOKS, check, invalid_hooks, mistyped, options_of_all_roles, unwritable
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF_PLAYBOOKS, check, mistyped, options_of_all_roles, unwritable
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
@@ -218,41 +218,3 @@ def test_unwritable_controller_folder_is_named(tmp_path: Path) -> None:
         "dhash_backup_fetch_dir: /proc/x on the controller: /proc is not writable. Set dhash_backup_fetch_dir to another path, then run again."]
     (found,) = unwritable({"dhash_review_fetch_dir": __file__})
     assert f"{__file__} is not a folder. Move this file away, or set dhash_review_fetch_dir to another path" in found
-
-
-def read_yaml(file: str) -> object:
-    try:
-        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise AnsibleError(f"{file}: {error}") from error
-
-
-def test_hooks_are_optional_and_may_have_folders_beside_them(tmp_path: Path) -> None:
-    assert invalid_hooks(str(tmp_path), read_yaml) == []
-    (tmp_path / "before_stop.yml").write_text("- ansible.builtin.debug:\n", encoding="utf-8")
-    (tmp_path / "after_verify.yml").write_text("---\n", encoding="utf-8")
-    (tmp_path / ".after_verify.yml.swp").touch()
-    (tmp_path / "tasks").mkdir()
-    assert invalid_hooks(str(tmp_path), read_yaml) == []
-
-
-def test_a_directory_of_hooks_counts_from_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hooks").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert invalid_hooks("hooks", read_yaml) == []
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert invalid_hooks("~/hooks", read_yaml) == []
-
-
-@pytest.mark.parametrize(("name", "content", "problem"), [
-    (None, "", "No such file or directory"),
-    ("before_drain.yml", "[]", "before_drain.yml, which is not the name of a hook"),
-    ("before_stop.yaml", "[]", "before_stop.yaml, which is not the name of a hook"),
-    ("before_stop.yml", "tasks: []", "is not a list of tasks"),
-    ("before_stop.yml", "- [", "before_stop.yml"),
-])
-def test_hooks_that_cannot_be_run_are_named(tmp_path: Path, name: str | None, content: str, problem: str) -> None:
-    if name:
-        (tmp_path / name).write_text(content, encoding="utf-8")
-    (found,) = invalid_hooks(str(tmp_path if name else tmp_path / "missing"), read_yaml)
-    assert found.startswith("dhash_hooks: ") and str(tmp_path) in found and problem in found
