@@ -208,6 +208,12 @@ def test_hook_that_would_end_the_run_is_refused_before_the_drain(site: Site, ser
     assert hooks.told() == [] and site.snapshot() == before
 
 
+def test_a_list_in_place_of_the_hook_directory_is_refused(site: Site, hooks: Hooks) -> None:
+    run = site.playbook("migrate", dhash_hooks=[str(hooks.folder)])
+    assert run.code == 2 and "dhash_hooks must be a path, got [" in run.failures()[-1], run.output
+    assert hooks.told() == []
+
+
 @pytest.mark.thorough
 def test_failed_drain_of_one_host_undrains_the_rest_of_its_batch(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> None:
     mate = make_site("mate")
