@@ -47,13 +47,14 @@ _list:
 import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.validation import check_type_bool, check_type_dict, check_type_float, check_type_int, check_type_list
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import path_rules
@@ -61,16 +62,18 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import DhashE
 from ansible_collections.mobius.dhash.plugins.module_utils._files import durable
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 from ansible_collections.mobius.dhash.plugins.module_utils._monitor import watch_gates
+from ansible_collections.mobius.dhash.plugins.plugin_utils._hook_files import invalid_hooks
 
 ROLES = Path(__file__).parents[2] / "roles"
 NOT_READ = {"dhash_notify"}
 PREFIX = "dhash_"
 OF_PLAYBOOKS = {"dhash_fleet_status_file", "dhash_hosts", "dhash_notification", "dhash_serial", "dhash_shards"}  # no role reads them
-HOOKS = ("before_prerequisites", "before_stop", "after_start", "after_verify", "on_rollback", "on_failure")
 LIKENESS = 0.87  # of two names without the prefix: "env" and "venv" have 0.86
 # What the collection does not resolve against the folder of the library, or against the operator's current directory.
 ABSOLUTE = ("dhash_library", "dhash_media_roots", "dhash_monitoring_dashboard_dir", "dhash_monitoring_rules_dir", "dhash_pause_file", "dhash_postpone_file",
             "dhash_state_dir", "dhash_temp_dir", "dhash_venv", "dhash_verify_compare", "dhash_wheels")
+CONVERSIONS = {"bool": check_type_bool, "dict": check_type_dict, "float": check_type_float, "int": check_type_int, "list": check_type_list}
+WANTED = {"bool": "true or false", "dict": "a dictionary", "float": "a number", "int": "a whole number", "list": "a list", "path": "a path", "str": "text"}
 ENVIRONMENT_VARIABLE = re.compile(r"\$(\w|\{[^}]*\})")  # what os.path.expandvars replaces
 
 
@@ -130,12 +133,32 @@ def relative(given: Mapping[str, Any]) -> list[str]:
             for name in ABSOLUTE for path in as_list(given.get(name)) if isinstance(path, str) and path and not path.startswith(("/", "~"))]
 
 
+def wrong_types(name: str, option: Mapping[str, Any], value: Any) -> list[str]:
+    """The problems of a value, and of the values in it, that are not of the type of the ``option``. Text is converted, as Ansible does."""
+    kind = option["type"]
+    if value is None:
+        return []
+    try:
+        if (kind == "path" and not isinstance(value, str)) or (kind == "str" and isinstance(value, (list, tuple, Mapping))):
+            raise TypeError
+        value = CONVERSIONS[kind](value) if kind in CONVERSIONS else value
+    except (TypeError, ValueError):
+        return [f"{name} must be {WANTED[kind]}, got {value!r}. Correct the value, or remove it."]
+    if kind == "list":
+        return [problem for item in value for problem in wrong_types(f"each item of {name}", {"type": option.get("elements", "raw")}, item)]
+    within = option.get("options", {}) if kind == "dict" else {}
+    return [problem for key, inner in within.items() for problem in wrong_types(f"{name}.{key}", inner, value.get(key))]
+
+
 def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
     """The problems of the variables ``given``; extra variables are text."""
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
             if name in given or option.get("required")}
-    checked = ArgumentSpecValidator(spec).validate(given)
-    found = list(checked.error_messages) or expanded(spec, given) or relative(given)
+    mistakes = {name: wrong_types(name, option, given.get(name)) for name, option in spec.items()}
+    # The validator names the classes of Python instead of the value, and breaks at a wrong type within a dictionary.
+    checked = ArgumentSpecValidator({name: option for name, option in spec.items() if not mistakes[name]}).validate(
+        {name: value for name, value in given.items() if not mistakes.get(name)})
+    found = [mistake for of_one in mistakes.values() for mistake in of_one] + list(checked.error_messages) or expanded(spec, given) or relative(given)
     if not found:
         found = number_ranges.problems(checked.validated_parameters) or contradictions(options, checked.validated_parameters)
         try:
@@ -143,31 +166,6 @@ def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) ->
             watch_gates.chosen({name: {key: value for key, value in gate.items() if value is not None} for name, gate in gates.items() if gate})
         except DhashError as error:
             found.append(str(error))
-    return found
-
-
-def invalid_hooks(path: str, read: Callable[[str], object]) -> list[str]:
-    """The problems of the directory ``path`` of hooks on this controller. ``read`` returns what a YAML file contains.
-
-    Folders in it are for what the hooks themselves include, and names that begin with a dot are an editor's.
-    """
-    folder = os.path.abspath(os.path.expanduser(path))
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and not entry.is_dir())
-    except OSError as error:
-        return [f"dhash_hooks: {folder} on the controller: {error.strerror}. Correct the path, or remove the variable."]
-    known = [f"{hook}.yml" for hook in HOOKS]
-    found = [f"dhash_hooks: {folder} contains {name}, which is not the name of a hook. The names are {', '.join(known)}. Rename the file, or move"
-             " it into a subfolder." for name in names if name not in known]
-    for name in [name for name in names if name in known]:
-        file = os.path.join(folder, name)
-        try:
-            tasks = read(file)
-        except AnsibleError as error:
-            found.append(f"dhash_hooks: {error}")
-            continue
-        if tasks is not None and not (isinstance(tasks, list) and all(isinstance(task, dict) for task in tasks)):
-            found.append(f"dhash_hooks: {file} is not a list of tasks. Correct the file.")
     return found
 
 
@@ -197,4 +195,4 @@ class LookupModule(LookupBase):  # type: ignore[misc] # ansible-core has no type
             return unwritable(given)
         hooks = given.get("dhash_hooks")
         return (check(options, {name: value for name, value in given.items() if value is not None})
-                or (invalid_hooks(hooks, self._loader.load_from_file) if hooks else []))
+                or (invalid_hooks(hooks, self._loader) if hooks else []))

@@ -208,6 +208,29 @@ def test_missing_or_misnamed_hook_directory_is_refused_at_once(site: Site, hooks
     assert hooks.told() == [] and site.snapshot() == before
 
 
+@pytest.mark.matrix
+@pytest.mark.parametrize(("content", "cause"), [
+    ("- ansible.builtin.debug:\n  whne: true\n", "line 1: conflicting action statements: ansible.builtin.debug, whne"),
+    ("- name: Stop\n  ansible.builtin.meta: end_host\n", 'the task "Stop" has meta: end_host'),
+    ("- mobius.dhash.health_info:\n    url: x\n- ansible.builtin.include_tasks: tasks/bad.yml\n", "tasks/bad.yml, line 3: "),
+], ids=["keyword", "end", "included"])
+def test_hook_that_would_end_the_run_is_refused_before_the_drain(site: Site, service: Service, hooks: Hooks, content: str, cause: str) -> None:
+    (hooks.folder / "after_verify.yml").write_text(content, encoding="utf-8")
+    (hooks.folder / "tasks").mkdir()
+    if "include_tasks" in content:
+        (hooks.folder / "tasks/bad.yml").write_text("- a\n- [\n", encoding="utf-8")
+    before = site.snapshot()
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code == 2 and "nothing was changed" in run.failures()[-1] and cause in run.failures()[-1], run.output
+    assert hooks.told() == [] and site.snapshot() == before
+
+
+def test_a_list_in_place_of_the_hook_directory_is_refused(site: Site, hooks: Hooks) -> None:
+    run = site.playbook("migrate", dhash_hooks=[str(hooks.folder)])
+    assert run.code == 2 and "dhash_hooks must be a path, got [" in run.failures()[-1], run.output
+    assert hooks.told() == []
+
+
 @pytest.fixture
 def two(make_site: Callable[[str], Site], service: Service, site: Site, hooks: Hooks) -> tuple[Site, dict[str, Any]]:
     """A second site, and the options of a migration of both in one batch, whose hooks leave their marks in the site of their host."""

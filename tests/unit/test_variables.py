@@ -14,9 +14,16 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
-from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import OF_PLAYBOOKS, check, invalid_hooks, mistyped, options_of_all_roles, unwritable
+from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import (
+    OF_PLAYBOOKS,
+    WANTED,
+    check,
+    mistyped,
+    options_of_all_roles,
+    unwritable,
+)
 from ansible_collections.mobius.dhash.plugins.module_utils._errors import RefusedError
 from ansible_collections.mobius.dhash.plugins.module_utils._module import number_ranges
 
@@ -83,6 +90,36 @@ def test_numbers_given_as_text_are_checked(name: str) -> None:
     assert given(**{name: "-1"}) == [f"{name} must be {f'between {least:g} and {most:g}' if math.isfinite(most) else f'at least {least:g}'}, got -1."]
     for text in ("no", "false", "nan"):
         assert len(given(**{name: text})) == 1
+
+
+@pytest.mark.parametrize(("name", "value", "problem"), [
+    ("dhash_max_load", "", "dhash_max_load must be a number, got ''"),
+    ("dhash_max_pressure", "0.5x", "dhash_max_pressure must be a number, got '0.5x'"),
+    ("dhash_approval_minutes", [1], "dhash_approval_minutes must be a number, got [1]"),
+    ("dhash_first_images", "1.5", "dhash_first_images must be a whole number, got '1.5'"),
+    ("dhash_auto_rollback", "ja", "dhash_auto_rollback must be true or false, got 'ja'"),
+    ("dhash_media_roots", {"a": 1}, "dhash_media_roots must be a list, got {'a': 1}"),
+    ("dhash_media_roots", ["/srv", ["/x"]], "each item of dhash_media_roots must be a path, got ['/x']"),
+    ("dhash_health_status", "200,ok", "each item of dhash_health_status must be a whole number, got 'ok'"),
+    ("dhash_monitor_gates", 7, "dhash_monitor_gates must be a dictionary, got 7"),
+    ("dhash_monitor_gates", {"health": 3}, "dhash_monitor_gates.health must be a dictionary, got 3"),
+    ("dhash_monitor_gates", {"health": {"limit": "x"}}, "dhash_monitor_gates.health.limit must be a number, got 'x'"),
+    ("dhash_hooks", ["hooks"], "dhash_hooks must be a path, got ['hooks']"),
+    ("dhash_hooks", 7, "dhash_hooks must be a path, got 7"),
+    ("dhash_hooks", False, "dhash_hooks must be a path, got False"),
+    ("dhash_service_name", ["mobius"], "dhash_service_name must be text, got ['mobius']"),
+])
+def test_a_value_of_another_type_is_named(name: str, value: object, problem: str) -> None:
+    assert given(**{name: value}) == [f"{problem}. Correct the value, or remove it."]
+
+
+def test_every_type_of_an_option_has_a_name() -> None:
+    kinds = {kind for name, option in OPTIONS.items() for kind in (option["type"], option.get("elements")) if kind and name != "dhash_notify"}
+    assert kinds == WANTED.keys()
+
+
+def test_a_wrong_type_hides_no_other_problem() -> None:
+    assert len(given(dhash_max_load="", dhash_monitor_gates={"health": 3}, dhash_service_manager="runit")) == 3
 
 
 @pytest.mark.parametrize(("name", "value", "problem"), [
@@ -218,41 +255,3 @@ def test_unwritable_controller_folder_is_named(tmp_path: Path) -> None:
         "dhash_backup_fetch_dir: /proc/x on the controller: /proc is not writable. Set dhash_backup_fetch_dir to another path, then run again."]
     (found,) = unwritable({"dhash_review_fetch_dir": __file__})
     assert f"{__file__} is not a folder. Move this file away, or set dhash_review_fetch_dir to another path" in found
-
-
-def read_yaml(file: str) -> object:
-    try:
-        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise AnsibleError(f"{file}: {error}") from error
-
-
-def test_hooks_are_optional_and_may_have_folders_beside_them(tmp_path: Path) -> None:
-    assert invalid_hooks(str(tmp_path), read_yaml) == []
-    (tmp_path / "before_stop.yml").write_text("- ansible.builtin.debug:\n", encoding="utf-8")
-    (tmp_path / "after_verify.yml").write_text("---\n", encoding="utf-8")
-    (tmp_path / ".after_verify.yml.swp").touch()
-    (tmp_path / "tasks").mkdir()
-    assert invalid_hooks(str(tmp_path), read_yaml) == []
-
-
-def test_a_directory_of_hooks_counts_from_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hooks").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert invalid_hooks("hooks", read_yaml) == []
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert invalid_hooks("~/hooks", read_yaml) == []
-
-
-@pytest.mark.parametrize(("name", "content", "problem"), [
-    (None, "", "No such file or directory"),
-    ("before_drain.yml", "[]", "before_drain.yml, which is not the name of a hook"),
-    ("before_stop.yaml", "[]", "before_stop.yaml, which is not the name of a hook"),
-    ("before_stop.yml", "tasks: []", "is not a list of tasks"),
-    ("before_stop.yml", "- [", "before_stop.yml"),
-])
-def test_hooks_that_cannot_be_run_are_named(tmp_path: Path, name: str | None, content: str, problem: str) -> None:
-    if name:
-        (tmp_path / name).write_text(content, encoding="utf-8")
-    (found,) = invalid_hooks(str(tmp_path if name else tmp_path / "missing"), read_yaml)
-    assert found.startswith("dhash_hooks: ") and str(tmp_path) in found and problem in found
