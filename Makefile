@@ -37,7 +37,7 @@ gates: integration unit unit-slow crash sanity types python-lint shell-lint lint
 unit: .venv/.dev ## Unit tests, but for the slow ones
 	@$(GATE) unit $(BIN)/python -m pytest tests/unit -m 'not slow' --junitxml=test-results/unit.xml $(PYTEST_ARGS)
 
-unit-slow: .venv/.dev ## Unit tests that start workers, wait for a limit, or kill an operation at each of its steps
+unit-slow: .venv/.dev ## Unit tests that start workers or FFmpeg, wait for a limit, or repeat an operation for each of its steps
 	@$(GATE) unit-slow $(BIN)/python -m pytest tests/unit -m slow --junitxml=test-results/unit-slow.xml $(PYTEST_ARGS)
 
 integration: .venv/.dev ## Integration tests: the playbooks and modules run for real, the tarball among them

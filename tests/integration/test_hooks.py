@@ -170,7 +170,7 @@ def test_next_run_undrains_a_host_left_by_a_killed_controller(
     assert record(site)["restart_owed"] is False
 
 
-def test_a_run_without_hooks_warns_of_a_drained_host_and_keeps_it(site: Site, service: Service, hooks: Hooks) -> None:
+def test_a_run_without_hooks_keeps_and_names_a_drained_host(site: Site, service: Service, hooks: Hooks) -> None:
     site.migrate()
     kept = site.read()
     kept["images"].pop()

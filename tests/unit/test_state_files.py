@@ -119,6 +119,7 @@ def test_a_monitoring_record_with_a_time_that_is_none_is_damaged(folder: Path, f
         read(FILES[1], folder, json_records.text({**WATCH._asdict(), field: value}), is_caught=False)
 
 
+@pytest.mark.slow
 @files
 @given(data=st.data())
 def test_state_file_with_any_field_value_is_read_or_damaged(file: StateFile, folder: Path, data: st.DataObject) -> None:

@@ -69,6 +69,7 @@ def by_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyav_decoder, "can_decode", lambda format_: False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mirror", MIRRORS)
 @pytest.mark.parametrize("rotation", ROTATIONS)
 @pytest.mark.parametrize("only", [by_pyav, by_ffmpeg])

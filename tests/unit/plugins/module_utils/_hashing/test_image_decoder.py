@@ -111,6 +111,7 @@ def test_there_is_a_golden_file_for_every_picture_that_is_drawn() -> None:
     assert set(HASHES) == set(VECTORS) == {path.name for path in (GOLDEN / "files").iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", ["/usr/bin/python3", sys.executable])
 def test_the_golden_files_are_checked_on_a_host_without_pytest(python: str) -> None:
     if subprocess.run([python, "-c", "import PIL, numpy"], stderr=subprocess.DEVNULL, check=False).returncode:
@@ -344,6 +345,7 @@ def test_a_file_that_is_cut_off_is_truncated(put: Callable[[str, bytes], Path], 
     assert refused(put(name, (GOLDEN / "files" / name).read_bytes()[:length])).kind == "truncated"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rgb.png", "indexed.gif", "rgb.tif", "rgb.bmp", "lossy.webp", "rgb.jpg"])
 def test_no_damage_to_a_file_does_more_than_spoil_its_hash(put: Callable[[str, bytes], Path], name: str) -> None:
     noise = random.Random(name)
@@ -432,6 +434,7 @@ STILLS = [*(f"turned_{orientation}.jpg" for orientation in range(1, 9)), "turned
           "raw.pbm", "raw.pgm.bin", "raw.ppm.bin"]
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("name", STILLS)
 def test_algorithm_ffmpeg_has_the_pixels_of_the_plain_command(name: str) -> None:
@@ -458,6 +461,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.avi", "late.ts", "gap.mkv"])
 def test_of_a_video_the_first_frame_that_is_not_black_is_hashed(videos: Path, name: str) -> None:
@@ -511,6 +515,7 @@ def test_pcx_with_unusual_padding_is_decoded_by_ffmpeg(put: Callable[[str, bytes
     assert refused(put("b.pcx", lines[:-2])).kind in ("truncated", "damaged")
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["a.m4a", "a.ogg", "a.mka"])
 def test_sound_without_a_picture_is_not_an_image(tmp_path: Path, name: str) -> None:

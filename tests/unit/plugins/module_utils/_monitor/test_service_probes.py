@@ -106,6 +106,7 @@ def test_a_closed_port_and_a_wrong_url_are_named() -> None:
     assert service_probes.health("localhost:5001/health", None).problem == "url"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 503 Unavailable\r\n\r\n", b"no HTTP at all\r\n\r\n"])
 def test_an_answer_that_never_ends_takes_its_time_in_all(beginning: bytes) -> None:
     refused = beginning.startswith(b"no")  # at its first line, however long the rest takes
