@@ -13,7 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,9 +51,10 @@ OF_OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @contextlib.contextmanager
-def begun(site: Site, flag: Path, name: str = "migrate", environment: Mapping[str, str] = {}, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A migration, or another playbook, that waits as long as ``flag`` exists."""
+def begun(site: Site, flag: Path, name: str = "migrate", temporary: Path | None = None, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A migration, or another playbook, that waits as long as ``flag`` exists, with its temporary files in ``temporary``."""
     flag.touch()
+    environment = {"TMPDIR": str(temporary)} if temporary else {}
     with subprocess.Popen(site.command(name, **options), cwd=ROOT, env=site.environment(PYTHONUNBUFFERED="1", **environment),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as playbook:
         try:
@@ -115,7 +116,7 @@ def test_a_pause_outlives_the_cleaning_of_temporary_files(site: Site) -> None:
     flag, temporary, rule = site.home / "pause", site.home / "tmp", site.home / "tmpfiles.conf"
     temporary.mkdir()
     rule.write_text(f"d {temporary} - - - 1s\n", encoding="utf-8")
-    with begun(site, flag, environment={"TMPDIR": str(temporary)}, dhash_pause_file=str(flag)) as playbook:
+    with begun(site, flag, temporary=temporary, dhash_pause_file=str(flag)) as playbook:
         shown = read_until(playbook, f"paused ({flag} exists)")
         (archive,) = temporary.glob("*payload*/*.zip")
         unused = temporary / "unused"
