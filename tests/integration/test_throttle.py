@@ -121,8 +121,12 @@ def test_a_pause_outlives_the_cleaning_of_temporary_files(site: Site) -> None:
         (archive,) = temporary.glob("*payload*/*.zip")
         unused = temporary / "unused"
         unused.touch()
-        while unused.exists():
+
+        def is_cleaned() -> bool:
             subprocess.run(["systemd-tmpfiles", "--clean", rule], check=True)
+            return not unused.exists()
+
+        wait_for(is_cleaned, "systemd-tmpfiles")
         assert archive.exists()
         flag.unlink()
         output = playbook.communicate(timeout=PATIENCE)[0]
