@@ -53,7 +53,8 @@ def invalid_hooks(path: str, loader: DataLoader) -> list[str]:
     for file in run:  # which grows: a file includes others
         try:
             tasks = tasks_of(file, loader)
-            load(file, loader)
+            if tasks:
+                load(file, loader)
             found += forbidden(file, tasks)
             run += [other for other in included(file, tasks) if other not in run]
         except HookFileError as error:
@@ -112,9 +113,8 @@ def load(file: str, loader: DataLoader) -> None:
     play = Play()
     try:
         role = Role.load(RoleInclude.load(ROLE, play=play, variable_manager=manager, loader=loader), play=play)
-        if loader.load_from_file(file):
-            load_list_of_tasks([{"import_tasks": {"file": file}}], play=play, block=Block(play=play, role=role), role=role, variable_manager=manager,
-                               loader=loader)
+        load_list_of_tasks([{"import_tasks": {"file": file}}], play=play, block=Block(play=play, role=role), role=role, variable_manager=manager,
+                           loader=loader)
     except NO_TASK as error:
         raise HookFileError(explained(file, error)) from error
 
