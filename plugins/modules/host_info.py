@@ -96,6 +96,9 @@ options:
   metrics_dir:
     description: The folder of the metrics. A relative path counts from the folder of the library.
     type: path
+  postpone_file:
+    description: The absolute path of the file that postpones the swap as long as it exists.
+    type: path
   controller:
     description:
       - The paths that the playbook writes to on the controller, by the name of the variable that sets each path. A name that ends with
@@ -273,6 +276,7 @@ def main() -> None:
             calibration_report=dict(type="path"),
             review_dir=dict(type="path"),
             metrics_dir=dict(type="path"),
+            postpone_file=dict(type="path"),
             controller=dict(type="dict", default={}),
             controller_id=dict(type="str"),
         ),

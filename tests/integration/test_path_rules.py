@@ -20,7 +20,7 @@ LOGGED = [*STATE, "dhash_log_dir", "dhash_metrics_dir"]
 PREPARED = [*LOGGED, "dhash_output", "dhash_report", "dhash_dry_run_report", "dhash_calibration_report", "dhash_backup_dir", "dhash_backup_copy_dir",
             "dhash_review_dir", "dhash_temp_dir", "dhash_review_fetch_dir", "dhash_backup_fetch_dir"]
 PLAYBOOKS: dict[str, tuple[list[str], dict[str, Any]]] = {
-    "migrate": (PREPARED, {"dhash_serial": "100%"}),
+    "migrate": ([*PREPARED, "dhash_postpone_file"], {"dhash_serial": "100%"}),
     "dry_run": (PREPARED, {}),
     "rehearse": (PREPARED, {}),
     "rollback": ([*LOGGED, "dhash_backup_dir"], {}),

@@ -111,18 +111,52 @@ def test_defaults_equal_those_of_the_argument_spec(role: str) -> None:
     assert documented == defaults(role)
 
 
+def entry_points(role: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+    return found
+
+
+def included_roles(file: str | Path) -> Iterator[tuple[str, str, bool]]:
+    """The roles of this collection that a task file or a playbook includes: role, entry point, and whether the role validates its variables.
+
+    A name with a template in it stands for all entry points that it may name.
+    """
+    for task in all_tasks(load(file)):
+        included = task.get("ansible.builtin.include_role")
+        if included:
+            role = included["name"].removeprefix("mobius.dhash.")
+            name = included.get("tasks_from", "main")
+            names = [name] if "{{" not in name else [entry for entry in entry_points(role) if re.fullmatch(re.sub(r"{{.*}}", ".*", name), entry)]
+            yield from ((role, entry, included.get("rolespec_validate", True)) for entry in names)
+
+
+@pytest.mark.parametrize("file", TASK_FILES)
+def test_included_entry_points_have_an_argument_spec(file: str) -> None:
+    assert [f"{role}/{entry}" for role, entry, _validates in included_roles(file) if entry not in entry_points(role)] == []
+
+
+@pytest.mark.parametrize("file", TASK_FILES)
+def test_each_variable_is_validated_once(file: str) -> None:
+    """In a playbook the entry point settings of the role prerequisites validates all variables, in a role its own argument spec does."""
+    included = list(included_roles(file))
+    roles = [file.split("/")[1]] if file.startswith("roles/") else ROLES if ("prerequisites", "settings", False) in included else []
+    known = {name for role in roles for name in options(role)}
+    expected = [(role, entry, not entry_points(role)[entry]["options"].keys() <= known) for role, entry, _validates in included]
+    assert included == expected
+
+
 @pytest.mark.parametrize("role", ROLES)
-def test_entry_points_named_by_a_readme_have_an_argument_spec(role: str) -> None:
-    entries = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+def test_entry_points_of_readmes_and_specs_are_there(role: str) -> None:
     named = set(re.findall(r"`tasks_from: (\w+)`", (ROOT / f"roles/{role}/README.md").read_text(encoding="utf-8")))
-    assert named <= entries.keys()
-    assert [name for name in entries if name != "main" and not (ROOT / f"roles/{role}/tasks/{name}.yml").exists()] == []
+    assert named <= entry_points(role).keys()
+    assert [name for name in entry_points(role) if name != "main" and not (ROOT / f"roles/{role}/tasks/{name}.yml").exists()] == []
 
 
-@pytest.mark.parametrize("name", ["rescue/report", "run/end", "fleet_report/write", "rollback/prepare"])
+@pytest.mark.parametrize("name", ["rescue/report", "run/end", "fleet_report/write", "rollback/prepare", "restart/resume", "restart/recovery",
+                                  "notify/end", "notify/send"])
 def test_entry_points_run_after_a_failure_validate_no_variable(name: str) -> None:
     role, entry = name.split("/")
-    assert load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"][entry]["options"] == {}
+    assert entry_points(role)[entry]["options"] == {}
 
 
 @pytest.mark.parametrize("role", ROLES)

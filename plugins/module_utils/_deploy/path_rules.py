@@ -24,7 +24,7 @@ FILES = {"output": "dhash_output", "report": "dhash_report", "dry_run_report": "
 FOLDERS = {"state_dir": "dhash_state_dir", "log_dir": "dhash_log_dir", "backup_dir": "dhash_backup_dir",
            "copy_dir": "dhash_backup_copy_dir", "review_dir": "dhash_review_dir", "metrics_dir": "dhash_metrics_dir",
            "temp_dir": "dhash_temp_dir", "venv": "dhash_venv"}
-PAUSE_FILE = "dhash_pause_file"  # only read
+ONLY_READ = {"pause_file": "dhash_pause_file", "postpone_file": "dhash_postpone_file"}
 NOT_MADE = ("output", "temp_dir")  # a run creates every other missing folder
 FROM_THE_ROOT = ("state_dir", "temp_dir", "venv")  # a relative path does not count from the library's folder
 REVIEW_FILES = ("queue.json", "queue.csv", "review.html")
@@ -131,7 +131,7 @@ def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Pr
             yield Problem(variable, path, cause)
     for variable, path in files:
         cause = _wrong_with_file(library, state, path)
-        if cause is None and variable not in (FILES["output"], PAUSE_FILE):
+        if cause is None and variable not in (FILES["output"], *ONLY_READ.values()):
             # A calibration has no output to compare with: the staged library is ours, and stays.
             cause = _wrong_with_content(None if variable == FILES["calibration_report"] else state, path)
         if cause:
@@ -169,7 +169,7 @@ def controller_problems(library: str, state: str, paths: Mapping[str, str]) -> I
 
 
 def _files(library: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The files that are written, and the one that pauses a run, each with the variable that names it."""
+    """The files that are written, and those that make a run wait, each with the variable that names it."""
     files = []
     if "output" in params:
         files.append((FILES["output"], output_of(library, params)))
@@ -181,8 +181,7 @@ def _files(library: str, params: Mapping[str, Any]) -> list[tuple[str, str]]:
         files += [(FILES["dry_run_report"], report)] if report else []
     if "calibration_report" in params:
         files.append((FILES["calibration_report"], calibration_report_of(library, params)))
-    if params.get("pause_file"):
-        files.append((PAUSE_FILE, params["pause_file"]))
+    files += [(variable, params[option]) for option, variable in ONLY_READ.items() if params.get(option)]
     if "review_dir" in params:
         files += [(FOLDERS["review_dir"], os.path.join(review_dir_of(library, params), name)) for name in REVIEW_FILES]
     return [(variable, path) for variable, path in files if path]

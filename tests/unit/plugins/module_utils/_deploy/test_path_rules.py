@@ -205,6 +205,15 @@ def test_controller_paths_are_checked_like_host_paths(host: Host) -> None:
     assert [problem.variable for problem in found] == ["dhash_fleet_status_file", "dhash_review_fetch_dir"]
 
 
+@pytest.mark.parametrize("option", ["pause_file", "postpone_file"])
+def test_a_file_that_makes_a_run_wait_is_neither_folder_nor_library(host: Host, option: str) -> None:
+    variable = f"dhash_{option}"
+    assert host.problems(**{option: str(host.folder)}) == [(variable, "this is a folder")]
+    assert host.problems(**{option: host.library}) == [(variable, "this is the library itself")]
+    for allowed in (host.path("postpone"), host.path("notes.txt"), os.path.join(os.path.dirname(host.state), "postpone"), "/nowhere/postpone"):
+        assert host.problems(**{option: allowed}) == []
+
+
 def test_a_refusal_names_the_variable_the_path_and_what_to_do(host: Host) -> None:
     with pytest.raises(RefusedError) as refused:
         path_rules.require(str(host.library), host.state, {"output": "library.json"})
