@@ -209,7 +209,7 @@ def test_controller_paths_are_checked_like_host_paths(host: Host) -> None:
 def test_a_file_that_makes_a_run_wait_is_neither_folder_nor_library(host: Host, option: str) -> None:
     variable = f"dhash_{option}"
     assert host.problems(**{option: str(host.folder)}) == [(variable, "this is a folder")]
-    assert host.problems(**{option: host.library}) == [(variable, "this is the library itself")]
+    assert host.problems(**{option: str(host.library)}) == [(variable, "this is the library itself")]
     for allowed in (host.path("postpone"), host.path("notes.txt"), os.path.join(os.path.dirname(host.state), "postpone"), "/nowhere/postpone"):
         assert host.problems(**{option: allowed}) == []
 
