@@ -14,7 +14,7 @@ from conftest import ROOT, RUN_SECONDS, Run, Site
 
 NO_LIBRARY = "missing required arguments: dhash_library"
 NOT_BEGUN = "No run has begun"
-REFUSED = [  # role, entry point, variables, and what the failure says
+REFUSED: list[tuple[str, str, dict[str, Any], str]] = [  # role, entry point, variables, and what the failure says
     ("backup", "check", {}, NO_LIBRARY),
     ("backup", "recipients", {}, NO_LIBRARY),
     ("monitor", "pick_up", {}, NO_LIBRARY),
@@ -24,7 +24,7 @@ REFUSED = [  # role, entry point, variables, and what the failure says
     ("run", "refuse_approval", {"dhash_approve_after_canary": True}, NOT_BEGUN),
     ("run", "approve", {"dhash_approve_after_canary": True}, NOT_BEGUN),
 ]
-QUIET = [  # these may follow any failure, also that of an invalid or a missing variable
+QUIET: list[tuple[str, str, dict[str, Any]]] = [  # these may follow any failure, also that of an invalid or a missing variable
     ("restart", "look", {"dhash_lock_timeout": "soon"}),
     ("restart", "resume", {"dhash_lock_timeout": "soon"}),
 ]
