@@ -2,19 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How fast photographs are hashed, beside the ImageHash package in the same run.
+"""How fast photographs are hashed, beside other packages in the same run.
 
     bench_hashing.py [PHOTOS] [--rounds N]
 
 PHOTOS is a folder of JPEG files; without it, 60 pictures of 1600 x 1200 are drawn that take as long as photographs do.
 The rounds alternate and the best of each counts, so that what else the machine does counts less. A worker's start is
 not in it, everything from the path to the hash is. The start, and what the sandbox has in it, is told at the end. Needs Pillow,
-numpy and ImageHash.
+numpy and ImageHash. For each format, OpenCV (opencv-python-headless), PyAV and libvips (pyvips) take part where they are installed, each
+on one core and with its way to decode a smaller picture, if it has one. Their hashes have other bits: each reduces the picture in its way.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import random
 import sys
 import tempfile
@@ -28,6 +31,7 @@ from ansible_collections.mobius.dhash.plugins.module_utils._errors import ImageE
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ansible" / "collections"))
 
 import imagehash
+import numpy as np
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import decoder_limits, difference_hash, sandbox, worker_pool
 from PIL import Image, ImageChops
 
@@ -57,9 +61,47 @@ FORMATS: dict[str, tuple[tuple[int, int], str, dict[str, Any]]] = {  # size, suf
 }
 
 
+def hash_with_imagehash(path: str) -> Any:
+    with Image.open(path) as im:
+        return imagehash.dhash(im)
+
+
+def hash_with_opencv(path: str) -> Any:
+    cv2 = importlib.import_module("cv2")
+    cv2.setNumThreads(1)
+    grey = cv2.imread(path, cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if grey is None:
+        raise ValueError("OpenCV does not read this format")
+    return np.diff(cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(int)) > 0
+
+
+def hash_with_pyav(path: str) -> Any:
+    av = importlib.import_module("av")
+    with av.open(path) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        grey = next(container.decode(video=0)).reformat(9, 8, "gray", interpolation="AREA").to_ndarray()
+    return np.diff(grey.astype(int)) > 0
+
+
+def hash_with_libvips(path: str) -> Any:
+    pyvips = importlib.import_module("pyvips")
+    grey = pyvips.Image.thumbnail(path, 9, height=8, size="force").colourspace("b-w").flatten()
+    return np.diff(grey.numpy().astype(int)) > 0
+
+
+PEERS: dict[str, tuple[str, Callable[[str], Any]]] = {  # the module that has to be there
+    "ImageHash": ("imagehash", hash_with_imagehash),
+    "OpenCV": ("cv2", hash_with_opencv),
+    "PyAV": ("av", hash_with_pyav),
+    "libvips": ("pyvips", hash_with_libvips),
+}
+
+
 def show_formats(folder: str, rounds: int) -> None:
-    """The milliseconds of an image of each format, one worker beside imagehash.dhash."""
-    print(f"{'format':26} {'one worker':>12} {'imagehash':>12}")
+    """The milliseconds of an image of each format, one worker beside its peers."""
+    os.environ["VIPS_CONCURRENCY"] = "1"
+    peers = {name: function for name, (module, function) in PEERS.items() if importlib.util.find_spec(module)}
+    print(f"{'milliseconds':26}" + "".join(f"{name:>12}" for name in ("one worker", *peers)))
     for name, (size, suffix, options) in FORMATS.items():
         if f".{suffix}" not in Image.registered_extensions():
             continue
@@ -67,17 +109,22 @@ def show_formats(folder: str, rounds: int) -> None:
         for seed, path in enumerate(paths):
             photograph(seed, size).save(path, **options)
         paths *= 4
-        best = [float("inf")] * 2
+        best = [float("inf")] * (1 + len(peers))
         for _round in range(rounds):
-            best = [min(best[0], seconds_of_workers(paths, 1, warm_up=3)), min(best[1], seconds_of_imagehash(paths))]
-        print(f"{name:26} {1000 * best[0] / len(paths):9.1f} ms {1000 * best[1] / len(paths):9.1f} ms", flush=True)
+            seconds = [seconds_of_workers(paths, 1, warm_up=3), *(seconds_of_peer(function, paths) for function in peers.values())]
+            best = [min(pair) for pair in zip(best, seconds)]
+        print(f"{name:26}" + "".join(f"{1000 * second / len(paths):12.1f}" if second < float("inf") else f"{'-':>12}" for second in best), flush=True)
 
 
-def seconds_of_imagehash(paths: list[str]) -> float:
+def seconds_of_peer(function: Callable[[str], Any], paths: list[str]) -> float:
+    """Infinite for a format that the peer does not read."""
+    try:
+        function(paths[0])
+    except Exception:  # pylint: disable=broad-exception-caught # each package has its own
+        return float("inf")
     start = time.perf_counter()
     for path in paths:
-        with Image.open(path) as im:
-            imagehash.dhash(im)
+        function(path)
     return time.perf_counter() - start
 
 
@@ -123,7 +170,7 @@ def main() -> None:
         photos = sorted(map(str, (arguments.photos or Path(folder)).glob("*.jp*g")))
         paths = photos * max(1, 400 // len(photos))
         measures: dict[str, Callable[[], float]] = {
-            "imagehash.dhash": lambda: seconds_of_imagehash(paths),
+            "imagehash.dhash": lambda: seconds_of_peer(hash_with_imagehash, paths),
             "one worker": lambda: seconds_of_workers(paths, 1),
             "two workers": lambda: seconds_of_workers(paths, 2),
         }

@@ -1,13 +1,18 @@
 # Copyright: (c) 2026, mobius.dhash contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare the processor time of the search for duplicates with that of blocked brute force, and what the two find.
+"""Compare the processor time of the search for duplicates with that of its peers, and what they find.
 
     PYTHONPATH=.ansible/collections .venv/bin/python tests/bench/bench_matching.py --sizes 10000 100000
+
+The peers are blocked brute force with numpy, and of these packages those that are installed: faiss-cpu (its exact search, on one core),
+imagededup (its brute force in C++) and pybktree. A peer takes part up to the number of hashes that it searches in some minutes.
 """
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import resource
 import time
 from collections.abc import Callable
@@ -16,6 +21,8 @@ from typing import Any, TypeVar
 import numpy as np
 from ansible_collections.mobius.dhash.plugins.module_utils._hashing import hamming_search
 from numpy.typing import NDArray
+
+Duplicates = NDArray[np.int64]  # the positions of the hashes that have an earlier one within the threshold
 
 Result = TypeVar("Result")
 
@@ -63,6 +70,50 @@ def brute_force(hashes: NDArray[np.uint64], threshold: int, high: int = 16,
     return later, original[later], distance[later]
 
 
+def with_numpy(hashes: NDArray[np.uint64], threshold: int) -> Duplicates:
+    return brute_force(hashes, threshold)[0]
+
+
+def with_faiss(hashes: NDArray[np.uint64], threshold: int, queries: int = 10_000) -> Duplicates:
+    faiss = importlib.import_module("faiss")
+    faiss.omp_set_num_threads(1)
+    vectors = hashes.view(np.uint8).reshape(-1, 8)
+    index = faiss.IndexBinaryFlat(64)
+    index.add(vectors)
+    found = []
+    for start in range(0, len(hashes), queries):
+        limits, _distances, neighbours = index.range_search(vectors[start:start + queries], threshold + 1)  # nearer than that
+        later = np.repeat(np.arange(len(limits) - 1), np.diff(limits.astype(np.int64))) + start
+        found.append(np.unique(later[neighbours < later]))
+    return np.concatenate(found)
+
+
+def with_imagededup(hashes: NDArray[np.uint64], threshold: int) -> Duplicates:
+    search = importlib.import_module("imagededup.handlers.search.brute_force_cython")
+    database = {str(position): f"{value:016x}" for position, value in enumerate(hashes.tolist())}
+    index = search.BruteForceCython(database, None)
+    return np.array([position for position, value in enumerate(database.values())
+                     if any(int(name) < position for name, _distance in index.search(value, threshold))], np.int64)
+
+
+def with_pybktree(hashes: NDArray[np.uint64], threshold: int) -> Duplicates:
+    tree = importlib.import_module("pybktree").BKTree(lambda one, other: (one ^ other).bit_count())
+    found = []
+    for position, value in enumerate(hashes.tolist()):
+        if tree.find(value, threshold):
+            found.append(position)
+        tree.add(value)
+    return np.array(found, np.int64)
+
+
+PEERS: dict[str, tuple[str, int, Callable[[NDArray[np.uint64], int], Duplicates]]] = {  # the package, the most hashes, the search
+    "numpy": ("numpy", 100_000, with_numpy),
+    "faiss": ("faiss", 1_000_000, with_faiss),
+    "imagededup": ("brute_force_cython_ext", 10_000, with_imagededup),
+    "pybktree": ("pybktree", 10_000, with_pybktree),
+}
+
+
 def timed(function: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
     started = time.process_time()
     result = function(*arguments)
@@ -74,7 +125,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of hashes")
     parser.add_argument("--threshold", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-peer", action="store_true", help="time ours alone, where brute force takes minutes")
+    parser.add_argument("--no-peer", action="store_true", help="time ours alone")
     options = parser.parse_args()
 
     print(f"numpy {np.__version__}, threshold {options.threshold}, processor seconds")
@@ -85,12 +136,13 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             line = f"{make.__name__:16} {size:>10,}  {len(found[0]):>7,} found"
             line += f"  ours {seconds:7.2f} s  peak so far {peak:4.0f} MB"
-            if not options.no_peer:
-                peers, peer_seconds = timed(brute_force, hashes, options.threshold)
-                for ours, theirs in zip(found, peers):
-                    np.testing.assert_array_equal(ours, theirs)
-                line += f"  brute force {peer_seconds:7.2f} s  ratio {peer_seconds / seconds:5.1f}"
             print(line, flush=True)
+            for name, (package, most, search) in {} if options.no_peer else PEERS.items():
+                with contextlib.suppress(ModuleNotFoundError):
+                    if size <= most and importlib.import_module(package):
+                        peers, peer_seconds = timed(search, hashes, options.threshold)
+                        np.testing.assert_array_equal(found[0], peers)
+                        print(f"{'':16} {name:>10}  {peer_seconds:38.2f} s  {peer_seconds / seconds:8.1f} times ours", flush=True)
 
 
 if __name__ == "__main__":
