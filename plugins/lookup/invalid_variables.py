@@ -45,6 +45,8 @@ _list:
 """
 
 import difflib
+import json
+import math
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -142,7 +144,9 @@ def wrong_types(name: str, option: Mapping[str, Any], value: Any) -> list[str]:
         if (kind == "path" and not isinstance(value, str)) or (kind == "str" and isinstance(value, (list, tuple, Mapping))):
             raise TypeError
         value = CONVERSIONS[kind](value) if kind in CONVERSIONS else value
-    except (TypeError, ValueError):
+        if kind in ("int", "float") and not math.isfinite(value):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):  # the last of a number without end
         return [f"{name} must be {WANTED[kind]}, got {value!r}. Correct the value, or remove it."]
     if kind == "list":
         return [problem for item in value for problem in wrong_types(f"each item of {name}", {"type": option.get("elements", "raw")}, item)]
@@ -150,15 +154,23 @@ def wrong_types(name: str, option: Mapping[str, Any], value: Any) -> list[str]:
     return [problem for key, inner in within.items() for problem in wrong_types(f"{name}.{key}", inner, value.get(key))]
 
 
+def without_value(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
+    """The variables that are null, although without them the default would count."""
+    return [f"{name} is set, but has no value (null). Give it a value, or remove it for the default ({json.dumps(options[name]['default'])})."
+            for name, value in given.items() if value is None and options[name].get("default") is not None]
+
+
 def check(options: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> list[str]:
     """The problems of the variables ``given``; extra variables are text."""
+    empty = without_value(options, given)
+    given = {name: value for name, value in given.items() if value is not None}
     spec = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()
             if name in given or option.get("required")}
     mistakes = {name: wrong_types(name, option, given.get(name)) for name, option in spec.items()}
     # The validator names the classes of Python instead of the value, and breaks at a wrong type within a dictionary.
     checked = ArgumentSpecValidator({name: option for name, option in spec.items() if not mistakes[name]}).validate(
         {name: value for name, value in given.items() if not mistakes.get(name)})
-    found = [mistake for of_one in mistakes.values() for mistake in of_one] + list(checked.error_messages) or expanded(spec, given) or relative(given)
+    found = empty + [mistake for of_one in mistakes.values() for mistake in of_one] + list(checked.error_messages) or expanded(spec, given) or relative(given)
     if not found:
         found = number_ranges.problems(checked.validated_parameters) or contradictions(options, checked.validated_parameters)
         try:
@@ -194,5 +206,4 @@ class LookupModule(LookupBase):  # type: ignore[misc] # ansible-core has no type
         if terms:
             return unwritable(given)
         hooks = given.get("dhash_hooks")
-        return (check(options, {name: value for name, value in given.items() if value is not None})
-                or (invalid_hooks(hooks, self._loader) if hooks else []))
+        return check(options, given) or (invalid_hooks(hooks, self._loader) if hooks else [])

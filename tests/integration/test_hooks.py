@@ -101,6 +101,21 @@ def test_failure_before_the_deploy_runs_only_the_failure_hook(site: Site, servic
     assert hooks.told() == ["before_prerequisites", "on_failure"]
 
 
+@pytest.mark.parametrize("hook", ["before_prerequisites", "before_stop"])
+def test_a_hook_that_sets_an_invalid_value_fails(site: Site, service: Service, hooks: Hooks, hook: str) -> None:
+    """The variables were checked before it: without this check, a deploy would make no backup."""
+    before = sha256(site.library)
+    tasks = json.loads((hooks.folder / f"{hook}.yml").read_text(encoding="utf-8"))
+    tasks.append({"ansible.builtin.set_fact": {"dhash_backup": "maybe"}})
+    (hooks.folder / f"{hook}.yml").write_text(json.dumps(tasks), encoding="utf-8")
+    run = site.playbook("migrate", **service.settings, dhash_hooks=str(hooks.folder))
+    assert run.code != 0 and sha256(site.library) == before, run.output
+    message = run.failures()[-1]
+    assert f"after the hook {hook} ({hooks.folder}/{hook}.yml), values of variables are invalid: dhash_backup must be true or false" in message
+    drained = ["before_stop", "after_verify"] if hook == "before_stop" else []
+    assert hooks.told() == ["before_prerequisites", *drained, "on_failure"]
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("breaking", ["after_start", "health"])
 def test_failure_after_the_swap_rolls_back_and_undrains_the_host(site: Site, service: Service, hooks: Hooks, breaking: str) -> None:

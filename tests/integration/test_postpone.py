@@ -141,3 +141,14 @@ def test_migration_postpones_its_swap_until_the_file_is_removed(site: Site, serv
     assert sha256(site.library) == old
     check = site.playbook("migrate", "--check", **options)
     assert check.code == 0 and f"until {flag} is removed" in check.of("Show that a run would wait")["msg"]
+
+
+def test_a_link_to_no_file_postpones_nothing_and_is_named(site: Site, service: Service) -> None:
+    """wait_for takes it for a file that is gone, so the host check refuses it."""
+    flag, before = site.home / "postpone", site.library.read_bytes()
+    flag.symlink_to("nothing")
+    run = site.playbook("migrate", **service.settings, dhash_postpone_file=str(flag))
+    assert run.code != 0 and f"{flag}: this is a link that leads to no file" in run.failures()[-1], run.output
+    late = site.playbook("migrate", "--skip-tags", "prerequisites", **service.settings, dhash_postpone_file=str(flag))
+    assert late.code != 0 and f"{flag} is a link that leads to no file. Nothing was stopped or changed." in late.output.replace("\n", " "), late.output
+    assert site.library.read_bytes() == before

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
+from ansible_collections.mobius.dhash.plugins.filter.batch_sizes import batch_sizes
 from ansible_collections.mobius.dhash.plugins.lookup.invalid_variables import (
     OF_PLAYBOOKS,
     WANTED,
@@ -113,6 +115,23 @@ def test_a_value_of_another_type_is_named(name: str, value: object, problem: str
     assert given(**{name: value}) == [f"{problem}. Correct the value, or remove it."]
 
 
+@pytest.mark.parametrize("name", sorted(name for name, kind in TYPED.items() if kind in ("int", "float")))
+def test_an_infinite_number_is_refused(name: str) -> None:
+    for value in ("inf", "1e400", float("inf")):
+        (found,) = given(**{name: value})
+        assert name in found
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_null_is_refused_where_a_default_would_count(name: str) -> None:
+    """An empty key in YAML is null: dhash_backup without a value would be no backup."""
+    if OPTIONS[name].get("default") is None:
+        assert given(**{name: None}) == (["missing required arguments: dhash_library"] if OPTIONS[name].get("required") else [])
+    else:
+        (found,) = given(**{name: None})
+        assert found.startswith(f"{name} is set, but has no value (null).") and f"({json.dumps(OPTIONS[name]['default'])})" in found
+
+
 def test_every_type_of_an_option_has_a_name() -> None:
     kinds = {kind for name, option in OPTIONS.items() for kind in (option["type"], option.get("elements")) if kind and name != "dhash_notify"}
     assert kinds == WANTED.keys()
@@ -162,6 +181,19 @@ def test_modules_refuse_numbers_out_of_range() -> None:
     (["a.json"], ["a.json"])])
 def test_lists_given_as_text_are_converted(value: object, items: list[Any]) -> None:
     assert as_list(value) == items
+
+
+@pytest.mark.parametrize(("value", "sizes"), [
+    (None, [1, "25%", "100%"]), ("", [1, "25%", "100%"]), ([], [1, "25%", "100%"]), (3, [3]), ("1,4,100%", ["1", "4", "100%"]),
+    ('[1, "25%"]', [1, "25%"]), ([2, "9%"], [2, "9%"])])
+def test_batches_without_a_size_are_those_of_the_default(value: object, sizes: list[Any]) -> None:
+    assert batch_sizes(value) == sizes
+
+
+@pytest.mark.parametrize("value", [0, "0", -1, "0%", "101%", "abc", "1.5", True, {"a": 1}, [None], ["1", "x"]])
+def test_batch_that_ansible_would_take_for_all_hosts_is_refused(value: object) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"dhash_serial: .* is neither a number of hosts nor a percentage\. Correct it"):
+        batch_sizes(value)
 
 
 def test_text_that_is_no_json_array_is_refused() -> None:

@@ -131,6 +131,8 @@ def problems(library: str, state: str, params: Mapping[str, Any]) -> Iterator[Pr
             yield Problem(variable, path, cause)
     for variable, path in files:
         cause = _wrong_with_file(library, state, path)
+        if cause is None and variable == ONLY_READ["postpone_file"] and os.path.islink(path) and not os.path.exists(path):
+            cause = "this is a link that leads to no file"  # which some programs take for a file, and others do not
         if cause is None and variable not in (FILES["output"], *ONLY_READ.values()):
             # A calibration has no output to compare with: the staged library is ours, and stays.
             cause = _wrong_with_content(None if variable == FILES["calibration_report"] else state, path)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ RANGES = {
     "dhash_threshold": Range(0, HASH_BITS, option="threshold"),
     "dhash_worker_memory": Range(1, option="worker_memory"),
 }
+LARGEST = sys.float_info.max
 OPTIONS = {range_.option: range_ for range_ in RANGES.values() if range_.option}
 
 
@@ -74,8 +76,10 @@ def require(params: Mapping[str, Any]) -> None:
 
 
 def _problems(name: str, value: Any, range_: Range) -> list[str]:
-    if not isinstance(value, (int, float)) or (range_.least <= value <= range_.most and math.isfinite(value)):
+    if not isinstance(value, (int, float)) or range_.least <= value <= min(range_.most, LARGEST):
         return []
+    if abs(value) > LARGEST:  # as text it may have thousands of digits
+        return [f"{name} is too large."]
     wanted = f"between {range_.least:g} and {range_.most:g}" if math.isfinite(range_.most) else f"at least {range_.least:g}"
     percent = f" For {value:g} percent give {value / 100:g}." if range_.most == 1 and 1 < value <= 100 else ""
     return [f"{name} must be {wanted}, got {value:g}.{percent}"]

@@ -206,10 +206,13 @@ def test_controller_paths_are_checked_like_host_paths(host: Host) -> None:
 
 
 @pytest.mark.parametrize("option", ["pause_file", "postpone_file"])
-def test_a_file_that_makes_a_run_wait_is_neither_folder_nor_library(host: Host, option: str) -> None:
+def test_a_file_to_wait_for_is_neither_folder_nor_library(host: Host, option: str) -> None:
     variable = f"dhash_{option}"
     assert host.problems(**{option: str(host.folder)}) == [(variable, "this is a folder")]
     assert host.problems(**{option: str(host.library)}) == [(variable, "this is the library itself")]
+    link = host.folder / "link-to-nothing"
+    link.symlink_to("nothing")
+    assert host.problems(**{option: str(link)}) == ([(variable, "this is a link that leads to no file")] if option == "postpone_file" else [])
     for allowed in (host.path("postpone"), host.path("notes.txt"), os.path.join(os.path.dirname(host.state), "postpone"), "/nowhere/postpone"):
         assert host.problems(**{option: allowed}) == []
 
