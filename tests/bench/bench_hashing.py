@@ -85,6 +85,7 @@ def hash_with_pyav(path: str) -> Any:
 
 def hash_with_libvips(path: str) -> Any:
     pyvips = importlib.import_module("pyvips")
+    pyvips.cache_set_max(0)  # else it remembers a file that it has read
     grey = pyvips.Image.thumbnail(path, 9, height=8, size="force").colourspace("b-w").flatten()
     return np.diff(grey.numpy().astype(int)) > 0
 
