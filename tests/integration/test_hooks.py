@@ -101,7 +101,7 @@ def test_failure_before_the_deploy_runs_only_the_failure_hook(site: Site, servic
     assert hooks.told() == ["before_prerequisites", "on_failure"]
 
 
-@pytest.mark.parametrize("hook", ["before_prerequisites", "before_stop"])
+@pytest.mark.parametrize("hook", ["before_prerequisites", pytest.param("before_stop", marks=pytest.mark.thorough)])
 def test_a_hook_that_sets_an_invalid_value_fails(site: Site, service: Service, hooks: Hooks, hook: str) -> None:
     """The variables were checked before it: without this check, a deploy would make no backup."""
     before = sha256(site.library)

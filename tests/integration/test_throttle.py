@@ -79,6 +79,7 @@ def waiting(site: Site) -> dict[str, Any] | None:
     return found
 
 
+@pytest.mark.thorough
 def test_others_verify_and_roll_back_while_a_migration_is_paused(site: Site) -> None:
     site.migrate()
     old = sha256(site.backups()[0])
