@@ -46,19 +46,19 @@ def window(begin: int, end: int) -> str:
 
 
 def test_a_window_that_closes_during_the_wait_stops_no_service(site: Site, service: Service) -> None:
-    old = sha256(site.library)
+    old, closed = sha256(site.library), window(-3, -1)
     text = site.home / "window"
     text.write_text(window(-1, 1), encoding="utf-8")
     options: dict[str, Any] = {**service.settings, "dhash_maintenance_window": f"{{{{ lookup('ansible.builtin.file', '{text}') }}}}"}
     with postponed(site, site.home / "postpone", **options) as playbook:
-        text.write_text(window(-3, -1), encoding="utf-8")
+        text.write_text(closed, encoding="utf-8")
         (site.home / "postpone").unlink()
         output = playbook.communicate(timeout=PATIENCE)[0]
     run = site.read_run(playbook.returncode, output)
     assert run.code != 0 and service.told() == [] and sha256(site.library) == old, output
     message = run.of("Refuse to deploy outside the maintenance window")["msg"]
     assert f"{site.library} is not deployed outside the maintenance window: the time on this host is " in message
-    assert f"the window is {window(-3, -1)}. Nothing was stopped or changed." in message
+    assert f"the window is {closed}. Nothing was stopped or changed." in message
     assert "Nothing was deployed by this run; the library and its service were left alone." in run.failures()[-1]
 
     # The same command deploys in the window, from the journal.
