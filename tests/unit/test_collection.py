@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.utils.display import Display
 from ansible_collections.mobius.dhash.plugins.module_utils._deploy import run_record
 
 ROOT = Path(__file__).parents[2]
@@ -229,6 +232,14 @@ def test_delegated_tasks_ignore_become_of_the_inventory(file: str) -> None:
 def test_folders_that_are_there_keep_their_mode(file: str) -> None:
     folders = [task for task in all_tasks(load(file)) if task.get("ansible.builtin.file", {}).get("state") == "directory"]
     assert [task["name"] for task in folders if ".stat.exists" not in str((task["ansible.builtin.file"].get("mode"), task.get("when")))] == []
+
+
+@pytest.mark.parametrize("file", TASK_FILES)
+def test_operators_are_not_warned_of_a_key_that_stands_twice(file: str) -> None:
+    """Ansible counts the keys of a merged mapping as well."""
+    with mock.patch.object(Display(), "warning") as warned:
+        DataLoader().load_from_file(str(ROOT / file))
+    warned.assert_not_called()
 
 
 @pytest.mark.parametrize("module", MODULES)
