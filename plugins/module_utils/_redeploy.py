@@ -9,20 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._deploy import cutover, rollback_plan, run_record
+from ._deploy import cutover, run_record
 from ._errors import DhashError
 from ._files import locking
-from ._migrate import migration_run
-from ._review import review_import
 
 ATTEMPTS = 10
-BRING_UP_TO_DATE: dict[str, Callable[[run_record.Record, dict[str, Any]], None]] = {
-    run_record.MIGRATION: migration_run.prepare_again,
-    run_record.RESTORE: rollback_plan.prepare_again,
-    run_record.REMOVE_DHASH: rollback_plan.prepare_again,
-    run_record.REVIEW_IMPORT: review_import.prepare_again,
-    run_record.REVIEW_REVERSAL: review_import.prepare_again,
-}
 
 
 def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] | None = None) -> bool:
@@ -39,6 +30,21 @@ def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] |
                 record = run_record.read(state)
                 if record is None:
                     raise
-                BRING_UP_TO_DATE[record.operation](record, failed)
+                _repeated(record.operation)(record, failed)
         raise DhashError(f"the library kept changing during the deploy (gave up after {ATTEMPTS} attempts)", library,
                          "Stop the program that writes to the library, or set dhash_service_manager for its service, then run again.")
+
+
+def _repeated(operation: str) -> Callable[[run_record.Record, dict[str, Any]], None]:
+    """The function that prepares ``operation`` again. Imported here, because few runs need it and every step of a deploy would compile it."""
+    if operation == run_record.MIGRATION:
+        from ._migrate import migration_run
+
+        return migration_run.prepare_again
+    if operation in run_record.BACKWARD_OPERATIONS:
+        from ._deploy import rollback_plan
+
+        return rollback_plan.prepare_again
+    from ._review import review_import
+
+    return review_import.prepare_again

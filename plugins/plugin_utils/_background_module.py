@@ -94,7 +94,7 @@ class BackgroundModule(ActionBase):  # type: ignore[misc] # ansible-core has no 
                 heard = time.monotonic()
                 if progress is not None:
                     seen = heard
-                continues = line.show(progress)
+                continues = line.show(progress) or polls == 1  # at the first poll the module has hardly started
                 if continues and not gone and polls % POLLS_WITHOUT_STATUS:
                     continue
                 result = self._job(job_id, async_dir, "status")

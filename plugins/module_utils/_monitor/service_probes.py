@@ -25,8 +25,6 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ansible.module_utils.urls import open_url
-
 from .._errors import DhashError, printable
 from .._files import bounded_reads
 from .._library import library_index
@@ -116,6 +114,8 @@ def health(url: str, body: str | None, status: Sequence[int] = HEALTHY_STATUS, v
 
 
 def _get(url: str, use_proxy: bool, validate_certs: bool, seconds: float) -> tuple[int, bytes]:
+    from ansible.module_utils.urls import open_url  # here, because it takes longer to import than a look at a service does
+
     try:
         with open_url(url, timeout=seconds, follow_redirects="safe", use_netrc=False, use_proxy=use_proxy,
                       validate_certs=validate_certs) as answer:
