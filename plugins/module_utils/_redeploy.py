@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ._deploy import cutover, run_record
@@ -30,21 +29,22 @@ def run(library: str, state: str, lock_timeout: float, service: dict[str, Any] |
                 record = run_record.read(state)
                 if record is None:
                     raise
-                _repeated(record.operation)(record, failed)
+                _prepare_again(record, failed)
         raise DhashError(f"the library kept changing during the deploy (gave up after {ATTEMPTS} attempts)", library,
                          "Stop the program that writes to the library, or set dhash_service_manager for its service, then run again.")
 
 
-def _repeated(operation: str) -> Callable[[run_record.Record, dict[str, Any]], None]:
-    """The function that prepares ``operation`` again. Imported here, because few runs need it and every step of a deploy would compile it."""
-    if operation == run_record.MIGRATION:
+def _prepare_again(record: run_record.Record, failed: dict[str, Any]) -> None:
+    # Imported here, because few runs need it and every step of a deploy would compile it.
+    if record.operation == run_record.MIGRATION:
         from ._migrate import migration_run
 
-        return migration_run.prepare_again
-    if operation in run_record.BACKWARD_OPERATIONS:
+        migration_run.prepare_again(record, failed)
+    elif record.operation in run_record.BACKWARD_OPERATIONS:
         from ._deploy import rollback_plan
 
-        return rollback_plan.prepare_again
-    from ._review import review_import
+        rollback_plan.prepare_again(record, failed)
+    else:
+        from ._review import review_import
 
-    return review_import.prepare_again
+        review_import.prepare_again(record, failed)

@@ -17,13 +17,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from .. import _clock
 from .._deploy import run_record
 from .._errors import BoundsError, DhashError
 from .._files import bounded_reads, durable, json_records, locking
-from .._hashing.hash_journal import Entry
 from .._library import library_index
 from . import prometheus_text, run_measurements
 
@@ -32,6 +31,22 @@ QUEUE = "dhash_review_queue_pairs"
 PROGRESS = "dhash_last_progress_timestamp_seconds"
 LOCK_SECONDS = 5
 SECONDS_BETWEEN_SIGNS = 30
+
+
+class Hashed(Protocol):
+    """What is counted of a ``hash_journal.Entry``."""
+
+    @property
+    def dhash(self) -> str | None:
+        """Its hash, if any."""
+
+    @property
+    def seconds(self) -> float:
+        """The time for decoding."""
+
+    @property
+    def hashed_at(self) -> str:
+        """The time in UTC."""
 
 
 class Metrics:
@@ -73,7 +88,7 @@ class Metrics:
         self._publish({"dhash_last_end_timestamp_seconds": _time(), "dhash_run_pending_images": 0,
                        **_phase(prometheus_text.FAILED)})
 
-    def ended(self, result: dict[str, Any], record: dict[str, Any], entries: Callable[[], Iterable[Entry]]) -> None:
+    def ended(self, result: dict[str, Any], record: dict[str, Any], entries: Callable[[], Iterable[Hashed]]) -> None:
         """The migration has ended with ``result``; ``record`` is its ``dhash_migration``, ``entries`` gives that of each file."""
         if self._folder is None:
             return
@@ -123,7 +138,7 @@ class Metrics:
         """``pairs`` pairs were reviewed. ``left`` pairs of the imported queues were not; the library may have more."""
         self._publish({QUEUE: max(left, (queue_length(self._state) or 0) - pairs)})
 
-    def _publish(self, series: dict[str, Any], entries: Iterable[Entry] = (), build: dict[str, str] | None = None,
+    def _publish(self, series: dict[str, Any], entries: Iterable[Hashed] = (), build: dict[str, str] | None = None,
                  otherwise: dict[str, Any] | None = None) -> None:
         """Update the kept values with ``series``, count those of ``entries`` that are new, and add ``otherwise`` for series without a
         value."""
@@ -219,7 +234,7 @@ def queue_length(state: str) -> int | None:
     return None
 
 
-def _count(durations: dict[str, Any], entries: Iterable[Entry]) -> None:
+def _count(durations: dict[str, Any], entries: Iterable[Hashed]) -> None:
     """Count the images that were hashed since the last count, by any run: also by a killed run or a dry run."""
     new = [entry for entry in entries if entry.dhash is not None and entry.hashed_at > durations["until"]]
     if new:
