@@ -139,6 +139,7 @@ def test_a_run_that_nobody_approves_ends_as_it_stands(fleet: Fleet) -> None:
     assert check.code == 0 and "would wait for an approval before it changes second, mate" in check.output, check.output
 
 
+@pytest.mark.thorough
 def test_an_interrupted_wait_leaves_nothing_behind(fleet: Fleet) -> None:
     before = untouched(fleet, "second")
     options: dict[str, Any] = {**APPROVAL, "dhash_approval_file": str(fleet.site.home / "approval")}

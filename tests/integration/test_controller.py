@@ -93,6 +93,7 @@ def decided(queue: dict[str, Any], approved: Sequence[int] = (), different: Sequ
     return json.dumps(queue)
 
 
+@pytest.mark.thorough
 def test_decision_files_of_one_name_are_both_imported(site: Site) -> None:
     given: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", {}), ("library_deploy", {"state": "verified"}),

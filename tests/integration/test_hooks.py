@@ -169,7 +169,7 @@ def kill_in(hook: str, site: Site, service: Service, hooks: Hooks) -> None:
 @pytest.mark.parametrize(("hook", "playbook", "told"), [
     pytest.param("before_stop", "migrate", SUCCESS, marks=pytest.mark.thorough),
     ("before_stop", "verify", ["start", "after_start", "after_verify"]),
-    ("after_start", "migrate", ["before_prerequisites", "start", "after_start", "after_verify"]),
+    pytest.param("after_start", "migrate", ["before_prerequisites", "start", "after_start", "after_verify"], marks=pytest.mark.thorough),
     pytest.param("after_verify", "verify", ["before_stop", "start", "after_start", "after_verify"], marks=pytest.mark.thorough),
 ])
 def test_next_run_undrains_a_host_left_by_a_killed_controller(

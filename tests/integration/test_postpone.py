@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from command_service import Service
 from conftest import IMAGES, PATIENCE, ROOT, Site, sha256
 
@@ -68,6 +69,7 @@ def test_a_window_that_closes_during_the_wait_stops_no_service(site: Site, servi
     assert again.of("Migrate | Plan")["to_hash"] == 0 and sum("dhash" in image for image in site.read()["images"]) == IMAGES - 5
 
 
+@pytest.mark.thorough
 def test_a_batch_in_which_one_window_closes_deploys_nothing(site: Site) -> None:
     old = sha256(site.library)
     other = site.folder / "other/library.json"
@@ -143,6 +145,7 @@ def test_migration_postpones_its_swap_until_the_file_is_removed(site: Site, serv
     assert check.code == 0 and f"until {flag} is removed" in check.of("Show that a run would wait")["msg"]
 
 
+@pytest.mark.thorough
 def test_a_link_to_no_file_postpones_nothing_and_is_named(site: Site, service: Service) -> None:
     """wait_for takes it for a file that is gone, so the host check refuses it."""
     flag, before = site.home / "postpone", site.library.read_bytes()

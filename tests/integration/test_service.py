@@ -41,6 +41,7 @@ def test_a_restart_is_owed_until_the_service_is_well(site: Site, service: Servic
     assert not site.library.with_name("library.json.pre-dhash").exists()
 
 
+@pytest.mark.thorough
 def test_run_killed_with_the_service_stopped_is_finished_next(site: Site, service: Service) -> None:
     before = site.library.read_bytes()
     service.answer = lambda: (503, "stopped") if service.is_stopped() else (200, '{"status": "ok"}')

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from conftest import BIN, IMAGES, Site
 
+pytestmark = pytest.mark.thorough  # the scenario dependent_unit has a systemd that is one
+
 SYSTEMCTL = '''#!{python}
 import sys
 from pathlib import Path

@@ -228,6 +228,7 @@ def test_what_is_replaced_after_a_pause_has_a_backup(site: Site) -> None:
     assert sha256(site.backups()[-1]) == edited
 
 
+@pytest.mark.thorough
 @pytest.mark.matrix
 def test_a_command_that_says_no_at_first_is_waited_for(site: Site) -> None:
     flag = site.home / "busy"
