@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -59,3 +63,15 @@ def test_only_modules_that_decode_ship_the_sandbox(module: str) -> None:
 @pytest.mark.parametrize("module", ["library_migrate", "library_hash", "journal_merge", "library_monitor", "host_info"])
 def test_modules_that_roll_nothing_back_ship_no_rollback(module: str) -> None:
     assert not payload(module) & {"_deploy/rollback_plan", "_deploy/rollback_report"}
+
+
+@pytest.mark.parametrize(("module", "spared"), [
+    ("library_deploy", {"_migrate.migration_run", "_hashing.hash_journal", "_review.review_import", "_deploy.rollback_plan"}),
+    ("library_rollback", {"_hashing.hash_journal"}), ("service_info", {"ansible.module_utils.urls"}), ("recovery_info", {"ansible.module_utils.urls"}),
+])
+def test_the_small_steps_of_a_run_load_no_engine(module: str, spared: set[str]) -> None:
+    """A host compiles what a module imports, each time anew."""
+    program = f"import ansible_collections.mobius.dhash.plugins.modules.{module}, json, sys; print(json.dumps(list(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                                       stdout=subprocess.PIPE, check=True).stdout)
+    assert [name for name in loaded if name.endswith(tuple(spared))] == []

@@ -129,3 +129,18 @@ def test_a_module_that_hashes_nothing_does_not_load_numpy(module: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     shown = subprocess.run([sys.executable, "-c", loads], env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("images", "workers"), [(1, 1), (20, 1), (21, 2), (100, 4)])
+def test_a_small_sample_starts_few_workers(images: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def hash_files(paths: list[tuple[str, str]], _algorithm: str, _roots: list[str], _limits: decoder_limits.Limits, parallel: int,
+                   *_others: object) -> Iterator[tuple[str, ImageError]]:
+        asked.append(parallel)
+        for key, _path in paths:
+            yield key, GONE
+
+    monkeypatch.setattr(worker_pool, "hash_files", hash_files)
+    hash_batches.hash_now([f"/{number}.png" for number in range(images)], "pillow", [], LIMITS, parallel=4, temp_dir=None)
+    assert asked == [workers]
