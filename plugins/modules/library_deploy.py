@@ -72,6 +72,11 @@ options:
         there was no run.
       - If the record is of another run now, the module fails and clears nothing.
     type: str
+  postpone_file:
+    description:
+      - The absolute path of the file that postpones the swap as long as it exists.
+      - The module only checks this path, and refuses a path that belongs to a library.
+    type: path
   interpreter:
     description:
       - A Python that has Pillow and numpy, if the Python that Ansible uses does not have them. It is required if images were added to the
@@ -239,6 +244,7 @@ def main() -> None:
             dependents=dict(type="list", elements="str", default=[]),
             interpreter=dict(type="path"),
             run=dict(type="str"),
+            postpone_file=dict(type="path"),
             encrypt_to=dict(type="list", elements="str", default=[]),
             **module_arguments.REAL_PATH, **module_arguments.RESTARTED,
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,

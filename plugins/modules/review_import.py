@@ -52,6 +52,11 @@ options:
         counts from the folder of the library.
       - The module only checks this path, and refuses a path that must not be written to.
     type: path
+  postpone_file:
+    description:
+      - The absolute path of the file that postpones the swap as long as it exists.
+      - The module only checks this path, and refuses a path that belongs to a library.
+    type: path
   validate_only:
     description: Only validate the queues against the library, and change nothing.
     type: bool
@@ -257,6 +262,7 @@ def main() -> None:
             queues=dict(type="list", elements="path"),
             state=dict(type="str", choices=["present", "absent", "checked"], default="present"),
             review_dir=dict(type="path"),
+            postpone_file=dict(type="path"),
             validate_only=dict(type="bool", default=False),
             interpreter=dict(type="path"),
             **module_arguments.LIBRARY, **module_arguments.LOCK, **module_arguments.LOG, **module_arguments.METRICS,

@@ -240,6 +240,15 @@ def test_hook_that_would_end_the_run_is_refused_before_the_drain(site: Site, ser
     assert hooks.told() == [] and site.snapshot() == before
 
 
+def test_drained_host_is_put_back_though_a_variable_is_invalid(site: Site, service: Service, hooks: Hooks) -> None:
+    site.migrate()
+    site.module("library_deploy", library=str(site.library), state_dir=str(site.state), state="drained")
+    run = site.playbook("verify", **service.settings, dhash_hooks=str(hooks.folder), dhash_lock_timeout="soon")
+    assert run.code == 2 and any("dhash_lock_timeout" in message for message in run.failures()), run.output
+    assert "after_verify" in hooks.told(), run.output
+    assert "argument_spec_data" not in run.output
+
+
 def test_a_list_in_place_of_the_hook_directory_is_refused(site: Site, hooks: Hooks) -> None:
     run = site.playbook("migrate", dhash_hooks=[str(hooks.folder)])
     assert run.code == 2 and "dhash_hooks must be a path, got [" in run.failures()[-1], run.output

@@ -165,6 +165,21 @@ def test_keyboard_decisions_in_the_page_are_what_is_imported(way: Way, tmp_path:
     assert way.site.playbook("review_import", dhash_review_state="absent").code == 0
 
 
+def test_a_check_says_that_a_reversal_would_wait(way: Way, tmp_path: Path) -> None:
+    flag = tmp_path / "postpone"
+    flag.touch()
+    check = way.site.playbook("review_import", "--check", dhash_review_state="absent", dhash_postpone_file=str(flag))
+    assert check.code == 0, check.output
+    assert check.of("Show that a run would wait")["msg"] == f"Would wait with the swap of {way.site.library} until {flag} is removed."
+
+
+def test_nobody_is_told_to_remove_a_library_so_that_it_is_swapped(way: Way) -> None:
+    before = sha256(way.site.library)
+    run = way.site.playbook("review_import", dhash_review_state="absent", dhash_postpone_file=str(way.site.library))
+    assert run.code == 2 and "dhash_postpone_file: " in run.failures()[-1] and "is removed" not in run.output, run.output
+    assert sha256(way.site.library) == before
+
+
 def test_all_faults_in_decisions_are_reported_before_any_change(way: Way) -> None:
     queue = json.loads(way.decisions.read_text())
     queue["matches"][0]["image1"]["dhash"] = "0" * 16

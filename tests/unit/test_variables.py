@@ -185,7 +185,8 @@ def test_lists_given_as_text_are_converted(value: object, items: list[Any]) -> N
 
 @pytest.mark.parametrize(("value", "sizes"), [
     (None, [1, "25%", "100%"]), ("", [1, "25%", "100%"]), ([], [1, "25%", "100%"]), (3, [3]), ("1,4,100%", ["1", "4", "100%"]),
-    ('[1, "25%"]', [1, "25%"]), ([2, "9%"], [2, "9%"])])
+    ('[1, "25%"]', [1, "25%"]), ([2, "9%"], [2, "9%"]),
+    ([" 2", "9% "], ["2", "9%"]), ('["9% "]', ["9%"])])
 def test_batches_without_a_size_are_those_of_the_default(value: object, sizes: list[Any]) -> None:
     assert batch_sizes(value) == sizes
 
@@ -194,6 +195,11 @@ def test_batches_without_a_size_are_those_of_the_default(value: object, sizes: l
 def test_batch_that_ansible_would_take_for_all_hosts_is_refused(value: object) -> None:
     with pytest.raises(AnsibleFilterError, match=r"dhash_serial: .* is neither a number of hosts nor a percentage\. Correct it"):
         batch_sizes(value)
+
+
+def test_batches_that_are_no_json_array_name_their_variable() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"dhash_serial: not a JSON array: \[1 .* Correct it"):
+        batch_sizes("[1")
 
 
 def test_text_that_is_no_json_array_is_refused() -> None:
