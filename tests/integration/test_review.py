@@ -132,6 +132,14 @@ def test_same_decisions_change_nothing_and_are_not_asked_again(way: Way) -> None
     assert way.export_after.of("Export the queue")["decided_matches"] == 2
 
 
+def test_a_check_says_that_a_reversal_would_wait(way: Way, tmp_path: Path) -> None:
+    flag = tmp_path / "postpone"
+    flag.touch()
+    check = way.site.playbook("review_import", "--check", dhash_review_state="absent", dhash_postpone_file=str(flag))
+    assert check.code == 0, check.output
+    assert check.of("Show that a run would wait")["msg"] == f"Would wait with the swap of {way.site.library} until {flag} is removed."
+
+
 def test_an_import_that_is_taken_back_gives_back_the_same_bytes(way: Way) -> None:
     back = way.site.playbook("review_import", dhash_review_state="absent")
     assert back.code == 0, back.output
@@ -163,14 +171,6 @@ def test_keyboard_decisions_in_the_page_are_what_is_imported(way: Way, tmp_path:
     paths = {image["path"] for image in way.site.read()["images"]}
     assert first["image1"]["path"] not in paths and {second["image1"]["path"], second["image2"]["path"]} <= paths
     assert way.site.playbook("review_import", dhash_review_state="absent").code == 0
-
-
-def test_a_check_says_that_a_reversal_would_wait(way: Way, tmp_path: Path) -> None:
-    flag = tmp_path / "postpone"
-    flag.touch()
-    check = way.site.playbook("review_import", "--check", dhash_review_state="absent", dhash_postpone_file=str(flag))
-    assert check.code == 0, check.output
-    assert check.of("Show that a run would wait")["msg"] == f"Would wait with the swap of {way.site.library} until {flag} is removed."
 
 
 def test_nobody_is_told_to_remove_a_library_so_that_it_is_swapped(way: Way) -> None:
