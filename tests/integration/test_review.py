@@ -173,7 +173,7 @@ def test_keyboard_decisions_in_the_page_are_what_is_imported(way: Way, tmp_path:
     assert way.site.playbook("review_import", dhash_review_state="absent").code == 0
 
 
-def test_nobody_is_told_to_remove_a_library_so_that_it_is_swapped(way: Way) -> None:
+def test_nobody_is_told_to_remove_a_library(way: Way) -> None:
     before = sha256(way.site.library)
     run = way.site.playbook("review_import", dhash_review_state="absent", dhash_postpone_file=str(way.site.library))
     assert run.code == 2 and "dhash_postpone_file: " in run.failures()[-1] and "is removed" not in run.output, run.output
