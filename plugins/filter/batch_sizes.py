@@ -44,17 +44,17 @@ from ansible_collections.mobius.dhash.plugins.filter.as_list import as_list
 
 DEFAULT = [1, "25%", "100%"]
 SIZE = re.compile(r"0*[1-9]\d*|0*([1-9]\d?|100)%")
+NEXT_STEP = "Correct it, for example -e dhash_serial=1,25%,100%."
 
 
 def batch_sizes(value: Any) -> list[Any]:
     try:
         sizes = [size.strip() if isinstance(size, str) else size for size in as_list(value)]
     except AnsibleFilterError as error:
-        raise AnsibleFilterError(f"dhash_serial: {error}. Correct it, for example -e dhash_serial=1,25%,100%.") from error
+        raise AnsibleFilterError(f"dhash_serial: {error}. {NEXT_STEP}") from error
     wrong = [size for size in sizes if isinstance(size, bool) or not SIZE.fullmatch(str(size))]
     if wrong:
-        raise AnsibleFilterError(f"dhash_serial: {', '.join(map(repr, wrong))} is neither a number of hosts nor a percentage."
-                                 " Correct it, for example -e dhash_serial=1,25%,100%.")
+        raise AnsibleFilterError(f"dhash_serial: {', '.join(map(repr, wrong))} is neither a number of hosts nor a percentage. {NEXT_STEP}")
     return sizes or DEFAULT
 
 

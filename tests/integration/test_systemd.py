@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import BIN, IMAGES, Site
 
-pytestmark = pytest.mark.thorough  # the scenario dependent_unit has a systemd that is one
+pytestmark = pytest.mark.thorough  # the scenario dependent_unit has a real systemd
 
 SYSTEMCTL = '''#!{python}
 import sys

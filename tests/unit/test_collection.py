@@ -142,7 +142,8 @@ def test_included_entry_points_have_an_argument_spec(file: str) -> None:
 def test_each_variable_is_validated_once(file: str) -> None:
     """In a playbook the entry point settings of the role prerequisites validates all variables, in a role its own argument spec does.
 
-    What may follow a failure validates none: the hooks, and what is included by a rescue or at the end, however it comes."""
+    What may follow a failure validates none: the hooks, the role rescue, and what a section rescue or always includes.
+    """
     included = list(included_roles(load(file)))
     roles = [file.split("/")[1]] if file.startswith("roles/") else ROLES if ("prerequisites", "settings", False) in included else []
     known = {name for role in roles for name in options(role)}
@@ -161,8 +162,7 @@ def test_entry_points_of_readmes_and_specs_are_there(role: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rescue/report", "run/end", "fleet_report/write", "rollback/prepare", "restart/resume", "restart/recovery",
-                                  "hooks/attempt", "hooks/end",
-                                  "notify/end", "notify/send"])
+                                  "hooks/attempt", "hooks/end", "notify/end", "notify/send"])
 def test_entry_points_run_after_a_failure_validate_no_variable(name: str) -> None:
     role, entry = name.split("/")
     assert entry_points(role)[entry]["options"] == {}

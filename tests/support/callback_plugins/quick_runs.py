@@ -27,13 +27,17 @@ from ansible.plugins.callback import CallbackBase
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
+def payloads(folder: Path) -> list[Path]:
+    """The payloads in ``folder``, without those that are still being built."""
+    return [file for file in folder.iterdir() if not file.name.endswith((".lock", "-part"))]
+
+
 def share(source: Path, target: Path) -> None:
     """Link each payload in ``source`` into ``target``. A link is whole at once, whatever other runs do."""
     target.mkdir(parents=True, exist_ok=True)
-    for file in source.iterdir():
-        if not file.name.endswith((".lock", "-part")):
-            with contextlib.suppress(OSError):  # it is there, or on another disk, and is built then
-                os.link(file, target / file.name)
+    for file in payloads(source):
+        with contextlib.suppress(OSError):  # it is there, or on another disk, and is built then
+            os.link(file, target / file.name)
 
 
 def with_bytecode(payload: bytes) -> bytes:
@@ -51,8 +55,8 @@ def compile_payloads(folder: Path) -> None:
     """Add the bytecode to the payloads in ``folder`` that have none. ansible-core before 2.19 keeps them in another form, which is left."""
     if not hasattr(module_common, "_CachedModule"):
         return
-    for file in folder.iterdir():
-        if not file.name.endswith((".lock", "-part")) and file.stat().st_nlink == 1:  # not one of PAYLOADS, which has it
+    for file in payloads(folder):
+        if file.stat().st_nlink == 1:  # not one of PAYLOADS, which has it
             cached = module_common._CachedModule.load(str(file))
             made = with_bytecode(base64.b64decode(cached.zip_data))
             dataclasses.replace(cached, zip_data=base64.b64encode(made)).dump(str(file))
