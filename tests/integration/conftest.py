@@ -98,8 +98,8 @@ class Site:
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_PYTHON_INTERPRETER": HOST_PYTHON,
             # the second one too, since Ansible takes ~ there for the home in the system's list of users
             "ANSIBLE_HOME": str(self.home / ".ansible"), "ANSIBLE_REMOTE_TEMP": str(self.home / ".ansible/tmp"),
-            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/support/callback_plugins"),
-            "TASK_RESULTS": str(self.home / "task-results.jsonl"), "PAYLOADS": payloads().name, **extra}
+            "ANSIBLE_CALLBACK_PLUGINS": f"{ROOT / 'tests/support/callback_plugins'}:{ROOT / 'tests/support/quick_runs'}",
+            "TASK_RESULTS": str(self.home / "task-results.jsonl"), "PAYLOADS": payloads().name, "HOST_PYTHON": HOST_PYTHON, **extra}
 
     def command(self, name: str, *options: str, inventory: str | Path = "localhost,", **variables: Any) -> list[str]:
         """The command line that runs the collection's playbook ``name``; a variable that is None is left out."""

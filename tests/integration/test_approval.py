@@ -209,6 +209,7 @@ def test_a_run_that_nobody_can_approve_is_refused_at_once(fleet: Fleet, variable
     assert untouched(fleet, "second", "canary") == before
 
 
+@pytest.mark.thorough
 def test_a_canary_that_fails_and_a_single_host_ask_for_nothing(fleet: Fleet) -> None:
     alone = fleet.run("migrate", "--limit", "second", **APPROVAL)
     assert alone.code == 0 and is_migrated(fleet.sites["second"]) and asked(alone) == 0, alone.output

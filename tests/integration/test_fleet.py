@@ -85,6 +85,7 @@ def test_a_run_stops_at_the_first_batch_in_which_a_host_fails(stopped: Stopped) 
     assert snapshot(site.folder, without=site.home) == stopped.before["third"][1]
 
 
+@pytest.mark.thorough
 @pytest.mark.matrix
 def test_failed_host_is_rolled_back_and_earlier_ones_keep_hashes(stopped: Stopped) -> None:
     assert sha256(stopped.fleet.sites["second"].library) == stopped.before["second"][0]

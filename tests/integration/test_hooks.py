@@ -185,6 +185,7 @@ def test_next_run_undrains_a_host_left_by_a_killed_controller(
     assert record(site)["restart_owed"] is False
 
 
+@pytest.mark.thorough
 def test_a_run_without_hooks_keeps_and_names_a_drained_host(site: Site, service: Service, hooks: Hooks) -> None:
     site.migrate()
     kept = site.read()

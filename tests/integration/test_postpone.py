@@ -46,6 +46,7 @@ def window(begin: int, end: int) -> str:
     return f"{now + timedelta(hours=begin):%H:%M}-{now + timedelta(hours=end):%H:%M}"
 
 
+@pytest.mark.thorough
 def test_a_window_that_closes_during_the_wait_stops_no_service(site: Site, service: Service) -> None:
     old, closed = sha256(site.library), window(-3, -1)
     text = site.home / "window"
@@ -94,6 +95,7 @@ def test_a_batch_in_which_one_window_closes_deploys_nothing(site: Site) -> None:
     assert {host["host"]: host["phase"] for host in json.loads(report.read_text(encoding="utf-8"))["hosts"]} == {"open": "aborted", "closes": "failed"}
 
 
+@pytest.mark.thorough
 def test_a_stopped_service_is_started_outside_the_window_too(site: Site, service: Service) -> None:
     announced: dict[str, Any] = {"state": "announced", "service_manager": "command"}
     for module, arguments in (("library_migrate", {"parallel": 1}), ("library_deploy", announced)):

@@ -148,6 +148,7 @@ def test_an_import_that_is_taken_back_gives_back_the_same_bytes(way: Way) -> Non
     assert again.code == 0 and again.changed() == []
 
 
+@pytest.mark.thorough
 def test_keyboard_decisions_in_the_page_are_what_is_imported(way: Way, tmp_path: Path) -> None:
     chromium = pytest.importorskip("chromium", reason="needs selenium (requirements-dev.txt)")
     if not chromium.CHROMIUM or not chromium.CHROMEDRIVER:
@@ -221,6 +222,7 @@ def test_an_import_whose_service_does_not_start_is_put_back(make_site: Callable[
     assert sha256(site.library) == before
 
 
+@pytest.mark.thorough
 def test_reversal_after_remove_dhash_restarts_the_service_once(site: Site) -> None:
     common: dict[str, Any] = {"library": str(site.library), "state_dir": str(site.state)}
 

@@ -163,7 +163,8 @@ def starts_at_the_second_attempt(site: Site, service: Service) -> None:
     start.write_text(start.read_text(encoding="utf-8").replace("#!/bin/sh\n", f"#!/bin/sh\n{fails}\n"), encoding="utf-8")
 
 
-@pytest.mark.parametrize("playbook", ["verify", *(pytest.param(playbook, marks=pytest.mark.thorough) for playbook in ("rollback", "monitor", "migrate"))])
+@pytest.mark.thorough
+@pytest.mark.parametrize("playbook", ["verify", "rollback", "monitor", "migrate"])
 def test_start_that_fails_once_is_reported_as_it_ends(site: Site, service: Service, playbook: str) -> None:
     old = deploy(site, service)
     starts_at_the_second_attempt(site, service)
@@ -307,6 +308,7 @@ def public(drawn: tuple[Path, dict[str, Any]]) -> Iterator[Site]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_is_refused_beside_a_running_migration(public: Site) -> None:
     service, nobody = Service(public), public.home / "nobody"

@@ -195,6 +195,7 @@ def is_told_of_another_file(site: Site, run: Run, linked: Linked) -> bool:
     return any(f"{linked.path}: the library is another file now: {linked.path}, was {site.library}" in message for message in run.failures())
 
 
+@pytest.mark.thorough
 def test_link_replaced_at_service_stop_is_not_deployed_to(site: Site, service: Service, linked: Linked) -> None:
     before = site.library.read_bytes()
     service.meanwhile.write_text(linked.replace, encoding="utf-8")

@@ -112,6 +112,7 @@ def test_others_verify_and_roll_back_while_a_migration_is_paused(site: Site) -> 
     assert waiting(site) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="needs systemd-tmpfiles")
 def test_a_pause_outlives_the_cleaning_of_temporary_files(site: Site) -> None:
     flag, temporary, rule = site.home / "pause", site.home / "tmp", site.home / "tmpfiles.conf"
@@ -195,6 +196,7 @@ def test_a_migration_killed_while_paused_goes_on_when_run_again(site: Site) -> N
     assert sum("dhash" in image for image in site.read()["images"]) == HASHED
 
 
+@pytest.mark.thorough
 def test_a_migration_killed_while_paused_undoes_no_other(site: Site) -> None:
     flag = site.home / "pause"
     with begun(site, flag, dhash_pause_file=str(flag)) as playbook:
@@ -213,6 +215,7 @@ def test_a_migration_killed_while_paused_undoes_no_other(site: Site) -> None:
     assert sha256(site.library) == migrated
 
 
+@pytest.mark.thorough
 def test_what_is_replaced_after_a_pause_has_a_backup(site: Site) -> None:
     flag = site.home / "pause"
     with begun(site, flag, dhash_pause_file=str(flag)) as playbook:

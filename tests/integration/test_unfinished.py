@@ -61,6 +61,7 @@ def decide(site: Site) -> str:
     return str(decisions)
 
 
+@pytest.mark.thorough
 def test_migration_does_not_cancel_a_rollback_in_progress(site: Site, service: Service) -> None:
     before = migrate(site)
     meanwhile(site, service, "migrate")

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Spare the runs of the tests much of their time, without any change to what they do: a run uses the payloads of modules that earlier
-runs in PAYLOADS have built, with the bytecode beside each source, collects no garbage, and looks every 5 ms instead of every 1 ms whether a
-task has ended. A host whose Python has another bytecode compiles the source, as it does without this."""
+runs in PAYLOADS have built, with the bytecode of HOST_PYTHON beside each source, collects no garbage, and looks every 5 ms instead of every
+1 ms whether a task has ended. A host whose Python has another bytecode compiles the source, as it does without this."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import base64
 import contextlib
 import dataclasses
 import gc
-import io
-import marshal
 import os
-import zipfile
-from importlib.util import MAGIC_NUMBER
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from ansible import constants
 from ansible.executor import module_common
 from ansible.plugins.callback import CallbackBase
 
-UNCHECKED_HASH = (1).to_bytes(4, "little")
+ADD_BYTECODE = Path(__file__).parents[1] / "add_bytecode.py"
 
 
 def payloads(folder: Path) -> list[Path]:
@@ -41,14 +38,8 @@ def share(source: Path, target: Path) -> None:
 
 
 def with_bytecode(payload: bytes) -> bytes:
-    """The zip archive ``payload`` with the bytecode of each of its Python files beside it, valid whatever the source (PEP 552)."""
-    archive = io.BytesIO(payload)
-    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as made:
-        for name in made.namelist():
-            if name.endswith(".py"):
-                code = compile(made.read(name), name, "exec", dont_inherit=True)
-                made.writestr(f"{name}c", MAGIC_NUMBER + UNCHECKED_HASH + bytes(8) + marshal.dumps(code))
-    return archive.getvalue()
+    """The zip archive ``payload`` with the bytecode of each of its Python files, for HOST_PYTHON."""
+    return subprocess.run([os.environ["HOST_PYTHON"], ADD_BYTECODE], input=payload, stdout=subprocess.PIPE, check=True).stdout
 
 
 def compile_payloads(folder: Path) -> None:
