@@ -43,7 +43,8 @@ unit-slow: .venv/.dev ## Unit tests that start workers or FFmpeg, wait for a lim
 integration: .venv/.dev ## Integration tests: the playbooks and modules run for real, the tarball among them
 	@$(GATE) integration $(BIN)/python -m pytest tests/integration -m 'not thorough' --junitxml=test-results/integration.xml $(PYTEST_ARGS)
 
-thorough: .venv/.dev ## The integration tests that make test leaves out for their time
+thorough: .venv/.dev ## The tests that make test leaves out for their time: of integration, and an error at every system call
+	@$(GATE) thorough-crash $(BIN)/python -m pytest tests/crash -m thorough --junitxml=test-results/thorough-crash.xml $(PYTEST_ARGS) --dist worksteal
 	@$(GATE) thorough $(BIN)/python -m pytest tests/integration -m thorough --junitxml=test-results/thorough.xml $(PYTEST_ARGS)
 
 review: .venv/.dev ## The review page in a real browser, with keys alone
@@ -55,8 +56,8 @@ page-lint: ## The sources of the review page: eslint, stylelint, and the tests o
 monitoring: .venv/.dev ## Metrics, alert rules and the dashboard's queries, with a real Prometheus and node_exporter
 	@$(GATE) monitoring $(BIN)/python -m pytest tests/monitoring --junitxml=test-results/monitoring.xml $(PYTEST_ARGS)
 
-crash: .venv/.dev ## Each operation killed before each change, and failing at every system call; the order of writes; two writers at once
-	@$(GATE) crash $(BIN)/python -m pytest tests/crash --junitxml=test-results/crash.xml $(PYTEST_ARGS) --dist worksteal
+crash: .venv/.dev ## Each operation killed before each change, and failing at its system calls; the order of writes; two writers at once
+	@$(GATE) crash $(BIN)/python -m pytest tests/crash -m 'not thorough' --junitxml=test-results/crash.xml $(PYTEST_ARGS) --dist worksteal
 
 fuzz: .venv/.dev ## 10,000 damaged files in the workers of a run; one of them again: make fuzz SEED=4711, more from there on: COUNT=100
 	@PYTHONPATH=.ansible/collections $(GATE) fuzz $(BIN)/python tests/unit/fuzz.py $(SEED:%=--seed=%) $(COUNT:%=--count=%) --keep test-results/fuzz

@@ -59,7 +59,7 @@ fi
 
 scenarios=("$@")
 if [ ${#scenarios[@]} -eq 0 ]; then
-  scenarios=(host_dies haproxy default monitor_rolls_back drifted canary_stops link_cut) # the longest first
+  scenarios=(host_dies haproxy default monitor_rolls_back drifted canary_stops rollback link_cut interrupted two_runs) # the longest first
   for file in extensions/molecule/*/molecule.yml; do
     name=$(basename "$(dirname "$file")")
     [[ " localhost ${scenarios[*]} " == *" $name "* ]] || scenarios+=("$name")

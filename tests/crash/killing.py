@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -230,8 +230,21 @@ def fail_at_each(folder: Path, name: str, share: int, shares: int) -> Outcome:
     """Let every call of the operation ``name`` on its site fail once, those whose turn it is: a call that changes something
     with one error after another, so that each error meets a part of them."""
     bench = Bench(folder, name)
+    return _fail_at(bench, bench.calls, share, shares)
+
+
+def fail_at_different(folder: Path, name: str, share: int, shares: int) -> Outcome:
+    """As :func:`fail_at_each`, but of all calls of one name at one path that change nothing only the first and the last fail."""
+    bench = Bench(folder, name)
+    first = {(call.name, call.path): call for call in reversed(bench.calls)}
+    last = {(call.name, call.path): call for call in bench.calls}
+    ends = {*first.values(), *last.values()}
+    return _fail_at(bench, [call for call in bench.calls if CHANGING.match(call.name) or call in ends], share, shares)
+
+
+def _fail_at(bench: Bench, calls: Sequence[tracing.Call], share: int, shares: int) -> Outcome:
     changing = itertools.cycle(ERRORS)
-    faults = [(call, next(changing) if CHANGING.match(call.name) else ERRORS[0]) for call in bench.calls]
+    faults = [(call, next(changing) if CHANGING.match(call.name) else ERRORS[0]) for call in calls]
     faults = [(call, "EIO" if error == "EACCES" and bench.gives_a_backup_its_owner(call) else error) for call, error in faults]
     problems = []
     for call, error in faults[share::shares]:

@@ -11,6 +11,14 @@ from killing import AtEachPoint
 
 
 @pytest.mark.parametrize("operation", operate.OPERATIONS)
+def test_errors_at_different_system_calls(operation: str, at_each_point: AtEachPoint) -> None:
+    outcome = at_each_point(killing.fail_at_different, operation)
+    assert not outcome.problems, "\n".join(outcome.problems)
+    assert outcome.points > 100
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("operation", operate.OPERATIONS)
 def test_errors_at_every_system_call(operation: str, at_each_point: AtEachPoint) -> None:
     outcome = at_each_point(killing.fail_at_each, operation)
     assert not outcome.problems, "\n".join(outcome.problems)
