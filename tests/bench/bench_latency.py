@@ -6,8 +6,8 @@
     .venv/bin/python tests/bench/bench_latency.py --images 2000 --rounds 2
 
 The service computes for about 10 ms per request, and gets 20 requests a second whether it has answered the one before or not. Each round
-hashes the same images three times, with the playbook dry_run and an empty journal: not at all (the service alone), without a limit, with
-dhash_max_pressure. Only the requests during the hashing count.
+has the service alone, and then hashes the same images three times, with the playbook dry_run and an empty journal: without a limit, with
+dhash_max_pressure, and with one worker instead of one for each core. Only the requests during the hashing count.
 """
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def ask_until(over: threading.Event, port: int) -> list[float]:
 
 
 def draw(folder: Path, count: int) -> None:
-    """A library of ``count`` JPEG files of 1.3 megapixels, copies of twenty pictures."""
+    """A library of ``count`` progressive JPEG files of 12 megapixels, copies of twenty pictures."""
     (folder / "media").mkdir()
     pictures = []
     for number in range(20):
         pictures.append(folder / f"{number}.jpg")
-        Image.effect_noise((1280, 1024), 20 + number).save(pictures[-1], quality=90)
+        Image.effect_noise((500, 375), 20 + number).resize((4000, 3000)).save(pictures[-1], quality=85, progressive=True)
     images = []
     for number in range(count):
         path = f"media/{number:05d}.jpg"
@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--pressure", type=float, default=20, help="dhash_max_pressure, in percent")
     args = parser.parse_args()
+    kinds: dict[str, dict[str, object] | None] = {
+        "alone": None, "no limit": {}, "limited": {"dhash_max_pressure": args.pressure}, "one worker": {"dhash_parallel": 1}}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
     process = multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True)
     process.start()
@@ -100,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         draw(Path(name), args.images)
         for number in range(1, args.rounds + 1):
-            for kind, options in (("alone", None), ("no limit", {}), ("limited", {"dhash_max_pressure": args.pressure})):
+            for kind, options in kinds.items():
                 over = threading.Event()
                 latencies: list[float] = []
                 client = threading.Thread(target=lambda over=over, latencies=latencies: latencies.extend(ask_until(over, server.server_port)))
