@@ -4,22 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import killing
 import operate
 import pytest
-from killing import AtEachPoint
+from killing import AtEachPoint, Outcome
 
 
 @pytest.mark.parametrize("operation", operate.OPERATIONS)
-def test_errors_at_different_system_calls(operation: str, at_each_point: AtEachPoint) -> None:
-    outcome = at_each_point(killing.fail_at_different, operation)
-    assert not outcome.problems, "\n".join(outcome.problems)
-    assert outcome.points > 100
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("operation", operate.OPERATIONS)
-def test_errors_at_every_system_call(operation: str, at_each_point: AtEachPoint) -> None:
-    outcome = at_each_point(killing.fail_at_each, operation)
+@pytest.mark.parametrize("fail", [killing.fail_at_different, pytest.param(killing.fail_at_each, marks=pytest.mark.thorough)])
+def test_errors_at_system_calls(fail: Callable[[Path, str, int, int], Outcome], operation: str, at_each_point: AtEachPoint) -> None:
+    outcome = at_each_point(fail, operation)
     assert not outcome.problems, "\n".join(outcome.problems)
     assert outcome.points > 100
